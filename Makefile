@@ -1,0 +1,70 @@
+# Every target that people use says what it does after '##'; `make help` lists them.
+
+SHELL := /bin/sh
+PYTHON ?= /usr/bin/python3
+PREFIX ?= /usr/local
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+VENV := .venv
+PROGRAMS ?= $(CURDIR)/build/programs
+
+# What a Debian machine needs to run astbtd, to build and test it, and to boot the test container.
+RUN_PACKAGES := gdb python3 python3-venv python3-pyinotify python3-systemd python3-watchdog python3-yaml python3-zstandard
+DEV_PACKAGES := bindfs gdb gcc libc6-dev make pkg-config libsystemd-dev python3-dev python3-venv systemd strace
+SYSTEM_PACKAGES := debian-archive-keyring debootstrap mount systemd-container util-linux
+
+missing = $(shell for package in $(1); do \
+	dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || echo $$package; done)
+install-packages = set -e; missing="$(call missing,$(1))"; test -z "$$missing" || { \
+	$(SUDO) apt-get update -q; $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; }
+
+.PHONY: help dev demo test test-system check lint types users programs run-packages install uninstall clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+dev: $(VENV)/.made ## .venv with astbtd and its tools in it, after installing what is missing
+
+$(VENV)/.made: pyproject.toml
+	@$(call install-packages,$(DEV_PACKAGES))
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install -q wheel setuptools
+	$(VENV)/bin/pip install -q --no-build-isolation -e '.[dev]'
+	@touch $@
+
+users: ## the group and the user that astbtd needs, unless they exist
+	@getent group astbtd >/dev/null && getent passwd astbtd-gdb >/dev/null || \
+		$(SUDO) systemd-sysusers $(CURDIR)/packaging/systemd/sysusers.d/astbtd.conf
+
+programs: dev ## the programs that crash in tests and demo
+	@$(MAKE) -s -C tests/programs BUILD=$(PROGRAMS)
+
+demo: dev users programs ## a real crash, collected and shown, on a scratch store
+	$(SUDO) $(VENV)/bin/python -m tests.demo $(PROGRAMS)
+
+test: dev users ## unit and integration tests (as root: gdb has to change its user)
+	$(SUDO) $(VENV)/bin/python -m pytest -q -p no:cacheprovider tests/unit tests/integration
+
+test-system: dev ## the service in a booted Debian container, with a real Asterisk
+	@$(call install-packages,$(SYSTEM_PACKAGES))
+	$(SUDO) $(VENV)/bin/python -m pytest -q -p no:cacheprovider tests/system
+
+lint: dev ## ruff
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+types: dev ## mypy --strict
+	$(VENV)/bin/mypy
+
+check: lint types test ## lint, types and tests: what has to pass before a commit
+
+run-packages: ## prints the packages of Debian that astbtd runs on
+	@echo $(RUN_PACKAGES)
+
+install: ## astbtd, its unit and its configuration (PREFIX, DESTDIR)
+	packaging/install "$(DESTDIR)" "$(PREFIX)"
+
+uninstall: ## removes what install installed; the store and the configuration stay
+	packaging/uninstall "$(DESTDIR)" "$(PREFIX)"
+
+clean: ## removes what was built
+	rm -rf build $(VENV) *.egg-info
