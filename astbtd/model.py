@@ -1,0 +1,255 @@
+"""The data that all rooms share: what is known of one crash, as `crash.json` holds it.
+
+Times are aware datetimes in UTC, sizes bytes, durations seconds; None is "unknown".
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+SCHEMA = 1
+
+CRASH_ID = re.compile(r"\d{8}T\d{6}Z-\d{1,10}-[0-9a-f]{6}")
+
+
+class Source(StrEnum):
+    """Who wrote the core."""
+
+    FILE = "file"
+    SYSTEMD_COREDUMP = "systemd-coredump"
+    APPORT = "apport"
+    ABRT = "abrt"
+    LIVE = "live"
+
+
+class Found(StrEnum):
+    """What led astbtd to the core."""
+
+    EVENT = "event"
+    START = "start"
+    SCAN = "scan"
+    COMMAND = "command"
+
+
+class CoreState(StrEnum):
+    """Where the core is now."""
+
+    CLAIMED = "claimed"
+    KEPT = "kept"
+    LEFT = "left"
+    REMOVED = "removed"
+    LOST = "lost"
+
+
+class CoreAction(StrEnum):
+    """What becomes of a core once its crash is recorded."""
+
+    MOVE = "move"
+    LEAVE = "leave"
+    DELETE = "delete"
+
+
+class IdentityFrom(StrEnum):
+    """What a core's identity was computed from."""
+
+    AT_RANDOM = "at_random"
+    FILE = "file"
+
+
+class Ended(StrEnum):
+    """How an extraction ended."""
+
+    OK = "ok"
+    TIMEOUT = "timeout"
+    KILLED = "killed"
+    TOO_MUCH_OUTPUT = "too_much_output"
+    FAILED = "failed"
+
+
+class Symbols(StrEnum):
+    """Which shared objects had their symbols loaded."""
+
+    LAZY = "lazy"
+    ALL = "all"
+
+
+class Section(StrEnum):
+    """A text of a crash; the value is the name of its file in the crash's directory."""
+
+    BACKTRACE = "backtrace.txt"
+    THREAD1 = "thread1.txt"
+    BRIEF = "brief.txt"
+    FULL = "full.txt"
+    LOCKS = "locks.txt"
+    INFO = "info.txt"
+    LOG = "gdb.log"
+
+
+REPORT_FILE = "report.txt"
+RECORD_FILE = "crash.json"
+KEPT_CORE_FILE = "core.zst"
+
+
+class MemoryCorruption(StrEnum):
+    """Whether the crash thread points to corrupted memory."""
+
+    NONE = "none"
+    LIKELY = "likely"
+    CERTAIN = "certain"
+
+
+class Verdict(StrEnum):
+    """Whether a developer can work with the backtrace."""
+
+    USABLE = "usable"
+    PARTIAL = "partial"
+    UNUSABLE = "unusable"
+
+
+@dataclass(frozen=True)
+class Core:
+    """The core file of a crash. `identity` is hexadecimal; `path` is where the core was found."""
+
+    identity: str
+    identity_from: IdentityFrom
+    path: str
+    size: int
+    state: CoreState
+    truncated: bool
+    source: Source
+    found: Found
+
+
+@dataclass(frozen=True)
+class Process:
+    """The process that died, as the core's notes describe it."""
+
+    pid: int | None = None
+    tid: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+    executable: str | None = None
+    build_id: str | None = None
+    command_line: str | None = None
+    cwd: str | None = None
+
+
+@dataclass(frozen=True)
+class Asterisk:
+    """The Asterisk that died. `build_options` are the names that `core show settings` lists."""
+
+    version: str | None = None
+    build_options: tuple[str, ...] | None = None
+    dont_optimize: bool | None = None
+    debug_threads: bool | None = None
+    better_backtraces: bool | None = None
+
+
+@dataclass(frozen=True)
+class Signal:
+    """The signal that ended the process; `code` is si_code, `address` si_addr as hexadecimal text."""
+
+    number: int
+    name: str
+    code: int | None = None
+    address: str | None = None
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """How gdb fared. `sections` maps a section's file name to its size; `notes` say what was cut or done without."""
+
+    gdb_version: str | None
+    seconds: float
+    ended: Ended
+    sections: Mapping[str, int]
+    symbols: Symbols
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What two crashes of the same bug have in common; `id` is 12 hexadecimal digits of `text`."""
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What a backtrace's text tells; the fields are those of `astbtd diagnose --json`."""
+
+    signal: str | None
+    crash_thread: int | None
+    top_frame: str | None
+    crash_function: str | None
+    threads: int
+    frames: int
+    optimized: bool
+    missing_symbols: bool
+    memory_corruption: MemoryCorruption | None
+    debug_threads: bool
+    deadlock: bool | None
+    quality: float
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    advice: tuple[str, ...]
+    signature: Signature
+
+
+@dataclass(frozen=True)
+class CrashSignature:
+    """A crash's signature and its place among the crashes that share it, counted from 1 by crash time."""
+
+    id: str
+    text: str
+    occurrence: int
+    first_seen: datetime
+
+
+@dataclass(frozen=True)
+class Crash:
+    """One recorded crash: the whole of `crash.json`."""
+
+    id: str
+    host: str
+    boot_id: str | None
+    crashed_at: datetime
+    collected_at: datetime
+    core: Core
+    process: Process
+    asterisk: Asterisk
+    signal: Signal | None
+    extraction: Extraction
+    diagnosis: Diagnosis
+    signature: CrashSignature
+    pinned: bool = False
+    announced_at: datetime | None = None
+    schema: int = SCHEMA
+
+    @property
+    def what(self) -> str:
+        """What happened in a few words, such as `SIGSEGV in ast_bridge_join`; not made safe to show."""
+        signal = self.signal.name if self.signal else "an unknown signal"
+        return f"{signal} in {self.diagnosis.crash_function or 'an unknown function'}"
+
+
+@dataclass(frozen=True)
+class CoreFacts:
+    """What a core file says by itself; `objects` are the files the process had mapped, the executable included."""
+
+    identity: str
+    identity_from: IdentityFrom
+    crashed_at: datetime
+    size: int
+    truncated: bool
+    process: Process
+    signal: Signal | None
+    objects: tuple[str, ...]
+
+    @property
+    def crash_id(self) -> str:
+        """The id that this core's crash has in the store."""
+        return f"{self.crashed_at:%Y%m%dT%H%M%SZ}-{self.process.pid or 0}-{self.identity[:6]}"

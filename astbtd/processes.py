@@ -1,0 +1,111 @@
+"""Runs subprocesses; the only place that does.
+
+Every child gets a minimal environment, no standard input, a session of its own, and is gone when `run` returns.
+"""
+
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from astbtd.errors import AstbtdError
+from astbtd.model import Ended
+
+ENVIRONMENT = {
+    "LANG": "C.UTF-8",
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "HOME": "/nonexistent",
+    "TERM": "dumb",
+}
+
+_CHECK_EVERY = 0.25  # seconds between two looks at the limits while a child runs
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a child ended; `status` is its exit code, negative for the signal that killed it; `seconds` wall time."""
+
+    status: int
+    ended: Ended
+    seconds: float
+
+
+def never() -> Ended | None:
+    """A watch that lets the child go on."""
+    return None
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    timeout: float,
+    output: int,
+    pass_fds: Sequence[int] = (),
+    directory: Path = Path("/"),
+    environment: Mapping[str, str] | None = None,
+    watch: Callable[[], Ended | None] = never,
+) -> Finished:
+    """Runs `argv` in `directory`, with standard output and error going to the descriptor `output`.
+
+    Ends it, with its whole session, after `timeout` seconds or as soon as `watch` returns a reason or raises.
+    Raises AstbtdError when the program cannot be started.
+    """
+    started = time.monotonic()
+    child = _start(argv, output, pass_fds, directory, {**ENVIRONMENT, **(environment or {})})
+    try:
+        reason = _wait(child.pid, started + timeout, watch)
+    finally:
+        _end(child)
+    status = child.returncode
+    ended = reason or _verdict(status)
+    return Finished(status, ended, time.monotonic() - started)
+
+
+def _start(
+    argv: Sequence[str], output: int, pass_fds: Sequence[int], directory: Path, environment: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(  # noqa: S603 - an argument list, never a shell; callers pass no foreign text as program
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=pass_fds,
+            env=environment,
+            cwd=directory,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise AstbtdError(f"cannot run {argv[0]}: {error.strerror}", f"install {argv[0]}") from error
+
+
+def _wait(pid: int, deadline: float, watch: Callable[[], Ended | None]) -> Ended | None:
+    descriptor = os.pidfd_open(pid)
+    try:
+        with selectors.DefaultSelector() as selector:
+            selector.register(descriptor, selectors.EVENT_READ)
+            while not selector.select(_CHECK_EVERY):
+                if time.monotonic() >= deadline:
+                    return Ended.TIMEOUT
+                if reason := watch():
+                    return reason
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
+
+
+def _verdict(status: int) -> Ended:
+    if status < 0:
+        return Ended.KILLED
+    return Ended.OK if status == 0 else Ended.FAILED

@@ -1,0 +1,82 @@
+"""Durations, sizes and percentages as people write them, in both directions."""
+
+import math
+import re
+
+_SECONDS = {
+    "": 1.0,
+    "s": 1.0,
+    "sec": 1.0,
+    "min": 60.0,
+    "h": 3600.0,
+    "d": 86400.0,
+    "w": 7 * 86400.0,
+    "month": 30.44 * 86400.0,
+    "y": 365.25 * 86400.0,
+}
+_BYTES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?")
+_PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
+
+DURATION_ALLOWED = "a duration such as 30s, 5min, 2h, 14d, 1y"
+SIZE_ALLOWED = "a size such as 64M or 10G (powers of 1024)"
+PERCENT_ALLOWED = "a percentage from 0% to 90%"
+
+
+def duration(value: object) -> float:
+    """Seconds from `90`, `5min`, `1h 30min`, `14d`; units as in systemd.time(7). Raises ValueError."""
+    text = _text(value)
+    parts = list(_DURATION.finditer(text))
+    if not parts or _DURATION.sub("", text).strip():
+        raise ValueError(text)
+    if any(part[2] not in _SECONDS for part in parts):
+        raise ValueError(text)
+    return _finite(sum(float(part[1]) * _SECONDS[part[2]] for part in parts))
+
+
+def size(value: object) -> int:
+    """Bytes from `4096`, `64M`, `10 GiB`; K, M, G, T are powers of 1024 as in systemd. Raises ValueError."""
+    part = _SIZE.fullmatch(_text(value))
+    if not part:
+        raise ValueError(value)
+    return int(_finite(float(part[1]) * _BYTES[part[2]]))
+
+
+def percent(value: object) -> float:
+    """A share between 0 and 0.9 from `10%`. Raises ValueError."""
+    part = _PERCENT.fullmatch(_text(value))
+    if not part or float(part[1]) > 90:
+        raise ValueError(value)
+    return float(part[1]) / 100
+
+
+def shown_size(count: int) -> str:
+    """`count` bytes for people: `734B`, `1.2K`, `120M`, as systemctl writes them."""
+    value = float(count)
+    for unit in ("B", "K", "M", "G"):
+        if value < 1024:
+            return f"{value:.1f}{unit}" if unit != "B" and value < 10 else f"{value:.0f}{unit}"
+        value /= 1024
+    return f"{value:.1f}T"
+
+
+def shown_duration(seconds: float) -> str:
+    """`seconds` for people, in the largest fitting unit: `40s`, `5min`, `3h`, `14d`, `1y`."""
+    for unit in ("y", "d", "h", "min"):
+        if seconds >= _SECONDS[unit]:
+            return f"{seconds / _SECONDS[unit]:.3g}{unit}"
+    return f"{seconds:.3g}s"
+
+
+def _finite(number: float) -> float:
+    if math.isinf(number):
+        raise ValueError(number)
+    return number
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError(value)
+    return str(value).strip()

@@ -1,0 +1,189 @@
+"""What the administrator may set: typed, with defaults that are right without reading, checked all at once."""
+
+import os
+import re
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from astbtd import quantities
+from astbtd.codec import Decoder, Wording
+from astbtd.errors import BadConfiguration
+from astbtd.model import CoreAction
+
+DEFAULT_FILE = Path("/etc/astbtd.yaml")
+
+_LARGEST_FILE = 1 << 20  # bytes; a configuration is a page, and a device or a log given by mistake is not read
+
+
+def _at_least(lowest: float, parse: Wording) -> Wording:
+    def checked(value: object) -> object:
+        parsed = parse.parse(value)
+        if not isinstance(parsed, int | float) or parsed < lowest:
+            raise ValueError(value)
+        return parsed
+
+    return Wording(checked, f"{parse.allowed}, at least {lowest:g}")
+
+
+def _absolute(value: object) -> str:
+    if not isinstance(value, str) or not value.startswith("/") or "\0" in value:
+        raise ValueError(value)
+    return os.path.normpath(value)
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", value):
+        raise ValueError(value)
+    return value
+
+
+def _program(value: object) -> str:
+    return _absolute(value) if isinstance(value, str) and "/" in value else _name(value)
+
+
+def _whole_number(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(value)
+    return value
+
+
+_DURATION = Wording(quantities.duration, quantities.DURATION_ALLOWED)
+_SIZE = Wording(quantities.size, quantities.SIZE_ALLOWED)
+
+PathText = Annotated[str, Wording(_absolute, "an absolute path")]
+Name = Annotated[str, Wording(_name, "a name of letters, digits, '.', '_', '+' and '-'")]
+Program = Annotated[str, Wording(_program, "the name of a program or its absolute path")]
+Seconds = Annotated[float, _at_least(1, _DURATION)]
+Bytes = Annotated[int, _SIZE]
+Share = Annotated[float, Wording(quantities.percent, quantities.PERCENT_ALLOWED)]
+AddressSpace = Annotated[int, _at_least(64 << 20, _SIZE)]
+OutputBytes = Annotated[int, _at_least(1 << 16, _SIZE)]
+Frames = Annotated[int, _at_least(10, Wording(_whole_number, "a whole number"))]
+
+
+@dataclass(frozen=True)
+class AsteriskSettings:
+    """How to recognise Asterisk and where it says how it runs."""
+
+    executables: tuple[Name, ...] = ("asterisk",)
+    configuration: PathText = "/etc/asterisk/asterisk.conf"
+    run_directory: Annotated[str | None, Wording(_absolute, "an absolute path")] = None
+
+
+@dataclass(frozen=True)
+class WatchSettings:
+    """Where to look for cores besides where the kernel writes Asterisk's, and how often to look unasked."""
+
+    directories: tuple[PathText, ...] = ()
+    rescan: Seconds = 600.0
+
+
+@dataclass(frozen=True)
+class CoreSettings:
+    """What becomes of a core once its crash is recorded."""
+
+    action: CoreAction = CoreAction.MOVE
+
+
+@dataclass(frozen=True)
+class GdbSettings:
+    """Which gdb, as whom, and how much it may take. Times in seconds, sizes in bytes."""
+
+    program: Program = "gdb"
+    user: Name = "astbtd-gdb"
+    time: Seconds = 300.0
+    address_space: AddressSpace = 1 << 30
+    output: OutputBytes = 64 << 20
+    backtrace_limit: Frames = 200
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The age in seconds and the total size in bytes beyond which the oldest are removed."""
+
+    age: Seconds
+    size: Bytes
+
+
+@dataclass(frozen=True)
+class RetentionSettings:
+    """How long cores and crashes are kept, and how much of the disk stays free of them."""
+
+    cores: Limits = Limits(age=14 * 86400.0, size=10 << 30)
+    crashes: Limits = Limits(age=365.25 * 86400.0, size=2 << 30)
+    minimum_free: Share = 0.10
+    every: Seconds = 3600.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings; `store` is the directory of the records."""
+
+    store: PathText = "/var/lib/astbtd"
+    asterisk: AsteriskSettings = field(default_factory=AsteriskSettings)
+    watch: WatchSettings = field(default_factory=WatchSettings)
+    cores: CoreSettings = field(default_factory=CoreSettings)
+    gdb: GdbSettings = field(default_factory=GdbSettings)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
+
+
+def load(path: Path | None) -> Settings:
+    """The settings in `path`; with None those of /etc/astbtd.yaml, or the defaults where that is absent.
+
+    Raises BadConfiguration with every error of the file.
+    """
+    try:
+        text = _read_trusted(path or DEFAULT_FILE)
+    except FileNotFoundError:
+        if path is None:
+            return Settings()
+        raise BadConfiguration(str(path), ["does not exist"]) from None
+    except OSError as error:
+        raise BadConfiguration(str(path or DEFAULT_FILE), [f"cannot be read: {error.strerror}"]) from error
+    return parse(text, str(path or DEFAULT_FILE))
+
+
+def parse(text: bytes, origin: str) -> Settings:
+    """The settings that a YAML document holds; `origin` names it in errors. Raises BadConfiguration."""
+    import yaml  # not needed for the many commands that run without a configuration file
+
+    try:
+        data = yaml.safe_load(text)
+    except (yaml.YAMLError, AttributeError, LookupError, RecursionError, ValueError) as error:  # as its tags fail
+        raise BadConfiguration(origin, [f"is not valid YAML: {' '.join(str(error).split())}"]) from error
+    decoder = Decoder(strict=True)
+    settings = decoder.dataclass(Settings, {} if data is None else data, "")
+    if settings is None:
+        raise BadConfiguration(origin, decoder.problems)
+    return settings
+
+
+def _read_trusted(path: Path) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise BadConfiguration(str(path), ["is not a regular file"])
+        if os.geteuid() == 0:
+            _refuse_untrusted(path, status)
+        text = file.read(_LARGEST_FILE + 1)
+    if len(text) > _LARGEST_FILE:
+        raise BadConfiguration(str(path), ["is larger than 1 MiB"])
+    return text
+
+
+def _refuse_untrusted(path: Path, status: os.stat_result) -> None:
+    """Root follows only what root alone can write, parents included (a sticky directory protects its entries)."""
+    problems = [] if _only_root_writes(status) else ["is writable by others than root: chown root, chmod go-w"]
+    for parent in path.resolve().parents:
+        found = parent.stat()
+        if not _only_root_writes(found) and not found.st_mode & stat.S_ISVTX:
+            problems.append(f"its directory {parent} is writable by others than root: chown root, chmod go-w")
+    if problems:
+        raise BadConfiguration(str(path), problems)
+
+
+def _only_root_writes(status: os.stat_result) -> bool:
+    return status.st_uid == 0 and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
