@@ -1,0 +1,108 @@
+"""Finds the Asterisk processes that run, the directories they work in, and where they say that they started."""
+
+import getopt
+import os
+import re
+import stat
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+RUN_FILES = frozenset(("asterisk.pid", "asterisk.ctl"))
+"""What Asterisk creates in its run directory when it starts."""
+
+_PROC = Path("/proc")
+_DEFAULT_RUN_DIRECTORY = "/run/asterisk"
+_REMOTE_CONSOLE = b"rasterisk"
+_OPTIONS = "BC:cde:FfG:ghIiL:M:mnpqRrs:TtU:VvWXx:"  # of main() in Asterisk's main/asterisk.c
+_CLIENT_OPTIONS = frozenset(("-r", "-R", "-x"))
+_LARGEST_CONFIGURATION = 1 << 20
+
+
+@dataclass(frozen=True)
+class RunningAsterisk:
+    """A live Asterisk; `cwd` is None when it cannot be seen from here, `hidden` then says why."""
+
+    pid: int
+    cwd: str | None
+    hidden: str | None = None
+
+
+def running(executables: Collection[str]) -> tuple[RunningAsterisk, ...]:
+    """All Asterisk processes, the remote consoles left out, by rising pid."""
+    return tuple(_seen(pid) for pid in sorted(_pids()) if _is_asterisk(pid, executables))
+
+
+def run_directory(configuration: Path) -> str:
+    """The `astrundir` of an asterisk.conf, Asterisk's default where it says nothing.
+
+    The file belongs to the asterisk user: it is parsed, and the answer only watched for signs of a start.
+    """
+    try:
+        return _astrundir(_read_regular(configuration)) or _DEFAULT_RUN_DIRECTORY
+    except OSError:
+        return _DEFAULT_RUN_DIRECTORY
+
+
+def _read_regular(path: Path) -> str:
+    """What is in a regular file; nothing of what else may lie there: reading from a FIFO would never end."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        return os.pread(descriptor, _LARGEST_CONFIGURATION, 0).decode(errors="replace") if regular else ""
+    finally:
+        os.close(descriptor)
+
+
+def _astrundir(text: str) -> str | None:
+    section = ""
+    for line in text.splitlines():
+        line = line.split(";")[0].strip()
+        if line.startswith("["):
+            section = line
+        elif section == "[directories]" and (found := re.fullmatch(r"astrundir\s*=>?\s*(/[^\0]*)", line)):
+            return os.path.normpath(found[1])
+    return None
+
+
+def _pids() -> Iterator[int]:
+    return (int(entry.name) for entry in os.scandir(_PROC) if entry.name.isdigit())
+
+
+def _is_asterisk(pid: int, executables: Collection[str]) -> bool:
+    try:
+        comm = (_PROC / str(pid) / "comm").read_bytes().rstrip(b"\n")
+        if not any(os.fsencode(name)[:15] == comm for name in executables):
+            return False
+        command = (_PROC / str(pid) / "cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+    except OSError:
+        return False
+    return not is_client(command)
+
+
+def is_client(command: Sequence[bytes]) -> bool:
+    """Whether a command line is that of a remote console, which calls itself `rasterisk` soon after its start."""
+    if os.path.basename(command[0]) == _REMOTE_CONSOLE:
+        return True
+    try:
+        options, _ = getopt.gnu_getopt([os.fsdecode(word) for word in command[1:]], _OPTIONS)
+    except getopt.GetoptError:
+        return False
+    return any(name in _CLIENT_OPTIONS for name, _ in options)
+
+
+def _seen(pid: int) -> RunningAsterisk:
+    """Trusts the name of a working directory only if it leads to the same directory from here."""
+    link = _PROC / str(pid) / "cwd"
+    try:
+        name = os.readlink(link)
+        there = os.stat(link)
+    except OSError as error:
+        return RunningAsterisk(pid, None, f"its working directory cannot be read: {error.strerror}")
+    try:
+        here = os.stat(name)
+    except OSError:
+        return RunningAsterisk(pid, None, f"its working directory {name} does not exist outside of it")
+    if (here.st_dev, here.st_ino) != (there.st_dev, there.st_ino):
+        return RunningAsterisk(pid, None, f"its working directory {name} is private to it")
+    return RunningAsterisk(pid, name)

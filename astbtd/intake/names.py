@@ -1,0 +1,46 @@
+"""Gives names to files and takes them away, in directories that others write to while we work."""
+
+import os
+from contextlib import suppress
+
+
+class OpenedDirectory:
+    """A directory held open, so that what is done in it is done there however paths change meanwhile."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> int:
+        self._descriptor = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return self._descriptor
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+
+def link_descriptor(descriptor: int, directory: int, name: str) -> None:
+    """linkat(2) of /proc/self/fd/N; a name left over from a claim that was given up is replaced."""
+    source = f"/proc/self/fd/{descriptor}"
+    try:
+        os.link(source, name, dst_dir_fd=directory, follow_symlinks=True)
+    except FileExistsError:
+        os.unlink(name, dir_fd=directory)
+        os.link(source, name, dst_dir_fd=directory, follow_symlinks=True)
+
+
+def remove_if_ours(directory: int, name: str, aside: str, inode: int) -> None:
+    """Removes `name` if it still is `inode`; moved aside first, since Asterisk may put a new core there any moment."""
+    with suppress(FileNotFoundError):
+        if _inode(directory, aside) == inode:  # an earlier attempt was killed here
+            os.unlink(aside, dir_fd=directory)
+    with suppress(FileNotFoundError):
+        if _inode(directory, name) != inode:
+            return
+        os.rename(name, aside, src_dir_fd=directory, dst_dir_fd=directory)
+        if _inode(directory, aside) != inode:
+            os.link(aside, name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
+        os.unlink(aside, dir_fd=directory)
+
+
+def _inode(directory: int, name: str) -> int:
+    return os.stat(name, dir_fd=directory, follow_symlinks=False).st_ino

@@ -1,0 +1,140 @@
+"""Looks at files that may be cores, says once what is left alone, and claims what is ours."""
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field, replace
+
+from astbtd.intake.candidate import Candidate, NotYet, Refused, examine
+from astbtd.intake.claim import PREFIX, AlreadyClaimed, Claim, Claims, Vanished
+from astbtd.model import CoreAction, Found
+
+_REMEMBERED = 20_000
+"""How many files are remembered as looked at: a busy /tmp has some thousands."""
+
+
+class _Remembered:
+    """Files, each in the version it had, of which the latest are remembered."""
+
+    def __init__(self) -> None:
+        self._versions: OrderedDict[tuple[int, int], tuple[int, int]] = OrderedDict()
+
+    def __contains__(self, status: os.stat_result) -> bool:
+        return self._versions.get((status.st_dev, status.st_ino)) == (status.st_size, status.st_mtime_ns)
+
+    def add(self, status: os.stat_result) -> None:
+        self._versions[status.st_dev, status.st_ino] = (status.st_size, status.st_mtime_ns)
+        while len(self._versions) > _REMEMBERED:
+            self._versions.popitem(last=False)
+
+    def remove(self, status: os.stat_result) -> None:
+        self._versions.pop((status.st_dev, status.st_ino), None)
+
+
+@dataclass
+class Search:
+    """What was looked at so far; `seen` are the identities of cores that were collected already.
+
+    `refused` is told a path and a reason, once for each version of a file.
+    """
+
+    claims: Claims
+    seen: set[str]
+    executables: Collection[str]
+    action: CoreAction
+    refused: Callable[[str, str], None]
+    unfinished: set[str] = field(default_factory=set)
+    lost: set[str] = field(default_factory=set)
+    _known: _Remembered = field(default_factory=_Remembered)
+    _taken: _Remembered = field(default_factory=_Remembered)
+    _told: _Remembered = field(default_factory=_Remembered)
+
+    def under(self, claims: Claims, executables: Collection[str], action: CoreAction) -> "Search":
+        """A search that judges by other settings, and does not say again what this one said."""
+        return replace(self, claims=claims, executables=executables, action=action, _known=_Remembered())
+
+    def names(self, directory: str) -> list[str]:
+        """The files in a directory that are to be looked at; none where it cannot be read."""
+        try:
+            return [entry.name for entry in os.scandir(directory) if not entry.is_dir(follow_symlinks=False)]
+        except OSError:
+            return []
+
+    def file(self, directory: str, name: str, found: Found, *, quiet: bool = False) -> Claim | None:
+        """Claims the file if it is a complete core of Asterisk that was not collected yet.
+
+        A core that is still being written is put in `unfinished`. Raises NoRoom where there is no room for a copy.
+        """
+        if name.startswith(PREFIX) and name.removeprefix(PREFIX) in self.claims.noted():
+            return self._moved_claim(name.removeprefix(PREFIX), directory)
+        path = os.path.join(directory, name)
+        self.unfinished.discard(path)
+        status = _status(path)
+        if status is None or status in self._known or status in self._taken:
+            return None
+        finding = examine(directory, name, self.executables)
+        if isinstance(finding, NotYet):
+            self.unfinished.add(path)
+            return None
+        if isinstance(finding, Candidate):
+            return self._claim(finding, found, quiet)
+        self._known.add(status)
+        if isinstance(finding, Refused) and status not in self._told:
+            self._told.add(status)
+            self.refused(finding.path, finding.reason)
+        return None
+
+    def left_claims(self) -> Iterator[Claim]:
+        """The claims that an earlier run left; those whose core is not where it was are put in `lost`."""
+        self.lost.clear()
+        for crash_id in list(self.claims.noted()):
+            try:
+                claim = self._resumed(crash_id, None)
+            except AlreadyClaimed:
+                continue
+            if claim:
+                yield claim
+            else:
+                self.lost.add(crash_id)
+
+    def forget_lost_claims(self) -> None:
+        """Forgets the claims in `lost`: they were never completed, or were given up but for the note."""
+        for crash_id in self.lost:
+            self.claims.forget(crash_id)
+
+    def _claim(self, candidate: Candidate, found: Found, quiet: bool) -> Claim | None:
+        self._taken.add(os.fstat(candidate.descriptor))
+        if candidate.facts.identity in self.seen:
+            os.close(candidate.descriptor)
+            return None
+        try:
+            claim = self.claims.take(candidate, found, copy=self.action is CoreAction.LEAVE, quiet=quiet)
+        except BaseException as error:
+            self._taken.remove(os.fstat(candidate.descriptor))
+            os.close(candidate.descriptor)
+            if isinstance(error, AlreadyClaimed | Vanished):
+                return None
+            raise
+        self.seen.add(claim.note.facts.identity)
+        return claim
+
+    def _moved_claim(self, crash_id: str, directory: str) -> Claim | None:
+        """A claim of an earlier run, whose directory was renamed since."""
+        claim = self._resumed(crash_id, directory) if crash_id in self.lost else None
+        if claim:
+            self.lost.discard(crash_id)
+        return claim
+
+    def _resumed(self, crash_id: str, directory: str | None) -> Claim | None:
+        claim = self.claims.resume(crash_id, directory)
+        if claim:
+            self._taken.add(os.fstat(claim.descriptor))
+            self.seen.add(claim.note.facts.identity)
+        return claim
+
+
+def _status(path: str) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except OSError:
+        return None

@@ -1,0 +1,152 @@
+"""Watches directories: hints that say where to look, never what is there.
+
+A directory that is absent, removed, renamed or made anew is watched again as soon as it is back; until then its
+nearest existing parent is. Overflow and every new watch ask for a scan, so that no gap goes unnoticed.
+"""
+
+import os
+import select
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from astbtd.intake import file_system
+from astbtd.intake.backend import Backend, Event, Happened
+from astbtd.intake.inotify import Inotify
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file in a watched directory was written, or moved in; for sockets and such: created."""
+
+    directory: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A directory is newly watched, or events of it may have been lost: all of it is to be looked at."""
+
+    directory: str
+
+
+Hint = Written | Scan
+
+BackendMaker = Callable[[], Backend]
+
+
+def by_file_system(directory: str) -> BackendMaker:
+    """inotify, or polling where inotify cannot see."""
+    if file_system.inotify_sees(file_system.type_of(directory)):
+        return Inotify
+    from astbtd.intake.polling import Polling  # brings watchdog, which most machines never need
+
+    return Polling
+
+
+@dataclass(frozen=True)
+class _Armed:
+    """Who watches a directory, and which directory it was."""
+
+    backend: Backend
+    device: int
+    inode: int
+
+
+class DirectoryWatch:
+    """Watches on a changing set of directories, given by their real paths.
+
+    `choose` names the backend for a directory; each is made when first needed.
+    """
+
+    def __init__(self, choose: Callable[[str], BackendMaker] = by_file_system) -> None:
+        self._choose = choose
+        self._backends: dict[BackendMaker, Backend] = {}
+        self._ready = select.epoll()
+        self._wanted: tuple[str, ...] = ()
+        self._armed: dict[str, _Armed] = {}
+        self._hints: list[Hint] = []
+
+    def fileno(self) -> int:
+        """What to wait on for events, of whichever backend."""
+        return self._ready.fileno()
+
+    def close(self) -> None:
+        """Ends all watches."""
+        self._ready.close()
+        for backend in self._backends.values():
+            backend.close()
+
+    def watch(self, directories: Iterable[str]) -> None:
+        """Watches these directories from now on, and no others."""
+        self._wanted = tuple(dict.fromkeys(directories))
+        self.rearm()
+
+    def absent(self) -> tuple[str, ...]:
+        """The wanted directories that cannot be watched now: they do not exist, or may not be read."""
+        return tuple(directory for directory in self._wanted if directory not in self._armed)
+
+    def rearm(self) -> None:
+        """Compares the watches with what is on disk and mends the difference."""
+        targets: set[str] | None = None
+        while targets != (now := self._targets()):  # a directory may appear before its parent's watch is armed
+            targets = now
+            for directory in [known for known in self._armed if known not in targets]:
+                self._drop(directory)
+            for directory in sorted(targets):
+                self._arm(directory)
+
+    def hints(self) -> list[Hint]:
+        """What has happened since the last call; does not wait."""
+        events = [event for backend in self._backends.values() for event in backend.events()]
+        for event in events:
+            if event.what is Happened.GONE:
+                self._drop(event.directory)
+        if any(event.what is not Happened.FILE for event in events):
+            self.rearm()
+        self._hints += [hint for event in events for hint in self._hints_of(event)]
+        hints, self._hints = list(dict.fromkeys(self._hints)), []
+        return [hint for hint in hints if hint.directory in self._wanted]
+
+    def _hints_of(self, event: Event) -> list[Hint]:
+        if event.what is Happened.LOST:
+            return [Scan(directory) for directory in self._armed]
+        return [Written(event.directory, event.name)] if event.what is Happened.FILE else []
+
+    def _targets(self) -> set[str]:
+        return {target for directory in self._wanted if (target := _nearest_existing(directory))}
+
+    def _arm(self, directory: str) -> None:
+        try:
+            status = os.stat(directory)
+        except OSError:
+            self._drop(directory)
+            return
+        known = self._armed.get(directory)
+        if known and (known.device, known.inode) == (status.st_dev, status.st_ino):
+            return
+        self._drop(directory)
+        backend = self._backend(directory)
+        if backend.add(directory):
+            self._armed[directory] = _Armed(backend, status.st_dev, status.st_ino)
+            self._hints.append(Scan(directory))
+
+    def _drop(self, directory: str) -> None:
+        known = self._armed.pop(directory, None)
+        if known:
+            known.backend.remove(directory)
+
+    def _backend(self, directory: str) -> Backend:
+        make = self._choose(directory)
+        if make not in self._backends:
+            self._backends[make] = make()
+            self._ready.register(self._backends[make].fileno(), select.EPOLLIN)
+        return self._backends[make]
+
+
+def _nearest_existing(directory: str) -> str | None:
+    path = PurePosixPath(directory)
+    for candidate in (path, *path.parents):
+        if os.path.isdir(candidate):
+            return str(candidate)
+    return None

@@ -1,0 +1,124 @@
+"""What asterisk.conf says of the run directory; the file is the asterisk user's, so anything may be in it."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as limits
+from hypothesis import strategies as st
+
+from astbtd.intake import asterisk
+
+DEFAULT = "/run/asterisk"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "asterisk.conf"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[directories]\nastrundir => /srv/run\n",
+        "[directories]\nastrundir = /srv/run/\n",
+        "[directories]\nastrundir=/srv//run ; where the pid is\n",
+        "[directories] ; not a template\nastetcdir => /etc\nastrundir => /srv/run",
+        "[options]\nverbose = 3\n[directories]\r\n  astrundir => /srv/run\r\n",
+    ],
+)
+def test_the_run_directory_that_is_set(file: Path, text: str) -> None:
+    file.write_text(text, newline="")
+
+    assert asterisk.run_directory(file) == "/srv/run"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[directories](!)\nastrundir => /srv/run\n",
+        "[directories]\n;astrundir => /srv/run\n",
+        "[directories]\nastrundir => run\n",
+        "[directories]\nastrundir =>\n",
+        "[directories]\nmyastrundir => /srv/run\n",
+        "[options]\nastrundir => /srv/run\n",
+        "astrundir => /srv/run\n",
+        "[directories]\n[files]\nastrundir => /srv/run\n",
+    ],
+)
+def test_where_none_is_set_it_is_that_of_asterisk(file: Path, text: str) -> None:
+    file.write_text(text)
+
+    assert asterisk.run_directory(file) == DEFAULT
+
+
+def test_a_value_is_never_evaluated(file: Path) -> None:
+    file.write_text("[directories]\nastrundir => /srv/$(touch x)/${HOME}\n")
+
+    assert asterisk.run_directory(file) == "/srv/$(touch x)/${HOME}"
+
+
+def test_a_file_that_is_not_there_says_nothing(file: Path) -> None:
+    assert asterisk.run_directory(file) == DEFAULT
+
+
+def test_a_directory_in_its_place_says_nothing(file: Path) -> None:
+    file.mkdir()
+
+    assert asterisk.run_directory(file) == DEFAULT
+
+
+def test_a_fifo_in_its_place_is_not_waited_for(file: Path) -> None:
+    os.mkfifo(file)
+
+    assert asterisk.run_directory(file) == DEFAULT
+
+
+def test_a_device_in_its_place_is_not_read(file: Path) -> None:
+    file.symlink_to("/dev/zero")
+
+    assert asterisk.run_directory(file) == DEFAULT
+
+
+@limits(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(junk=st.binary(max_size=200))
+def test_junk_leads_to_an_absolute_directory(file: Path, junk: bytes) -> None:
+    file.write_bytes(b"[directories]\nastrundir => /" + junk)
+
+    assert asterisk.run_directory(file).startswith("/")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "rasterisk",
+        "/usr/sbin/rasterisk -vvv",
+        "asterisk -r",
+        "asterisk -vvvr",
+        "asterisk -R",
+        "asterisk -x",
+        "asterisk -rx",
+        "asterisk -C /etc/other.conf -r",
+    ],
+)
+def test_a_remote_console_is_no_asterisk_that_could_crash(command: str) -> None:
+    argv = [word.encode() for word in command.split()]
+
+    assert asterisk.is_client([*argv, b"core show uptime"] if command.endswith("x") else argv)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "asterisk",
+        "/usr/sbin/asterisk -g -f -p -U asterisk -G asterisk",
+        "asterisk -vvvg -c",
+        "asterisk -U rasterisk",
+        "asterisk -C -r",
+        "asterisk --unknown -r",
+    ],
+)
+def test_the_pbx_itself_is_one(command: str) -> None:
+    assert not asterisk.is_client([word.encode() for word in command.split()])

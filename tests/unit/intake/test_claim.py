@@ -1,0 +1,253 @@
+"""A claim holds a core through renames, restarts and replacement, and lets go of exactly what it took."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from astbtd.errors import NoRoom
+from astbtd.intake.candidate import Candidate, examine
+from astbtd.intake.claim import PREFIX, AlreadyClaimed, Claim, Claims, Vanished
+from astbtd.model import Found
+from tests.builders import DeadProcess
+
+from .conftest import Dump
+
+Take = Callable[..., Claim]
+
+
+def room_for_all(_: int) -> None:
+    """There is room."""
+
+
+def no_room(_: int) -> None:
+    raise NoRoom("the disk is full")
+
+
+@pytest.fixture
+def claims(tmp_path: Path) -> Claims:
+    (tmp_path / "incoming").mkdir()
+    return Claims(tmp_path / "incoming", -1, room_for_all)
+
+
+@pytest.fixture
+def take(claims: Claims) -> Take:
+    """Claims the core at a path."""
+    return lambda path, copy=False: claims.take(candidate(path), Found.EVENT, copy=copy)
+
+
+def candidate(path: Path) -> Candidate:
+    found = examine(str(path.parent), path.name, None)
+    assert isinstance(found, Candidate)
+    return found
+
+
+def names_in(directory: Path) -> list[str]:
+    return sorted(os.listdir(directory))
+
+
+def test_a_claim_is_a_second_name_beside_the_core_and_a_note(take: Take, claims: Claims, dump: Dump) -> None:
+    path = dump()
+
+    claim = take(path)
+
+    link = path.with_name(PREFIX + claim.id)
+    assert link.stat().st_ino == path.stat().st_ino
+    assert names_in(claims.incoming) == [f"{claim.id}.claim"]
+    assert list(claims.noted()) == [claim.id]
+
+
+def test_a_core_that_must_not_be_touched_is_copied_and_left_as_it_was(take: Take, claims: Claims, dump: Dump) -> None:
+    path = dump()
+    before = path.stat()
+
+    claim = take(path, copy=True)
+
+    after = path.stat()
+    assert (after.st_nlink, after.st_mode, after.st_ctime_ns) == (1, before.st_mode, before.st_ctime_ns)
+    assert os.pread(claim.descriptor, 1 << 20, 0) == path.read_bytes()
+    assert names_in(claims.incoming) == [f"{claim.id}.claim", f"{claim.id}.core"]
+
+
+def test_without_room_for_a_copy_nothing_is_claimed(tmp_path: Path, dump: Dump) -> None:
+    (tmp_path / "incoming").mkdir()
+    claims = Claims(tmp_path / "incoming", -1, no_room)
+
+    with pytest.raises(NoRoom):
+        claims.take(candidate(dump()), Found.EVENT, copy=True)
+
+    assert names_in(claims.incoming) == []
+
+
+def test_a_claim_needs_no_room(tmp_path: Path, dump: Dump) -> None:
+    (tmp_path / "incoming").mkdir()
+    claims = Claims(tmp_path / "incoming", -1, no_room)
+
+    assert claims.take(candidate(dump()), Found.EVENT, copy=False).note.name == "core"
+
+
+def test_a_core_is_claimed_once(take: Take, claims: Claims, dump: Dump) -> None:
+    path = dump()
+    second = candidate(path)
+    take(path)
+
+    with pytest.raises(AlreadyClaimed):
+        claims.take(second, Found.SCAN, copy=False)
+
+
+def test_a_core_that_was_given_another_name_meanwhile_is_not_claimed(claims: Claims, dump: Dump, spool: Path) -> None:
+    found = candidate(dump())
+    (spool / "other").hardlink_to(spool / "core")
+
+    with pytest.raises(Vanished):
+        claims.take(found, Found.EVENT, copy=False)
+
+    assert names_in(spool) == ["core", "other"]
+    assert names_in(claims.incoming) == []
+
+
+def test_a_core_that_was_removed_meanwhile_is_not_claimed(claims: Claims, dump: Dump, spool: Path) -> None:
+    found = candidate(dump())
+    (spool / "core").unlink()
+
+    with pytest.raises(Vanished):
+        claims.take(found, Found.EVENT, copy=False)
+
+    assert names_in(claims.incoming) == []
+
+
+def test_finishing_removes_link_note_and_core(take: Take, claims: Claims, dump: Dump, spool: Path) -> None:
+    claim = take(dump())
+
+    claims.finish(claim, remove_original=True)
+
+    assert (names_in(spool), names_in(claims.incoming)) == ([], [])
+
+
+def test_finishing_can_leave_the_core(take: Take, claims: Claims, dump: Dump, spool: Path) -> None:
+    claim = take(dump())
+
+    claims.finish(claim, remove_original=False)
+
+    assert (names_in(spool), names_in(claims.incoming)) == (["core"], [])
+
+
+def test_finishing_a_copy_leaves_the_core(take: Take, claims: Claims, dump: Dump, spool: Path) -> None:
+    claim = take(dump(), copy=True)
+
+    claims.finish(claim, remove_original=True)
+
+    assert (names_in(spool), names_in(claims.incoming)) == (["core"], [])
+
+
+def test_the_core_of_the_next_crash_under_the_same_name_is_not_removed(
+    take: Take, claims: Claims, dump: Dump, spool: Path
+) -> None:
+    claim = take(dump())
+    (spool / "core").unlink()
+    dump(DeadProcess(pid=5000))
+
+    claims.finish(claim, remove_original=True)
+
+    assert names_in(spool) == ["core"]
+    assert candidate(spool / "core").facts.process.pid == 5000
+
+
+def test_a_claim_whose_removal_was_interrupted_is_finished_all_the_same(
+    take: Take, claims: Claims, dump: Dump, spool: Path
+) -> None:
+    claim = take(dump())
+    (spool / "core").rename(spool / f"{PREFIX}{claim.id}.aside")
+
+    claims.finish(claim, remove_original=True)
+
+    assert names_in(spool) == []
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_a_parked_claim_is_resumed_as_it_was(take: Take, claims: Claims, dump: Dump, copy: bool) -> None:
+    claim = take(dump(), copy=copy)
+    claims.park(claim)
+
+    resumed = claims.resume(claim.id)
+
+    assert resumed is not None
+    assert (resumed.id, resumed.note) == (claim.id, claim.note)
+    assert os.pread(resumed.descriptor, 4, 0) == b"\x7fELF"
+
+
+def test_a_claim_in_work_is_not_resumed(take: Take, claims: Claims, dump: Dump) -> None:
+    claim = take(dump())
+
+    with pytest.raises(AlreadyClaimed):
+        claims.resume(claim.id)
+
+
+def test_a_claim_is_found_in_a_directory_that_was_renamed(take: Take, claims: Claims, dump: Dump, spool: Path) -> None:
+    claim = take(dump())
+    claims.park(claim)
+    moved = spool.rename(spool.with_name("moved"))
+
+    assert claims.resume(claim.id) is None
+    resumed = claims.resume(claim.id, str(moved))
+
+    assert resumed is not None
+    assert resumed.note.path == str(moved / "core")
+
+
+def test_another_file_under_the_name_of_a_claim_is_not_resumed(
+    take: Take, claims: Claims, dump: Dump, spool: Path
+) -> None:
+    claim = take(dump())
+    claims.park(claim)
+    (spool / f"{PREFIX}{claim.id}").unlink()
+    (spool / f"{PREFIX}{claim.id}").write_bytes(DeadProcess(pid=5000).core())
+
+    assert claims.resume(claim.id) is None
+
+
+def test_a_link_under_the_name_of_a_claim_is_not_followed(take: Take, claims: Claims, dump: Dump, spool: Path) -> None:
+    claim = take(dump())
+    claims.park(claim)
+    (spool / f"{PREFIX}{claim.id}").unlink()
+    (spool / f"{PREFIX}{claim.id}").symlink_to("core")
+
+    assert claims.resume(claim.id) is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
+def test_a_note_that_was_never_completed_holds_nothing(take: Take, claims: Claims, dump: Dump, text: str) -> None:
+    claim = take(dump())
+    claims.park(claim)
+    (claims.incoming / f"{claim.id}.claim").write_text(text)
+
+    assert claims.resume(claim.id) is None
+
+
+def test_a_forgotten_claim_leaves_nothing_of_ours(take: Take, claims: Claims, dump: Dump) -> None:
+    claim = take(dump(), copy=True)
+    claims.park(claim)
+
+    claims.forget(claim.id)
+
+    assert names_in(claims.incoming) == []
+
+
+def test_claims_are_ordered_newest_crash_first(take: Take, dump: Dump) -> None:
+    old, new = dump(DeadProcess(pid=1), "core.1"), dump(DeadProcess(pid=2), "core.2")
+    os.utime(old, (0, 1_000_000))
+    os.utime(new, (0, 2_000_000))
+
+    assert [claim.note.name for claim in sorted([take(old), take(new)])] == ["core.2", "core.1"]
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_no_descriptor_is_left_open_when_a_claim_ends(take: Take, claims: Claims, dump: Dump, copy: bool) -> None:
+    before = os.listdir("/proc/self/fd")
+    first, second = take(dump(), copy=copy), take(dump(DeadProcess(pid=5000), "core.5000"), copy=copy)
+
+    claims.finish(first, remove_original=True)
+    claims.park(second)
+
+    assert len(os.listdir("/proc/self/fd")) == len(before)
