@@ -1,0 +1,71 @@
+"""Reads the facts that the script inside gdb reports, trusting none of them: gdb may have been taken over."""
+
+import json
+from dataclasses import dataclass
+
+from astbtd.codec import Decoder
+from astbtd.model import Asterisk
+
+_LONGEST_TEXT = 1024
+_MOST_OPTIONS = 64
+
+
+@dataclass(frozen=True)
+class _AsteriskFacts:
+    version: str | None = None
+    all_options: str | None = None
+    abi_options: str | None = None
+    abort_message: str | None = None
+    lock_table: bool = False
+
+
+@dataclass(frozen=True)
+class _Reported:
+    gdb_version: str | None = None
+    asterisk: _AsteriskFacts = _AsteriskFacts()
+
+
+@dataclass(frozen=True)
+class GdbFacts:
+    """The version of gdb, and what it read of Asterisk; `abort_message` is what libc said when it aborted."""
+
+    gdb_version: str | None
+    abort_message: str | None
+    asterisk: Asterisk
+
+    @classmethod
+    def read(cls, data: bytes) -> "GdbFacts":
+        """The facts in `data`; nothing known where it is not what the script writes."""
+        reported = _decoded(data)
+        return cls(_short(reported.gdb_version), _short(reported.asterisk.abort_message), _asterisk(reported.asterisk))
+
+
+def _decoded(data: bytes) -> _Reported:
+    try:
+        document = json.loads(data or b"{}")
+    except (ValueError, RecursionError):
+        return _Reported()
+    return Decoder(strict=False).dataclass(_Reported, document, "") or _Reported()
+
+
+def _asterisk(facts: _AsteriskFacts) -> Asterisk:
+    """DONT_OPTIMIZE and BETTER_BACKTRACES stand only in the full list, DEBUG_THREADS in the ABI's as well."""
+    everything = _options(facts.all_options)
+    known = everything if everything is not None else _options(facts.abi_options)
+    return Asterisk(
+        version=_short(facts.version),
+        build_options=known,
+        dont_optimize=None if everything is None else "DONT_OPTIMIZE" in everything,
+        debug_threads=None if known is None else "DEBUG_THREADS" in known or facts.lock_table,
+        better_backtraces=None if everything is None else "BETTER_BACKTRACES" in everything,
+    )
+
+
+def _options(text: str | None) -> tuple[str, ...] | None:
+    if text is None:
+        return None
+    return tuple(option for part in text.split(",")[:_MOST_OPTIONS] if (option := part.strip()[:_LONGEST_TEXT]))
+
+
+def _short(text: str | None) -> str | None:
+    return None if text is None else text[:_LONGEST_TEXT]

@@ -1,0 +1,192 @@
+"""Extracts the backtraces of one core: one gdb run, bounded, whatever it leaves kept.
+
+A run that ends before it has even the crashed thread is repeated once with a limit on frames (runaway recursion has
+hundreds of thousands); a gdb without Python is given the command line of the Asterisk documentation instead.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+
+from astbtd import durable, processes
+from astbtd.errors import AstbtdError
+from astbtd.extraction import objects, sections
+from astbtd.extraction.confinement import Account, confined
+from astbtd.extraction.facts import GdbFacts
+from astbtd.extraction.objects import Objects
+from astbtd.extraction.sections import Sections
+from astbtd.model import Asterisk, CoreFacts, Ended, Extraction, Section, Symbols
+from astbtd.settings import GdbSettings
+
+_SETTINGS = (
+    "set auto-load no",
+    "set auto-load safe-path",
+    "set auto-load libthread-db on",
+    "set libthread-db-search-path $sdir",  # never the library that lies beside the crashed process's own
+    "set debuginfod enabled off",
+    "set sysroot /",
+    "set solib-search-path .",
+    "maintenance set worker-threads 0",
+)
+_DOCUMENTED = ("bt", "bt full", "thread apply all bt")
+_NO_PYTHON = b"Python scripting is not supported"
+_WHY_NO_PYTHON = (
+    "this gdb has no Python, so there is only backtrace.txt; install the package gdb in place of gdb-minimal"
+)
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """What is known from gdb, besides the texts in the sections' files."""
+
+    extraction: Extraction
+    asterisk: Asterisk
+    abort_message: str | None
+    objects: Objects
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """How cores are extracted. `group` may read the texts, -1 for our own.
+
+    `reserve` raises NoRoom when so many bytes more are not to be had; `stopped` raises to end a run early.
+    """
+
+    settings: GdbSettings
+    account: Account
+    group: int
+    reserve: Callable[[int], None]
+    stopped: Callable[[], None]
+
+    def extract(self, core: int, facts: CoreFacts, directory: Path) -> Extracted:
+        """Writes the sections of the core open at `core` into `directory`, which must be empty.
+
+        Raises AstbtdError where gdb cannot be started, and whatever `stopped` raises.
+        """
+        if shutil.which(self.settings.program, path=processes.ENVIRONMENT["PATH"]) is None:
+            raise AstbtdError(f"{self.settings.program} is not installed", "apt install gdb, or set gdb.program")
+        with (
+            _copies(directory.with_name(f"{directory.name}.objects"), self.account) as copies,
+            sections.opened(directory, self.group) as opened,
+        ):
+            process = facts.process
+            found = objects.prepare(
+                process.executable, process.build_id, facts.objects, self.account, copies, self.reserve
+            )
+            return _Work(self, core, process.executable, found, copies, opened).extract()
+
+
+@dataclass(frozen=True)
+class _Work:
+    """The runs of gdb for one core, in `copies`, the directory of readable copies.
+
+    gdb looks for a shared object it cannot open under its full path in the working directory (solib.c, solib_find_1).
+    """
+
+    extractor: Extractor
+    core: int
+    executable: str | None
+    found: Objects
+    copies: Path
+    sections: Sections
+
+    def extract(self) -> Extracted:
+        finished, notes = self._best_run()
+        facts = GdbFacts.read(self.sections.facts())
+        extraction = Extraction(
+            gdb_version=facts.gdb_version,
+            seconds=round(finished.seconds, 3),
+            ended=finished.ended,
+            sections=self.sections.sizes(),
+            symbols=Symbols.ALL,
+            notes=(*notes, *(f"gdb could not read {path}" for path in self.found.missing)),
+        )
+        return Extracted(extraction, facts.asterisk, facts.abort_message, self.found)
+
+    def _best_run(self) -> tuple[processes.Finished, tuple[str, ...]]:
+        first = self._run_with_python(frames=0)
+        if self.sections.facts():
+            return first, ()
+        if _NO_PYTHON in self.sections.start_of(Section.LOG):
+            return self._run_documented(), (_WHY_NO_PYTHON,)
+        limit = self.extractor.settings.backtrace_limit
+        second = self._run_with_python(frames=limit)
+        cut = f"without a limit gdb gave no backtrace ({first.ended}): every thread is cut after {limit} frames"
+        why = cut if self.sections.facts() else "gdb gave no backtrace; gdb.log says why"
+        ended = Ended.FAILED if first.ended is Ended.OK else first.ended
+        return replace(second, ended=ended, seconds=first.seconds + second.seconds), (why,)
+
+    def _run_with_python(self, frames: int) -> processes.Finished:
+        script = resources.files("astbtd.extraction").joinpath("inside_gdb.py").read_bytes()
+        with _in_memory(script) as program:
+            job = {
+                "core": _path(self.core),
+                "executable": self._program(),
+                "frames": frames,
+                "sections": self.sections.descriptors,
+            }
+            execute = f"python exec(compile(open({program}).read(), 'astbtd', 'exec'))"
+            return self._run(["-ex", execute], Section.LOG, (program,), {"ASTBTD_JOB": json.dumps(job)})
+
+    def _run_documented(self) -> processes.Finished:
+        commands = [word for command in _DOCUMENTED for word in ("-ex", command)]
+        program = ["-se", executable] if (executable := self._program()) else []
+        return self._run([*program, "-c", _path(self.core), *commands], Section.BACKTRACE, (), {})
+
+    def _run(
+        self, arguments: Sequence[str], output: Section, pass_fds: Sequence[int], environment: dict[str, str]
+    ) -> processes.Finished:
+        self.sections.clear()
+        settings = [word for setting in _SETTINGS for word in ("-iex", setting)]
+        argv = [self.extractor.settings.program, "-nx", "-nh", "--batch", *settings, *arguments]
+        return processes.run(
+            confined(argv, self.extractor.account, self.extractor.settings),
+            timeout=self.extractor.settings.time,
+            output=self.sections.descriptors[output],
+            pass_fds=(self.core, *self.sections.descriptors.values(), *pass_fds),
+            directory=self.copies,
+            environment=environment,
+            watch=self._watch,
+        )
+
+    def _program(self) -> str | None:
+        """What gdb is to open as the executable; None when it can open none."""
+        if self.executable in self.found.copied:
+            return objects.place(".", self.executable)
+        return None if self.executable in self.found.missing else self.executable
+
+    def _watch(self) -> Ended | None:
+        self.extractor.stopped()
+        return Ended.TOO_MUCH_OUTPUT if self.sections.total() > self.extractor.settings.output else None
+
+
+def _path(descriptor: int) -> str:
+    """A name under which gdb opens what a descriptor is open on; its directories are not walked."""
+    return f"/proc/self/fd/{descriptor}"
+
+
+@contextmanager
+def _copies(directory: Path, account: Account) -> Iterator[Path]:
+    durable.remove_tree(directory)
+    durable.make_directory(directory, group=account.gid if account.switched else -1)
+    try:
+        yield directory
+    finally:
+        durable.remove_tree(directory)
+
+
+@contextmanager
+def _in_memory(content: bytes) -> Iterator[int]:
+    """A descriptor to read `content` from, for a child that could not walk to any file of ours."""
+    descriptor = os.memfd_create("astbtd", os.MFD_CLOEXEC)
+    try:
+        durable.write_all(descriptor, content)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        yield descriptor
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,117 @@
+"""Makes sure that gdb can read the program and its shared objects, since it gets frames wrong in silence where not.
+
+What a core names is the crashed process's word: nothing but ELF programs and shared objects is ever copied.
+"""
+
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+
+from astbtd import durable, elf, sparse
+from astbtd.errors import NoRoom
+from astbtd.extraction.confinement import Account
+
+_LARGEST_OBJECT = 1 << 30  # bytes
+
+
+@dataclass(frozen=True)
+class Objects:
+    """What gdb needs beside the core. `copied` were copied under their own full paths; `missing` could not be read
+    or copied, or are gone; `changed` says that the executable on disk is not the one that crashed.
+    """
+
+    copied: tuple[str, ...]
+    missing: tuple[str, ...]
+    changed: bool
+
+
+class _Outcome(Enum):
+    COPIED = auto()
+    MISSING = auto()
+    NO_OBJECT = auto()
+
+
+def prepare(
+    executable: str | None,
+    build_id: str | None,
+    mapped: Sequence[str],
+    account: Account,
+    copies: Path,
+    reserve: Callable[[int], None],
+) -> Objects:
+    """Copies what `account` cannot read of the executable and the mapped objects into the directory `copies`."""
+    wanted = dict.fromkeys([*([executable] if executable else []), *mapped])
+    unreadable = [path for path in wanted if path.startswith("/") and not account.can_read(path)]
+    outcomes = {path: _copy(path, copies, account, reserve) for path in unreadable}
+    return Objects(
+        copied=tuple(path for path, outcome in outcomes.items() if outcome is _Outcome.COPIED),
+        missing=tuple(path for path, outcome in outcomes.items() if outcome is _Outcome.MISSING),
+        changed=bool(executable and build_id and _build_id_of(executable) not in (None, build_id)),
+    )
+
+
+def place(copies: str, path: str) -> str:
+    """Where under `copies` the copy of `path` lies."""
+    return os.path.join(copies, os.path.normpath(path).lstrip("/"))
+
+
+def _copy(path: str, copies: Path, account: Account, reserve: Callable[[int], None]) -> _Outcome:
+    try:
+        with _opened(path) as source:
+            if not _is_program(source):
+                return _Outcome.NO_OBJECT
+            reserve(sparse.allocated(source))
+            _copy_to(source, Path(place(str(copies), path)), account, copies)
+            return _Outcome.COPIED
+    except (OSError, NoRoom):
+        return _Outcome.MISSING if _named_like_an_object(path) else _Outcome.NO_OBJECT
+
+
+def _is_program(descriptor: int) -> bool:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST_OBJECT:
+        return False
+    try:
+        return elf.read_header(elf.file_reader(descriptor)).type in (elf.FileType.EXECUTABLE, elf.FileType.SHARED)
+    except elf.NotElf:
+        return False
+
+
+def _named_like_an_object(path: str) -> bool:
+    """Of files that are gone the name alone tells; devices, memory and data files matter to no frame."""
+    in_bin = os.path.basename(os.path.dirname(path)) in ("bin", "sbin")
+    return (".so" in os.path.basename(path) or in_bin) and not path.startswith(("/dev/", "/memfd:", "/proc/"))
+
+
+def _copy_to(source: int, target: Path, account: Account, copies: Path) -> None:
+    for directory in reversed(target.parents):
+        if directory == copies or copies in directory.parents:
+            durable.make_directory(directory, group=account.gid)
+    descriptor = durable.create(target, durable.GROUP_READS, account.gid)
+    try:
+        sparse.copy(source, descriptor)
+        changed = os.fstat(source).st_mtime_ns  # gdb warns of an executable that is newer than the core
+        os.utime(descriptor, ns=(changed, changed))
+    finally:
+        os.close(descriptor)
+
+
+def _build_id_of(path: str) -> str | None:
+    try:
+        with _opened(path) as descriptor:
+            return elf.build_id(elf.file_reader(descriptor)) if _is_program(descriptor) else None
+    except OSError:
+        return None
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

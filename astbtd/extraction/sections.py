@@ -1,0 +1,61 @@
+"""The files that gdb's sections go to: one descriptor each, opened before gdb starts, judged when it has ended."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from astbtd import durable
+from astbtd.model import Section
+
+FACTS = "facts"
+"""The section that holds facts as JSON, for the record and not for people."""
+
+_LARGEST_FACTS = 1 << 20
+
+
+@dataclass(frozen=True)
+class Sections:
+    """Open sections by file name, in `directory`."""
+
+    directory: Path
+    descriptors: dict[str, int]
+
+    def total(self) -> int:
+        """The bytes written so far, over all sections."""
+        return sum(os.fstat(descriptor).st_size for descriptor in self.descriptors.values())
+
+    def sizes(self) -> dict[str, int]:
+        """The size of every section that has anything in it, the facts left out."""
+        sizes = {name: os.fstat(descriptor).st_size for name, descriptor in self.descriptors.items()}
+        return {name: size for name, size in sizes.items() if size and name != FACTS}
+
+    def facts(self) -> bytes:
+        """What gdb wrote as facts, capped."""
+        return os.pread(self.descriptors[FACTS], _LARGEST_FACTS, 0)
+
+    def start_of(self, section: Section) -> bytes:
+        """The first 64 KiB of a section."""
+        return os.pread(self.descriptors[section], 1 << 16, 0)
+
+    def clear(self) -> None:
+        """Empties every section for another run."""
+        for descriptor in self.descriptors.values():
+            os.ftruncate(descriptor, 0)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+
+
+@contextmanager
+def opened(directory: Path, group: int) -> Iterator[Sections]:
+    """Creates every section's file in `directory`; afterwards the empty ones and the facts are removed."""
+    descriptors: dict[str, int] = {}
+    try:
+        for name in (*Section, FACTS):
+            descriptors[str(name)] = durable.create(directory / name, group=group)
+        yield Sections(directory, descriptors)
+    finally:
+        for name, descriptor in descriptors.items():
+            if name == FACTS or os.fstat(descriptor).st_size == 0:
+                (directory / name).unlink()
+            os.close(descriptor)
