@@ -1,0 +1,1 @@
+"""From text to meaning: pure functions over what gdb printed."""

@@ -1,0 +1,23 @@
+"""What is known of a crash besides the text of its backtrace."""
+
+from dataclasses import dataclass
+
+from astbtd.model import Asterisk, Extraction, Signal
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the core's notes, the binary and the extraction tell; the defaults mean "not known".
+
+    `signal` is from the core's notes and is trusted over the text. `truncated`: the core ends before its memory does.
+    `changed_binary`: the executable on disk has another build id than the core. `unreadable`: the objects that gdb
+    could not read. `abort_message` is what the C library said when it aborted the process.
+    """
+
+    signal: Signal | None = None
+    asterisk: Asterisk | None = None
+    extraction: Extraction | None = None
+    truncated: bool = False
+    changed_binary: bool = False
+    unreadable: tuple[str, ...] = ()
+    abort_message: str | None = None

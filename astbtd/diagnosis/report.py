@@ -1,0 +1,128 @@
+"""Writes report.txt: what happened, whether the backtrace is good enough to file, and what to do, for people.
+
+All that comes from the crashed process is made printable, so that showing the report is safe on any terminal.
+"""
+
+import signal
+import textwrap
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+from astbtd.diagnosis.backtrace import parse
+from astbtd.diagnosis.case import crash_thread
+from astbtd.model import Asterisk, Crash, Section, Verdict
+from astbtd.printable import printable, printable_line
+
+TRACKER = "https://github.com/asterisk/asterisk/issues"
+
+_WIDTH = 100
+_LONGEST_NAME = 100
+_MOST_FRAMES = 200
+_LONGEST_RAW_TEXT = 1 << 16
+_ANSWERS = {
+    Verdict.USABLE: "yes",
+    Verdict.PARTIAL: "partly; see the advice below",
+    Verdict.UNUSABLE: "no; follow the advice below first",
+}
+
+
+def render(crash: Crash, crash_thread_text: str) -> str:
+    """The report of `crash`; `crash_thread_text` is gdb's `bt` or `bt full` of its thread, whatever stands there."""
+    parts = [
+        "\n".join(_summary(crash)),
+        _section("What to do", _numbered(crash.diagnosis.advice or ("File it, as described at the end.",))),
+        _section(f"The crash {_thread_name(crash)}", _frames(crash_thread_text)),
+        _section("How to file it", _numbered(_filing(crash))),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _summary(crash: Crash) -> Iterator[str]:
+    """The first lines, which must tell all: the reasons come last, since only their number is unknown."""
+    diagnosis = crash.diagnosis
+    grade = f"{diagnosis.verdict}, quality {diagnosis.quality:g} of 1"
+    yield _wrapped("Asterisk crashed: ", _what(crash))
+    yield _wrapped("Good enough to file? ", f"{_ANSWERS[diagnosis.verdict]} ({grade})")
+    yield _wrapped("When:      ", f"{_time(crash.crashed_at)} on {crash.host} (crash {crash.id})")
+    yield _wrapped("Version:   ", _version(crash.asterisk))
+    yield _wrapped("Signature: ", f"{crash.signature.text} ({crash.signature.id})")
+    yield _wrapped("Seen:      ", _occurrence(crash))
+    for index, reason in enumerate(diagnosis.reasons):
+        yield _wrapped("           " if index else "Why:       ", reason)
+
+
+def _what(crash: Crash) -> str:
+    name = crash.signal.name if crash.signal else crash.diagnosis.signal
+    description = (crash.signal and signal.strsignal(crash.signal.number)) or ""
+    address = f"address {crash.signal.address}" if crash.signal and crash.signal.address else ""
+    details = ", ".join(filter(None, (description, address)))
+    function = crash.diagnosis.crash_function or "a function without a name"
+    return f"{name or 'unknown signal'}{f' ({details})' if details else ''} in {_short(function)}"
+
+
+def _version(asterisk: Asterisk) -> str:
+    version = f"Asterisk {asterisk.version}" if asterisk.version else "unknown"
+    if asterisk.dont_optimize is None:
+        return version
+    return f"{version}, built {'with' if asterisk.dont_optimize else 'without'} DONT_OPTIMIZE"
+
+
+def _occurrence(crash: Crash) -> str:
+    if crash.signature.occurrence <= 1:
+        return "for the first time"
+    return f"{_ordinal(crash.signature.occurrence)} time since {_time(crash.signature.first_seen)}"
+
+
+def _thread_name(crash: Crash) -> str:
+    number = crash.diagnosis.crash_thread
+    return "thread" if number is None else f"thread (gdb's thread {number} of {crash.diagnosis.threads})"
+
+
+def _frames(text: str) -> str:
+    """The thread's frames without their locals; where none can be read, the text itself."""
+    thread = crash_thread(parse(text))
+    if not thread:
+        return printable(text[:_LONGEST_RAW_TEXT]).strip("\n") or "gdb printed nothing."
+    lines = [printable_line(frame.text) for frame in thread.frames[:_MOST_FRAMES]]
+    rest = len(thread.frames) - len(lines)
+    return "\n".join([*lines, f"... and {rest} more frames, in {Section.BACKTRACE}"] if rest else lines)
+
+
+def _filing(crash: Crash) -> Iterator[str]:
+    function = crash.diagnosis.crash_function
+    yield f"Search {TRACKER} for {_short(function) if function else 'the functions above'} first."
+    yield "If nobody has reported it, open an issue there: the version, what Asterisk was doing, what changed last."
+    yield f"Attach {Section.BACKTRACE} to the issue as a file. Do not paste it into the text."
+    yield "Never attach the core: it holds passwords and calls. Read through what you attach: it may hold some too."
+
+
+def _section(title: str, body: str) -> str:
+    return f"{title}\n{'-' * len(title)}\n{body}"
+
+
+def _numbered(lines: Sequence[str] | Iterator[str]) -> str:
+    return "\n".join(_wrapped(f"{number}. ", line) for number, line in enumerate(lines, 1))
+
+
+def _wrapped(label: str, text: str) -> str:
+    return textwrap.fill(
+        printable_line(text),
+        _WIDTH,
+        initial_indent=label,
+        subsequent_indent=" " * len(label),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 3] + "..."
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _ordinal(number: int) -> str:
+    suffix = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th") if number % 100 not in (11, 12, 13) else "th"
+    return f"{number}{suffix}"

@@ -1,0 +1,67 @@
+"""Says what a backtrace tells of a crash, and whether a developer can work with it."""
+
+from collections.abc import Iterable, Sequence
+
+from astbtd.diagnosis.case import Case, crash_thread, is_crash_thread
+from astbtd.diagnosis.evidence import Evidence
+from astbtd.diagnosis.findings import GRAVEST_FIRST, Finding, findings
+from astbtd.diagnosis.quality import quality
+from astbtd.diagnosis.signature import signature
+from astbtd.model import Diagnosis, Verdict
+
+__all__ = ["Evidence", "crash_thread", "diagnose"]
+
+_USABLE, _PARTIAL = 0.8, 0.3  # the lowest quality of each verdict
+_NOTHING_KNOWN = Evidence()
+
+
+def diagnose(text: str, evidence: Evidence = _NOTHING_KNOWN) -> Diagnosis:
+    """The diagnosis of a backtrace's text, whatever it is: junk gives an unusable one, never an exception."""
+    case = Case.of(text, evidence)
+    grade = quality(case.backtrace, case.thread)
+    found = findings(case)
+    verdict = min([_by_quality(grade), *(finding.best for finding in found)], key=GRAVEST_FIRST.index)
+    return Diagnosis(
+        signal=case.signal,
+        crash_thread=_number(case),
+        top_frame=_top_frame(case),
+        crash_function=case.crash_function,
+        threads=len(case.backtrace.threads),
+        frames=len(case.frames),
+        optimized=any(frame.optimized for thread in case.backtrace.threads for frame in thread.frames),
+        missing_symbols=any(frame.function is None and not frame.signal_handler for frame in case.frames),
+        memory_corruption=case.memory_corruption,
+        debug_threads=case.debug_threads,
+        deadlock=None,
+        quality=grade,
+        verdict=verdict,
+        reasons=_reasons(found, evidence, verdict, grade),
+        advice=_unique(line for finding in found for line in finding.advice),
+        signature=signature(case.signal, case.frames),
+    )
+
+
+def _by_quality(grade: float) -> Verdict:
+    if grade >= _USABLE:
+        return Verdict.USABLE
+    return Verdict.PARTIAL if grade >= _PARTIAL else Verdict.UNUSABLE
+
+
+def _number(case: Case) -> int | None:
+    return case.thread.number if case.thread and is_crash_thread(case.thread, case.backtrace) else None
+
+
+def _top_frame(case: Case) -> str | None:
+    return case.frames[0].function if case.frames and case.frames[0].level == 0 else None
+
+
+def _reasons(found: Sequence[Finding], evidence: Evidence, verdict: Verdict, grade: float) -> tuple[str, ...]:
+    notes = evidence.extraction.notes if evidence.extraction else ()
+    reasons = _unique([*(finding.reason for finding in found), *notes])
+    if verdict is Verdict.USABLE:
+        return ("The frames of the crash thread name their functions, files and lines.", *reasons)
+    return reasons or (f"Too many frames lack a function, a file or a line (quality {grade}).",)
+
+
+def _unique(lines: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(lines))

@@ -1,0 +1,217 @@
+"""The parser: every form that gdb prints, and what is not gdb's."""
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from astbtd.diagnosis.backtrace import Backtrace, Frame, parse
+
+LINES = st.sampled_from(
+    [
+        '#0  0x0000564d55e261b1 in speak (text=0x1 "a", letter=34 \'"\') at talk.c:6',
+        "#1  <signal handler called>",
+        "#2  0x01 in ?? () from /lib/libc.so.6",
+        '#3  open_ended (text="',
+        "    more=1) at x.c:3",
+        "        local = <optimized out>",
+        "Thread 7 (Thread 0x7f83ff80c6c0 (LWP 31457)):",
+        "[Current thread is 7 (LWP 1)]",
+        "(gdb) bt",
+        "Backtrace stopped: previous frame inner to this frame (corrupt stack?)",
+        "Program terminated with signal 11, Segmentation fault.",
+        "",
+    ]
+)
+
+
+def only_frame(text: str) -> Frame:
+    (thread,) = parse(text).threads
+    (frame,) = thread.frames
+    return frame
+
+
+def test_a_thread_listed_several_times_counts_once(two_threads: str) -> None:
+    backtrace = parse(two_threads)
+
+    assert [(thread.number, thread.lwp, len(thread.frames)) for thread in backtrace.threads] == [
+        (1, 31457, 6),
+        (2, 31455, 3),
+    ]
+
+
+def test_the_header_says_the_signal_and_the_current_thread(two_threads: str) -> None:
+    backtrace = parse(two_threads)
+
+    assert (backtrace.signal, backtrace.current) == ("SIGSEGV", 1)
+
+
+def test_a_string_that_looks_like_frames_stays_an_argument(two_threads: str) -> None:
+    speak = parse(two_threads).threads[0].frames[0]
+
+    assert (speak.function, speak.file, speak.line, speak.address) == ("speak", "talk.c", 6, 0x564D55E261B1)
+    assert speak.arguments.endswith("where=0x10, letter=34 '\"'")
+
+
+def test_windows_line_ends_change_nothing(two_threads: str) -> None:
+    assert parse(two_threads.replace("\n", "\r\n")) == parse(two_threads)
+
+
+def test_an_optimized_local_marks_its_frame_even_where_bt_alone_has_none(two_threads: str) -> None:
+    marked = two_threads.replace("        copy = ", "        gone = <optimized out>\n        copy = ")
+
+    assert [frame.optimized for frame in parse(marked).threads[0].frames][:2] == [True, False]
+
+
+def test_optimized_out_inside_a_string_is_memory() -> None:
+    frame = only_frame('#0  f (text=0x1 "<optimized out>") at f.c:1\n        s = "<optimized out>"\n')
+
+    assert not frame.optimized
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("#0 0x29b4aa6e in ?? ()", Frame(0, "", 0x29B4AA6E)),
+        ("#3  0x01 in play () from /usr/lib/x.so.2", Frame(3, "", 1, "play", library="/usr/lib/x.so.2")),
+        ("#3  play (a=1) at x.c:5", Frame(3, "", None, "play", "a=1", "x.c", 5)),
+        ("#3  play (a=1) at dir (old)/x.c:5", Frame(3, "", None, "play", "a=1", "dir (old)/x.c", 5)),
+        ("#3  play at x.c:5", Frame(3, "", None, "play", "", "x.c", 5)),
+        ("#3  play", Frame(3, "", None, "play")),
+        ("#4  <signal handler called>", Frame(4, "", signal_handler=True)),
+        ("#5  play (c=40 '(', d=39 '\\'') at x.c:5", Frame(5, "", None, "play", "c=40 '(', d=39 '\\''", "x.c", 5)),
+        (
+            "#6  0x2 in std::function<int (long)>::operator()(long) const (n=1) at f.h:9",
+            Frame(6, "", 2, "std::function<int (long)>::operator()(long) const", "n=1", "f.h", 9),
+        ),
+        (
+            "#7  (anonymous namespace)::Channel::operator()<long> (this=0x7f) at c.cc:3",
+            Frame(7, "", None, "(anonymous namespace)::Channel::operator()<long>", "this=0x7f", "c.cc", 3),
+        ),
+        (
+            "#8  play (a=<value optimized out>) at x.c:5",
+            Frame(8, "", None, "play", "a=<value optimized out>", "x.c", 5),
+        ),
+    ],
+)
+def test_a_frame_is_read(line: str, expected: Frame) -> None:
+    frame = only_frame(line)
+
+    assert frame.text == line
+    assert (frame.level, frame.address, frame.function) == (expected.level, expected.address, expected.function)
+    assert (frame.arguments, frame.file, frame.line) == (expected.arguments, expected.file, expected.line)
+    assert (frame.library, frame.signal_handler) == (expected.library, expected.signal_handler)
+    assert frame.optimized == ("optimized" in line)
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        '#1  0x02 in play (name=0x3 "a (b",\n    many=4)\n    at play.c:7\n',
+        '#1  0x02 in play (name=0x3 "a (b",\n many=4) at play.c:7\n',
+        '#1  0x02 in play (name=0x3 "a\n (b", many=4) at play.c:7\n',
+        '#1  0x02 in play (name=0x3 "a (b", many=4) at pla\ny.c:7\n',
+    ],
+)
+def test_wrapped_lines_are_one_frame(wrapped: str) -> None:
+    frame = only_frame(wrapped + "        local = 1\n")
+
+    assert (frame.function, frame.arguments, frame.file, frame.line) == (
+        "play",
+        'name=0x3 "a (b", many=4',
+        "play.c",
+        7,
+    )
+
+
+def test_a_frame_cut_inside_a_string_does_not_swallow_the_next() -> None:
+    (thread,) = parse('#0  play (name=0x3 "cut>\n        res = 0\n#1  0x1 in main () at m.c:1\n').threads
+
+    assert [frame.function for frame in thread.frames] == ["play", "main"]
+
+
+@pytest.mark.parametrize("separator", ["\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\r"])
+def test_only_a_newline_starts_a_frame(separator: str) -> None:
+    frame = only_frame(f'#0  play (text=0x1 "{separator}#0  0x1 in evil () at e.c:1") at p.c:1\n')
+
+    assert frame.function == "play"
+
+
+def test_prompts_and_commands_are_passed_over() -> None:
+    backtrace = parse(
+        "(gdb) bt\n#0  0x1 in f () at f.c:1\n(gdb) (gdb) bt full\n(gdb) #0  0x1 in f () at f.c:1\n(gdb)\n"
+    )
+
+    assert [len(thread.frames) for thread in backtrace.threads] == [1]
+
+
+def test_the_old_headings_are_read() -> None:
+    backtrace = parse(
+        "Program terminated with signal 11, Segmentation fault.\nThread 1 (process 26252):\n#0 0x1 in f ()\n"
+    )
+
+    assert backtrace.signal == "SIGSEGV"
+    assert (backtrace.threads[0].number, backtrace.threads[0].lwp) == (1, 26252)
+
+
+def test_frames_without_a_number_belong_to_the_thread_that_looks_the_same() -> None:
+    frames = "#0  0x1 in f () at f.c:1\n#1  0x2 in g () at g.c:1\n"
+
+    backtrace = parse(f"{frames}\nThread 2 (LWP 2):\n#0  0x9 in h ()\n\nThread 1 (LWP 1):\n{frames}")
+
+    assert sorted(thread.number or 0 for thread in backtrace.threads) == [1, 2]
+    assert backtrace.current == 1
+
+
+def test_frames_after_switching_to_a_thread_are_that_threads() -> None:
+    backtrace = parse("[Switching to thread 3 (LWP 9)]\n#0  0x1 in f ()\n")
+
+    assert [thread.number for thread in backtrace.threads] == [3]
+
+
+def test_why_the_stack_ends_is_kept() -> None:
+    (thread,) = parse(
+        "#0  0x1 in f ()\nBacktrace stopped: previous frame identical to this frame (corrupt stack?)\n"
+    ).threads
+
+    assert thread.stopped == "previous frame identical to this frame (corrupt stack?)"
+
+
+def test_frames_missing_at_the_start_are_no_loss() -> None:
+    (thread,) = parse("#4  0x1 in f ()\n#7  0x2 in g ()\n").threads
+
+    assert [frame.level for frame in thread.frames] == [4, 7]
+
+
+def test_lines_forged_in_the_command_line_lose_against_gdbs_own(two_threads: str) -> None:
+    forged = "\nProgram terminated with signal 9, Killed.\n[Current thread is 2 (LWP 1)]\n#0  0x1 in evil ()\n"
+
+    backtrace = parse(two_threads.replace("./talk", forged))
+
+    assert backtrace == parse(two_threads)
+
+
+def test_what_is_asked_at_a_prompt_later_changes_no_thread() -> None:
+    asked = "[Current thread is 1 (LWP 1)]\n#0  0x1 in f ()\n(gdb) thread\n[Current thread is 3 (LWP 3)]\n(gdb) quit\n"
+
+    assert parse(asked).current == 1
+
+
+def test_nothing_gives_nothing() -> None:
+    assert parse("") == Backtrace()
+
+
+@given(st.lists(st.one_of(LINES, st.text())))
+def test_junk_never_raises(lines: list[str]) -> None:
+    parse("\n".join(lines))
+
+
+@given(st.text(alphabet="#0123 ()<>\"'\\=xin atfrom:\n"))
+@example('#0 "')
+@example("#0 ) at :1")
+def test_text_that_looks_like_frames_never_raises(text: str) -> None:
+    parse("#0  " + text)
+
+
+@pytest.mark.parametrize("unit", ["(", "() ", '"', "\\", "'", " ", "a ("])
+def test_a_hostile_line_costs_no_more_than_its_length(unit: str) -> None:
+    parse("#0  f " + unit * (1 << 22))

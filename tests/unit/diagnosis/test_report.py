@@ -1,0 +1,127 @@
+"""report.txt: for people, safe to show, the verdict first."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from astbtd.diagnosis.report import render
+from astbtd.diagnosis.verdict import Evidence, diagnose
+from astbtd.model import (
+    Asterisk,
+    Core,
+    CoreState,
+    Crash,
+    CrashSignature,
+    Ended,
+    Extraction,
+    Found,
+    IdentityFrom,
+    Process,
+    Signal,
+    Source,
+    Symbols,
+)
+
+MOMENT = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+
+
+def crash(text: str, occurrence: int = 3) -> Crash:
+    signal = Signal(11, "SIGSEGV", 1, "0x10")
+    diagnosis = diagnose(text, Evidence(signal=signal))
+    return Crash(
+        id="20260301T120000Z-31455-0a1b2c",
+        host="pbx1",
+        boot_id=None,
+        crashed_at=MOMENT,
+        collected_at=MOMENT,
+        core=Core("00", IdentityFrom.AT_RANDOM, "/tmp/core", 1, CoreState.KEPT, False, Source.FILE, Found.EVENT),  # noqa: S108
+        process=Process(pid=31455),
+        asterisk=Asterisk(version="22.10.0", dont_optimize=True),
+        signal=signal,
+        extraction=Extraction("13.1", 1.0, Ended.OK, {}, Symbols.LAZY),
+        diagnosis=diagnosis,
+        signature=CrashSignature(
+            diagnosis.signature.id, diagnosis.signature.text, occurrence, MOMENT - timedelta(days=2)
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        "SIGSEGV",
+        "0x10",
+        "speak",
+        "2026-03-01 12:00:00 UTC",
+        "pbx1",
+        "Asterisk 22.10.0",
+        "file? yes",
+        "usable",
+        "3rd time",
+    ],
+)
+def test_the_first_ten_lines_tell_what_matters(two_threads: str, fact: str) -> None:
+    first = render(crash(two_threads), two_threads).splitlines()[:10]
+
+    assert fact in "\n".join(first)
+
+
+def test_the_crash_threads_frames_are_listed_without_locals(two_threads: str) -> None:
+    report = render(crash(two_threads), two_threads)
+
+    assert "#3  0x0000564d55e26210 in talker (arg=0x0) at talk.c:8" in report.splitlines()
+    assert "No locals" not in report
+    assert "LWP 31455" not in report
+
+
+def test_it_ends_with_how_to_file(two_threads: str) -> None:
+    ending = render(crash(two_threads), two_threads).partition("How to file it")[2]
+
+    assert "https://github.com/asterisk/asterisk/issues" in ending
+    assert "Attach backtrace.txt" in ending
+    assert "Never attach the core" in ending
+
+
+def test_advice_is_numbered(stripped: str) -> None:
+    report = render(crash(stripped), stripped)
+
+    assert "\n1. Install the debug symbols" in report
+
+
+def test_our_prose_keeps_to_a_hundred_columns(stripped: str) -> None:
+    prose = [line for line in render(crash(stripped), stripped).splitlines() if not line.startswith("#")]
+
+    assert max(map(len, prose)) <= 100
+
+
+def test_text_from_the_core_cannot_steer_a_terminal() -> None:
+    text = '#0  0x1 in f\x1b[2J (a=0x1 "\u202e\x9b31m") at f.c:1\n'
+    hostile = replace(crash(text), host="pbx\x1b]0;x\x07\nVerdict: usable")
+
+    report = render(hostile, text)
+
+    assert not {character for character in report if not character.isprintable()} - {"\n"}
+    assert "\nVerdict: usable" not in report
+
+
+def test_a_text_without_frames_is_shown_as_it_is() -> None:
+    assert "No stack.\\x07" in render(crash(""), "No stack.\x07\n")
+    assert "gdb printed nothing" in render(crash(""), "")
+
+
+def test_a_runaway_recursion_does_not_fill_the_report() -> None:
+    text = "".join(f"#{level}  0x1 in f () at f.c:1\n" for level in range(5000))
+
+    report = render(crash(text), text)
+
+    assert "and 4800 more frames" in report
+    assert len(report) < 20_000
+
+
+@pytest.mark.parametrize(
+    ("occurrence", "words"),
+    [(1, "for the first time"), (2, "2nd"), (11, "11th"), (21, "21st"), (112, "112th")],
+)
+def test_the_occurrence_is_told(two_threads: str, occurrence: int, words: str) -> None:
+    assert words in render(crash(two_threads, occurrence), two_threads)
