@@ -1,0 +1,1 @@
+"""Where crashes are kept: the store, the cores in it, and how long they stay."""

@@ -1,0 +1,95 @@
+"""Streams cores into the store, compressed, and out of it again; holes are neither read nor written."""
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import zstandard
+
+from astbtd import durable, sparse
+from astbtd.errors import AstbtdError
+
+_LEVEL = 3
+_LONGEST_HEADER = 18  # bytes of a zstd frame that tell the size of its content
+_ZEROS = bytes(sparse.CHUNK)
+
+Progress = Callable[[int], None]
+"""Is told how many bytes of the core are done; may raise to stop."""
+
+
+def keep(core: int, target: Path, progress: Progress) -> int:
+    """Compresses the core open at `core` into the new file `target`; returns the bytes it takes there."""
+    temporary = durable.unfinished(target)
+    temporary.unlink(missing_ok=True)
+    descriptor = durable.create(temporary, durable.PRIVATE_FILE_MODE)
+    try:
+        _compress(core, descriptor, progress)
+        os.fsync(descriptor)
+        size = os.fstat(descriptor).st_size
+        temporary.rename(target)
+    finally:
+        os.close(descriptor)
+        temporary.unlink(missing_ok=True)
+    durable.sync_directory(target.parent)
+    return size
+
+
+def write_out(kept: Path, target: int, progress: Progress) -> int:
+    """Decompresses a kept core into the descriptor `target`, sparse where that is a new file; returns its size.
+
+    Raises AstbtdError if the kept core is damaged.
+    """
+    written = 0
+    sparsely = _may_have_holes(target)
+    try:
+        with kept.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as reader:
+            promised = zstandard.frame_content_size(os.pread(file.fileno(), _LONGEST_HEADER, 0))
+            while block := reader.read(sparse.CHUNK):
+                _write_block(target, block, sparsely)
+                written += len(block)
+                progress(written)
+    except zstandard.ZstdError as error:
+        raise AstbtdError(f"{kept} is damaged: {error}") from error
+    if written != promised:
+        raise AstbtdError(f"{kept} is damaged: it ends after {written} of {promised} bytes")
+    if sparsely:
+        os.ftruncate(target, written)
+    return written
+
+
+def _compress(core: int, target: int, progress: Progress) -> None:
+    compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
+    with open(target, "wb", closefd=False) as file:
+        done, size = 0, os.fstat(core).st_size
+        writer = compressor.stream_writer(file, size=size, closefd=False)
+        for block in _blocks(core, size):
+            writer.write(block)
+            done += len(block)
+            progress(done)
+        writer.flush(zstandard.FLUSH_FRAME)  # in place of `with`, which hides why it was left early
+
+
+def _blocks(core: int, size: int) -> Iterator[bytes]:
+    """The core's content; what is a hole, or was cut off while we read, comes as zeros."""
+    position = 0
+    for start, end in [*sparse.data_extents(core), (size, size)]:
+        for hole in range(position, start, sparse.CHUNK):
+            yield _ZEROS[: start - hole]
+        for position in range(start, end, sparse.CHUNK):
+            length = min(sparse.CHUNK, end - position)
+            yield os.pread(core, length, position).ljust(length, b"\0")
+        position = end
+
+
+def _write_block(target: int, block: bytes, sparsely: bool) -> None:
+    if sparsely and not block.strip(b"\0"):
+        os.lseek(target, len(block), os.SEEK_CUR)
+    else:
+        durable.write_all(target, block)
+
+
+def _may_have_holes(descriptor: int) -> bool:
+    """Whether what is written goes into an empty file, where skipping is as good as writing zeros."""
+    status = os.fstat(descriptor)
+    return stat.S_ISREG(status.st_mode) and status.st_size == 0 and os.lseek(descriptor, 0, os.SEEK_CUR) == 0

@@ -1,0 +1,273 @@
+"""The directory of records: one directory per crash, complete or absent, newest first by name.
+
+crashes/<id>/  crash.json, the texts, core.zst        incoming/  staging, private
+latest         link to the newest crash               seen       identities of all cores ever collected
+"""
+
+import fcntl
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import groupby
+from pathlib import Path
+
+from astbtd import durable
+from astbtd.codec import Decoder, plain
+from astbtd.errors import AstbtdError, NothingMatched
+from astbtd.model import CRASH_ID, KEPT_CORE_FILE, RECORD_FILE, Crash, CrashSignature
+
+_LARGEST_RECORD = 4 << 20
+_SHORTEST_PREFIX = 4
+
+
+class DamagedRecord(AstbtdError):
+    """A crash's record is missing or cannot be understood; `crashed_at` is what the crash's id tells."""
+
+    def __init__(self, crash_id: str, reason: str) -> None:
+        super().__init__(f"the record of {crash_id} is damaged: {reason}")
+        self.crashed_at = datetime.strptime(_second(crash_id), "%Y%m%dT%H%M%S%z")
+
+
+@dataclass(frozen=True)
+class Store:
+    """The store at `root`; its files are readable by `group`, -1 for our own."""
+
+    root: Path
+    group: int = -1
+
+    @property
+    def incoming(self) -> Path:
+        """Where crashes are made, and claims noted."""
+        return self.root / "incoming"
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the cores that were waiting when the store was made are still to be collected."""
+        return self._new.exists()
+
+    def no_longer_new(self) -> None:
+        """Remembers that the cores that had been waiting are collected."""
+        self._new.unlink(missing_ok=True)
+        durable.sync_directory(self.incoming)
+
+    def prepare(self) -> None:
+        """Makes the store's directories, or brings them to their modes. Raises AstbtdError."""
+        with durable.said_plainly(f"cannot use the store {self.root}"):
+            self.root.parent.mkdir(parents=True, exist_ok=True)
+            durable.make_directory(self.root, group=self.group)
+            durable.make_directory(self.incoming, durable.PRIVATE_DIRECTORY_MODE)
+            if not self._crashes.exists():
+                durable.replace(self._new, b"", durable.PRIVATE_FILE_MODE)
+            durable.make_directory(self._crashes, group=self.group)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keeps a second daemon off the store. Raises AstbtdError if there is one."""
+        descriptor = os.open(self.incoming / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, durable.PRIVATE_FILE_MODE)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+        except BlockingIOError as error:
+            raise AstbtdError(f"another astbtd runs on the store {self.root}", "systemctl status astbtd") from error
+        finally:
+            os.close(descriptor)
+
+    def directory(self, crash_id: str) -> Path:
+        """Where a crash's files are."""
+        return self._crashes / crash_id
+
+    def stage(self, crash_id: str) -> Path:
+        """A new, empty directory to make a crash in; what an earlier attempt left there is removed."""
+        staged = self.incoming / crash_id
+        durable.remove_tree(staged)
+        durable.make_directory(staged, group=self.group)
+        return staged
+
+    def commit(self, staged: Path, crash: Crash) -> Path:
+        """Makes a staged crash visible in one step and returns its directory."""
+        self._write_record(staged, crash)
+        durable.sync_tree(staged)
+        committed = self.directory(crash.id)
+        staged.rename(committed)
+        durable.sync_directory(self._crashes)
+        durable.sync_directory(self.incoming)
+        return committed
+
+    def update(self, crash: Crash) -> None:
+        """Replaces the record of a crash that is in the store."""
+        self._write_record(self.directory(crash.id), crash)
+
+    def remove(self, crash_id: str) -> None:
+        """Removes a crash with all its files, in one step for whoever reads the store meanwhile."""
+        doomed = self.incoming / f"{crash_id}.removed"
+        durable.remove_tree(doomed)
+        self.directory(crash_id).rename(doomed)
+        durable.sync_directory(self._crashes)
+        durable.remove_tree(doomed)
+
+    def clean(self, noted: set[str]) -> None:
+        """Removes what a kill left behind: staging that no claim in `noted` accounts for, files not yet renamed."""
+        for entry in self.incoming.iterdir():
+            if entry.is_dir() and entry.name.split(".")[0] not in noted:
+                durable.remove_tree(entry)
+        for unfinished in self._crashes.glob(durable.UNFINISHED_IN_DIRECTORIES):
+            unfinished.unlink(missing_ok=True)
+
+    def ids(self) -> list[str]:
+        """The ids of all crashes, newest first. Raises AstbtdError where the store cannot be read."""
+        try:
+            names = os.listdir(self._crashes)
+        except FileNotFoundError:
+            return []
+        except PermissionError as error:
+            raise AstbtdError(
+                f"the store {self.root} cannot be read by you", "use sudo, or join the group: adduser USER astbtd"
+            ) from error
+        except OSError as error:
+            raise AstbtdError(f"the store {self.root} cannot be read: {error.strerror}", "check --store") from error
+        named = sorted((name for name in names if CRASH_ID.fullmatch(name)), reverse=True)
+        return [crash_id for _, same in groupby(named, _second) for crash_id in self._newest_first(list(same))]
+
+    def load(self, crash_id: str) -> Crash:
+        """The record of a crash. Raises DamagedRecord."""
+        path = self.directory(crash_id) / RECORD_FILE
+        try:
+            with path.open("rb") as file:
+                document = json.loads(file.read(_LARGEST_RECORD))
+        except (OSError, ValueError, RecursionError) as error:
+            raise DamagedRecord(crash_id, f"{path}: {error}") from error
+        decoder = Decoder(strict=False)
+        crash = decoder.dataclass(Crash, document, "")
+        if crash is None:
+            raise DamagedRecord(crash_id, f"{path}: {'; '.join(decoder.problems)}")
+        return crash
+
+    def crashes(self) -> Iterator[Crash]:
+        """All crashes, newest first; damaged records are passed over."""
+        for crash_id in self.ids():
+            try:
+                yield self.load(crash_id)
+            except DamagedRecord:
+                continue
+
+    def resolve(self, selector: str) -> str:
+        """The id that a full id, a unique prefix, `latest` or `-N` (N-th newest) stands for. Raises NothingMatched."""
+        ids = self.ids()
+        if not ids:
+            raise self.nothing_yet()
+        if selector == "latest":
+            selector = "-1"
+        if re.fullmatch(r"-\d{1,9}", selector):
+            position = int(selector[1:])
+            if 1 <= position <= len(ids):
+                return ids[position - 1]
+            raise NothingMatched(f"there is no crash {selector}: the store {self.root} has {len(ids)}", _LOOK)
+        matches = [crash_id for crash_id in ids if crash_id.startswith(selector)]
+        if selector in matches:
+            return selector
+        if len(selector) < _SHORTEST_PREFIX:
+            raise NothingMatched(f"{selector!r} is too short for an id", f"give {_SHORTEST_PREFIX} characters at least")
+        if not matches:
+            raise NothingMatched(f"no crash's id starts with {selector!r}", _LOOK)
+        if len(matches) > 1:
+            raise NothingMatched(f"{len(matches)} crashes' ids start with {selector!r}", "give more of the id")
+        return matches[0]
+
+    def nothing_yet(self) -> NothingMatched:
+        """What to raise where the store is empty."""
+        return NothingMatched(
+            f"no crash has been collected in {self.root} yet", "`astbtd check-config` says what is watched"
+        )
+
+    def place_in_signature(self, signature_id: str, text: str, crash_id: str, crashed_at: datetime) -> CrashSignature:
+        """The signature of a crash about to be committed, counted among the earlier ones of the same signature."""
+        earlier = [crash for crash in self._sharing(signature_id) if _order(crash) < (crashed_at, crash_id)]
+        if not earlier:
+            return CrashSignature(signature_id, text, 1, crashed_at)
+        before = max(earlier, key=_order).signature
+        return CrashSignature(signature_id, text, before.occurrence + 1, before.first_seen)
+
+    def renumber_after(self, crash: Crash) -> None:
+        """Moves later crashes of the same signature up, for a crash that was processed after them."""
+        before = crash.signature
+        later = [other for other in self._sharing(crash.signature.id) if _order(other) > _order(crash)]
+        for other in sorted(later, key=_order):
+            number = max(other.signature.occurrence, before.occurrence + 1)
+            moved = replace(other.signature, occurrence=number, first_seen=before.first_seen)
+            if moved != other.signature:
+                self.update(replace(other, signature=moved))
+            before = moved
+
+    def point_latest(self) -> None:
+        """Lets `latest` lead to the newest crash."""
+        ids = self.ids()
+        link = self.root / "latest"
+        if not ids:
+            link.unlink(missing_ok=True)
+        elif not link.is_symlink() or os.readlink(link) != f"crashes/{ids[0]}":
+            durable.point(link, f"crashes/{ids[0]}")
+
+    def seen(self) -> set[str]:
+        """The identities of all cores that were ever collected."""
+        try:
+            return set((self.root / "seen").read_text().split())
+        except FileNotFoundError:
+            return set()
+
+    def mark_seen(self, identity: str) -> None:
+        """Remembers, durably, that a core was collected."""
+        durable.append_line(self.root / "seen", identity)
+
+    def size(self, crash_id: str) -> int:
+        """The bytes of all files of a crash."""
+        try:
+            return sum(entry.stat().st_size for entry in os.scandir(self.directory(crash_id)))
+        except FileNotFoundError:
+            return 0
+
+    def kept_core(self, crash_id: str) -> Path:
+        """Where the compressed core of a crash is, if it was kept."""
+        return self.directory(crash_id) / KEPT_CORE_FILE
+
+    def _newest_first(self, same_second: list[str]) -> list[str]:
+        """Orders crashes of one second, which their ids do not tell apart."""
+        if len(same_second) == 1:
+            return same_second
+        moments = {}
+        for crash_id in same_second:
+            try:
+                moments[crash_id] = self.load(crash_id).crashed_at
+            except DamagedRecord as error:
+                moments[crash_id] = error.crashed_at
+        return sorted(same_second, key=lambda crash_id: (moments[crash_id], crash_id), reverse=True)
+
+    @property
+    def _new(self) -> Path:
+        return self.incoming / "new"
+
+    @property
+    def _crashes(self) -> Path:
+        return self.root / "crashes"
+
+    def _sharing(self, signature_id: str) -> list[Crash]:
+        return [crash for crash in self.crashes() if crash.signature.id == signature_id]
+
+    def _write_record(self, directory: Path, crash: Crash) -> None:
+        text = json.dumps(plain(crash), indent=2, ensure_ascii=False) + "\n"
+        durable.replace(directory / RECORD_FILE, text.encode(errors="replace"), group=self.group)
+
+
+_LOOK = "`astbtd list` shows what there is"
+
+
+def _second(crash_id: str) -> str:
+    """The crash time that an id begins with."""
+    return crash_id.partition("-")[0]
+
+
+def _order(crash: Crash) -> tuple[datetime, str]:
+    return crash.crashed_at, crash.id
