@@ -1,0 +1,100 @@
+"""What astbtd says in the journal: each event once, under a stable MESSAGE_ID, the whole record with it."""
+
+import json
+from collections.abc import Sequence
+from enum import Enum, IntEnum
+
+from astbtd.announce import systemd
+from astbtd.codec import plain
+from astbtd.model import Crash, Ended
+from astbtd.printable import printable_line
+
+_LONGEST_VALUE = 4096
+
+
+class Event(Enum):
+    """The kinds of journal entry by their MESSAGE_ID; documented, never changed."""
+
+    CRASH_COLLECTED = "308e4492d2224abeb4594329b574afc9"
+    EXTRACTION_FAILED = "62b580ea50bd430fb5350bf7bd9872fc"
+    WAITING_CORES_COLLECTED = "8ccc05fedbf14496a6cfbe1784035a1a"
+    CORE_REFUSED = "f6f8840ad5ee45bea22c8722cbd97d48"
+    RETENTION_REMOVED = "d66eb8d4c0484ed0b36431eaffd35a59"
+    CONFIGURATION_REJECTED = "f45a312af9bd4f258a179ea1fefc0ae6"
+
+
+class Priority(IntEnum):
+    """The syslog priorities that are used here."""
+
+    CRITICAL = 2
+    ERROR = 3
+    WARNING = 4
+    NOTICE = 5
+    INFO = 6
+
+
+def crash(crash: Crash, directory: str) -> None:
+    """Announces one collected crash, and its failed extraction as well if it failed."""
+    fields = _crash_fields(crash, directory)
+    _send(Event.CRASH_COLLECTED, Priority.CRITICAL, crash_line(crash, directory), fields)
+    if crash.extraction.ended is not Ended.OK:
+        notes = "; ".join(crash.extraction.notes) or f"see {directory}/gdb.log"
+        message = f"gdb did not finish ({crash.extraction.ended}) on crash {crash.id}: {notes}"
+        _send(Event.EXTRACTION_FAILED, Priority.WARNING, message, fields)
+
+
+def waiting_cores(crashes: Sequence[Crash], store: str) -> None:
+    """Announces in one entry the crashes whose cores had been waiting when astbtd was first started."""
+    count = "1 core" if len(crashes) == 1 else f"{len(crashes)} cores"
+    message = f"{count} of earlier crashes had been waiting and are now in {store}; `astbtd list` shows them"
+    ids = " ".join(crash.id for crash in crashes)
+    _send(Event.WAITING_CORES_COLLECTED, Priority.NOTICE, message, {"ASTBTD_ID": ids, "ASTBTD_PATH": store})
+
+
+def refused(path: str, reason: str) -> None:
+    """Says that a core was left alone, and why."""
+    _send(Event.CORE_REFUSED, Priority.NOTICE, f"{path} is left alone: {reason}", {"ASTBTD_PATH": path})
+
+
+def retention(cores: int, records: int, freed: str) -> None:
+    """Says what a run of retention removed."""
+    message = f"retention removed {cores} cores and {records} whole crashes, {freed} in all"
+    _send(Event.RETENTION_REMOVED, Priority.INFO, message, {})
+
+
+def configuration_rejected(problems: str) -> None:
+    """Says that a changed configuration is not used."""
+    _send(Event.CONFIGURATION_REJECTED, Priority.ERROR, f"the old settings stay in force: {problems}", {})
+
+
+def note(message: str, priority: Priority = Priority.INFO) -> None:
+    """Says something that is no event of its own."""
+    systemd.send(_short(message), priority, {})
+
+
+def crash_line(crash: Crash, directory: str) -> str:
+    """One line on a crash: signal, function, verdict, where to read on."""
+    return f"Asterisk crashed: {crash.what}; backtrace {crash.diagnosis.verdict}: {directory}"
+
+
+def _crash_fields(crash: Crash, directory: str) -> dict[str, str]:
+    return {
+        "ASTBTD_ID": crash.id,
+        "ASTBTD_SIGNATURE": crash.signature.id,
+        "ASTBTD_SIGNAL": crash.signal.name if crash.signal else "",
+        "ASTBTD_CRASH_FUNCTION": crash.diagnosis.crash_function or "",
+        "ASTBTD_VERDICT": crash.diagnosis.verdict,
+        "ASTBTD_OCCURRENCE": str(crash.signature.occurrence),
+        "ASTBTD_PATH": directory,
+        "ASTBTD_RECORD": json.dumps(plain(crash)),
+    }
+
+
+def _send(event: Event, priority: Priority, message: str, fields: dict[str, str]) -> None:
+    record = {"ASTBTD_RECORD": fields["ASTBTD_RECORD"]} if "ASTBTD_RECORD" in fields else {}
+    escaped = {name: _short(value) for name, value in fields.items() if name not in record}
+    systemd.send(_short(message), priority, {"MESSAGE_ID": event.value, **escaped, **record})
+
+
+def _short(text: str) -> str:
+    return printable_line(text[:_LONGEST_VALUE])

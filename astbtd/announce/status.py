@@ -1,0 +1,47 @@
+"""The status line that `systemctl status astbtd` shows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from astbtd.model import Crash
+from astbtd.printable import printable_line
+from astbtd.quantities import shown_size
+
+_LONGEST = 1000  # characters; systemctl cuts longer ones at the terminal's edge anyway
+
+
+@dataclass(frozen=True)
+class Status:
+    """All that the status line tells; `stored` in bytes, `problems` sentences for people."""
+
+    places: int
+    crashes: int
+    stored: int
+    last: Crash | None
+    waiting: int
+    working_on: str | None
+    problems: Sequence[str]
+
+
+def line(status: Status) -> str:
+    """The status as one line, what is wrong first; a second line would be a message of its own to systemd."""
+    places = f"watching {_counted(status.places, 'place', 'places')}"
+    kept = f"{_counted(status.crashes, 'crash', 'crashes')} kept ({shown_size(status.stored)})"
+    parts = [*status.problems, places, kept, _last(status.last), _queue(status)]
+    return printable_line("; ".join(part for part in parts if part))[:_LONGEST]
+
+
+def _last(last: Crash | None) -> str:
+    if last is None:
+        return ""
+    return f"last crash {last.crashed_at.astimezone():%Y-%m-%d %H:%M:%S}: {last.what} ({last.diagnosis.verdict})"
+
+
+def _queue(status: Status) -> str:
+    now = f"examining {status.working_on}" if status.working_on else ""
+    waiting = f"{_counted(status.waiting, 'core', 'cores')} waiting" if status.waiting else ""
+    return ", ".join(part for part in (now, waiting) if part) or "idle"
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"

@@ -1,0 +1,30 @@
+"""Talks to journald and to the service manager; the only module that imports systemd's bindings."""
+
+import os
+import sys
+from pathlib import Path
+
+from systemd import daemon, journal
+
+IDENTIFIER = "astbtd"
+
+_SOCKET = Path("/run/systemd/journal/socket")
+
+
+def send(message: str, priority: int, fields: dict[str, str]) -> None:
+    """One journal entry; where no journald runs, one line on standard error."""
+    if _SOCKET.exists():
+        journal.send(message, PRIORITY=priority, SYSLOG_IDENTIFIER=IDENTIFIER, **fields)
+    else:
+        sys.stderr.write(f"{IDENTIFIER}: {message}\n")
+
+
+def notify(state: str) -> None:
+    """Tells the service manager a state as sd_notify(3) does; without one, does nothing."""
+    daemon.notify(state)
+
+
+def watchdog_interval() -> float | None:
+    """The seconds within which the service manager wants a sign of life, None if it wants none."""
+    microseconds = os.environ.get("WATCHDOG_USEC", "")
+    return int(microseconds) / 1e6 if microseconds.isdigit() and int(microseconds) else None
