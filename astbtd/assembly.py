@@ -1,0 +1,58 @@
+"""Puts the parts together as the settings say; the daemon and the `extract` command share it."""
+
+import grp
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from astbtd.archive.keep import Progress
+from astbtd.archive.reserve import Reserve
+from astbtd.archive.store import Store
+from astbtd.extraction.confinement import account
+from astbtd.extraction.gdb import Extractor
+from astbtd.intake.claim import Claims
+from astbtd.pipeline import Announce, Pipeline
+from astbtd.settings import Settings
+
+READERS = "astbtd"
+"""The group whose members read the texts."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The store and what works on it."""
+
+    store: Store
+    reserve: Reserve
+    claims: Claims
+    extractor: Extractor
+
+    def pipeline(self, settings: Settings, announce: Announce, progress: Progress) -> Pipeline:
+        """The stages, with these parts."""
+        return Pipeline(
+            self.store, self.claims, self.reserve, self.extractor, settings.cores.action, announce, progress
+        )
+
+
+def assemble(settings: Settings, stopped: Callable[[], None]) -> Parts:
+    """The parts as `settings` want them; `stopped` raises to interrupt an extraction.
+
+    Raises AstbtdError where the user of gdb is missing.
+    """
+    store = Store(Path(settings.store), readers())
+    reserve = Reserve(store.root, settings.retention.minimum_free)
+    gdb = account(settings.gdb.user)
+    claims = Claims(store.incoming, gdb.gid if gdb.switched else -1, reserve.check)
+    extractor = Extractor(settings.gdb, gdb, store.group, reserve.check, stopped)
+    return Parts(store, reserve, claims, extractor)
+
+
+def readers() -> int:
+    """The id of the group that may read the texts; -1, our own, where it does not exist or is not ours to give."""
+    if os.geteuid() != 0:
+        return -1
+    try:
+        return grp.getgrnam(READERS).gr_gid
+    except KeyError:
+        return -1

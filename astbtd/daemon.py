@@ -1,0 +1,202 @@
+"""The daemon: waits for events, signals and timers, claims cores at once and hands them to the worker."""
+
+import selectors
+import signal
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from astbtd.announce import journal, status, systemd
+from astbtd.announce.journal import Priority
+from astbtd.archive import retention
+from astbtd.assembly import assemble
+from astbtd.errors import AstbtdError
+from astbtd.intake.claim import Claim
+from astbtd.intake.lookout import Lookout
+from astbtd.intake.search import Search
+from astbtd.ledger import Ledger
+from astbtd.model import Crash, Found
+from astbtd.quantities import shown_size
+from astbtd.settings import Settings
+from astbtd.timers import Timers
+from astbtd.wakeup import Wakeup
+from astbtd.worker import Work, Worker
+
+_BEYOND_GDB = 900.0  # seconds that the other stages of one core may take, compression included
+_FIRST_LOOK = 1.0  # seconds until an unfinished core is looked at again, doubled each time
+_LAST_LOOK = 60.0
+
+
+class Daemon:
+    """One daemon on one store. `reload` reads the settings again."""
+
+    def __init__(self, settings: Settings, reload: Callable[[], Settings]) -> None:
+        self._settings = settings
+        self._reload = reload
+        self._wakeup = Wakeup((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+        self._timers = Timers()
+        self._worker = Worker(self._wakeup.wake)
+        self._parts = assemble(settings, self._worker.stopped)
+        self._ledger = Ledger(self._parts.store)
+        self._said: set[str] = set()
+        self._shown = ""
+
+    def run(self) -> None:
+        """Runs until SIGTERM or SIGINT. Raises AstbtdError where it cannot start."""
+        store = self._parts.store
+        store.prepare()
+        with store.lock(), self._wakeup, selectors.DefaultSelector() as selector:
+            lookout = Lookout(self._settings, self._search(), store.incoming / "directories", self._worker.put)
+            selector.register(self._wakeup.fileno(), selectors.EVENT_READ)
+            selector.register(lookout.fileno(), selectors.EVENT_READ)
+            try:
+                self._begin(lookout)
+                while self._turn(lookout):
+                    selector.select(self._timers.until_next())
+            finally:
+                self._end(lookout)
+
+    def _begin(self, lookout: Lookout) -> None:
+        """Arms the watches and takes stock; only then is the daemon ready."""
+        store = self._parts.store
+        lookout.begin(quiet=store.is_new)
+        store.clean(set(self._parts.claims.noted()))
+        self._ledger.count()
+        self._worker.use(self._work(), self._settings.gdb.time * 2 + _BEYOND_GDB)
+        self._worker.start()
+        self._worker.tidy()
+        self._set_timers(lookout)
+        self._say_news(lookout)
+        systemd.notify("READY=1")
+
+    def _turn(self, lookout: Lookout) -> bool:
+        """One round of the loop; False when it is to end."""
+        arrived = self._wakeup.arrived()
+        if signal.SIGHUP in arrived:
+            self._change_settings(lookout)
+        lookout.look()
+        self._timers.run_due()
+        self._watch_unfinished(lookout, _FIRST_LOOK)
+        self._say_news(lookout)
+        return not arrived & {signal.SIGTERM, signal.SIGINT}
+
+    def _end(self, lookout: Lookout) -> None:
+        """Parks what is not done; the next start finds it by its claims."""
+        systemd.notify("STOPPING=1")
+        for claim in self._worker.stop():
+            self._parts.claims.park(claim)
+        lookout.close()
+
+    def _set_timers(self, lookout: Lookout) -> None:
+        self._timers.every("rescan", self._settings.watch.rescan, lambda: self._rescan(lookout))
+        self._timers.every("retention", self._settings.retention.every, self._worker.tidy)
+        if interval := systemd.watchdog_interval():
+            self._timers.every("watchdog", interval / 2, self._show_life)
+
+    def _rescan(self, lookout: Lookout) -> None:
+        lookout.rescan()
+        self._worker.retry()
+
+    def _watch_unfinished(self, lookout: Lookout, seconds: float) -> None:
+        """A core whose last writer went without an event is still found, a few looks later."""
+        if not lookout.has_unfinished:
+            self._timers.cancel("unfinished")
+        elif "unfinished" not in self._timers:
+            self._timers.every("unfinished", seconds, lambda: self._look_again(lookout, seconds))
+
+    def _look_again(self, lookout: Lookout, seconds: float) -> None:
+        lookout.look_at_unfinished()
+        self._timers.cancel("unfinished")
+        self._watch_unfinished(lookout, min(seconds * 2, _LAST_LOOK))
+
+    def _show_life(self) -> None:
+        if not self._worker.is_late:
+            systemd.notify("WATCHDOG=1")
+
+    def _change_settings(self, lookout: Lookout) -> None:
+        """Reloads; a configuration that is wrong changes nothing but the status."""
+        systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        try:
+            settings = self._reload()
+            parts = assemble(settings, self._worker.stopped)
+            if settings.store != self._settings.store:
+                raise AstbtdError("store: another directory is used only after a restart")
+        except AstbtdError as error:
+            journal.configuration_rejected(error.message)
+            self._ledger.fail("configuration", f"configuration rejected, old settings in force: {error.message}")
+        else:
+            self._ledger.succeed("configuration")
+            self._settings, self._parts = settings, parts
+            lookout.use(settings, parts.claims)
+            self._worker.use(self._work(), settings.gdb.time * 2 + _BEYOND_GDB)
+            self._set_timers(lookout)
+            journal.note("configuration reloaded")
+        systemd.notify("READY=1")
+
+    def _search(self) -> Search:
+        settings = self._settings
+        return Search(
+            self._parts.claims,
+            self._parts.store.seen(),
+            settings.asterisk.executables,
+            settings.cores.action,
+            journal.refused,
+        )
+
+    def _work(self) -> Work:
+        pipeline = self._parts.pipeline(self._settings, self._announce, lambda _: self._worker.stopped())
+        return Work(pipeline.process, self._tidy, self._done, self._failed)
+
+    def _announce(self, claim: Claim, crash: Crash, directory: Path) -> None:
+        """Cores that had been waiting when astbtd first started are said in one summary, by `_tidy`."""
+        if not (claim.note.quiet and self._parts.store.is_new):
+            journal.crash(crash, str(directory))
+
+    def _done(self, _: Claim, crash: Crash) -> None:
+        self._ledger.add(crash)
+
+    def _failed(self, what: str, error: Exception) -> None:
+        reason = error.message if isinstance(error, AstbtdError) else f"{what}: {type(error).__name__}: {error}"
+        if self._ledger.fail(what, reason):
+            journal.note(f"{reason} (it is tried again later)", Priority.ERROR)
+
+    def _tidy(self) -> None:
+        """Says what had been waiting, if that is still to be said, and applies retention."""
+        store, limits = self._parts.store, self._settings.retention
+        if store.is_new:
+            waited = [crash for crash in store.crashes() if crash.core.found is Found.START]
+            if waited:
+                journal.waiting_cores(waited, str(store.root))
+            store.no_longer_new()
+        removals = retention.plan(retention.holdings(store), limits, datetime.now(UTC))
+        retention.carry_out(store, removals)
+        if removals:
+            cores = sum(removal.what is retention.What.CORE for removal in removals)
+            freed = shown_size(sum(removal.bytes for removal in removals))
+            journal.retention(cores, len(removals) - cores, freed)
+            self._ledger.count()
+        self._ledger.succeed("retention")
+
+    def _say_news(self, lookout: Lookout) -> None:
+        """Shows the status if it changed, and logs once what is not watched."""
+        unwatched = lookout.unwatched()
+        for sentence in unwatched:
+            if sentence not in self._said:
+                journal.note(sentence, Priority.WARNING)
+        self._said = set(unwatched)
+        line = status.line(self._status(lookout, unwatched))
+        if line != self._shown:
+            systemd.notify(f"STATUS={line}")
+            self._shown = line
+
+    def _status(self, lookout: Lookout, unwatched: tuple[str, ...]) -> status.Status:
+        return status.Status(
+            places=len(lookout.watched),
+            crashes=self._ledger.crashes,
+            stored=self._ledger.stored,
+            last=self._ledger.last,
+            waiting=self._worker.waiting,
+            working_on=self._worker.working_on,
+            problems=(*self._ledger.failures, *lookout.problems(), *unwatched),
+        )

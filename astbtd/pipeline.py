@@ -1,0 +1,181 @@
+"""The way of one core, top to bottom: extracted, diagnosed, committed, announced, kept."""
+
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from astbtd import durable, sparse
+from astbtd.archive.keep import Progress, keep
+from astbtd.archive.reserve import Reserve
+from astbtd.archive.store import Store
+from astbtd.diagnosis.report import render
+from astbtd.diagnosis.verdict import Evidence, diagnose
+from astbtd.extraction.gdb import Extracted, Extractor
+from astbtd.intake.claim import Claim, Claims
+from astbtd.model import (
+    RECORD_FILE,
+    REPORT_FILE,
+    Core,
+    CoreAction,
+    CoreFacts,
+    CoreState,
+    Crash,
+    CrashSignature,
+    Diagnosis,
+    Found,
+    Section,
+    Source,
+)
+
+_LONGEST_TEXT = 64 << 20  # bytes of a backtrace that are diagnosed
+_LONGEST_EXCERPT = 1 << 20
+
+Announce = Callable[[Claim, Crash, Path], None]
+"""Tells people of a crash whose files are in the directory given."""
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """What the stages need; `progress` is told how much of a core is kept, and may raise to stop."""
+
+    store: Store
+    claims: Claims
+    reserve: Reserve
+    extractor: Extractor
+    action: CoreAction
+    announce: Announce
+    progress: Progress
+
+    def process(self, claim: Claim) -> Crash:
+        """Takes a claimed core through all stages, from wherever an earlier attempt was interrupted.
+
+        Raises AstbtdError where a stage cannot be done now: the claim then stands, and the call can be repeated.
+        """
+        with durable.said_plainly(f"cannot record the crash of {claim.note.path}"):
+            crash = self._committed(claim)
+            self.store.mark_seen(crash.core.identity)
+            self.store.renumber_after(crash)
+            self.store.point_latest()
+            crash = self._announced(claim, crash)
+        with durable.said_plainly(f"cannot keep the core of {crash.id}"):
+            return self._settled(crash, claim)
+
+    def _committed(self, claim: Claim) -> Crash:
+        if (self.store.directory(claim.id) / RECORD_FILE).exists():
+            return self.store.load(claim.id)
+        staged = self.store.stage(claim.id)
+        try:
+            crash = self._examined(claim, staged)
+            self.store.commit(staged, crash)
+        finally:
+            durable.remove_tree(staged)
+        return crash
+
+    def _examined(self, claim: Claim, staged: Path) -> Crash:
+        facts = claim.note.facts
+        extracted, diagnosis = examine(claim.descriptor, facts, staged, self.extractor)
+        signature = self.store.place_in_signature(
+            diagnosis.signature.id, diagnosis.signature.text, claim.id, facts.crashed_at
+        )
+        crash = make_record(facts, claim.note.path, claim.note.found, extracted, diagnosis, signature)
+        write_report(crash, staged, self.store.group)
+        return crash
+
+    def _announced(self, claim: Claim, crash: Crash) -> Crash:
+        if crash.announced_at is not None:
+            return crash
+        self.announce(claim, crash, self.store.directory(crash.id))
+        announced = replace(crash, announced_at=datetime.now(UTC))
+        self.store.update(announced)
+        return announced
+
+    def _settled(self, crash: Crash, claim: Claim) -> Crash:
+        """Keeps, leaves or removes the core, and gives up the claim."""
+        if crash.core.state is CoreState.CLAIMED:
+            crash = replace(crash, core=replace(crash.core, state=self._disposed(crash, claim)))
+            self.store.update(crash)
+        self.claims.finish(claim, remove_original=self.action is not CoreAction.LEAVE)
+        return crash
+
+    def _disposed(self, crash: Crash, claim: Claim) -> CoreState:
+        by_command = claim.note.found is Found.COMMAND
+        if by_command or self.action is CoreAction.LEAVE:
+            return CoreState.LEFT
+        if self.action is CoreAction.DELETE:
+            return CoreState.LEFT if claim.note.copied else CoreState.REMOVED
+        self.reserve.check(sparse.allocated(claim.descriptor))
+        keep(claim.descriptor, self.store.kept_core(crash.id), self.progress)
+        return CoreState.KEPT
+
+
+def examine(core: int, facts: CoreFacts, directory: Path, extractor: Extractor) -> tuple[Extracted, Diagnosis]:
+    """Extracts the core open at `core` into the empty `directory` and diagnoses what came out."""
+    extracted = extractor.extract(core, facts, directory)
+    evidence = Evidence(
+        signal=facts.signal,
+        asterisk=extracted.asterisk,
+        extraction=extracted.extraction,
+        truncated=facts.truncated,
+        changed_binary=extracted.objects.changed,
+        unreadable=extracted.objects.missing,
+        abort_message=extracted.abort_message,
+    )
+    return extracted, diagnose(_text(directory / Section.BACKTRACE, _LONGEST_TEXT), evidence)
+
+
+def make_record(
+    facts: CoreFacts, path: str, found: Found, extracted: Extracted, diagnosis: Diagnosis, signature: CrashSignature
+) -> Crash:
+    """The record of a crash that was just examined."""
+    core = Core(
+        identity=facts.identity,
+        identity_from=facts.identity_from,
+        path=path,
+        size=facts.size,
+        state=CoreState.CLAIMED,
+        truncated=facts.truncated,
+        source=Source.FILE,
+        found=found,
+    )
+    return Crash(
+        id=facts.crash_id,
+        host=platform.node(),
+        boot_id=_boot_id(facts.crashed_at),
+        crashed_at=facts.crashed_at,
+        collected_at=datetime.now(UTC),
+        core=core,
+        process=facts.process,
+        asterisk=extracted.asterisk,
+        signal=facts.signal,
+        extraction=extracted.extraction,
+        diagnosis=diagnosis,
+        signature=signature,
+    )
+
+
+def write_report(crash: Crash, directory: Path, group: int = -1) -> None:
+    """Writes report.txt beside the sections."""
+    thread = _text(directory / Section.THREAD1, _LONGEST_EXCERPT)
+    report = render(crash, thread)
+    durable.write_new(directory / REPORT_FILE, report.encode(errors="replace"), group=group)
+
+
+def _text(path: Path, longest: int) -> str:
+    try:
+        with path.open("rb") as file:
+            return file.read(longest).decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
+def _boot_id(moment: datetime) -> str | None:
+    """The id of this boot, if `moment` lies in it."""
+    try:
+        statistics = Path("/proc/stat").read_text()
+        boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", "")
+    except OSError:
+        return None
+    booted = next((int(line.split()[1]) for line in statistics.splitlines() if line.startswith("btime ")), None)
+    return boot_id if booted is not None and moment.timestamp() >= booted else None

@@ -1,0 +1,149 @@
+"""The one worker: takes claimed cores, newest first, through the pipeline while the daemon goes on watching."""
+
+import threading
+import time
+from bisect import insort
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from astbtd.errors import Parked
+from astbtd.intake.claim import Claim
+from astbtd.model import Crash
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the worker does: `process` one claim, `tidy` the store; each may raise AstbtdError, or Parked to stop.
+
+    `done` and `failed` hear how it went, in the worker's thread.
+    """
+
+    process: Callable[[Claim], Crash]
+    tidy: Callable[[], None]
+    done: Callable[[Claim, Crash], None]
+    failed: Callable[[str, Exception], None]
+
+
+class Worker:
+    """A thread with a queue; `changed` hears of every change of its state.
+
+    Claims that could not be processed are set aside until `retry`.
+    """
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        self._work: Work | None = None
+        self._changed = changed
+        self._deadline = 0.0
+        self._condition = threading.Condition()
+        self._queue: list[Claim] = []
+        self._aside: list[Claim] = []
+        self._tidying = False
+        self._stopping = False
+        self._current: Claim | None = None
+        self._since: float | None = None
+        self._thread = threading.Thread(target=self._run, name="worker")
+
+    def start(self) -> None:
+        """Starts working on the queue; `use` must have said how."""
+        self._thread.start()
+
+    def put(self, claim: Claim) -> None:
+        """Queues a claim, by crash time."""
+        with self._condition:
+            insort(self._queue, claim)
+            self._condition.notify()
+
+    def tidy(self) -> None:
+        """Asks for housekeeping once the queue is empty."""
+        with self._condition:
+            self._tidying = True
+            self._condition.notify()
+
+    def retry(self) -> None:
+        """Queues again what could not be processed before."""
+        with self._condition:
+            for claim in self._aside:
+                insort(self._queue, claim)
+            self._aside.clear()
+            self._condition.notify()
+
+    def use(self, work: Work, deadline: float) -> None:
+        """Does the work this way from the next claim on; one claim may take `deadline` seconds."""
+        with self._condition:
+            self._work, self._deadline = work, deadline
+
+    def stop(self) -> list[Claim]:
+        """Ends the thread, whose current work must raise Parked, and returns the claims not processed."""
+        with self._condition:
+            self._stopping = True
+            self._condition.notify()
+        if self._thread.ident is not None:
+            self._thread.join()
+        return [*self._queue, *self._aside]
+
+    def stopped(self) -> None:
+        """Raises Parked once `stop` was called; for the pipeline to call while it works."""
+        if self._stopping:
+            raise Parked("the daemon stops")
+
+    @property
+    def waiting(self) -> int:
+        """How many claims wait, those set aside included."""
+        return len(self._queue) + len(self._aside)
+
+    @property
+    def working_on(self) -> str | None:
+        """The id of the crash in work."""
+        current = self._current
+        return current.id if current else None
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the current work has gone past its deadline."""
+        since = self._since
+        return since is not None and time.monotonic() - since > self._deadline
+
+    def _run(self) -> None:
+        while self._next():
+            self._changed()
+            self._work_once()
+            self._rest()
+            self._changed()
+
+    def _next(self) -> bool:
+        """Waits for work and takes it; False when the worker is to end."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._queue or self._tidying or self._stopping)
+            self._since = time.monotonic()
+            if self._queue:
+                self._current = self._queue.pop(0)
+            return not self._stopping or self._put_back()
+
+    def _rest(self) -> None:
+        with self._condition:
+            self._current, self._since = None, None
+
+    def _put_back(self) -> bool:
+        if self._current:
+            self._aside.append(self._current)
+        return False
+
+    def _work_once(self) -> None:
+        claim, work = self._current, self._work
+        assert work is not None
+        try:
+            if claim:
+                work.done(claim, work.process(claim))
+            else:
+                self._tidying = False
+                work.tidy()
+        except Parked:
+            self._set_aside(claim)
+        except Exception as error:  # whatever goes wrong with one core, the next one is still collected
+            self._set_aside(claim)
+            work.failed(claim.note.path if claim else "retention", error)
+
+    def _set_aside(self, claim: Claim | None) -> None:
+        if claim:
+            with self._condition:
+                self._aside.append(claim)

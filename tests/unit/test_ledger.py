@@ -1,0 +1,71 @@
+"""What the daemon remembers of its store for the status line."""
+
+from pathlib import Path
+
+import pytest
+
+from astbtd.archive.store import Store
+from astbtd.ledger import Ledger
+from tests.builders import crash
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(tmp_path)
+    store.prepare()
+    for minutes in (1, 2):
+        store.commit(store.stage(crash(minutes).id), crash(minutes))
+    return store
+
+
+@pytest.fixture
+def ledger(store: Store) -> Ledger:
+    ledger = Ledger(store)
+    ledger.count()
+    return ledger
+
+
+def test_it_counts_what_is_there(ledger: Ledger, store: Store) -> None:
+    assert (ledger.crashes, ledger.last) == (2, crash(2))
+    assert ledger.stored == sum(store.size(crash_id) for crash_id in store.ids())
+
+
+def test_a_new_crash_is_counted_once(ledger: Ledger, store: Store) -> None:
+    store.commit(store.stage(crash(3).id), crash(3))
+
+    ledger.add(crash(3))
+    ledger.add(crash(3))
+
+    assert (ledger.crashes, ledger.last) == (3, crash(3))
+
+
+def test_an_older_crash_processed_later_is_not_the_last(ledger: Ledger) -> None:
+    ledger.add(crash(0))
+
+    assert ledger.last == crash(2)
+
+
+def test_a_failure_is_news_once_and_gone_when_it_goes_right(ledger: Ledger) -> None:
+    assert ledger.fail("retention", "no room")
+    assert not ledger.fail("retention", "no room")
+    assert ledger.failures == ("no room",)
+
+    ledger.succeed("retention")
+
+    assert not ledger.failures
+    assert ledger.fail("retention", "no room")
+
+
+def test_another_reason_is_news_and_takes_the_place_of_the_first(ledger: Ledger) -> None:
+    ledger.fail("retention", "no room")
+
+    assert ledger.fail("retention", "no store")
+    assert ledger.failures == ("no store",)
+
+
+def test_a_core_that_goes_right_is_no_failure_any_more(ledger: Ledger) -> None:
+    ledger.fail(crash(1).core.path, "gdb is not installed")
+
+    ledger.add(crash(1))
+
+    assert not ledger.failures

@@ -1,0 +1,253 @@
+"""The worker: newest crash first, and no core that fails stops the others."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from astbtd.errors import AstbtdError
+from astbtd.intake.claim import Claim
+from astbtd.model import Crash
+from astbtd.worker import Work, Worker
+from tests.builders import claim, crash
+
+PATIENCE = 60.0
+"""Seconds until a wait that should have ended long ago is given up."""
+
+
+def happened(event: threading.Event) -> bool:
+    return event.wait(PATIENCE)
+
+
+@dataclass
+class Journal:
+    """The work of the tests: writes down what it was given, and what it heard of it."""
+
+    processed: list[int] = field(default_factory=list)
+    done: list[int] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    one_failed: threading.Event = field(default_factory=threading.Event)
+    tidied: threading.Event = field(default_factory=threading.Event)
+    broken: dict[int, Exception] = field(default_factory=dict)
+
+    def work(self, before: Callable[[Claim], None] = lambda _: None) -> Work:
+        """The work; `before` is called with each claim when it is taken."""
+
+        def process(taken: Claim) -> Crash:
+            self.processed.append(taken.note.inode)
+            before(taken)
+            if error := self.broken.get(taken.note.inode):
+                raise error
+            return crash(pid=taken.note.inode)
+
+        return Work(process, self.tidied.set, self._hear_done, self._hear_failed)
+
+    def _hear_done(self, taken: Claim, _: Crash) -> None:
+        self.done.append(taken.note.inode)
+
+    def _hear_failed(self, what: str, error: Exception) -> None:
+        self.failed.append((what, str(error)))
+        self.one_failed.set()
+
+
+@dataclass
+class Gate:
+    """Holds up the worker with whatever it takes, until told to go on."""
+
+    taken: threading.Event = field(default_factory=threading.Event)
+    go_on: threading.Event = field(default_factory=threading.Event)
+
+    def __call__(self, _: Claim) -> None:
+        self.taken.set()
+        self.go_on.wait(PATIENCE)
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    gate = Gate()
+    yield gate
+    gate.go_on.set()
+
+
+@pytest.fixture
+def journal() -> Journal:
+    return Journal()
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    worker = Worker(lambda: None)
+    yield worker
+    worker.stop()
+
+
+def test_whatever_waits_is_processed_newest_crash_first(worker: Worker, journal: Journal) -> None:
+    worker.use(journal.work(), deadline=PATIENCE)
+    for minutes, pid in [(1, 1), (3, 3), (2, 2)]:
+        worker.put(claim(minutes, pid))
+    worker.tidy()
+
+    worker.start()
+
+    assert happened(journal.tidied)
+    assert journal.processed == journal.done == [3, 2, 1]
+
+
+def test_a_newer_crash_overtakes_those_that_wait_but_not_the_one_in_work(
+    worker: Worker, journal: Journal, gate: Gate
+) -> None:
+    worker.use(journal.work(gate), deadline=PATIENCE)
+    worker.put(claim(1, pid=1))
+    worker.start()
+    assert happened(gate.taken)
+    worker.put(claim(2, pid=2))
+    worker.put(claim(3, pid=3))
+    worker.tidy()
+
+    gate.go_on.set()
+
+    assert happened(journal.tidied)
+    assert journal.processed == [1, 3, 2]
+
+
+@pytest.mark.parametrize("error", [AstbtdError("no gdb"), OSError("no disk"), RuntimeError("a mistake of ours")])
+def test_a_claim_that_fails_is_set_aside_and_does_not_stop_the_others(
+    worker: Worker, journal: Journal, error: Exception
+) -> None:
+    journal.broken[2] = error
+    worker.use(journal.work(), deadline=PATIENCE)
+    worker.put(claim(1, pid=1))
+    worker.put(claim(2, pid=2))
+    worker.tidy()
+
+    worker.start()
+
+    assert happened(journal.tidied)
+    assert journal.failed == [("/srv/core.2", str(error))]
+    assert journal.done == [1]
+    assert worker.waiting == 1
+
+
+def test_what_was_set_aside_is_tried_again_when_asked_for(worker: Worker, journal: Journal) -> None:
+    journal.broken[1] = AstbtdError("no room")
+    worker.use(journal.work(), deadline=PATIENCE)
+    worker.put(claim(1, pid=1))
+    worker.start()
+    assert happened(journal.one_failed)
+
+    journal.broken.clear()
+    worker.retry()
+    worker.tidy()
+
+    assert happened(journal.tidied)
+    assert (journal.processed, journal.done, worker.waiting) == ([1, 1], [1], 0)
+
+
+def test_a_worker_that_sleeps_is_woken_by_work_of_either_kind(worker: Worker, journal: Journal) -> None:
+    worker.use(journal.work(), deadline=PATIENCE)
+    worker.start()
+
+    for _ in range(10):
+        journal.tidied.clear()
+        worker.tidy()
+        assert happened(journal.tidied)
+
+    journal.broken[1] = AstbtdError("no room")
+    worker.put(claim(1, pid=1))
+    assert happened(journal.one_failed)
+
+
+def test_housekeeping_that_fails_does_not_stop_the_work(worker: Worker, journal: Journal) -> None:
+    def fail() -> None:
+        raise AstbtdError("the store is gone")
+
+    working = journal.work()
+    worker.use(Work(working.process, fail, working.done, working.failed), deadline=PATIENCE)
+    worker.tidy()
+    worker.start()
+    assert happened(journal.one_failed)
+
+    worker.use(working, deadline=PATIENCE)
+    worker.put(claim(1, pid=1))
+    worker.tidy()
+
+    assert happened(journal.tidied)
+    assert journal.failed == [("retention", "the store is gone")]
+    assert journal.done == [1]
+
+
+def test_stopping_parks_what_is_in_work_and_returns_it_with_the_rest(worker: Worker, journal: Journal) -> None:
+    taken = threading.Event()
+
+    def until_stopped(_: Claim) -> None:
+        taken.set()
+        while True:
+            os.sched_yield()
+            worker.stopped()
+
+    worker.use(journal.work(before=until_stopped), deadline=PATIENCE)
+    worker.put(claim(2, pid=2))
+    worker.put(claim(1, pid=1))
+    worker.start()
+    assert happened(taken)
+
+    rest = worker.stop()
+
+    assert sorted(left.note.inode for left in rest) == [1, 2]
+    assert (journal.failed, journal.done) == ([], [])
+
+
+def test_a_worker_that_never_started_returns_all_it_was_given() -> None:
+    worker = Worker(lambda: None)
+    worker.put(claim(1, pid=1))
+
+    assert [left.note.inode for left in worker.stop()] == [1]
+
+
+def test_it_tells_what_it_works_on_and_how_much_waits(worker: Worker, journal: Journal, gate: Gate) -> None:
+    worker.use(journal.work(gate), deadline=PATIENCE)
+    worker.put(claim(2, pid=2))
+    worker.put(claim(1, pid=1))
+    worker.start()
+    assert happened(gate.taken)
+
+    assert (worker.working_on, worker.waiting) == (claim(2, pid=2).id, 1)
+
+
+@pytest.mark.parametrize(("deadline", "late"), [(-1.0, True), (1e9, False)])
+def test_it_is_late_only_beyond_its_deadline(
+    worker: Worker, journal: Journal, gate: Gate, deadline: float, late: bool
+) -> None:
+    worker.use(journal.work(gate), deadline)
+    worker.put(claim(1, pid=1))
+    worker.start()
+    assert happened(gate.taken)
+
+    assert worker.is_late is late
+
+
+def test_a_worker_without_work_is_never_late(worker: Worker, journal: Journal) -> None:
+    worker.use(journal.work(), deadline=-1.0)
+
+    assert not worker.is_late
+
+
+def test_every_change_is_told(journal: Journal) -> None:
+    seen: list[str | None] = []
+    ended = threading.Event()
+
+    def see() -> None:
+        seen.append(watched.working_on)
+        if len(seen) == 2:
+            ended.set()
+
+    watched = Worker(see)
+    watched.use(journal.work(), deadline=PATIENCE)
+    watched.put(claim(1, pid=1))
+    watched.start()
+    assert happened(ended)
+    watched.stop()
+
+    assert seen == [claim(1, pid=1).id, None]
