@@ -1,0 +1,1 @@
+"""The `astbtd` command: one module per group of verbs, each thin."""

@@ -1,0 +1,100 @@
+"""What the verbs share: the settings and the store they work on, and how they write."""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from astbtd import settings
+from astbtd.archive.store import Store
+from astbtd.codec import plain
+from astbtd.printable import printable
+from astbtd.quantities import shown_size
+from astbtd.settings import Settings
+
+_RED, _YELLOW, _GREEN, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[0m"
+_COLOURS = {"usable": _GREEN, "partial": _YELLOW, "unusable": _RED}
+_PROGRESS_AFTER = 1.0  # seconds; shorter work needs no progress
+_PROGRESS_EVERY = 0.2
+
+
+def add_json(parser: argparse.ArgumentParser | argparse._MutuallyExclusiveGroup) -> None:
+    """The option of every verb that reads."""
+    parser.add_argument("--json", action="store_true", help="print JSON, as documented in the manual")
+
+
+def load_settings(options: argparse.Namespace) -> Settings:
+    """The configuration that the command line names. Raises BadConfiguration."""
+    loaded = settings.load(options.config)
+    return replace(loaded, store=os.path.abspath(options.store)) if options.store else loaded
+
+
+def open_store(options: argparse.Namespace) -> Store:
+    """The store, to read from; where it is given, a broken configuration does not matter."""
+    return Store(options.store.absolute() if options.store else Path(load_settings(options).store))
+
+
+def write(text: str) -> None:
+    """Prints text for people; what a core may have smuggled in cannot steer the terminal."""
+    sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
+
+
+def write_json(value: object) -> None:
+    """Prints one JSON document."""
+    sys.stdout.write(json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
+
+
+def coloured(word: str, width: int) -> str:
+    """A verdict, padded, in colour where the output is a terminal that wants colour."""
+    padded = f"{word:<{width}}"
+    wanted = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    return f"{_COLOURS[word]}{padded}{_PLAIN}" if wanted and word in _COLOURS else padded
+
+
+def local(moment: datetime) -> str:
+    """A time as `systemctl` and `coredumpctl` show it, in the zone of the reader."""
+    return f"{moment.astimezone():%a %Y-%m-%d %H:%M:%S %Z}"
+
+
+def warn(lines: Iterable[str]) -> None:
+    """Prints warnings on standard error."""
+    for line in lines:
+        sys.stderr.write(f"astbtd: {line}\n")
+
+
+class Progress:
+    """Shows on a terminal how far long work is; silent elsewhere and for short work."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._started = time.monotonic()
+        self._next = self._started + _PROGRESS_AFTER
+        self._shown = False
+
+    def __call__(self, done: int) -> None:
+        """Tells that `done` bytes are done."""
+        self._show(shown_size(done))
+
+    def tick(self) -> None:
+        """Tells that the work goes on; how much of it there is, nobody knows."""
+        self._show(f"{time.monotonic() - self._started:.0f}s")
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Clears the line."""
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            self._shown = False
+
+    def _show(self, how_far: str) -> None:
+        if sys.stderr.isatty() and time.monotonic() >= self._next:
+            sys.stderr.write(f"\r{self._what}: {how_far} ")
+            self._next = time.monotonic() + _PROGRESS_EVERY
+            self._shown = True

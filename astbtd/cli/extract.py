@@ -1,0 +1,168 @@
+"""`astbtd extract`: cores given by hand, processed now; they stay where they are."""
+
+import argparse
+import glob
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from astbtd import durable, pipeline, sparse
+from astbtd.archive.reserve import Reserve
+from astbtd.assembly import Parts, assemble
+from astbtd.cli.common import Progress, add_json, load_settings, warn, write
+from astbtd.codec import plain
+from astbtd.errors import AstbtdError, ExitCode, NothingMatched
+from astbtd.extraction.confinement import Account
+from astbtd.intake.candidate import ANY_NUMBER, Candidate, NotYet, Refused, examine
+from astbtd.intake.claim import Claim
+from astbtd.model import CoreAction, CoreState, Crash, CrashSignature, Found
+from astbtd.printable import printable_line
+from astbtd.settings import Settings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds its options."""
+    parser.add_argument("cores", metavar="CORE", nargs="+", help="core files; with --newest also directories and globs")
+    parser.add_argument(
+        "--executable", metavar="PATH", type=Path, help="the program that crashed, if not as the core says"
+    )
+    parser.add_argument("--output", metavar="DIR", type=Path, help="write the sections there and store nothing")
+    parser.add_argument("--newest", action="store_true", help="only the newest of them by crash time")
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> ExitCode:
+    """Processes the cores in the order given; one that fails does not stop the others."""
+    settings = load_settings(options)
+    settings = replace(settings, cores=replace(settings.cores, action=CoreAction.LEAVE))
+    progress = Progress("gdb is at work")
+    parts = assemble(settings, progress.tick)
+    names = [_newest(options.cores, settings, options)] if options.newest else options.cores
+    worst = ExitCode.DONE
+    for name in names:
+        try:
+            with progress:
+                crash, directory = _process(_candidate(name, settings, options), settings, parts, options)
+        except AstbtdError as error:
+            warn([error.message, *([f"  what helps: {error.remedy}"] if error.remedy else [])])
+            worst = ExitCode.FAILED
+        else:
+            _print(crash, directory, options)
+    return worst
+
+
+def _newest(names: Sequence[str], settings: Settings, options: argparse.Namespace) -> str:
+    found = {}
+    for name in _expanded(names):
+        try:
+            candidate = _candidate(name, settings, options)
+        except AstbtdError:
+            continue
+        found[candidate.path] = candidate.facts.crashed_at
+        os.close(candidate.descriptor)
+    if not found:
+        raise NothingMatched(f"no core of Asterisk among {', '.join(names)}", "name the directory that cores go to")
+    return max(found, key=lambda path: found[path])
+
+
+def _expanded(names: Sequence[str]) -> Iterator[str]:
+    for name in names:
+        for path in glob.glob(name) or [name]:
+            yield from (entry.path for entry in os.scandir(path)) if os.path.isdir(path) else [path]
+
+
+def _candidate(name: str, settings: Settings, options: argparse.Namespace) -> Candidate:
+    """The core at `name`, open. Raises AstbtdError where it is none that can be processed."""
+    path = os.path.realpath(name)
+    executables = None if options.executable else settings.asterisk.executables
+    finding = examine(*os.path.split(path), executables, links=ANY_NUMBER)
+    if isinstance(finding, Candidate):
+        return _with_executable(finding, options.executable)
+    if isinstance(finding, Refused):
+        raise AstbtdError(f"{name}: {finding.reason}", "for a core of another program, give --executable")
+    if isinstance(finding, NotYet):
+        raise AstbtdError(f"{name}: it is still being written", "try again when it is complete")
+    raise AstbtdError(f"{name}: it is no core" if os.path.exists(path) else f"{name}: there is no such file")
+
+
+def _with_executable(candidate: Candidate, executable: Path | None) -> Candidate:
+    if executable is None:
+        return candidate
+    if not executable.is_file():
+        raise AstbtdError(f"{executable}: there is no such file", "give the program that crashed")
+    process = replace(candidate.facts.process, executable=str(executable.resolve()))
+    return replace(candidate, facts=replace(candidate.facts, process=process))
+
+
+def _process(candidate: Candidate, settings: Settings, parts: Parts, options: argparse.Namespace) -> tuple[Crash, Path]:
+    if options.output:
+        return _write_sections(candidate, parts, options.output), options.output
+    crash = _stored(candidate, settings, parts)
+    return crash, parts.store.directory(crash.id)
+
+
+def _stored(candidate: Candidate, settings: Settings, parts: Parts) -> Crash:
+    parts.store.prepare()
+    identity = candidate.facts.identity
+    if identity in parts.store.seen():
+        os.close(candidate.descriptor)
+        return _known(identity, candidate.path, parts)
+    claim = parts.claims.take(candidate, Found.COMMAND, copy=True)
+    return parts.pipeline(settings, _announce, lambda _: None).process(claim)
+
+
+def _known(identity: str, path: str, parts: Parts) -> Crash:
+    for crash in parts.store.crashes():
+        if crash.core.identity == identity:
+            return crash
+    raise AstbtdError(f"{path}: it was collected before, and its record is gone by now", "use --output DIR")
+
+
+def _announce(_: Claim, crash: Crash, directory: Path) -> None:
+    from astbtd.announce import journal  # brings systemd, which `--output` does without
+
+    journal.crash(crash, str(directory))
+
+
+def _write_sections(candidate: Candidate, parts: Parts, directory: Path) -> Crash:
+    """The sections and the report in a directory of the user's, which must not have any yet."""
+    facts = candidate.facts
+    with durable.said_plainly(f"cannot write to {directory}"):
+        directory.mkdir(parents=True, exist_ok=True)
+        reserve = Reserve(directory, parts.reserve.share)
+        with _readable(candidate, parts.extractor.account, directory, reserve) as core:
+            extractor = replace(parts.extractor, group=-1, reserve=reserve.check)
+            extracted, diagnosis = pipeline.examine(core, facts, directory.resolve(), extractor)
+        signature = CrashSignature(diagnosis.signature.id, diagnosis.signature.text, 1, facts.crashed_at)
+        crash = pipeline.make_record(facts, candidate.path, Found.COMMAND, extracted, diagnosis, signature)
+        crash = replace(crash, core=replace(crash.core, state=CoreState.LEFT))
+        pipeline.write_report(crash, directory)
+        return crash
+
+
+@contextmanager
+def _readable(candidate: Candidate, account: Account, directory: Path, reserve: Reserve) -> Iterator[int]:
+    """The core as gdb's user can read it: itself, or a copy for as long as it takes."""
+    if account.may_read(os.fstat(candidate.descriptor)):
+        yield candidate.descriptor
+        return
+    reserve.check(sparse.allocated(candidate.descriptor))
+    copy = directory / f".core.{candidate.facts.crash_id}"
+    descriptor = durable.create(copy, durable.GROUP_READS, account.gid)
+    copy.unlink()
+    sparse.copy(candidate.descriptor, descriptor)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _print(crash: Crash, directory: Path, options: argparse.Namespace) -> None:
+    if options.json:
+        sys.stdout.write(json.dumps(plain(crash), ensure_ascii=False) + "\n")
+        return
+    write(f"{directory}: {printable_line(crash.what)}, backtrace {crash.diagnosis.verdict}\n")

@@ -1,0 +1,90 @@
+"""The `astbtd` command: reads the command line, runs one verb, turns every failure into a message and an exit code."""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from astbtd import __version__
+from astbtd.errors import AstbtdError, ExitCode
+
+_INTERRUPTED = 130  # what a shell reports for SIGINT
+
+_EPILOG = """\
+ID is a full id, a unique prefix of one, 'latest', or -N for the N-th newest.
+
+exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing matched, 78 bad configuration
+"""
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One verb, its help, and the module that runs it: `astbtd.cli.<module>` with `add_arguments` and `run`."""
+
+    module: str
+    help: str
+
+
+VERBS = {
+    "run": Verb("run", "the daemon, in the foreground"),
+    "extract": Verb("extract", "process these cores now, store them, print where"),
+    "list": Verb("list", "the crashes in the store, newest first"),
+    "show": Verb("show", "the report of one crash (default: the newest)"),
+    "core": Verb("core", "write a kept core out again, decompressed"),
+    "check-config": Verb("check_config", "validate the configuration, all errors at once"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        options = _parser(given).parse_args(given)
+        return int(_module(options.verb).run(options))
+    except AstbtdError as error:
+        remedy = f"\n  what helps: {error.remedy}" if error.remedy else ""
+        sys.stderr.write(f"astbtd: {error.message}{remedy}\n")
+        return error.exit_code
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.DONE
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+
+
+def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
+    """Only the verb that is asked for loads its module: `--help` and `list` are to be quick."""
+    parser = argparse.ArgumentParser(
+        prog="astbtd",
+        description="Collects, explains and keeps the backtraces of a crashed Asterisk.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"astbtd {__version__}")
+    _add_common(parser, None)
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name, verb in VERBS.items():
+        one = verbs.add_parser(name, help=verb.help, description=f"astbtd {name}: {verb.help}.", epilog=_EPILOG)
+        one.formatter_class = argparse.RawDescriptionHelpFormatter
+        _add_common(one, argparse.SUPPRESS)
+        if name in given:
+            _module(name).add_arguments(one)
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser, default: str | None) -> None:
+    """The options that may stand before or after the verb."""
+    parser.add_argument(
+        "--config", metavar="FILE", type=Path, default=default, help="the configuration (default: /etc/astbtd.yaml)"
+    )
+    parser.add_argument(
+        "--store", metavar="DIR", type=Path, default=default, help="the store (default: as configured, /var/lib/astbtd)"
+    )
+
+
+def _module(verb: str) -> Any:
+    return importlib.import_module(f"astbtd.cli.{VERBS[verb].module}")

@@ -1,0 +1,73 @@
+"""The command line of the tests, on a store of their own."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from astbtd.archive.store import Store
+from astbtd.cli.main import main
+from astbtd.model import REPORT_FILE, Crash
+
+
+class Answer(NamedTuple):
+    """How a command ended and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Answer]
+Keep = Callable[..., Path]
+
+
+@pytest.fixture
+def configuration(tmp_path: Path) -> Path:
+    """A configuration that names a store in the test's directory, so that no file of the machine matters."""
+    file = tmp_path / "astbtd.yaml"
+    file.write_text(f"store: {tmp_path / 'store'}\n")
+    file.chmod(0o644)
+    return file
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(tmp_path / "store")
+    store.prepare()
+    return store
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs `astbtd` with the arguments given."""
+
+    def run(*arguments: str | Path) -> Answer:
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as ended:  # how argparse ends on wrong usage and on --help
+            code = int(ended.code or 0)
+        return Answer(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def astbtd(run: Run, configuration: Path) -> Run:
+    """Runs `astbtd` on the test's store."""
+    return lambda *arguments: run("--config", configuration, *arguments)
+
+
+@pytest.fixture
+def keep(store: Store) -> Keep:
+    """Puts a crash into the store, with a report and the other files given by name, and returns its directory."""
+
+    def keep(crash: Crash, **files: bytes) -> Path:
+        staged = store.stage(crash.id)
+        (staged / REPORT_FILE).write_text(f"report of {crash.id}\n")
+        for name, content in files.items():
+            (staged / f"{name}.txt").write_bytes(content)
+        return store.commit(staged, crash)
+
+    return keep
