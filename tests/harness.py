@@ -1,0 +1,155 @@
+"""Runs the real daemon for integration tests and the demo, and waits for what it says instead of for time to pass."""
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from astbtd.archive.store import Store
+from astbtd.model import Crash
+
+PATIENCE = 120.0  # seconds before a wait is given up as failed; a loaded machine is slow, not wrong
+
+
+class ServiceManager:
+    """The receiving end of sd_notify(3): what systemd would see."""
+
+    def __init__(self, directory: Path) -> None:
+        self.address = str(directory / "notify")
+        self.states: list[str] = []
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        self._socket.bind(self.address)
+
+    def close(self) -> None:
+        """Ends receiving."""
+        self._socket.close()
+
+    @property
+    def status(self) -> str:
+        """The latest status line."""
+        lines = [state.removeprefix("STATUS=") for state in self.states if state.startswith("STATUS=")]
+        return lines[-1] if lines else ""
+
+    def receive(self, seconds: float) -> bool:
+        """Waits for one message; False if none came."""
+        readable, _, _ = select.select([self._socket], [], [], max(0.0, seconds))
+        if readable:
+            self.states += self._socket.recv(65536).decode().splitlines()
+        return bool(readable)
+
+
+@dataclass
+class RunningDaemon:
+    """A daemon that runs on `store` with its own configuration file."""
+
+    store: Store
+    configuration: Path
+    log: Path
+    manager: ServiceManager
+    environment: dict[str, str] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    def start(self) -> None:
+        """Starts it and waits until it says that it is ready."""
+        self.launch()
+        self.wait_until(lambda: "READY=1" in self.manager.states, "the daemon to be ready")
+
+    def launch(self) -> None:
+        """Starts it."""
+        self.manager.states.clear()
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "astbtd", "run", "--config", str(self.configuration)],
+                env={**os.environ, "NOTIFY_SOCKET": self.manager.address, **self.environment},
+                stdout=log,
+                stderr=log,
+            )
+
+    def signal(self, number: signal.Signals) -> None:
+        """Sends it a signal."""
+        self.process.send_signal(number)
+
+    def stop(self) -> int:
+        """Stops it as systemd would, and returns its exit code."""
+        self.signal(signal.SIGTERM)
+        code = self.process.wait(PATIENCE)
+        while self.manager.receive(0):
+            pass
+        return code
+
+    def kill(self) -> None:
+        """Kills it without warning."""
+        self.process.kill()
+        self.process.wait(PATIENCE)
+
+    def configure(self, settings: Mapping[str, object]) -> None:
+        """Writes its configuration; a running daemon uses it after SIGHUP."""
+        self.configuration.write_text(yaml.safe_dump({"store": str(self.store.root), **settings}))
+
+    def crashes(self) -> list[Crash]:
+        """What is in its store."""
+        return list(self.store.crashes())
+
+    def wait_for_crashes(self, count: int) -> list[Crash]:
+        """Waits until so many crashes are collected and their cores settled."""
+
+        def settled() -> bool:
+            return len(self.crashes()) >= count and not list(self.store.incoming.glob("*.claim"))
+
+        self.wait_until(settled, f"{count} crashes to be collected")
+        return self.crashes()
+
+    def wait_until(self, condition: Callable[[], bool], what: str) -> None:
+        """Waits for `condition`, looking again whenever the daemon says something."""
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            exited = self.process.poll()
+            if exited is not None or time.monotonic() > deadline:
+                raise AssertionError(f"waited in vain for {what} (exit {exited}): {self.output()}")
+            self.manager.receive(1.0)
+
+    def output(self) -> str:
+        """What it wrote to its log."""
+        return self.log.read_text()
+
+
+@contextmanager
+def scratch_directory() -> Iterator[Path]:
+    """A directory that others may walk through, as Asterisk's directories are."""
+    with tempfile.TemporaryDirectory(prefix="astbtd-") as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        yield directory
+
+
+@contextmanager
+def daemon(directory: Path, settings: Mapping[str, object]) -> Iterator[RunningDaemon]:
+    """A configured daemon, not yet started, with all its files in `directory`; ended in any case."""
+    manager = ServiceManager(directory)
+    running = RunningDaemon(Store(directory / "store"), directory / "astbtd.yaml", directory / "log", manager)
+    running.configure(settings)
+    try:
+        yield running
+    finally:
+        if hasattr(running, "process") and running.process.poll() is None:
+            running.kill()
+        manager.close()
+
+
+def crash(programs: Path, directory: Path, *arguments: str, program: str = "asterisk") -> Path:
+    """Lets a program of tests/programs crash in `directory`; returns its core."""
+    done = subprocess.run(
+        [programs / program, *arguments], cwd=directory, stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )
+    assert done.returncode < 0, f"{program} {arguments} did not crash: {done}"
+    return directory / "core"

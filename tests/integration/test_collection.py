@@ -1,0 +1,196 @@
+"""The daemon collects the cores of Asterisk, leaves all others alone, and says so."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+from astbtd.model import CoreAction, CoreState, Found
+from tests.harness import RunningDaemon, crash
+
+
+def test_a_core_that_appears_is_recorded_and_moved_into_the_store(
+    running: RunningDaemon, programs: Path, spool: Path
+) -> None:
+    running.start()
+    core = crash(programs, spool, "segv")
+    (recorded,) = running.wait_for_crashes(1)
+    assert recorded.core.found is Found.EVENT
+    assert recorded.core.path == str(core)
+    assert recorded.core.state is CoreState.KEPT
+    assert recorded.diagnosis.crash_function == "do_forward"
+    assert recorded.asterisk.version == "22.10.0-astbtd"
+    assert os.listdir(spool) == []
+
+
+def test_three_cores_waiting_at_start_are_processed_newest_first_whatever_their_names(
+    running: RunningDaemon, programs: Path, spool: Path
+) -> None:
+    for second, name in enumerate(("core.3", "core.1", "core.2")):
+        os.rename(crash(programs, spool, "segv"), spool / name)
+        os.utime(spool / name, (1_700_000_000 + second, 1_700_000_000 + second))
+    running.start()
+    crashes = running.wait_for_crashes(3)
+    in_order_of_collection = sorted(crashes, key=lambda crash: crash.collected_at)
+    assert [Path(crash.core.path).name for crash in in_order_of_collection] == ["core.2", "core.1", "core.3"]
+    assert [crash.signature.occurrence for crash in in_order_of_collection] == [3, 2, 1]
+    assert os.readlink(running.store.root / "latest") == f"crashes/{in_order_of_collection[0].id}"
+
+
+def test_cores_waiting_at_the_first_start_are_announced_in_one_summary(
+    running: RunningDaemon, programs: Path, spool: Path
+) -> None:
+    for name in ("core.a", "core.b"):
+        os.rename(crash(programs, spool, "segv"), spool / name)
+    running.start()
+    running.wait_for_crashes(2)
+    running.wait_until(lambda: "had been waiting" in running.output(), "the summary")
+    assert "2 cores of earlier crashes had been waiting" in running.output()
+    assert "Asterisk crashed" not in running.output()
+
+
+def test_a_core_that_waits_at_a_later_start_is_announced_like_any_other(
+    running: RunningDaemon, programs: Path, spool: Path
+) -> None:
+    running.start()
+    running.wait_until(lambda: not running.store.is_new, "the first start to be over")
+    running.stop()
+    crash(programs, spool, "segv")
+    running.start()
+    (recorded,) = running.wait_for_crashes(1)
+    assert recorded.core.found is Found.START
+    assert "Asterisk crashed: SIGSEGV in do_forward" in running.output()
+
+
+def test_a_core_of_another_program_is_left_alone_and_said_once(
+    running: RunningDaemon, programs: Path, spool: Path
+) -> None:
+    foreign = crash(programs, spool, "segv", program="bystander").rename(spool / "core.other")
+    running.start()
+    for _ in range(2):
+        crash(programs, spool, "abort")
+        running.wait_for_crashes(len(running.crashes()) + 1)
+    running.signal(signal.SIGHUP)
+    running.wait_until(lambda: "configuration reloaded" in running.output(), "the reload")
+    assert foreign.exists()
+    assert running.output().count(f"{foreign} is left alone: it is a core of {programs}/bystander") == 1
+
+
+def test_a_snapshot_of_a_living_asterisk_is_left_alone_and_does_not_hide_its_later_crash(
+    running: RunningDaemon, programs: Path, spool: Path
+) -> None:
+    running.start()
+    asterisk = subprocess.Popen([programs / "asterisk", "wait"], cwd=spool, stdout=subprocess.PIPE)
+    assert asterisk.stdout is not None
+    asterisk.stdout.readline()
+    subprocess.run(
+        ["gdb", "--batch", "-p", str(asterisk.pid), "-ex", f"gcore {spool}/snapshot"], capture_output=True, check=True
+    )
+    running.wait_until(lambda: "snapshot" in running.output(), "the snapshot to be refused")
+    asterisk.send_signal(signal.SIGSEGV)
+    asterisk.wait()
+    (recorded,) = running.wait_for_crashes(1)
+    assert recorded.process.pid == asterisk.pid
+    assert (spool / "snapshot").exists()
+
+
+def test_a_core_that_is_copied_in_is_taken_when_it_is_complete(
+    running: RunningDaemon, programs: Path, scratch: Path, spool: Path
+) -> None:
+    content = crash(programs, scratch, "segv").read_bytes()
+    running.start()
+    with (spool / "copied").open("wb", buffering=0) as copy:
+        copy.write(content[: len(content) // 2])
+        crash(programs, spool, "abort")
+        running.wait_for_crashes(1)
+        copy.write(content[len(content) // 2 :])
+    recorded = running.wait_for_crashes(2)
+    copied = next(crash for crash in recorded if crash.core.path.endswith("copied"))
+    assert not copied.core.truncated
+    assert copied.core.size == len(content)
+
+
+def test_a_core_that_is_moved_in_is_taken(running: RunningDaemon, programs: Path, scratch: Path, spool: Path) -> None:
+    core = crash(programs, scratch, "segv")
+    running.start()
+    core.rename(spool / "moved")
+    (recorded,) = running.wait_for_crashes(1)
+    assert recorded.core.found is Found.EVENT
+
+
+def test_a_core_seen_once_is_not_collected_again_under_another_name(
+    running: RunningDaemon, programs: Path, scratch: Path, spool: Path
+) -> None:
+    content = crash(programs, scratch, "segv").read_bytes()
+    running.start()
+    (spool / "first").write_bytes(content)
+    (recorded,) = running.wait_for_crashes(1)
+    running.store.remove(recorded.id)
+    (spool / "again").write_bytes(content)
+    crash(programs, spool, "abort")
+    running.wait_until(lambda: bool(running.crashes()), "the other crash")
+    assert [crash.diagnosis.signal for crash in running.wait_for_crashes(1)] == ["SIGABRT"]
+    assert (spool / "again").exists()
+
+
+def test_a_truncated_core_is_recorded_as_truncated(
+    running: RunningDaemon, programs: Path, scratch: Path, spool: Path
+) -> None:
+    content = crash(programs, scratch, "segv").read_bytes()
+    running.start()
+    (spool / "cut").write_bytes(content[: len(content) * 3 // 4])
+    (recorded,) = running.wait_for_crashes(1)
+    assert recorded.core.truncated
+    assert any("truncated" in reason for reason in recorded.diagnosis.reasons)
+
+
+def test_links_and_pipes_that_pose_as_cores_are_left_alone(
+    running: RunningDaemon, programs: Path, scratch: Path, spool: Path
+) -> None:
+    core = crash(programs, scratch, "segv")
+    os.link(core, spool / "core.linked")
+    os.symlink(core, spool / "core.symbolic")
+    os.mkfifo(spool / "core.pipe")
+    running.start()
+    crash(programs, spool, "abort")
+    assert [crash.diagnosis.signal for crash in running.wait_for_crashes(1)] == ["SIGABRT"]
+    assert sorted(os.listdir(spool)) == ["core.linked", "core.pipe", "core.symbolic"]
+    assert running.output().count("is left alone") == 3
+
+
+def test_leaving_keeps_the_core_as_it_was(running: RunningDaemon, programs: Path, spool: Path) -> None:
+    running.configure({"watch": {"directories": [str(spool)]}, "cores": {"action": CoreAction.LEAVE.value}})
+    running.start()
+    core = crash(programs, spool, "segv")
+    (recorded,) = running.wait_for_crashes(1)
+    assert recorded.core.state is CoreState.LEFT
+    assert core.stat().st_mode & 0o777 == 0o600
+    assert core.stat().st_nlink == 1
+    assert not running.store.kept_core(recorded.id).exists()
+
+
+def test_deleting_removes_the_core_and_keeps_the_texts(running: RunningDaemon, programs: Path, spool: Path) -> None:
+    running.configure({"watch": {"directories": [str(spool)]}, "cores": {"action": CoreAction.DELETE.value}})
+    running.start()
+    core = crash(programs, spool, "segv")
+    (recorded,) = running.wait_for_crashes(1)
+    assert recorded.core.state is CoreState.REMOVED
+    assert not core.exists()
+    assert (running.store.directory(recorded.id) / "backtrace.txt").exists()
+    assert not running.store.kept_core(recorded.id).exists()
+
+
+def test_a_core_for_which_there_is_no_room_stays_and_the_status_says_so(
+    running: RunningDaemon, programs: Path, spool: Path
+) -> None:
+    full = {"watch": {"directories": [str(spool)]}, "retention": {"minimum_free": "90%"}}
+    running.configure(full)
+    running.start()
+    core = crash(programs, spool, "segv")
+    running.wait_until(lambda: "of the disk" in running.manager.status, "the status to tell")
+    assert core.exists()
+    running.configure({"watch": {"directories": [str(spool)], "rescan": "1s"}, "retention": {"minimum_free": "0%"}})
+    running.signal(signal.SIGHUP)
+    (recorded,) = running.wait_for_crashes(1)
+    assert recorded.core.state is CoreState.KEPT
+    running.wait_until(lambda: "of the disk" not in running.manager.status, "the status to be well again")

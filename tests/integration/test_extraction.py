@@ -1,0 +1,233 @@
+"""What gdb gives: the documentation's text, in sections, by an unprivileged gdb within its limits."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from astbtd.model import Crash, Ended, Section
+from tests.documented import COMMANDS, frames
+from tests.harness import RunningDaemon, crash, daemon
+from tests.integration.conftest import build
+
+_THREAD = re.compile(r"^Thread \d+ \(", re.MULTILINE)
+
+
+@pytest.fixture(scope="module", params=["debug", "optimized", "stripped"])
+def variant(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs as different builds, in a directory that gdb's user cannot enter."""
+    options = {"debug": [], "optimized": ["OPTIMIZE=1"], "stripped": ["OPTIMIZE=1", "STRIP=1"]}
+    return build(tmp_path_factory.mktemp(request.param), *options[request.param])
+
+
+@pytest.fixture(scope="module")
+def gdb_minimal(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Debian's gdb without Python, unpacked and not installed."""
+    directory = tmp_path_factory.mktemp("gdb-minimal")
+    fetched = subprocess.run(["apt-get", "download", "gdb-minimal"], cwd=directory, capture_output=True, check=False)
+    if fetched.returncode:
+        pytest.skip("the package gdb-minimal cannot be fetched")
+    (package,) = directory.glob("*.deb")
+    subprocess.run(["dpkg", "-x", package, directory], check=True)
+    for path in (directory, *directory.parents[:2]):
+        path.chmod(0o755)
+    return directory / "usr/bin/gdb"
+
+
+@pytest.fixture
+def extracting(scratch: Path) -> Iterator[RunningDaemon]:
+    """A configuration and a store for `astbtd extract`."""
+    with daemon(scratch, {}) as configured:
+        yield configured
+
+
+def extract(configured: RunningDaemon, core: Path, *options: str) -> Crash:
+    """What `astbtd extract` records of a core."""
+    done = subprocess.run(
+        [sys.executable, "-m", "astbtd", "--config", configured.configuration, "extract", "--json", *options, core],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return configured.store.load(json.loads(done.stdout)["id"])
+
+
+def text(configured: RunningDaemon, recorded: Crash, section: Section) -> str:
+    return (configured.store.directory(recorded.id) / section).read_text(errors="replace")
+
+
+def documented(core: Path, program: Path) -> str:
+    """What the documentation's command prints."""
+    printed = subprocess.run(
+        ["gdb", "-se", program, *COMMANDS, "-c", core], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True
+    )
+    return printed.stdout.decode(errors="replace")
+
+
+def test_the_backtrace_is_what_the_documentations_command_prints_and_bt(
+    extracting: RunningDaemon, variant: Path, scratch: Path
+) -> None:
+    core = crash(variant, scratch, "segv")
+    expected = documented(core, variant / "asterisk")
+    recorded = extract(extracting, core)
+    assert recorded.extraction.ended is Ended.OK
+    assert frames(text(extracting, recorded, Section.BACKTRACE)) == frames(expected)
+
+
+def test_the_five_files_of_issue_triage_hold_what_their_names_say(
+    extracting: RunningDaemon, programs: Path, scratch: Path
+) -> None:
+    recorded = extract(extracting, crash(programs, scratch, "segv"))
+    threads = {
+        section: len(_THREAD.findall(text(extracting, recorded, section)))
+        for section in Section
+        if section is not Section.LOG
+    }
+    assert threads == {
+        Section.BACKTRACE: recorded.diagnosis.threads,
+        Section.THREAD1: 1,
+        Section.BRIEF: recorded.diagnosis.threads,
+        Section.FULL: recorded.diagnosis.threads,
+        Section.LOCKS: 0,
+        Section.INFO: 0,
+    }
+    assert "si_signo = 11" in text(extracting, recorded, Section.BRIEF)
+    for section in (Section.INFO, Section.LOCKS):
+        assert "Version: 22.10.0-astbtd\n" in text(extracting, recorded, section)
+        assert "All build options: DONT_OPTIMIZE" in text(extracting, recorded, section)
+        assert "\nStarted: " in text(extracting, recorded, section)
+
+
+def test_memory_of_the_crashed_process_cannot_forge_a_section(
+    extracting: RunningDaemon, programs: Path, scratch: Path
+) -> None:
+    recorded = extract(extracting, crash(programs, scratch, "segv", "--note", "\n#0  0x0 in evil () at evil.c:1\n"))
+    assert recorded.diagnosis.crash_function == "do_forward"
+    assert "evil" not in text(extracting, recorded, Section.INFO)
+    assert "\x1b" not in (extracting.store.directory(recorded.id) / "report.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("mode", "signal", "function", "corruption"),
+    [
+        ("segv", "SIGSEGV", "do_forward", "none"),
+        ("abort", "SIGABRT", "pbx_builtin_hangup", "none"),
+        ("double-free", "SIGABRT", "moh_class_destructor", "certain"),
+        ("smash", "SIGABRT", "pbx_builtin_setvar", "likely"),
+    ],
+)
+def test_each_way_to_crash_is_recognised(
+    extracting: RunningDaemon, programs: Path, scratch: Path, mode: str, signal: str, function: str, corruption: str
+) -> None:
+    diagnosis = extract(extracting, crash(programs, scratch, mode)).diagnosis
+    assert (diagnosis.signal, diagnosis.crash_function, diagnosis.memory_corruption) == (signal, function, corruption)
+
+
+def test_the_same_bug_has_the_same_signature_in_another_process(
+    extracting: RunningDaemon, programs: Path, scratch: Path
+) -> None:
+    first = extract(extracting, crash(programs, scratch, "segv"))
+    second = extract(extracting, crash(programs, scratch, "segv", "--threads", "20"))
+    assert first.signature.id == second.signature.id
+    assert (first.signature.occurrence, second.signature.occurrence) == (1, 2)
+    assert second.signature.first_seen == first.crashed_at
+
+
+def test_runaway_recursion_gives_a_limited_backtrace_that_says_so(
+    extracting: RunningDaemon, programs: Path, scratch: Path
+) -> None:
+    core = crash(programs, scratch, "recurse", "--stack", "8192")
+    extracting.configure({"gdb": {"time": "8s", "backtrace_limit": 50}})
+    recorded = extract(extracting, core)
+    assert recorded.extraction.ended is not Ended.OK
+    assert recorded.diagnosis.crash_function == "pbx_find_extension"
+    assert recorded.diagnosis.frames == 50
+    assert "cut after 50 frames" in recorded.extraction.notes[0]
+
+
+def test_a_gdb_without_python_falls_back_to_the_documentations_command(
+    extracting: RunningDaemon, programs: Path, scratch: Path, gdb_minimal: Path
+) -> None:
+    core = crash(programs, scratch, "segv")
+    expected = documented(core, programs / "asterisk")
+    extracting.configure({"gdb": {"program": str(gdb_minimal)}})
+    recorded = extract(extracting, core)
+    assert frames(text(extracting, recorded, Section.BACKTRACE)) == frames(expected)
+    assert recorded.diagnosis.crash_function == "do_forward"
+    assert "no Python" in recorded.extraction.notes[0]
+
+
+def test_a_binary_that_was_replaced_since_the_crash_is_pointed_out(
+    extracting: RunningDaemon, programs: Path, scratch: Path
+) -> None:
+    subprocess.run(["cp", "-r", f"{programs}/.", scratch / "installed"], check=True)
+    core = crash(scratch / "installed", scratch, "segv")
+    build(scratch / "installed", "OPTIMIZE=1")
+    recorded = extract(extracting, core)
+    assert any("another build" in reason for reason in recorded.diagnosis.reasons)
+
+
+def test_a_core_that_was_kept_can_be_written_out_again_unchanged(
+    running: RunningDaemon, programs: Path, scratch: Path, spool: Path
+) -> None:
+    core = crash(programs, scratch, "segv", "--megabytes", "20")
+    content = core.read_bytes()
+    running.start()
+    core.rename(spool / "core")
+    (recorded,) = running.wait_for_crashes(1)
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "astbtd",
+            "--config",
+            running.configuration,
+            "core",
+            "latest",
+            "--output",
+            scratch / "out",
+        ],
+        check=True,
+    )
+    assert (scratch / "out").read_bytes() == content
+    assert os.stat(running.store.kept_core(recorded.id)).st_mode & 0o777 == 0o600
+
+
+def test_extract_with_output_writes_the_sections_there_and_stores_nothing(
+    extracting: RunningDaemon, programs: Path, scratch: Path
+) -> None:
+    core = crash(programs, scratch, "segv")
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "astbtd",
+            "--config",
+            extracting.configuration,
+            "extract",
+            core,
+            "--output",
+            scratch / "o",
+        ],
+        check=True,
+    )
+    assert {"backtrace.txt", "report.txt", "full.txt"} <= set(os.listdir(scratch / "o"))
+    assert not extracting.store.root.exists()
+    assert core.stat().st_mode & 0o777 == 0o600
+
+
+def test_extract_newest_picks_the_newest_by_crash_time_among_files_directories_and_globs(
+    extracting: RunningDaemon, programs: Path, scratch: Path
+) -> None:
+    (scratch / "dir").mkdir()
+    for second, name in enumerate(("core.old", "dir/core.newest", "zzz.older")):
+        path = crash(programs, scratch, "segv").rename(scratch / name)
+        os.utime(path, (1_700_000_000 + second % 2, 1_700_000_000 + second % 2))
+    recorded = extract(extracting, scratch / "dir", "--newest", str(scratch / "core.*"), str(scratch / "zzz.older"))
+    assert recorded.core.path == str(scratch / "dir/core.newest")

@@ -1,0 +1,55 @@
+"""Nothing is lost and nothing recorded twice, whenever the daemon is killed."""
+
+import os
+import random
+import threading
+from collections import Counter
+from pathlib import Path
+
+from tests.harness import RunningDaemon, crash
+from tests.kernel import core_pattern
+
+_CRASHES = 50
+_KILLS = 50
+_SEED = 20261122
+
+
+def test_fifty_kills_during_fifty_crashes_leave_fifty_records_and_no_trace_of_staging(
+    running: RunningDaemon, programs: Path, spool: Path
+) -> None:
+    moments = random.Random(_SEED)  # noqa: S311 - reproducible, not secret
+    crashing = threading.Thread(target=crash_often, args=(programs, spool))
+    with core_pattern("core.%p"):
+        crashing.start()
+        for _ in range(_KILLS):
+            running.launch()
+            running.manager.receive(moments.uniform(0.05, 0.9))
+            wait_for_messages(running, moments.randrange(40))
+            running.kill()
+        crashing.join()
+    running.start()
+    recorded = running.wait_for_crashes(_CRASHES)
+    running.stop()
+
+    assert Counter(crash.core.identity for crash in recorded).most_common(1)[0][1] == 1
+    assert len(recorded) == _CRASHES
+    assert len({crash.signature.text for crash in recorded}) == 1
+    assert sorted(crash.signature.occurrence for crash in recorded) == list(range(1, _CRASHES + 1))
+    assert os.listdir(spool) == []
+    assert set(os.listdir(running.store.incoming)) <= {"lock", "directories"}
+    assert all(running.store.kept_core(crash.id).exists() for crash in recorded)
+    assert list(running.store.root.rglob("*.new")) == []
+    assert all((running.store.directory(crash.id) / "backtrace.txt").exists() for crash in recorded)
+
+
+def crash_often(programs: Path, spool: Path) -> None:
+    """Lets Asterisk crash again and again."""
+    for _ in range(_CRASHES):
+        crash(programs, spool, "segv")
+
+
+def wait_for_messages(running: RunningDaemon, messages: int) -> None:
+    """Lets the daemon get so many messages further, at most."""
+    for _ in range(messages):
+        if not running.manager.receive(0.05):
+            return

@@ -1,0 +1,206 @@
+"""The daemon finds out where cores can appear, and keeps up with changes."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from astbtd.model import Found
+from tests.harness import RunningDaemon, crash
+from tests.kernel import core_pattern, short_event_queue
+
+
+@contextmanager
+def living_asterisk(programs: Path, directory: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    """An Asterisk that works in `directory` and waits for its end."""
+    process = subprocess.Popen([programs / "asterisk", "wait", *options], cwd=directory, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def die_of(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
+    process.send_signal(number)
+    process.wait()
+
+
+def test_the_working_directory_of_a_running_asterisk_is_watched_unasked(
+    running: RunningDaemon, programs: Path, scratch: Path
+) -> None:
+    work = scratch / "work"
+    work.mkdir()
+    running.configure({})
+    with living_asterisk(programs, work) as asterisk:
+        running.start()
+        die_of(asterisk, signal.SIGSEGV)
+        (recorded,) = running.wait_for_crashes(1)
+    assert recorded.core.path == str(work / "core")
+    assert recorded.core.found is Found.EVENT
+
+
+def test_an_asterisk_that_starts_in_another_directory_is_noticed_before_it_crashes(
+    running: RunningDaemon, programs: Path, scratch: Path
+) -> None:
+    run, work = scratch / "run", scratch / "elsewhere"
+    work.mkdir()
+    running.configure({"asterisk": {"run_directory": str(run)}})
+    running.start()
+    run.mkdir()
+    with living_asterisk(programs, work, "--pid-file", str(run / "asterisk.pid")) as asterisk:
+        running.wait_until(lambda: "watching 1 place" in running.manager.status, "the directory to be watched")
+        die_of(asterisk, signal.SIGBUS)
+        (recorded,) = running.wait_for_crashes(1)
+    assert recorded.core.path == str(work / "core")
+    assert recorded.core.found is Found.EVENT
+
+
+def test_the_directory_of_an_asterisk_that_is_gone_is_still_watched_after_a_restart(
+    running: RunningDaemon, programs: Path, scratch: Path
+) -> None:
+    work = scratch / "work"
+    work.mkdir()
+    running.configure({})
+    with living_asterisk(programs, work):
+        running.start()
+    running.stop()
+    crash(programs, work, "segv")
+    running.start()
+    (recorded,) = running.wait_for_crashes(1)
+    assert recorded.core.found is Found.START
+
+
+@pytest.mark.parametrize("pattern", ["{}/core.%e.%p", "{}/core.%E.%s"])
+def test_the_directory_of_an_absolute_core_pattern_is_watched(
+    running: RunningDaemon, programs: Path, scratch: Path, pattern: str
+) -> None:
+    dumps = scratch / "dumps"
+    dumps.mkdir()
+    running.configure({})
+    with core_pattern(pattern.format(dumps)):
+        running.start()
+        crash(programs, scratch, "segv")
+        (recorded,) = running.wait_for_crashes(1)
+    assert Path(recorded.core.path).parent == dumps
+
+
+def test_a_relative_core_pattern_leads_below_the_working_directory(
+    running: RunningDaemon, programs: Path, scratch: Path
+) -> None:
+    work = scratch / "work"
+    (work / "cores").mkdir(parents=True)
+    running.configure({})
+    with core_pattern("cores/core-%p"), living_asterisk(programs, work) as asterisk:
+        running.start()
+        die_of(asterisk, signal.SIGSEGV)
+        (recorded,) = running.wait_for_crashes(1)
+    assert Path(recorded.core.path).parent == work / "cores"
+
+
+def test_a_core_pattern_that_leads_to_a_program_is_reported_as_not_watched(running: RunningDaemon) -> None:
+    with core_pattern("|/bin/false %p"):
+        running.start()
+        checked = subprocess.run(
+            [sys.executable, "-m", "astbtd", "check-config", "--json", "--config", running.configuration],
+            capture_output=True,
+            check=True,
+        )
+    assert "not watched: core_pattern '|/bin/false %p' hands cores to a program" in running.manager.status
+    assert "not watched: core_pattern '|/bin/false %p'" in running.output()
+    assert "hands cores to a program" in json.loads(checked.stdout)["not_watched"][0]
+
+
+def test_a_directory_that_appears_late_is_watched(running: RunningDaemon, programs: Path, scratch: Path) -> None:
+    late = scratch / "not" / "yet"
+    running.configure({"watch": {"directories": [str(late)]}})
+    running.start()
+    assert f"not watched: {late}" in running.manager.status
+    late.mkdir(parents=True)
+    running.wait_until(lambda: "watching 1 place" in running.manager.status, "the directory to be watched")
+    crash(programs, late, "segv")
+    (recorded,) = running.wait_for_crashes(1)
+    assert recorded.core.found is Found.EVENT
+
+
+def test_a_directory_that_is_deleted_and_made_anew_is_watched_again(
+    running: RunningDaemon, programs: Path, spool: Path
+) -> None:
+    running.start()
+    shutil.rmtree(spool)
+    running.wait_until(lambda: "watching 0 places" in running.manager.status, "the loss to be noticed")
+    spool.mkdir()
+    running.wait_until(lambda: "watching 1 place" in running.manager.status, "the directory to be watched")
+    crash(programs, spool, "segv")
+    assert running.wait_for_crashes(1)
+
+
+def test_a_directory_that_is_renamed_away_and_replaced_is_watched_under_its_old_name(
+    running: RunningDaemon, programs: Path, scratch: Path, spool: Path
+) -> None:
+    running.start()
+    spool.rename(scratch / "away")
+    running.wait_until(lambda: "watching 0 places" in running.manager.status, "the loss to be noticed")
+    spool.mkdir()
+    running.wait_until(lambda: "watching 1 place" in running.manager.status, "the directory to be watched")
+    left = crash(programs, scratch / "away", "abort")
+    crash(programs, spool, "segv")
+    (recorded,) = running.wait_for_crashes(1)
+    assert recorded.core.path == str(spool / "core")
+    assert left.exists()
+
+
+def test_a_core_whose_event_was_lost_in_an_overflow_is_found_by_a_scan(
+    running: RunningDaemon, programs: Path, spool: Path
+) -> None:
+    with short_event_queue(16):
+        running.start()
+    running.signal(signal.SIGSTOP)
+    for number in range(64):
+        (spool / f"noise{number}").touch()
+    crash(programs, spool, "segv")
+    running.signal(signal.SIGCONT)
+    (recorded,) = running.wait_for_crashes(1)
+    assert recorded.core.found is Found.SCAN
+
+
+def test_a_reload_watches_new_directories_and_a_bad_one_changes_nothing(
+    running: RunningDaemon, programs: Path, scratch: Path, spool: Path
+) -> None:
+    running.start()
+    running.configuration.write_text("watch: {directories: [relative]}\nunknown: 1\n")
+    running.signal(signal.SIGHUP)
+    running.wait_until(lambda: "configuration rejected" in running.manager.status, "the status to tell")
+    crash(programs, spool, "abort")
+    running.wait_for_crashes(1)
+    other = scratch / "other"
+    other.mkdir()
+    running.configure({"watch": {"directories": [str(spool), str(other)]}})
+    running.signal(signal.SIGHUP)
+    running.wait_until(lambda: "watching 2 places" in running.manager.status, "the new directory to be watched")
+    crash(programs, other, "segv")
+    running.wait_for_crashes(2)
+    assert "watch.directories[0]: must be an absolute path, not 'relative'" in running.output()
+    assert "configuration rejected" not in running.manager.status
+
+
+def test_a_second_daemon_on_the_same_store_is_refused(running: RunningDaemon) -> None:
+    running.start()
+    second = subprocess.run(
+        [sys.executable, "-m", "astbtd", "run", "--config", running.configuration],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "NOTIFY_SOCKET": ""},
+    )
+    assert second.returncode == 1
+    assert "another astbtd runs on the store" in second.stderr

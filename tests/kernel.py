@@ -1,0 +1,45 @@
+"""Changes kernel settings for a test, and puts them back."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+_KERNEL = Path("/proc/sys/kernel")
+_INOTIFY = Path("/proc/sys/fs/inotify")
+
+
+@contextmanager
+def setting(path: Path, value: str) -> Iterator[None]:
+    """Sets one kernel setting while the context lasts."""
+    before = path.read_text()
+    if before.strip() == value:
+        yield
+        return
+    path.write_text(value)
+    try:
+        yield
+    finally:
+        path.write_text(before)
+
+
+@contextmanager
+def core_pattern(pattern: str) -> Iterator[None]:
+    """Lets the kernel write cores as `pattern` says, without adding the pid."""
+    with ExitStack() as stack:
+        stack.enter_context(setting(_KERNEL / "core_pattern", pattern))
+        stack.enter_context(setting(_KERNEL / "core_uses_pid", "0"))
+        yield
+
+
+@contextmanager
+def cores_in_working_directory() -> Iterator[None]:
+    """The kernel's own default, and Debian's: `core` in the working directory of the process."""
+    with core_pattern("core"):
+        yield
+
+
+@contextmanager
+def short_event_queue(events: int) -> Iterator[None]:
+    """Lets new inotify queues hold only so many events."""
+    with setting(_INOTIFY / "max_queued_events", str(events)):
+        yield
