@@ -1,0 +1,1 @@
+"""System tests: astbtd beside a real Asterisk, under a real systemd."""

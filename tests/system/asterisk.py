@@ -1,0 +1,63 @@
+"""Debian's Asterisk in a container: driven through its console, crashed through a module of our own."""
+
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from .container import Container, wait_until
+
+UNIT = "asterisk.service"
+CORE = "/var/lib/asterisk/core"
+CRASH_MODULE = Path(__file__).parent / "crash_module"
+
+
+class Crash(Enum):
+    """The ways to crash that the module offers, by the word that its console command takes."""
+
+    SEGV = "segv"
+    ABORT = "abort"
+    DOUBLE_FREE = "double-free"
+    SMASH = "smash"
+
+
+@dataclass(frozen=True)
+class Asterisk:
+    """The Asterisk that a container's asterisk.service runs."""
+
+    container: Container
+
+    def install_crash_module(self) -> None:
+        """Build the module against this Asterisk's own headers; it is loaded from the next start on, and now."""
+        self.container.copy_in(CRASH_MODULE, "/usr/src/crash_module")
+        self.container.run("make", "--directory=/usr/src/crash_module", "install")
+        self.console("module load res_astbtd_crash.so")
+
+    def console(self, command: str) -> str:
+        """What the console prints for a command."""
+        return self.container.run("asterisk", "-rx", command).stdout
+
+    def start_in(self, directory: str) -> None:
+        """Start it again, in another working directory."""
+        drop_in = f"[Service]\nWorkingDirectory={directory}\n"
+        self.container.write(f"/etc/systemd/system/{UNIT}.d/directory.conf", drop_in)
+        self.container.run("systemctl", "daemon-reload")
+        self.container.run("systemctl", "restart", UNIT)
+
+    def crash(self, how: Crash) -> int:
+        """Crash, and return the process id of the Asterisk that died, once systemd has started the next one."""
+        died = self.main_pid()
+        self.container.run("asterisk", "-rx", f"astbtd crash {how.value}", check=False)
+        wait_until(lambda: self.main_pid() not in (0, died) and self.is_active(), f"{UNIT} starts again")
+        return died
+
+    def deadlock(self) -> None:
+        """Two threads, each holding the lock that the other waits for."""
+        self.console("astbtd deadlock")
+
+    def is_active(self) -> bool:
+        """Whether systemd holds Asterisk for started, which Asterisk itself reports to it."""
+        return self.container.run("systemctl", "is-active", UNIT, check=False).stdout.strip() == "active"
+
+    def main_pid(self) -> int:
+        """Asterisk's process id inside the container; 0 while none runs."""
+        return int(self.container.run("systemctl", "show", "--property=MainPID", "--value", UNIT).stdout)

@@ -1,0 +1,346 @@
+"""astbtd as a service: what Asterisk leaves when it crashes under systemd is collected, by a daemon in its sandbox."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from astbtd.announce.journal import Event
+from tests.documented import COMMANDS, frames
+
+from .asterisk import CORE, Asterisk, Crash
+from .container import Container, wait_until
+from .service import CONFIGURATION, STORE, Record, Service
+
+CRASH_COLLECTED = Event.CRASH_COLLECTED.value
+CONFIGURATION_REJECTED = Event.CONFIGURATION_REJECTED.value
+
+BAD_CONFIGURATION = "cores: {action: delete}\ngdb: {time: soon}\n"
+
+HIGHEST_EXPOSURE = 2.5
+"""What `systemd-analyze security` says; a line of the unit that is loosened shows here."""
+
+INSTALLED_TO = ("/usr/local", "/usr/lib/systemd", "/usr/lib/sysusers.d", "/etc/systemd")
+
+GDBS_OWN = "/srv/gdb"
+"""A directory that the user of gdb may write to; by itself it has none."""
+
+# A gdb that first leaves word of what it is and of what it may read.
+WITNESS = f"""#!/bin/sh
+may_read() {{ head -c 1 "$1" >/dev/null 2>&1 && echo yes || echo no; }}
+exec 3>&1 >{GDBS_OWN}/witness
+grep -E '^(Uid|Gid|Groups|Cap...|NoNewPrivs):' /proc/$$/status
+echo "store: $(may_read {STORE}/incoming/lock)"
+echo "shadow: $(may_read /etc/shadow)"
+echo "interfaces: $(grep -c : /proc/net/dev)"
+exec >&3 3>&-
+exec gdb "$@"
+"""
+
+# A gdb that does nothing the first time, until it is killed.
+HESITANT = f"""#!/bin/sh
+mkdir {GDBS_OWN}/hesitated 2>/dev/null && exec sleep infinity
+exec gdb "$@"
+"""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine with Asterisk and astbtd, both running as services."""
+
+    container: Container
+    asterisk: Asterisk
+    service: Service
+
+    def crash(self, how: Crash) -> Record:
+        """Crashes Asterisk; the record of that, once systemd has Asterisk running again."""
+        return self.service.collected(self.asterisk.crash(how))
+
+
+@contextmanager
+def booted() -> Iterator[Machine]:
+    """A new machine that lasts as long as the block."""
+    with Container.booted() as container:
+        machine = Machine(container, Asterisk(container), Service(container))
+        machine.asterisk.install_crash_module()
+        machine.service.install()
+        machine.service.start()
+        yield machine
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Machine]:
+    """For tests that only read and crash."""
+    with booted() as machine:
+        yield machine
+
+
+@pytest.fixture
+def own_machine() -> Iterator[Machine]:
+    """For tests that change how the machine is set up."""
+    with booted() as machine:
+        yield machine
+
+
+@pytest.fixture(scope="module")
+def crash(machine: Machine) -> Record:
+    """The first crash of the machine."""
+    return machine.crash(Crash.SEGV)
+
+
+def test_a_crash_is_recorded(crash: Record) -> None:
+    assert crash["signal"]["name"] == "SIGSEGV"
+    assert crash["diagnosis"]["crash_function"] == "write_hangup_cause"
+    assert crash["extraction"]["ended"] == "ok"
+    assert crash["signature"]["occurrence"] == 1
+    assert crash["core"] | {"path": CORE, "found": "event", "state": "kept", "truncated": False} == crash["core"]
+
+
+def test_the_record_tells_which_asterisk_crashed(machine: Machine, crash: Record) -> None:
+    settings = " ".join(machine.asterisk.console("core show settings").split())
+    assert f" Version: {crash['asterisk']['version']} " in settings
+    assert f" All Build Options: {', '.join(crash['asterisk']['build_options'])} " in settings
+    assert crash["asterisk"]["dont_optimize"] is False
+
+
+def test_the_journal_has_one_entry_for_a_crash(machine: Machine, crash: Record) -> None:
+    (entry,) = machine.service.entries(ASTBTD_ID=crash["id"])
+    expected = {
+        "MESSAGE_ID": CRASH_COLLECTED,
+        "ASTBTD_SIGNATURE": crash["signature"]["id"],
+        "ASTBTD_SIGNAL": "SIGSEGV",
+        "ASTBTD_CRASH_FUNCTION": "write_hangup_cause",
+        "ASTBTD_VERDICT": crash["diagnosis"]["verdict"],
+        "ASTBTD_OCCURRENCE": "1",
+        "ASTBTD_PATH": f"{STORE}/crashes/{crash['id']}",
+        "SYSLOG_IDENTIFIER": "astbtd",
+    }
+    assert entry | expected == entry
+
+
+def test_the_journal_carries_the_record(machine: Machine, crash: Record) -> None:
+    (entry,) = machine.service.entries(ASTBTD_ID=crash["id"])
+    announced = json.loads(entry["ASTBTD_RECORD"])
+    known_later = {"announced_at": crash["announced_at"], "core": announced["core"] | {"state": "kept"}}
+    assert announced | known_later == crash
+
+
+@pytest.mark.parametrize("event", Event)
+def test_the_journals_catalog_explains_every_event(machine: Machine, event: Event) -> None:
+    assert "Defined-By: astbtd" in machine.container.run("journalctl", "--dump-catalog", event.value).stdout
+
+
+@pytest.mark.usefixtures("crash")
+def test_the_status_shows_the_last_crash(machine: Machine) -> None:
+    last = machine.service.listed()[0]
+    shown = f": {last['signal']['name']} in {last['diagnosis']['crash_function']} ({last['diagnosis']['verdict']})"
+    wait_until(lambda: shown in machine.service.status(), f"the status shows{shown}")
+
+
+def test_show_prints_the_report(machine: Machine, crash: Record) -> None:
+    report = machine.service.command("show", crash["id"])
+    assert report.startswith("Asterisk crashed: SIGSEGV (Segmentation fault, address 0x0) in write_hangup_cause\n")
+    assert crash["asterisk"]["version"] in report
+    assert "hang_up_leg (name=" in report
+
+
+def test_list_has_the_crash(machine: Machine, crash: Record) -> None:
+    (line,) = [line for line in machine.service.command("list").splitlines() if line.endswith(f" {crash['id']}")]
+    assert "SIGSEGV" in line
+    assert "write_hangup_cause" in line
+
+
+def test_the_backtrace_has_every_thread(machine: Machine, crash: Record) -> None:
+    backtrace = machine.service.command("show", crash["id"], "--section", "backtrace")
+    assert backtrace.count("\nThread ") == crash["diagnosis"]["threads"]
+    assert "ast_cli_command_multiple_full" in backtrace
+
+
+def test_the_backtrace_is_what_the_documentations_command_prints_and_bt(machine: Machine, crash: Record) -> None:
+    machine.service.command("core", crash["id"], "--output", "/root/core")
+    expected = machine.container.run("gdb", "-se", "/usr/sbin/asterisk", *COMMANDS, "-c", "/root/core").stdout
+
+    backtrace = machine.service.command("show", crash["id"], "--section", "backtrace")
+
+    assert frames(backtrace) == frames(expected)
+    assert len(frames(expected)) > 500
+
+
+def test_files_are_open_to_the_group_and_the_core_to_root_alone(machine: Machine, crash: Record) -> None:
+    modes = modes_below(machine.container, STORE)
+    directory = f"crashes/{crash['id']}"
+    assert {modes[path] for path in ("", "crashes", directory)} == {"750 root:astbtd"}
+    assert modes["incoming"].startswith("700 root:")
+    assert modes.pop(f"{directory}/core.zst").startswith("600 root:")
+    texts = [path for path in modes if path.startswith(f"{directory}/")]
+    assert {"crash.json", "report.txt", "backtrace.txt"} <= {path.rpartition("/")[2] for path in texts}
+    assert {modes[path] for path in texts} == {"640 root:astbtd"}
+
+
+def test_members_of_the_group_read_the_report(machine: Machine, crash: Record) -> None:
+    machine.container.run("useradd", "--groups=astbtd", "reader")
+    report = machine.container.run("runuser", "--user=reader", "--", "astbtd", "show", crash["id"]).stdout
+    assert report == machine.service.command("show", crash["id"])
+
+
+def test_other_users_read_nothing_and_learn_what_helps(machine: Machine, crash: Record) -> None:
+    denied = machine.container.run("runuser", "--user=nobody", "--", "astbtd", "show", crash["id"], check=False)
+    assert (denied.returncode, denied.stdout) == (1, "")
+    assert "adduser USER astbtd" in denied.stderr
+
+
+@pytest.mark.usefixtures("crash")
+def test_nothing_is_left_where_asterisk_works(machine: Machine) -> None:
+    assert left_by_collecting(machine.container) == ""
+
+
+def test_the_next_crashes_are_collected_too(machine: Machine, crash: Record) -> None:
+    another = machine.crash(Crash.DOUBLE_FREE)
+    again = machine.crash(Crash.SEGV)
+
+    assert [record["id"] for record in machine.service.listed()[:2]] == [again["id"], another["id"]]
+    assert another["signal"]["name"] == "SIGABRT"
+    assert another["signature"]["occurrence"] == 1
+    assert again["signature"]["id"] == crash["signature"]["id"]
+    assert again["signature"]["occurrence"] == 2
+
+
+def test_the_unit_is_what_systemd_expects(machine: Machine) -> None:
+    verified = machine.container.run("systemd-analyze", "verify", "astbtd.service")
+    assert verified.stdout + verified.stderr == ""
+
+
+def test_the_sandbox_is_on(machine: Machine) -> None:
+    daemon = machine.container.run("cat", f"/proc/{machine.service.property('MainPID')}/status").stdout
+    assert "\nNoNewPrivs:\t1\n" in daemon
+    assert "\nSeccomp:\t2\n" in daemon
+
+
+def test_the_sandbox_is_tight(machine: Machine, record_property: Callable[[str, object], None]) -> None:
+    exposure = machine.service.exposure()
+    record_property("exposure", exposure)
+    assert exposure <= HIGHEST_EXPOSURE
+
+
+def test_reload_puts_new_settings_into_force(own_machine: Machine) -> None:
+    own_machine.service.configure("cores: {action: delete}\n")
+    own_machine.service.reload()
+
+    assert own_machine.crash(Crash.SEGV)["core"]["state"] == "removed"
+
+
+def test_reload_of_a_bad_configuration_keeps_the_old_one_and_says_so(own_machine: Machine) -> None:
+    own_machine.service.configure(BAD_CONFIGURATION)
+    own_machine.service.reload()
+
+    (entry,) = own_machine.service.entries(MESSAGE_ID=CONFIGURATION_REJECTED)
+    assert "gdb.time: must be" in entry["MESSAGE"]
+    wait_until(lambda: "old settings in force" in own_machine.service.property("StatusText"), "the status says so")
+    status = own_machine.service.property("StatusText")
+    assert "gdb.time: must be" in status
+    assert "watching 1 place" in status
+    assert own_machine.crash(Crash.SEGV)["core"]["state"] == "kept"
+
+
+def test_a_bad_configuration_at_start_is_final(own_machine: Machine) -> None:
+    own_machine.service.configure(BAD_CONFIGURATION)
+    own_machine.container.run("systemctl", "restart", "astbtd", check=False)
+
+    assert own_machine.service.property("ActiveState") == "failed"
+    assert own_machine.service.property("ExecMainStatus") == "78"
+    assert own_machine.service.property("NRestarts") == "0"
+    assert "gdb.time" in own_machine.service.status()
+
+
+def test_gdb_may_nothing_but_read_the_core(own_machine: Machine) -> None:
+    replace_gdb(own_machine, WITNESS)
+
+    collected = own_machine.crash(Crash.SEGV)
+
+    assert collected["extraction"]["ended"] == "ok"
+    testimony = own_machine.container.run("cat", f"{GDBS_OWN}/witness").stdout
+    user = own_machine.container.run("id", "--user", "astbtd-gdb").stdout.strip()
+    group = own_machine.container.run("id", "--group", "astbtd-gdb").stdout.strip()
+    assert {name: said.split() for name, said in (line.split(":") for line in testimony.splitlines())} == {
+        "Uid": 4 * [user],
+        "Gid": 4 * [group],
+        "Groups": [],
+        **{name: ["0000000000000000"] for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")},
+        "NoNewPrivs": ["1"],
+        "store": ["no"],
+        "shadow": ["no"],
+        "interfaces": ["1"],
+    }
+
+
+def test_a_killed_daemon_goes_on_where_it_was(own_machine: Machine) -> None:
+    replace_gdb(own_machine, HESITANT)
+
+    died = own_machine.asterisk.crash(Crash.SEGV)
+    wait_until(lambda: own_machine.container.run("ls", GDBS_OWN).stdout != "", "gdb is started")
+    own_machine.container.run("systemctl", "kill", "--signal=KILL", "astbtd")
+
+    collected = own_machine.service.collected(died)
+    assert collected["extraction"]["ended"] == "ok"
+    assert own_machine.service.listed() == [collected]
+    assert len(own_machine.service.entries(MESSAGE_ID=CRASH_COLLECTED)) == 1
+    assert left_by_collecting(own_machine.container) == ""
+
+
+@pytest.mark.parametrize(
+    ("directory", "owner", "mode"),
+    [("/srv/pbx", "asterisk", "755"), ("/home/pbx", "asterisk", "700"), ("/srv/shared", "root", "1777")],
+)
+def test_an_asterisk_that_starts_in_another_directory_is_known_before_it_crashes(
+    own_machine: Machine, directory: str, owner: str, mode: str
+) -> None:
+    own_machine.container.run("install", "-d", "-o", owner, "-m", mode, directory)
+    own_machine.asterisk.start_in(directory)
+    wait_until(lambda: "watching 2 places" in own_machine.service.status(), "the new place is watched")
+
+    core = own_machine.crash(Crash.SEGV)["core"]
+
+    assert core | {"path": f"{directory}/core", "found": "event", "state": "kept"} == core
+    assert left_by_collecting(own_machine.container, directory) == ""
+
+
+def test_an_upgrade_puts_the_new_program_to_work(own_machine: Machine) -> None:
+    before = own_machine.service.property("MainPID")
+    own_machine.service.install()
+    assert own_machine.service.property("MainPID") not in (before, "0")
+    assert own_machine.service.property("ActiveState") == "active"
+
+
+def test_uninstall_keeps_what_was_collected(own_machine: Machine) -> None:
+    own_machine.crash(Crash.SEGV)
+    kept = modes_below(own_machine.container, f"{STORE}/crashes")
+
+    own_machine.service.uninstall()
+
+    assert own_machine.service.property("LoadState") == "not-found"
+    assert own_machine.container.run("which", "astbtd", check=False).stdout == ""
+    assert own_machine.container.run("find", *INSTALLED_TO, "-name", "*astbtd*").stdout == ""
+    assert modes_below(own_machine.container, f"{STORE}/crashes") == kept
+    assert own_machine.container.run("ls", CONFIGURATION).returncode == 0
+
+
+def replace_gdb(machine: Machine, script: str) -> None:
+    """Has the daemon run a script in place of gdb."""
+    program = "/usr/local/bin/not-gdb"
+    machine.container.run("install", "-d", "-o", "astbtd-gdb", GDBS_OWN)
+    machine.container.write(program, script, mode=0o755)
+    machine.service.configure(f"gdb: {{program: {program}}}\n")
+    machine.service.reload()
+
+
+def left_by_collecting(container: Container, directory: str = "/var/lib/asterisk") -> str:
+    """The names of cores and claims in a directory of Asterisk's."""
+    return container.run("find", directory, "-name", "core*", "-o", "-name", ".astbtd.*").stdout
+
+
+def modes_below(container: Container, directory: str) -> dict[str, str]:
+    """Mode, owner and group of a directory and all below it, links left out, by path below it."""
+    listing = container.run("find", directory, "!", "-type", "l", "-printf", "%P\t%m %u:%g\n").stdout
+    return dict(line.split("\t") for line in listing.splitlines())
