@@ -14,9 +14,6 @@ from pathlib import Path
 
 SUITE = "forky"
 
-HOST_PACKAGES = ("debian-archive-keyring", "debootstrap", "mount", "systemd-container", "util-linux")
-"""What the machine that runs these tests needs."""
-
 SYSTEM_PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "procps", "util-linux", "make"),
     *("asterisk", "asterisk-modules", "asterisk-dev", "gcc", "libc6-dev"),
@@ -24,7 +21,6 @@ SYSTEM_PACKAGES = (
 """What the tests need in an image, besides what astbtd says that it runs on."""
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-DEFAULT_MIRROR = "http://deb.debian.org/debian"
 BUILD_SECONDS = 1800
 STAMP = "etc/astbtd-image"
 
@@ -93,7 +89,9 @@ def _services_forbidden(root: Path) -> Iterator[None]:
 def _mirror() -> str:
     """The Debian mirror that this machine's own apt uses."""
     listing = _output("apt-get", "indextargets", "--format", "$(REPO_URI)", "Label: Debian", "Created-By: Packages")
-    return next(iter(listing.split()), DEFAULT_MIRROR)
+    if not listing:
+        raise RuntimeError("apt knows no mirror of Debian: an image cannot be built on this machine")
+    return listing.split()[0]
 
 
 def _acquire_settings() -> str:
