@@ -3,6 +3,7 @@
 import json
 import os
 import pwd
+import re
 import select
 from pathlib import Path
 
@@ -23,7 +24,7 @@ _PROBE = """#!/bin/sh
     done
     touch {store}/here {readable}/here 2>/dev/null && echo "can write"
     cat /proc/net/dev
-    ulimit -a
+    cat /proc/self/limits
     env
 }}
 exec gdb "$@"
@@ -82,6 +83,19 @@ def test_gdb_has_no_network_and_no_environment_of_ours(probed: str) -> None:
     assert "eth0" not in interfaces
     assert "HOME=/nonexistent" in probed
     assert "NOTIFY_SOCKET" not in probed
+
+
+def test_gdb_is_limited_in_time_memory_and_output(probed: str) -> None:
+    limits = dict(
+        re.findall(r"^Max (cpu time|address space|file size|core file size|processes) +(\d+)", probed, re.MULTILINE)
+    )
+    assert limits == {
+        "cpu time": "300",
+        "address space": str(1 << 30),
+        "file size": str(64 << 20),
+        "core file size": "0",
+        "processes": "32",
+    }
 
 
 def test_gdb_runs_at_idle_priority_and_dumps_no_core(extracting: RunningDaemon, programs: Path, scratch: Path) -> None:

@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 
+import astbtd
+from astbtd.extraction.confinement import Account
 from astbtd.model import Crash, Ended, Section
 from tests.documented import COMMANDS, frames
 from tests.harness import RunningDaemon, crash, daemon
 from tests.integration.conftest import build
 
+_NOBODY = 65534
 _THREAD = re.compile(r"^Thread \d+ \(", re.MULTILINE)
 
 
@@ -220,6 +223,25 @@ def test_extract_with_output_writes_the_sections_there_and_stores_nothing(
     assert {"backtrace.txt", "report.txt", "full.txt"} <= set(os.listdir(scratch / "o"))
     assert not extracting.store.root.exists()
     assert core.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif(
+    not Account(_NOBODY, _NOBODY, switched=True).can_read(astbtd.__file__), reason="the checkout is closed to others"
+)
+def test_extract_works_without_root_on_a_core_of_ones_own(programs: Path, scratch: Path) -> None:
+    core = crash(programs, scratch, "segv")
+    os.chown(core, _NOBODY, _NOBODY)
+    os.chown(scratch, _NOBODY, _NOBODY)
+    as_nobody = ["setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups"]
+    done = subprocess.run(
+        [*as_nobody, sys.executable, "-m", "astbtd", "extract", "--json", core, "--output", scratch / "o"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert json.loads(done.stdout)["diagnosis"]["crash_function"] == "do_forward"
+    assert (scratch / "o" / "backtrace.txt").stat().st_uid == _NOBODY
 
 
 def test_extract_newest_picks_the_newest_by_crash_time_among_files_directories_and_globs(
