@@ -1,6 +1,7 @@
 """Runs the real daemon for integration tests and the demo, and waits for what it says instead of for time to pass."""
 
 import os
+import resource
 import select
 import signal
 import socket
@@ -146,8 +147,19 @@ def daemon(directory: Path, settings: Mapping[str, object]) -> Iterator[RunningD
         manager.close()
 
 
+def allow_cores() -> None:
+    """Lifts the limit on cores, which sudo sets to 0. Raises RuntimeError where that is not permitted."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    try:
+        resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    except (ValueError, OSError) as error:
+        if hard == 0:
+            raise RuntimeError("cores are forbidden here, and root may not allow them (ulimit -Hc)") from error
+
+
 def crash(programs: Path, directory: Path, *arguments: str, program: str = "asterisk") -> Path:
     """Lets a program of tests/programs crash in `directory`; returns its core."""
+    allow_cores()
     done = subprocess.run(
         [programs / program, *arguments], cwd=directory, stdin=subprocess.DEVNULL, capture_output=True, check=False
     )
