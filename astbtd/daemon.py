@@ -90,7 +90,7 @@ class Daemon:
 
     def _set_timers(self, lookout: Lookout) -> None:
         self._timers.every("rescan", self._settings.watch.rescan, lambda: self._rescan(lookout))
-        self._timers.every("retention", self._settings.retention.every, self._worker.tidy)
+        self._timers.every("retention", self._settings.retention.every, lambda: self._worker.tidy(first=True))
         if interval := systemd.watchdog_interval():
             self._timers.every("watchdog", interval / 2, self._show_life)
 
@@ -164,7 +164,7 @@ class Daemon:
     def _tidy(self) -> None:
         """Says what had been waiting, if that is still to be said, and applies retention."""
         store, limits = self._parts.store, self._settings.retention
-        if store.is_new:
+        if store.is_new and not self._worker.waiting:
             waited = [crash for crash in store.crashes() if crash.core.found is Found.START]
             if waited:
                 journal.waiting_cores(waited, str(store.root))

@@ -38,6 +38,7 @@ class Worker:
         self._queue: list[Claim] = []
         self._aside: list[Claim] = []
         self._tidying = False
+        self._tidying_first = False
         self._stopping = False
         self._current: Claim | None = None
         self._since: float | None = None
@@ -53,10 +54,11 @@ class Worker:
             insort(self._queue, claim)
             self._condition.notify()
 
-    def tidy(self) -> None:
-        """Asks for housekeeping once the queue is empty."""
+    def tidy(self, *, first: bool = False) -> None:
+        """Asks for housekeeping: once the queue is empty, or first, since in a crash loop it never is."""
         with self._condition:
             self._tidying = True
+            self._tidying_first = self._tidying_first or first
             self._condition.notify()
 
     def retry(self) -> None:
@@ -115,7 +117,7 @@ class Worker:
         with self._condition:
             self._condition.wait_for(lambda: self._queue or self._tidying or self._stopping)
             self._since = time.monotonic()
-            if self._queue:
+            if self._queue and not self._tidying_first:
                 self._current = self._queue.pop(0)
             return not self._stopping or self._put_back()
 
@@ -135,7 +137,7 @@ class Worker:
             if claim:
                 work.done(claim, work.process(claim))
             else:
-                self._tidying = False
+                self._tidying = self._tidying_first = False
                 work.tidy()
         except Parked:
             self._set_aside(claim)

@@ -95,6 +95,20 @@ def test_whatever_waits_is_processed_newest_crash_first(worker: Worker, journal:
     assert journal.processed == journal.done == [3, 2, 1]
 
 
+def test_housekeeping_that_is_due_does_not_wait_for_the_queue_to_be_empty(
+    worker: Worker, journal: Journal, gate: Gate
+) -> None:
+    worker.use(journal.work(gate), deadline=PATIENCE)
+    worker.put(claim(1, pid=1))
+    worker.tidy(first=True)
+
+    worker.start()
+
+    assert happened(gate.taken)
+    assert journal.tidied.is_set()
+    assert journal.done == []
+
+
 def test_a_newer_crash_overtakes_those_that_wait_but_not_the_one_in_work(
     worker: Worker, journal: Journal, gate: Gate
 ) -> None:
