@@ -138,7 +138,7 @@ class Daemon:
         settings = self._settings
         return Search(
             self._parts.claims,
-            self._parts.store.seen(),
+            self._parts.store.seen,
             settings.asterisk.executables,
             settings.cores.action,
             journal.refused,
@@ -175,7 +175,7 @@ class Daemon:
             cores = sum(removal.what is retention.What.CORE for removal in removals)
             freed = shown_size(sum(removal.bytes for removal in removals))
             journal.retention(cores, len(removals) - cores, freed)
-            self._ledger.count()
+        self._ledger.count()
         self._ledger.succeed("retention")
 
     def _say_news(self, lookout: Lookout) -> None:

@@ -33,18 +33,19 @@ class _Remembered:
 
 @dataclass
 class Search:
-    """What was looked at so far; `seen` are the identities of cores that were collected already.
+    """What was looked at so far; `collected` gives the identities of all cores that were collected, by whomever.
 
     `refused` is told a path and a reason, once for each version of a file.
     """
 
     claims: Claims
-    seen: set[str]
+    collected: Callable[[], set[str]]
     executables: Collection[str]
     action: CoreAction
     refused: Callable[[str, str], None]
     unfinished: set[str] = field(default_factory=set)
     lost: set[str] = field(default_factory=set)
+    _claimed: set[str] = field(default_factory=set)
     _known: _Remembered = field(default_factory=_Remembered)
     _taken: _Remembered = field(default_factory=_Remembered)
     _told: _Remembered = field(default_factory=_Remembered)
@@ -104,7 +105,7 @@ class Search:
 
     def _claim(self, candidate: Candidate, found: Found, quiet: bool) -> Claim | None:
         self._taken.add(os.fstat(candidate.descriptor))
-        if candidate.facts.identity in self.seen:
+        if candidate.facts.identity in self._claimed | self.collected():
             os.close(candidate.descriptor)
             return None
         try:
@@ -115,7 +116,7 @@ class Search:
             if isinstance(error, AlreadyClaimed | Vanished):
                 return None
             raise
-        self.seen.add(claim.note.facts.identity)
+        self._claimed.add(claim.note.facts.identity)
         return claim
 
     def _moved_claim(self, crash_id: str, directory: str) -> Claim | None:
@@ -129,7 +130,7 @@ class Search:
         claim = self.claims.resume(crash_id, directory)
         if claim:
             self._taken.add(os.fstat(claim.descriptor))
-            self.seen.add(claim.note.facts.identity)
+            self._claimed.add(claim.note.facts.identity)
         return claim
 
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 from astbtd.model import CoreAction, CoreState, Found
@@ -131,6 +132,20 @@ def test_a_core_seen_once_is_not_collected_again_under_another_name(
     running.wait_until(lambda: bool(running.crashes()), "the other crash")
     assert [crash.diagnosis.signal for crash in running.wait_for_crashes(1)] == ["SIGABRT"]
     assert (spool / "again").exists()
+
+
+def test_a_core_that_was_extracted_by_hand_is_not_collected_as_well(
+    running: RunningDaemon, programs: Path, scratch: Path, spool: Path
+) -> None:
+    core = crash(programs, scratch, "segv")
+    running.start()
+    extract = [sys.executable, "-m", "astbtd", "--config", str(running.configuration), "extract", str(core)]
+    subprocess.run(extract, check=True, capture_output=True)
+    core.rename(spool / "core.extracted")
+    crash(programs, spool, "abort")
+    recorded = running.wait_for_crashes(2)
+    assert sorted(crash.core.found for crash in recorded) == [Found.COMMAND, Found.EVENT]
+    assert os.listdir(spool) == ["core.extracted"]
 
 
 def test_a_truncated_core_is_recorded_as_truncated(
