@@ -76,6 +76,11 @@ def _finite(number: float) -> float:
     return number
 
 
+def counted(number: int, one: str, many: str) -> str:
+    """`number` with the word that goes with it: `1 core`, `2 cores`."""
+    return f"{number} {one if number == 1 else many}"
+
+
 def _text(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(value)

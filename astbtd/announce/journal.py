@@ -8,6 +8,7 @@ from astbtd.announce import systemd
 from astbtd.codec import plain
 from astbtd.model import Crash, Ended
 from astbtd.printable import printable_line
+from astbtd.quantities import counted
 
 _LONGEST_VALUE = 4096
 
@@ -45,8 +46,8 @@ def crash(crash: Crash, directory: str) -> None:
 
 def waiting_cores(crashes: Sequence[Crash], store: str) -> None:
     """Announces in one entry the crashes whose cores had been waiting when astbtd was first started."""
-    count = "1 core" if len(crashes) == 1 else f"{len(crashes)} cores"
-    message = f"{count} of earlier crashes had been waiting and are now in {store}; `astbtd list` shows them"
+    cores = counted(len(crashes), "core", "cores")
+    message = f"{cores} of earlier crashes had been waiting and are now in {store}; `astbtd list` shows them"
     ids = " ".join(crash.id for crash in crashes)
     _send(Event.WAITING_CORES_COLLECTED, Priority.NOTICE, message, {"ASTBTD_ID": ids, "ASTBTD_PATH": store})
 
@@ -58,7 +59,8 @@ def refused(path: str, reason: str) -> None:
 
 def retention(cores: int, records: int, freed: str) -> None:
     """Says what a run of retention removed."""
-    message = f"retention removed {cores} cores and {records} whole crashes, {freed} in all"
+    removed = f"{counted(cores, 'core', 'cores')} and {counted(records, 'whole crash', 'whole crashes')}"
+    message = f"retention removed {removed}, {freed} in all"
     _send(Event.RETENTION_REMOVED, Priority.INFO, message, {})
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from astbtd.model import Crash
 from astbtd.printable import printable_line
-from astbtd.quantities import shown_size
+from astbtd.quantities import counted, shown_size
 
 _LONGEST = 1000  # characters; systemctl cuts longer ones at the terminal's edge anyway
 
@@ -25,8 +25,8 @@ class Status:
 
 def line(status: Status) -> str:
     """The status as one line, what is wrong first; a second line would be a message of its own to systemd."""
-    places = f"watching {_counted(status.places, 'place', 'places')}"
-    kept = f"{_counted(status.crashes, 'crash', 'crashes')} kept ({shown_size(status.stored)})"
+    places = f"watching {counted(status.places, 'place', 'places')}"
+    kept = f"{counted(status.crashes, 'crash', 'crashes')} kept ({shown_size(status.stored)})"
     parts = [*status.problems, places, kept, _last(status.last), _queue(status)]
     return printable_line("; ".join(part for part in parts if part))[:_LONGEST]
 
@@ -39,9 +39,5 @@ def _last(last: Crash | None) -> str:
 
 def _queue(status: Status) -> str:
     now = f"examining {status.working_on}" if status.working_on else ""
-    waiting = f"{_counted(status.waiting, 'core', 'cores')} waiting" if status.waiting else ""
+    waiting = f"{counted(status.waiting, 'core', 'cores')} waiting" if status.waiting else ""
     return ", ".join(part for part in (now, waiting) if part) or "idle"
-
-
-def _counted(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"

@@ -195,6 +195,20 @@ def test_deleting_removes_the_core_and_keeps_the_texts(running: RunningDaemon, p
     assert not running.store.kept_core(recorded.id).exists()
 
 
+def test_a_core_beyond_the_limit_is_removed_and_the_texts_stay(
+    running: RunningDaemon, programs: Path, spool: Path
+) -> None:
+    retention = {"cores": {"size": "1K"}, "every": "1s"}
+    running.configure({"watch": {"directories": [str(spool)]}, "retention": retention})
+    running.start()
+    crash(programs, spool, "segv")
+    running.wait_until(lambda: "retention removed 1 core and 0 whole crashes" in running.output(), "retention")
+    (recorded,) = running.crashes()
+    assert recorded.core.state is CoreState.REMOVED
+    assert not running.store.kept_core(recorded.id).exists()
+    assert (running.store.directory(recorded.id) / "backtrace.txt").exists()
+
+
 def test_a_core_for_which_there_is_no_room_stays_and_the_status_says_so(
     running: RunningDaemon, programs: Path, spool: Path
 ) -> None:
