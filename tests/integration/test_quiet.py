@@ -4,8 +4,8 @@ from pathlib import Path
 
 from tests.harness import RunningDaemon, crash
 
-_HANDFUL = 200
-"""Far below the 84,000 events of 500 MB written, above the few a collected core needs."""
+_HANDFUL = 50
+"""Far below the 84,000 events of 500 MB written, above the dozen or so that a core needs."""
 
 
 def wakeups(running: RunningDaemon) -> int:
