@@ -2,7 +2,10 @@
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from astbtd import durable
 
 CHUNK = 1 << 20  # bytes
 
@@ -32,7 +35,22 @@ def copy(source: int, target: int) -> None:
     for start, end in data_extents(source):
         os.lseek(target, start, os.SEEK_SET)
         for position in range(start, end, CHUNK):
-            block = os.pread(source, min(CHUNK, end - position), position)
-            while block:
-                block = block[os.write(target, block) :]
+            durable.write_all(target, os.pread(source, min(CHUNK, end - position), position))
     os.ftruncate(target, os.fstat(source).st_size)
+
+
+def readable_copy(source: int, path: Path, group: int, reserve: Callable[[int], None]) -> int:
+    """Copies an open file to the new file `path`, which `group` can read and nobody write; returns its descriptor.
+
+    It keeps the time of its last change. `reserve` raises where so many bytes more are not to be had.
+    """
+    reserve(allocated(source))
+    descriptor = durable.create(path, durable.GROUP_READS, group)
+    try:
+        copy(source, descriptor)
+        changed = os.fstat(source).st_mtime_ns
+        os.utime(descriptor, ns=(changed, changed))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor

@@ -150,11 +150,11 @@ def _readable(candidate: Candidate, account: Account, directory: Path, reserve: 
     if account.may_read(os.fstat(candidate.descriptor)):
         yield candidate.descriptor
         return
-    reserve.check(sparse.allocated(candidate.descriptor))
     copy = directory / f".core.{candidate.facts.crash_id}"
-    descriptor = durable.create(copy, durable.GROUP_READS, account.gid)
-    copy.unlink()
-    sparse.copy(candidate.descriptor, descriptor)
+    try:
+        descriptor = sparse.readable_copy(candidate.descriptor, copy, account.gid, reserve.check)
+    finally:
+        copy.unlink(missing_ok=True)
     try:
         yield descriptor
     finally:

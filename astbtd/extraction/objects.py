@@ -64,8 +64,9 @@ def _copy(path: str, copies: Path, account: Account, reserve: Callable[[int], No
         with _opened(path) as source:
             if not _is_program(source):
                 return _Outcome.NO_OBJECT
-            reserve(sparse.allocated(source))
-            _copy_to(source, Path(place(str(copies), path)), account, copies)
+            target = Path(place(str(copies), path))
+            _make_parents(target, account, copies)
+            os.close(sparse.readable_copy(source, target, account.gid, reserve))
             return _Outcome.COPIED
     except (OSError, NoRoom):
         return _Outcome.MISSING if _named_like_an_object(path) else _Outcome.NO_OBJECT
@@ -87,17 +88,10 @@ def _named_like_an_object(path: str) -> bool:
     return (".so" in os.path.basename(path) or in_bin) and not path.startswith(("/dev/", "/memfd:", "/proc/"))
 
 
-def _copy_to(source: int, target: Path, account: Account, copies: Path) -> None:
+def _make_parents(target: Path, account: Account, copies: Path) -> None:
     for directory in reversed(target.parents):
         if directory == copies or copies in directory.parents:
             durable.make_directory(directory, group=account.gid)
-    descriptor = durable.create(target, durable.GROUP_READS, account.gid)
-    try:
-        sparse.copy(source, descriptor)
-        changed = os.fstat(source).st_mtime_ns  # gdb warns of an executable that is newer than the core
-        os.utime(descriptor, ns=(changed, changed))
-    finally:
-        os.close(descriptor)
 
 
 def _build_id_of(path: str) -> str | None:

@@ -11,7 +11,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from astbtd import durable, sparse
@@ -121,15 +121,11 @@ class Claims:
             return None
         try:
             note = _read_note(lock)
-            descriptor = self._reopen(crash_id, note, directory or note.directory)
-            if not note.copied:
-                with OpenedDirectory(directory or note.directory) as opened:
-                    self._let_gdb_read(descriptor, opened)  # the kill may have come before this was done
+            note = replace(note, directory=directory or note.directory)
+            descriptor = self._reopen(crash_id, note)
         except (OSError, ValueError):
             os.close(lock)
             return None
-        if directory:
-            note = Note(note.facts, directory, note.name, note.found, note.inode, note.copied, note.quiet)
         return Claim(crash_id, note, descriptor, lock)
 
     def finish(self, claim: Claim, *, remove_original: bool) -> None:
@@ -223,15 +219,11 @@ class Claims:
         os.fchmod(descriptor, durable.GROUP_READS)
 
     def _copied(self, crash_id: str, candidate: Candidate) -> int:
-        status = os.fstat(candidate.descriptor)
-        self.reserve(sparse.allocated(candidate.descriptor))
         path = self._copy(crash_id)
         path.unlink(missing_ok=True)
         with durable.said_plainly(f"cannot copy {candidate.path}"):
-            target = durable.create(path, durable.GROUP_READS, self.reader)
+            target = sparse.readable_copy(candidate.descriptor, path, self.reader, self.reserve)
             try:
-                sparse.copy(candidate.descriptor, target)
-                os.utime(target, ns=(status.st_mtime_ns, status.st_mtime_ns))
                 os.fsync(target)
             except BaseException:
                 os.close(target)
@@ -239,14 +231,17 @@ class Claims:
         os.close(candidate.descriptor)
         return target
 
-    def _reopen(self, crash_id: str, note: Note, directory: str) -> int:
-        path = self._copy(crash_id) if note.copied else Path(directory) / f"{PREFIX}{crash_id}"
+    def _reopen(self, crash_id: str, note: Note) -> int:
+        path = self._copy(crash_id) if note.copied else Path(note.directory) / f"{PREFIX}{crash_id}"
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        status = os.fstat(descriptor)
-        expected = status.st_size == note.facts.size and (note.copied or status.st_ino == note.inode)
-        if not stat.S_ISREG(status.st_mode) or not expected:
+        try:
+            _expect(note, os.fstat(descriptor))
+            if not note.copied:
+                with OpenedDirectory(note.directory) as directory:
+                    self._let_gdb_read(descriptor, directory)  # the kill may have come before this was done
+        except BaseException:
             os.close(descriptor)
-            raise ValueError(f"{path} is not what was claimed")
+            raise
         return descriptor
 
     def _note(self, crash_id: str) -> Path:
@@ -262,6 +257,13 @@ def _read_note(lock: int) -> Note:
     if note is None:
         raise ValueError("; ".join(decoder.problems))
     return note
+
+
+def _expect(note: Note, status: os.stat_result) -> None:
+    """Raises ValueError if what has the claim's name is not what was claimed."""
+    same = status.st_size == note.facts.size and (note.copied or status.st_ino == note.inode)
+    if not stat.S_ISREG(status.st_mode) or not same:
+        raise ValueError(f"{note.path} is not what was claimed")
 
 
 def _drop_names(claim: Claim, remove_original: bool) -> None:
