@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import groupby
+from itertools import dropwhile, groupby, takewhile
 from pathlib import Path
 
 from astbtd import durable
@@ -185,17 +185,17 @@ class Store:
 
     def place_in_signature(self, signature_id: str, text: str, crash_id: str, crashed_at: datetime) -> CrashSignature:
         """The signature of a crash about to be committed, counted among the earlier ones of the same signature."""
-        earlier = [crash for crash in self._sharing(signature_id) if _order(crash) < (crashed_at, crash_id)]
-        if not earlier:
+        earlier = dropwhile(lambda crash: _order(crash) >= (crashed_at, crash_id), self.crashes())
+        before = next((crash.signature for crash in earlier if crash.signature.id == signature_id), None)
+        if before is None:
             return CrashSignature(signature_id, text, 1, crashed_at)
-        before = max(earlier, key=_order).signature
         return CrashSignature(signature_id, text, before.occurrence + 1, before.first_seen)
 
     def renumber_after(self, crash: Crash) -> None:
         """Moves later crashes of the same signature up, for a crash that was processed after them."""
         before = crash.signature
-        later = [other for other in self._sharing(crash.signature.id) if _order(other) > _order(crash)]
-        for other in sorted(later, key=_order):
+        later = list(takewhile(lambda other: _order(other) > _order(crash), self.crashes()))
+        for other in reversed([other for other in later if other.signature.id == before.id]):
             number = max(other.signature.occurrence, before.occurrence + 1)
             moved = replace(other.signature, occurrence=number, first_seen=before.first_seen)
             if moved != other.signature:
@@ -252,9 +252,6 @@ class Store:
     @property
     def _crashes(self) -> Path:
         return self.root / "crashes"
-
-    def _sharing(self, signature_id: str) -> list[Crash]:
-        return [crash for crash in self.crashes() if crash.signature.id == signature_id]
 
     def _write_record(self, directory: Path, crash: Crash) -> None:
         text = json.dumps(plain(crash), indent=2, ensure_ascii=False) + "\n"
