@@ -63,7 +63,7 @@ class Daemon:
         lookout.begin(quiet=store.is_new)
         store.clean(set(self._parts.claims.noted()))
         self._ledger.count()
-        self._worker.use(self._work(), self._settings.gdb.time * 2 + _BEYOND_GDB)
+        self._instruct_worker()
         self._worker.start()
         self._worker.tidy()
         self._set_timers(lookout)
@@ -129,7 +129,7 @@ class Daemon:
             self._ledger.succeed("configuration")
             self._settings, self._parts = settings, parts
             lookout.use(settings, parts.claims)
-            self._worker.use(self._work(), settings.gdb.time * 2 + _BEYOND_GDB)
+            self._instruct_worker()
             self._set_timers(lookout)
             journal.note("configuration reloaded")
         systemd.notify("READY=1")
@@ -144,9 +144,10 @@ class Daemon:
             journal.refused,
         )
 
-    def _work(self) -> Work:
+    def _instruct_worker(self) -> None:
         pipeline = self._parts.pipeline(self._settings, self._announce, lambda _: self._worker.stopped())
-        return Work(pipeline.process, self._tidy, self._done, self._failed)
+        work = Work(pipeline.process, self._tidy, self._done, self._failed)
+        self._worker.use(work, self._settings.gdb.time * 2 + _BEYOND_GDB)
 
     def _announce(self, claim: Claim, crash: Crash, directory: Path) -> None:
         """Cores that had been waiting when astbtd first started are said in one summary, by `_tidy`."""

@@ -106,21 +106,13 @@ def make_directory(path: Path, mode: int = DIRECTORY_MODE, group: int = -1) -> N
 def sync_tree(directory: Path) -> None:
     """Syncs every file of a directory without subdirectories, then the directory itself."""
     for entry in os.scandir(directory):
-        descriptor = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _sync(entry.path, os.O_NOFOLLOW)
     sync_directory(directory)
 
 
 def sync_directory(directory: Path) -> None:
     """Makes the names in `directory` durable."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    _sync(directory, os.O_DIRECTORY)
 
 
 def remove_tree(directory: Path) -> None:
@@ -134,6 +126,14 @@ def write_all(descriptor: int, data: bytes) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
+
+
+def _sync(path: Path | str, flags: int) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _settle(descriptor: int, mode: int, group: int) -> None:

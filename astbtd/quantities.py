@@ -70,12 +70,6 @@ def shown_duration(seconds: float) -> str:
     return f"{seconds:.3g}s"
 
 
-def _finite(number: float) -> float:
-    if math.isinf(number):
-        raise ValueError(number)
-    return number
-
-
 def counted(number: int, one: str, many: str) -> str:
     """`number` with the word that goes with it: `1 core`, `2 cores`."""
     return f"{number} {one if number == 1 else many}"
@@ -85,3 +79,9 @@ def _text(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(value)
     return str(value).strip()
+
+
+def _finite(number: float) -> float:
+    if math.isinf(number):
+        raise ValueError(number)
+    return number

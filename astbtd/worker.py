@@ -116,19 +116,16 @@ class Worker:
         """Waits for work and takes it; False when the worker is to end."""
         with self._condition:
             self._condition.wait_for(lambda: self._queue or self._tidying or self._stopping)
+            if self._stopping:
+                return False
             self._since = time.monotonic()
             if self._queue and not self._tidying_first:
                 self._current = self._queue.pop(0)
-            return not self._stopping or self._put_back()
+            return True
 
     def _rest(self) -> None:
         with self._condition:
             self._current, self._since = None, None
-
-    def _put_back(self) -> bool:
-        if self._current:
-            self._aside.append(self._current)
-        return False
 
     def _work_once(self) -> None:
         claim, work = self._current, self._work

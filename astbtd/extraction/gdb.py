@@ -134,16 +134,14 @@ class _Work:
             return self._run(["-ex", execute], Section.LOG, (program,), {"ASTBTD_JOB": json.dumps(job)})
 
     def _run_documented(self) -> processes.Finished:
-        commands = [word for command in _DOCUMENTED for word in ("-ex", command)]
         program = ["-se", executable] if (executable := self._program()) else []
-        return self._run([*program, "-c", _path(self.core), *commands], Section.BACKTRACE, (), {})
+        return self._run([*program, "-c", _path(self.core), *_each("-ex", _DOCUMENTED)], Section.BACKTRACE, (), {})
 
     def _run(
         self, arguments: Sequence[str], output: Section, pass_fds: Sequence[int], environment: dict[str, str]
     ) -> processes.Finished:
         self.sections.clear()
-        settings = [word for setting in _SETTINGS for word in ("-iex", setting)]
-        argv = [self.extractor.settings.program, "-nx", "-nh", "--batch", *settings, *arguments]
+        argv = [self.extractor.settings.program, "-nx", "-nh", "--batch", *_each("-iex", _SETTINGS), *arguments]
         return processes.run(
             confined(argv, self.extractor.account, self.extractor.settings),
             timeout=self.extractor.settings.time,
@@ -163,6 +161,11 @@ class _Work:
     def _watch(self) -> Ended | None:
         self.extractor.stopped()
         return Ended.TOO_MUCH_OUTPUT if self.sections.total() > self.extractor.settings.output else None
+
+
+def _each(option: str, commands: Sequence[str]) -> list[str]:
+    """The arguments that make gdb execute these commands, each behind `option`."""
+    return [word for command in commands for word in (option, command)]
 
 
 def _path(descriptor: int) -> str:

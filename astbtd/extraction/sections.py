@@ -17,9 +17,8 @@ _LARGEST_FACTS = 1 << 20
 
 @dataclass(frozen=True)
 class Sections:
-    """Open sections by file name, in `directory`."""
+    """Open sections by file name."""
 
-    directory: Path
     descriptors: dict[str, int]
 
     def total(self) -> int:
@@ -53,7 +52,7 @@ def opened(directory: Path, group: int) -> Iterator[Sections]:
     try:
         for name in (*Section, FACTS):
             descriptors[str(name)] = durable.create(directory / name, group=group)
-        yield Sections(directory, descriptors)
+        yield Sections(descriptors)
     finally:
         for name, descriptor in descriptors.items():
             if name == FACTS or os.fstat(descriptor).st_size == 0:
