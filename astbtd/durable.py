@@ -4,6 +4,7 @@ The only place that makes files in the store. All paths are inside private direc
 """
 
 import errno
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -33,7 +34,8 @@ def said_plainly(what: str) -> Iterator[None]:
         reason = error.strerror or str(error)
         if error.errno in _FULL:
             raise NoRoom(f"{what}: {reason}", "free some space; the work resumes by itself") from error
-        raise AstbtdError(f"{what}: {reason}") from error
+        remedy = "use sudo" if isinstance(error, PermissionError) and os.geteuid() != 0 else ""
+        raise AstbtdError(f"{what}: {reason}", remedy) from error
 
 
 def create(path: Path, mode: int = FILE_MODE, group: int = -1) -> int:
@@ -119,6 +121,20 @@ def remove_tree(directory: Path) -> None:
     """Removes a directory of ours and all in it; one that is not there is no error."""
     with suppress(FileNotFoundError):
         shutil.rmtree(directory)
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
+    """Holds the lock file `path`, which is made if need be, against other processes and threads.
+
+    Raises BlockingIOError if it is held already and we do not wait.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE_MODE)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def write_all(descriptor: int, data: bytes) -> None:

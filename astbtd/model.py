@@ -110,7 +110,10 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Core:
-    """The core file of a crash. `identity` is hexadecimal; `path` is where the core was found."""
+    """The core file of a crash. `identity` is hexadecimal; `path` is where the core was found.
+
+    `removed_at` is since when there is no core any more, None while it is not known to be removed.
+    """
 
     identity: str
     identity_from: IdentityFrom
@@ -120,6 +123,7 @@ class Core:
     truncated: bool
     source: Source
     found: Found
+    removed_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -211,7 +215,7 @@ class CrashSignature:
 
 @dataclass(frozen=True)
 class Crash:
-    """One recorded crash: the whole of `crash.json`."""
+    """One recorded crash: the whole of `crash.json`. `texts_removed_at` is since when only the record is left."""
 
     id: str
     host: str
@@ -227,6 +231,7 @@ class Crash:
     signature: CrashSignature
     pinned: bool = False
     announced_at: datetime | None = None
+    texts_removed_at: datetime | None = None
     schema: int = SCHEMA
 
     @property

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from astbtd import durable, sparse
 from astbtd.archive.keep import Progress, keep
+from astbtd.archive.occurrence import place_in_signature, renumber_after
 from astbtd.archive.reserve import Reserve
 from astbtd.archive.store import Store
 from astbtd.diagnosis.report import render
@@ -56,7 +57,7 @@ class Pipeline:
         with durable.said_plainly(f"cannot record the crash of {claim.note.path}"):
             crash = self._committed(claim)
             self.store.mark_seen(crash.core.identity)
-            self.store.renumber_after(crash)
+            renumber_after(self.store, crash)
             self.store.point_latest()
             crash = self._announced(claim, crash)
         with durable.said_plainly(f"cannot keep the core of {crash.id}"):
@@ -76,8 +77,8 @@ class Pipeline:
     def _examined(self, claim: Claim, staged: Path) -> Crash:
         facts = claim.note.facts
         extracted, diagnosis = examine(claim.descriptor, facts, staged, self.extractor)
-        signature = self.store.place_in_signature(
-            diagnosis.signature.id, diagnosis.signature.text, claim.id, facts.crashed_at
+        signature = place_in_signature(
+            self.store, diagnosis.signature.id, diagnosis.signature.text, claim.id, facts.crashed_at
         )
         crash = make_record(facts, claim.note.path, claim.note.found, extracted, diagnosis, signature)
         write_report(crash, staged, self.store.group)
@@ -87,15 +88,16 @@ class Pipeline:
         if crash.announced_at is not None:
             return crash
         self.announce(claim, crash, self.store.directory(crash.id))
-        announced = replace(crash, announced_at=datetime.now(UTC))
-        self.store.update(announced)
-        return announced
+        return self.store.change(crash.id, lambda stored: replace(stored, announced_at=datetime.now(UTC)))
 
     def _settled(self, crash: Crash, claim: Claim) -> Crash:
         """Keeps, leaves or removes the core, and gives up the claim."""
         if crash.core.state is CoreState.CLAIMED:
-            crash = replace(crash, core=replace(crash.core, state=self._disposed(crash, claim)))
-            self.store.update(crash)
+            state = self._disposed(crash, claim)
+            removed_at = datetime.now(UTC) if state is CoreState.REMOVED else None
+            crash = self.store.change(
+                crash.id, lambda stored: replace(stored, core=replace(stored.core, state=state, removed_at=removed_at))
+            )
         self.claims.finish(claim, remove_original=self.action is not CoreAction.LEAVE)
         return crash
 

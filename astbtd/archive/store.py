@@ -4,24 +4,28 @@ crashes/<id>/  crash.json, the texts, core.zst        incoming/  staging, privat
 latest         link to the newest crash               seen       identities of all cores ever collected
 """
 
-import fcntl
 import json
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
-from itertools import dropwhile, groupby, takewhile
+from itertools import groupby
 from pathlib import Path
+from typing import TypeVar
 
 from astbtd import durable
+from astbtd.archive.outline import Outline
 from astbtd.codec import Decoder, plain
 from astbtd.errors import AstbtdError, NothingMatched
-from astbtd.model import CRASH_ID, KEPT_CORE_FILE, RECORD_FILE, Crash, CrashSignature
+from astbtd.model import CRASH_ID, KEPT_CORE_FILE, RECORD_FILE, Crash
 
 _LARGEST_RECORD = 4 << 20
 _SHORTEST_PREFIX = 4
+_REMOVED_SUFFIX = ".removed"
+
+T = TypeVar("T")
 
 
 class DamagedRecord(AstbtdError):
@@ -67,14 +71,11 @@ class Store:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Keeps a second daemon off the store. Raises AstbtdError if there is one."""
-        descriptor = os.open(self.incoming / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, durable.PRIVATE_FILE_MODE)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield
+            with durable.locked(self.incoming / "lock", wait=False):
+                yield
         except BlockingIOError as error:
             raise AstbtdError(f"another astbtd runs on the store {self.root}", "systemctl status astbtd") from error
-        finally:
-            os.close(descriptor)
 
     def directory(self, crash_id: str) -> Path:
         """Where a crash's files are."""
@@ -97,17 +98,36 @@ class Store:
         durable.sync_directory(self.incoming)
         return committed
 
-    def update(self, crash: Crash) -> None:
-        """Replaces the record of a crash that is in the store."""
-        self._write_record(self.directory(crash.id), crash)
+    def change(self, crash_id: str, how: Callable[[Crash], Crash]) -> Crash:
+        """Replaces the record of a crash by what `how` makes of it, and returns that.
+
+        Raises DamagedRecord, NoRoom, or AstbtdError where it is not permitted.
+        """
+        with durable.said_plainly(f"cannot change the record of {crash_id}"), self.changing():
+            before = self.load(crash_id)
+            after = how(before)
+            if after != before:
+                self._write_record(self.directory(crash_id), after)
+            return after
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Keeps all others, in this process or another, from changing records meanwhile; waits for who does."""
+        with durable.locked(self.incoming / "changes"):
+            yield
 
     def remove(self, crash_id: str) -> None:
         """Removes a crash with all its files, in one step for whoever reads the store meanwhile."""
-        doomed = self.incoming / f"{crash_id}.removed"
+        doomed = self.incoming / f"{crash_id}{_REMOVED_SUFFIX}"
         durable.remove_tree(doomed)
         self.directory(crash_id).rename(doomed)
         durable.sync_directory(self._crashes)
         durable.remove_tree(doomed)
+
+    def finish_removals(self) -> None:
+        """Removes what is left of crashes whose removal was interrupted."""
+        for doomed in self.incoming.glob(f"*{_REMOVED_SUFFIX}"):
+            durable.remove_tree(doomed)
 
     def clean(self, noted: set[str]) -> None:
         """Removes what a kill left behind: staging that no claim in `noted` accounts for, files not yet renamed."""
@@ -134,25 +154,23 @@ class Store:
 
     def load(self, crash_id: str) -> Crash:
         """The record of a crash. Raises DamagedRecord."""
-        path = self.directory(crash_id) / RECORD_FILE
-        try:
-            with path.open("rb") as file:
-                document = json.loads(file.read(_LARGEST_RECORD))
-        except (OSError, ValueError, RecursionError) as error:
-            raise DamagedRecord(crash_id, f"{path}: {error}") from error
-        decoder = Decoder(strict=False)
-        crash = decoder.dataclass(Crash, document, "")
-        if crash is None:
-            raise DamagedRecord(crash_id, f"{path}: {'; '.join(decoder.problems)}")
-        return crash
+        return self._read(crash_id, Crash)
+
+    def outline(self, crash_id: str) -> Outline:
+        """The record of a crash in short. Raises DamagedRecord."""
+        return self._read(crash_id, Outline)
 
     def crashes(self) -> Iterator[Crash]:
         """All crashes, newest first; damaged records are passed over."""
         for crash_id in self.ids():
-            try:
+            with suppress(DamagedRecord):
                 yield self.load(crash_id)
-            except DamagedRecord:
-                continue
+
+    def outlines(self) -> Iterator[Outline]:
+        """All crashes in short, in the same way."""
+        for crash_id in self.ids():
+            with suppress(DamagedRecord):
+                yield self.outline(crash_id)
 
     def resolve(self, selector: str) -> str:
         """The id that a full id, a unique prefix, `latest` or `-N` (N-th newest) stands for. Raises NothingMatched."""
@@ -183,25 +201,6 @@ class Store:
             f"no crash has been collected in {self.root} yet", "`astbtd check-config` says what is watched"
         )
 
-    def place_in_signature(self, signature_id: str, text: str, crash_id: str, crashed_at: datetime) -> CrashSignature:
-        """The signature of a crash about to be committed, counted among the earlier ones of the same signature."""
-        earlier = dropwhile(lambda crash: _order(crash) >= (crashed_at, crash_id), self.crashes())
-        before = next((crash.signature for crash in earlier if crash.signature.id == signature_id), None)
-        if before is None:
-            return CrashSignature(signature_id, text, 1, crashed_at)
-        return CrashSignature(signature_id, text, before.occurrence + 1, before.first_seen)
-
-    def renumber_after(self, crash: Crash) -> None:
-        """Moves later crashes of the same signature up, for a crash that was processed after them."""
-        before = crash.signature
-        later = list(takewhile(lambda other: _order(other) > _order(crash), self.crashes()))
-        for other in reversed([other for other in later if other.signature.id == before.id]):
-            number = max(other.signature.occurrence, before.occurrence + 1)
-            moved = replace(other.signature, occurrence=number, first_seen=before.first_seen)
-            if moved != other.signature:
-                self.update(replace(other, signature=moved))
-            before = moved
-
     def point_latest(self) -> None:
         """Lets `latest` lead to the newest crash."""
         ids = self.ids()
@@ -222,12 +221,17 @@ class Store:
         """Remembers, durably, that a core was collected."""
         durable.append_line(self.root / "seen", identity)
 
+    def sizes(self, crash_id: str) -> dict[str, int]:
+        """The bytes of each file of a crash, by name; none where there is no such crash."""
+        try:
+            with os.scandir(self.directory(crash_id)) as entries:
+                return {entry.name: entry.stat().st_size for entry in entries if not entry.name.startswith(".")}
+        except FileNotFoundError:  # removed by another process, perhaps while we looked
+            return {}
+
     def size(self, crash_id: str) -> int:
         """The bytes of all files of a crash."""
-        try:
-            return sum(entry.stat().st_size for entry in os.scandir(self.directory(crash_id)))
-        except FileNotFoundError:
-            return 0
+        return sum(self.sizes(crash_id).values())
 
     def kept_core(self, crash_id: str) -> Path:
         """Where the compressed core of a crash is, if it was kept."""
@@ -253,6 +257,19 @@ class Store:
     def _crashes(self) -> Path:
         return self.root / "crashes"
 
+    def _read(self, crash_id: str, kind: type[T]) -> T:
+        path = self.directory(crash_id) / RECORD_FILE
+        try:
+            with path.open("rb") as file:
+                document = json.loads(file.read(min(os.fstat(file.fileno()).st_size, _LARGEST_RECORD)))
+        except (OSError, ValueError, RecursionError) as error:
+            raise DamagedRecord(crash_id, f"{path}: {error}") from error
+        decoder = Decoder(strict=False)
+        record = decoder.dataclass(kind, document, "")
+        if record is None:
+            raise DamagedRecord(crash_id, f"{path}: {'; '.join(decoder.problems)}")
+        return record
+
     def _write_record(self, directory: Path, crash: Crash) -> None:
         text = json.dumps(plain(crash), indent=2, ensure_ascii=False) + "\n"
         durable.replace(directory / RECORD_FILE, text.encode(errors="replace"), group=self.group)
@@ -264,7 +281,3 @@ _LOOK = "`astbtd list` shows what there is"
 def _second(crash_id: str) -> str:
     """The crash time that an id begins with."""
     return crash_id.partition("-")[0]
-
-
-def _order(crash: Crash) -> tuple[datetime, str]:
-    return crash.crashed_at, crash.id

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 
+from astbtd.archive.occurrence import place_in_signature, renumber_after
 from astbtd.archive.store import DamagedRecord, Store
 from astbtd.errors import AstbtdError, NothingMatched
 from astbtd.model import KEPT_CORE_FILE, RECORD_FILE, Crash
@@ -33,10 +34,10 @@ def commit(store: Store, *crashes: Crash) -> None:
 
 def process(store: Store, one: Crash) -> None:
     """Stores a crash as the pipeline does: numbered among those of its signature."""
-    place = store.place_in_signature(one.signature.id, one.signature.text, one.id, one.crashed_at)
+    place = place_in_signature(store, one.signature.id, one.signature.text, one.id, one.crashed_at)
     numbered = replace(one, signature=place)
     commit(store, numbered)
-    store.renumber_after(numbered)
+    renumber_after(store, numbered)
     store.point_latest()
 
 
@@ -206,12 +207,12 @@ def test_a_record_of_a_later_version_is_understood(store: Store) -> None:
     assert store.load(crash().id) == crash()
 
 
-def test_an_update_replaces_the_record_and_leaves_nothing_else(store: Store) -> None:
+def test_a_change_replaces_the_record_and_leaves_nothing_else(store: Store) -> None:
     commit(store, crash())
 
-    store.update(replace(crash(), pinned=True))
+    changed = store.change(crash().id, lambda stored: replace(stored, pinned=True))
 
-    assert store.load(crash().id).pinned
+    assert changed == store.load(crash().id) == replace(crash(), pinned=True)
     assert os.listdir(store.directory(crash().id)) == [RECORD_FILE]
 
 
@@ -284,7 +285,7 @@ def test_numbering_the_same_crash_again_changes_nothing(store: Store) -> None:
         process(store, crash(minutes))
     before = list(store.crashes())
 
-    store.renumber_after(store.load(crash(1).id))
+    renumber_after(store, store.load(crash(1).id))
 
     assert list(store.crashes()) == before
 
