@@ -35,13 +35,15 @@ class Parts:
         )
 
 
-def assemble(settings: Settings, stopped: Callable[[], None]) -> Parts:
-    """The parts as `settings` want them; `stopped` raises to interrupt an extraction.
+def assemble(
+    settings: Settings, stopped: Callable[[], None], make_room: Callable[[int], None] = lambda _: None
+) -> Parts:
+    """The parts as `settings` want them; `stopped` raises to interrupt an extraction, `make_room` may free the disk.
 
     Raises AstbtdError where the user of gdb is missing.
     """
     store = Store(Path(settings.store), readers())
-    reserve = Reserve(store.root, settings.retention.minimum_free)
+    reserve = Reserve(store.root, settings.retention.minimum_free, make_room)
     gdb = account(settings.gdb.user)
     claims = Claims(store.incoming, gdb.gid if gdb.switched else -1, reserve.check)
     extractor = Extractor(settings.gdb, gdb, store.group, reserve.check, stopped)

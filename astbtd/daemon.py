@@ -4,21 +4,21 @@ import selectors
 import signal
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 from astbtd.announce import journal, status, systemd
 from astbtd.announce.journal import Priority
-from astbtd.archive import retention
+from astbtd.archive import thinning
 from astbtd.assembly import assemble
+from astbtd.clock import SteadyClock
 from astbtd.errors import AstbtdError
 from astbtd.intake.claim import Claim
 from astbtd.intake.lookout import Lookout
 from astbtd.intake.search import Search
 from astbtd.ledger import Ledger
 from astbtd.model import Crash, Found
-from astbtd.quantities import shown_size
 from astbtd.settings import Settings
+from astbtd.tidying import tidy
 from astbtd.timers import Timers
 from astbtd.wakeup import Wakeup
 from astbtd.worker import Work, Worker
@@ -37,7 +37,8 @@ class Daemon:
         self._wakeup = Wakeup((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
         self._timers = Timers()
         self._worker = Worker(self._wakeup.wake)
-        self._parts = assemble(settings, self._worker.stopped)
+        self._clock = SteadyClock()
+        self._parts = assemble(settings, self._worker.stopped, self._retain)
         self._ledger = Ledger(self._parts.store)
         self._said: set[str] = set()
         self._shown = ""
@@ -119,7 +120,7 @@ class Daemon:
         systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
             settings = self._reload()
-            parts = assemble(settings, self._worker.stopped)
+            parts = assemble(settings, self._worker.stopped, self._retain)
             if settings.store != self._settings.store:
                 raise AstbtdError("store: another directory is used only after a restart")
         except AstbtdError as error:
@@ -156,6 +157,7 @@ class Daemon:
 
     def _done(self, _: Claim, crash: Crash) -> None:
         self._ledger.add(crash)
+        self._worker.tidy()
 
     def _failed(self, what: str, error: Exception) -> None:
         reason = error.message if isinstance(error, AstbtdError) else f"{what}: {type(error).__name__}: {error}"
@@ -164,20 +166,21 @@ class Daemon:
 
     def _tidy(self) -> None:
         """Says what had been waiting, if that is still to be said, and applies retention."""
-        store, limits = self._parts.store, self._settings.retention
+        store = self._parts.store
         if store.is_new and not self._worker.waiting:
             waited = [crash for crash in store.crashes() if crash.core.found is Found.START]
             if waited:
                 journal.waiting_cores(waited, str(store.root))
             store.no_longer_new()
-        removals = retention.plan(retention.holdings(store), limits, datetime.now(UTC))
-        retention.carry_out(store, removals)
-        if removals:
-            cores = sum(removal.what is retention.What.CORE for removal in removals)
-            freed = shown_size(sum(removal.bytes for removal in removals))
-            journal.retention(cores, len(removals) - cores, freed)
+        self._retain()
         self._ledger.count()
         self._ledger.succeed("retention")
+
+    def _retain(self, needed: int = 0) -> None:
+        """Applies retention, for `needed` bytes of room if need be."""
+        store = self._parts.store
+        removals = thinning.planned(store, self._settings.retention, self._clock.now(), needed)
+        tidy(store, removals, lambda _: self._worker.stopped())
 
     def _say_news(self, lookout: Lookout) -> None:
         """Shows the status if it changed, and logs once what is not watched."""

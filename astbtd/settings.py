@@ -60,6 +60,7 @@ Bytes = Annotated[int, _SIZE]
 Share = Annotated[float, Wording(quantities.percent, quantities.PERCENT_ALLOWED)]
 AddressSpace = Annotated[int, _at_least(64 << 20, _SIZE)]
 OutputBytes = Annotated[int, _at_least(1 << 16, _SIZE)]
+Count = Annotated[int, _at_least(0, Wording(_whole_number, "a whole number"))]
 Frames = Annotated[int, _at_least(10, Wording(_whole_number, "a whole number"))]
 
 
@@ -101,18 +102,25 @@ class GdbSettings:
 
 @dataclass(frozen=True)
 class Limits:
-    """The age in seconds and the total size in bytes beyond which the oldest are removed."""
+    """How much of one kind is kept; None is no limit.
 
-    age: Seconds
-    size: Bytes
+    The age is in seconds since the crash was collected, the size in bytes of all together; `count` is of how many
+    crashes, `per_signature` of how many crashes of each signature.
+    """
+
+    age: Seconds | None = None
+    size: Bytes | None = None
+    count: Count | None = None
+    per_signature: Count | None = None
 
 
 @dataclass(frozen=True)
 class RetentionSettings:
-    """How long cores and crashes are kept, and how much of the disk stays free of them."""
+    """How much is kept of cores, of texts and of records, and how much of the disk stays free of them."""
 
-    cores: Limits = Limits(age=14 * 86400.0, size=10 << 30)
-    crashes: Limits = Limits(age=365.25 * 86400.0, size=2 << 30)
+    cores: Limits = Limits(age=14 * 86400.0, size=10 << 30, per_signature=3)
+    texts: Limits = Limits(age=365.25 * 86400.0, size=2 << 30)
+    records: Limits = Limits(age=5 * 365.25 * 86400.0, count=100_000)
     minimum_free: Share = 0.10
     every: Seconds = 3600.0
 

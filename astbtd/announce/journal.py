@@ -57,11 +57,9 @@ def refused(path: str, reason: str) -> None:
     _send(Event.CORE_REFUSED, Priority.NOTICE, f"{path} is left alone: {reason}", {"ASTBTD_PATH": path})
 
 
-def retention(cores: int, records: int, freed: str) -> None:
+def retention(removed: str) -> None:
     """Says what a run of retention removed."""
-    removed = f"{counted(cores, 'core', 'cores')} and {counted(records, 'whole crash', 'whole crashes')}"
-    message = f"retention removed {removed}, {freed} in all"
-    _send(Event.RETENTION_REMOVED, Priority.INFO, message, {})
+    _send(Event.RETENTION_REMOVED, Priority.INFO, f"retention removed {removed}", {})
 
 
 def configuration_rejected(problems: str) -> None:

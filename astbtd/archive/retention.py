@@ -1,38 +1,74 @@
-"""Decides what the store gives up, and gives it up: first a pure plan, then its execution."""
+"""Decides what the store gives up: a pure plan over what is held, the limits, the disk and the clock.
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+A crash has a core, texts and a record. Each of the three has limits of its own, and none outlives the next: with its
+texts a crash loses its core, with its record everything.
+
+Age          what is older goes.
+Numbers      of what there is more than allowed, of one signature or in all, the first in line go, until it fits.
+Size         likewise. What is too large for the limit by itself goes, and takes no others with it.
+Disk         where less than the minimum is free, cores go, the first in line first. Texts, and after them records, go
+             only where that brings the minimum back: what others have filled, a few texts do not free.
+
+In line stand the oldest first, by crash time; behind them, again by crash time, the first and the newest crash of
+each signature, of those that have what the limit is about. So these go last, but no limit is exceeded for them.
+Nothing is taken from a crash that is pinned or in work; what it has counts for every limit but the age.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 
-from astbtd.archive.store import DamagedRecord, Store
-from astbtd.model import KEPT_CORE_FILE, CoreState
-from astbtd.quantities import shown_duration, shown_size
+from astbtd.archive.reserve import Disk
+from astbtd.quantities import counted, shown_duration, shown_size
 from astbtd.settings import Limits, RetentionSettings
 
 
 class What(StrEnum):
-    """What of a crash is removed; the record goes with all its texts."""
+    """What is taken from a crash, from the least to all."""
 
     CORE = "core"
+    TEXT = "text"
     RECORD = "record"
+
+    @property
+    def included(self) -> "tuple[What, ...]":
+        """What goes when this goes: itself and all that may not outlive it."""
+        return tuple(What)[: tuple(What).index(self) + 1]
 
 
 @dataclass(frozen=True)
 class Holding:
-    """What the store holds of one crash, in bytes; ages count from `collected_at`, order from `crashed_at`."""
+    """What the store holds of one crash, in bytes.
+
+    Ages count from `collected_at`, since the clock may have been wrong when it crashed; order from `crashed_at`.
+    `fixed` is what nothing is taken from; `unfinished` is what an interrupted removal has left to remove.
+    """
 
     id: str
     crashed_at: datetime
     collected_at: datetime
+    signature: str | None
     core: int
     texts: int
+    record: int
+    fixed: bool = False
+    unfinished: What | None = None
+
+    def size(self, what: What) -> int:
+        """The bytes of one of the three."""
+        return {What.CORE: self.core, What.TEXT: self.texts, What.RECORD: self.record}[what]
+
+    def has(self, what: What) -> bool:
+        """Whether it is there; a record always is."""
+        return what is What.RECORD or self.size(what) > 0
 
 
 @dataclass(frozen=True)
 class Removal:
-    """One thing to remove, and why."""
+    """What is to be taken from a crash, how many bytes that makes, and why."""
 
     id: str
     what: What
@@ -40,62 +76,128 @@ class Removal:
     reason: str
 
 
-def holdings(store: Store) -> list[Holding]:
-    """What the store holds."""
-    found = []
-    for crash_id in store.ids():
-        try:
-            crash = store.load(crash_id)
-            crashed_at, collected_at = crash.crashed_at, crash.collected_at
-        except DamagedRecord as error:
-            crashed_at = collected_at = error.crashed_at
-        sizes = {entry.name: entry.stat().st_size for entry in store.directory(crash_id).iterdir()}
-        core = sizes.pop(KEPT_CORE_FILE, 0)
-        found.append(Holding(crash_id, crashed_at, collected_at, core, sum(sizes.values())))
-    return found
+def plan(
+    held: Sequence[Holding], limits: RetentionSettings, disk: Disk, now: datetime | None, needed: int = 0
+) -> tuple[Removal, ...]:
+    """What must go, at most one removal for each crash: cores first, then texts, then records, each by crash time.
+
+    With `now` None the time is not known, and nothing is too old. `needed` bytes besides the minimum are made free
+    where removing cores makes them.
+    """
+    planned: dict[str, Removal] = {}
+    for what, limit in ((What.RECORD, limits.records), (What.TEXT, limits.texts), (What.CORE, limits.cores)):
+        having = [holding for holding in held if holding.has(what) and holding.id not in planned]
+        planned |= {
+            holding.id: _removal(holding, what, reason) for holding, reason in _beyond(having, what, limit, now)
+        }
+    lacking = disk.lacks(limits.minimum_free) - sum(removal.bytes for removal in planned.values())
+    too_little = f"less than {limits.minimum_free:.0%} of the disk free"
+    for holding, what in _for_room(held, planned, lacking, needed):
+        planned[holding.id] = _removal(holding, what, too_little)
+    moments = {holding.id: (holding.crashed_at, holding.id) for holding in held}
+    return tuple(sorted(planned.values(), key=lambda removal: (len(removal.what.included), moments[removal.id])))
 
 
-def plan(held: Sequence[Holding], limits: RetentionSettings, now: datetime) -> tuple[Removal, ...]:
-    """What must go so that no limit is exceeded: the oldest crashes first, cores before records."""
-    records = _over(held, limits.crashes, now, What.RECORD, lambda holding: holding.texts)
-    gone = {removal.id for removal in records}
-    cores = [holding for holding in held if holding.core and holding.id not in gone]
-    return (*_over(cores, limits.cores, now, What.CORE, lambda holding: holding.core), *records)
+def in_words(removals: Sequence[Removal]) -> str:
+    """What is removed, as `3 cores, the texts of 1 crash, 2 records (14M)`."""
+    numbers = Counter(removal.what for removal in removals)
+    parts = {
+        What.CORE: counted(numbers[What.CORE], "core", "cores"),
+        What.TEXT: "the texts of " + counted(numbers[What.TEXT], "crash", "crashes"),
+        What.RECORD: counted(numbers[What.RECORD], "record", "records"),
+    }
+    size = shown_size(sum(removal.bytes for removal in removals))
+    return ", ".join(part for what, part in parts.items() if numbers[what]) + f" ({size})"
 
 
-def carry_out(store: Store, removals: Sequence[Removal]) -> None:
-    """Removes what a plan says."""
-    for removal in removals:
-        if removal.what is What.RECORD:
-            store.remove(removal.id)
-        else:
-            _remove_core(store, removal.id)
-    if removals:
-        store.point_latest()
+def _removal(holding: Holding, what: What, reason: str) -> Removal:
+    return Removal(holding.id, what, sum(holding.size(each) for each in what.included), reason)
 
 
-def _over(
-    held: Sequence[Holding], limits: Limits, now: datetime, what: What, size_of: Callable[[Holding], int]
-) -> list[Removal]:
-    total = 0
-    removals = []
-    for holding in sorted(held, key=lambda holding: (holding.crashed_at, holding.id), reverse=True):
-        size = size_of(holding)
-        age = (now - holding.collected_at).total_seconds()
-        if age > limits.age:
-            removals.append(Removal(holding.id, what, size, f"older than {shown_duration(limits.age)}"))
-            continue
-        if size <= limits.size:  # removing others would make no room for one that is too large by itself
-            total += size
-        if total > limits.size or size > limits.size:
-            removals.append(Removal(holding.id, what, size, f"beyond {shown_size(limits.size)} in all"))
-    return removals[::-1]
+def _line(having: Sequence[Holding]) -> list[Holding]:
+    """Those from which something may be taken, the first to go first."""
+    by_time = sorted(having, key=lambda holding: (holding.crashed_at, holding.id))
+    newest = {holding.signature: holding.id for holding in by_time}
+    first = {holding.signature: holding.id for holding in reversed(by_time)}
+    last = {*first.values(), *newest.values()}
+    return sorted((holding for holding in by_time if not holding.fixed), key=lambda holding: holding.id in last)
 
 
-def _remove_core(store: Store, crash_id: str) -> None:
-    """The record first: a core that it no longer mentions is still found by the next plan."""
-    with suppress(DamagedRecord):
-        crash = store.load(crash_id)
-        if crash.core.state is not CoreState.REMOVED:
-            store.update(replace(crash, core=replace(crash.core, state=CoreState.REMOVED)))
-    store.kept_core(crash_id).unlink(missing_ok=True)
+_Rule = Callable[[Sequence[Holding]], list[Holding]]
+
+
+def _beyond(
+    having: Sequence[Holding], what: What, limits: Limits, now: datetime | None
+) -> Iterator[tuple[Holding, str]]:
+    """Who of those that have `what` must lose it, and why."""
+    for rule, reason in _rules(what, limits, now):
+        going = rule(having)
+        yield from ((holding, reason) for holding in going)
+        gone = {holding.id for holding in going}
+        having = [holding for holding in having if holding.id not in gone]
+
+
+def _rules(what: What, limits: Limits, now: datetime | None) -> Iterator[tuple[_Rule, str]]:
+    yield partial(_unfinished, what), "its removal was interrupted"
+    if limits.age is not None and now is not None:
+        yield partial(_too_old, limits.age, now), f"older than {shown_duration(limits.age)}"
+    if limits.per_signature is not None:
+        yield partial(_too_many_alike, limits.per_signature), f"more than {limits.per_signature} of its signature"
+    if limits.count is not None:
+        yield partial(_too_many, limits.count), f"more than {limits.count} in all"
+    if limits.size is not None:
+        yield partial(_too_large, what, limits.size), f"beyond {shown_size(limits.size)} in all"
+
+
+def _unfinished(what: What, having: Sequence[Holding]) -> list[Holding]:
+    return [holding for holding in _line(having) if holding.unfinished is what]
+
+
+def _too_old(age: float, now: datetime, having: Sequence[Holding]) -> list[Holding]:
+    return [holding for holding in _line(having) if (now - holding.collected_at).total_seconds() > age]
+
+
+def _too_many_alike(count: int, having: Sequence[Holding]) -> list[Holding]:
+    alike = defaultdict(list)
+    for holding in having:
+        alike[holding.signature].append(holding)
+    return [holding for group in alike.values() for holding in _too_many(count, group)]
+
+
+def _too_many(count: int, having: Sequence[Holding]) -> list[Holding]:
+    return _line(having)[: max(0, len(having) - count)]
+
+
+def _too_large(what: What, size: int, having: Sequence[Holding]) -> list[Holding]:
+    room = size - sum(holding.size(what) for holding in having if holding.fixed)
+    line = _line(having)
+    taken = sum(holding.size(what) for holding in line if holding.size(what) <= room)
+    going = []
+    for holding in line:
+        if holding.size(what) > room:
+            going.append(holding)
+        elif taken > room:
+            going.append(holding)
+            taken -= holding.size(what)
+    return going
+
+
+def _for_room(
+    held: Sequence[Holding], planned: Mapping[str, Removal], lacking: int, needed: int
+) -> Iterator[tuple[Holding, What]]:
+    """What else must go for the disk, where so many bytes are lacking and so many more needed."""
+    left = {what: _line([each for each in held if each.has(what) and not _goes(each, what, planned)]) for what in What}
+    sizes = {what: sum(holding.size(what) for holding in line) for what, line in left.items()}
+    if sizes[What.CORE] >= lacking + needed:
+        lacking += needed
+    in_reach = sum(sizes.values()) >= lacking
+    for what, line in left.items():
+        for holding in line:
+            if lacking <= 0 or not (in_reach or what is What.CORE):
+                return
+            yield holding, what
+            lacking -= holding.size(what)
+
+
+def _goes(holding: Holding, what: What, planned: Mapping[str, Removal]) -> bool:
+    return holding.id in planned and what in planned[holding.id].what.included

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 ROOMS = ("intake", "extraction", "diagnosis", "archive", "announce")
 LAYERS = (  # the highest first; who stands in one may import what stands in it or below
     ("__main__", "cli"),
-    ("daemon", "worker", "ledger", "assembly"),
+    ("daemon", "worker", "ledger", "assembly", "tidying"),
     ("pipeline",),
     ROOMS,
     (
@@ -26,6 +26,7 @@ LAYERS = (  # the highest first; who stands in one may import what stands in it 
         "processes",
         "quantities",
         "printable",
+        "clock",
         "timers",
         "wakeup",
         "model",
@@ -46,7 +47,9 @@ STARTING_PROGRAMS = ("system", "popen", "fork", "forkpty", "execv", "execve", "e
 
 WRITERS = {  # who makes, opens for writing, or renames files besides durable, and by what
     "astbtd.archive.keep": {"open", "rename"},  # the compressed stream, in a file that durable made
-    "astbtd.archive.store": {"os.open", "rename"},  # the lock; a staged directory becomes a crash by one rename
+    "astbtd.archive.store": {
+        "rename"
+    },  # a staged directory becomes a crash, and a crash what is to be removed, by one rename
     "astbtd.intake.claim": {"os.open"},  # the note of a claim, to lock it
     "astbtd.intake.names": {"os.link", "os.rename"},  # the claim, in a directory that is not ours
     "astbtd.cli.main": {"os.open"},  # /dev/null, when nobody reads on
@@ -207,7 +210,7 @@ def test_what_runs_inside_gdb_is_imported_by_nobody_and_imports_nothing_of_ours(
     assert imports(INSIDE_GDB) == set()
 
 
-@pytest.mark.parametrize("verb", ["list", "show", "core", "check_config", "extract"])
+@pytest.mark.parametrize("verb", ["list", "show", "top", "core", "pin", "prune", "check_config", "extract"])
 def test_reading_verbs_work_where_systemd_is_missing(verb: str) -> None:
     assert "astbtd.announce.systemd" not in closure(f"astbtd.cli.{verb}")
 

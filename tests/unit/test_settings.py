@@ -89,7 +89,13 @@ def test_values_are_typed() -> None:
 def test_a_limit_that_is_not_written_stays_as_it_was() -> None:
     changed = settings.parse(b"retention: {cores: {age: 1d}}", "etc")
 
-    assert changed.retention.cores == settings.Limits(age=86400, size=Settings().retention.cores.size)
+    assert changed.retention.cores == dataclasses.replace(Settings().retention.cores, age=86400)
+
+
+def test_null_is_no_limit() -> None:
+    changed = settings.parse(b"retention: {cores: {age: null, size: null, count: null, per_signature: null}}", "etc")
+
+    assert changed.retention.cores == settings.Limits()
 
 
 def test_every_error_is_reported_at_once_with_its_key_path() -> None:
@@ -120,6 +126,7 @@ def test_every_error_is_reported_at_once_with_its_key_path() -> None:
         ("gdb: {user: a b}", "gdb.user: must be a name of letters, digits"),
         ("retention: {minimum_free: 95%}", "retention.minimum_free: must be a percentage from 0% to 90%, not '95%'"),
         ("retention: {minimum_free: 0.1}", "retention.minimum_free: must be a percentage from 0% to 90%, not 0.1"),
+        ("retention: {texts: {count: -1}}", "retention.texts.count: must be a whole number, at least 0, not -1"),
         ("cores: {action: keep}", "cores.action: must be one of move, leave, delete, not 'keep'"),
         ("asterisk: {executables: asterisk}", "asterisk.executables: must be a list, not 'asterisk'"),
         ("gdb:", "gdb: must be a mapping, not None"),

@@ -91,7 +91,7 @@ def test_cores_that_had_been_waiting_are_one_entry_with_all_ids(sent: list[Entry
     ("say", "event"),
     [
         (lambda text: journal.refused(text, text), Event.CORE_REFUSED),
-        (lambda text: journal.retention(1, 2, text), Event.RETENTION_REMOVED),
+        (journal.retention, Event.RETENTION_REMOVED),
         (journal.configuration_rejected, Event.CONFIGURATION_REJECTED),
     ],
 )

@@ -1,217 +1,465 @@
-"""What the store gives up: the oldest first, no more than needed, and only what the limits ask for."""
+"""What the store gives up: the first in line first, no more than needed, and never what is pinned or in work."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
-from datetime import timedelta
-from pathlib import Path
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from astbtd.archive import retention
-from astbtd.archive.retention import Holding, Removal, What
-from astbtd.archive.store import Store
-from astbtd.model import KEPT_CORE_FILE, RECORD_FILE, CoreState
+from astbtd.archive.reserve import Disk
+from astbtd.archive.retention import Holding, Removal, What, in_words
 from astbtd.settings import Limits, RetentionSettings
-from tests.builders import NOON, crash
+from tests.builders import NOON
 
 DAY = 86400.0
-FOREVER = Limits(age=1e9, size=1 << 60)
+TODAY = NOON + timedelta(days=100)
+UNLIMITED = Limits()
+EMPTY_DISK = Disk(free=1 << 40, total=1 << 40)
 
 
-def holding(day: float, *, core: int = 0, texts: int = 0, collected: float | None = None) -> Holding:
+def holding(
+    day: float,
+    *,
+    signature: str | None = "a",
+    core: int = 0,
+    texts: int = 0,
+    record: int = 1,
+    collected: float | None = None,
+    fixed: bool = False,
+    unfinished: What | None = None,
+) -> Holding:
     """A crash so many days after NOON, collected then unless said otherwise."""
-    at = NOON + timedelta(days=day)
-    return Holding(f"crash-{day}", at, NOON + timedelta(days=day if collected is None else collected), core, texts)
+    crashed_at = NOON + timedelta(days=day)
+    collected_at = NOON + timedelta(days=day if collected is None else collected)
+    return Holding(f"{day:g}", crashed_at, collected_at, signature, core, texts, record, fixed, unfinished)
+
+
+def settings(
+    *, cores: Limits = UNLIMITED, texts: Limits = UNLIMITED, records: Limits = UNLIMITED, minimum_free: float = 0
+) -> RetentionSettings:
+    return RetentionSettings(cores, texts, records, minimum_free)
+
+
+def of(what: What, limits: Limits) -> RetentionSettings:
+    """Limits of one of the three alone."""
+    one = settings()
+    return {
+        What.CORE: replace(one, cores=limits),
+        What.TEXT: replace(one, texts=limits),
+        What.RECORD: replace(one, records=limits),
+    }[what]
 
 
 def plan(
-    held: Sequence[Holding], *, cores: Limits = FOREVER, crashes: Limits = FOREVER, day: float = 100
+    held: Sequence[Holding],
+    limits: RetentionSettings,
+    *,
+    disk: Disk = EMPTY_DISK,
+    now: datetime | None = TODAY,
+    needed: int = 0,
 ) -> tuple[Removal, ...]:
-    return retention.plan(held, RetentionSettings(cores=cores, crashes=crashes), NOON + timedelta(days=day))
+    return retention.plan(held, limits, disk, now, needed)
+
+
+def named(removals: Sequence[Removal]) -> list[str]:
+    return [f"{removal.what} {removal.id}" for removal in removals]
+
+
+def reasons(removals: Sequence[Removal]) -> set[str]:
+    return {removal.reason for removal in removals}
 
 
 def after(held: Sequence[Holding], removals: Collection[Removal]) -> list[Holding]:
     """What is held once a plan is carried out."""
-    records = {removal.id for removal in removals if removal.what is What.RECORD}
-    cores = {removal.id for removal in removals if removal.what is What.CORE}
-    return [replace(each, core=0) if each.id in cores else each for each in held if each.id not in records]
+    taken = {removal.id: removal.what.included for removal in removals}
+    kept = []
+    for each in held:
+        gone = taken.get(each.id, ())
+        if What.RECORD not in gone:
+            core, texts = (0 if What.CORE in gone else each.core), (0 if What.TEXT in gone else each.texts)
+            unfinished = None if each.unfinished in gone else each.unfinished
+            kept.append(replace(each, core=core, texts=texts, unfinished=unfinished))
+    return kept
 
 
-def named(removals: Sequence[Removal]) -> list[tuple[str, What]]:
-    return [(removal.id, removal.what) for removal in removals]
+def freed(disk: Disk, removals: Collection[Removal]) -> Disk:
+    return replace(disk, free=disk.free + sum(removal.bytes for removal in removals))
+
+
+def line(held: Sequence[Holding], what: What) -> list[str]:
+    """Who goes first when something has to: the oldest, and last the first and the newest of each signature."""
+    having = sorted((each for each in held if each.has(what)), key=lambda each: (each.crashed_at, each.id))
+    alike = {each.signature: [other for other in having if other.signature == each.signature] for each in having}
+    special = [each for each in having if each in (alike[each.signature][0], alike[each.signature][-1])]
+    ordinary = [each for each in having if each not in special]
+    return [each.id for each in (*ordinary, *special) if not each.fixed]
 
 
 def test_within_the_limits_nothing_goes() -> None:
-    assert plan([holding(1, core=5, texts=5)]) == ()
+    assert plan([holding(99, core=5, texts=5)], RetentionSettings()) == ()
 
 
-def test_a_core_that_is_too_old_goes_and_its_texts_stay() -> None:
-    removals = plan([holding(80, core=7, texts=1), holding(95, core=7, texts=1)], cores=Limits(14 * DAY, 1 << 40))
+def test_the_defaults_are_those_that_are_promised() -> None:
+    year = 365.25 * DAY
 
-    assert removals == (Removal("crash-80", What.CORE, 7, "older than 14d"),)
-
-
-def test_a_crash_that_is_too_old_goes_as_a_whole() -> None:
-    removals = plan([holding(1, core=7, texts=3)], crashes=Limits(30 * DAY, 1 << 40), cores=Limits(DAY, 1))
-
-    assert named(removals) == [("crash-1", What.RECORD)]
-
-
-def test_when_cores_take_too_much_the_oldest_go_first() -> None:
-    held = [holding(day, core=4) for day in (3, 1, 4, 2)]
-
-    removals = plan(held, cores=Limits(1e9, 9))
-
-    assert named(removals) == [("crash-1", What.CORE), ("crash-2", What.CORE)]
-    assert {removal.reason for removal in removals} == {"beyond 9B in all"}
+    assert RetentionSettings() == RetentionSettings(
+        cores=Limits(age=14 * DAY, size=10 << 30, per_signature=3),
+        texts=Limits(age=year, size=2 << 30),
+        records=Limits(age=5 * year, count=100_000),
+        minimum_free=0.10,
+    )
 
 
-def test_cores_go_before_whole_crashes() -> None:
-    held = [holding(1, core=4, texts=4), holding(2, core=4, texts=4), holding(3, core=4, texts=4)]
+def test_what_is_too_old_goes_and_what_is_kept_longer_stays() -> None:
+    held = [holding(10, core=7, texts=1), holding(60, core=7, texts=1), holding(95, core=7, texts=1)]
+    limits = settings(cores=Limits(age=14 * DAY), texts=Limits(age=50 * DAY), records=Limits(age=99 * DAY))
 
-    removals = plan(held, cores=Limits(1e9, 5), crashes=Limits(1e9, 9))
+    removals = plan(held, limits)
 
-    assert named(removals) == [("crash-2", What.CORE), ("crash-1", What.RECORD)]
-
-
-def test_a_core_that_was_removed_is_not_removed_again() -> None:
-    assert plan([holding(1, core=0, texts=1)], cores=Limits(DAY, 0)) == ()
-
-
-def test_age_counts_from_when_a_crash_was_collected_not_from_a_clock_that_was_wrong() -> None:
-    long_ago = holding(-20_000, core=1, texts=1, collected=99)
-
-    assert plan([long_ago], cores=Limits(14 * DAY, 1 << 40), crashes=Limits(365 * DAY, 1 << 40)) == ()
+    assert removals == (
+        Removal("60", What.CORE, 7, "older than 14d"),
+        Removal("10", What.TEXT, 8, "older than 50d"),
+    )
 
 
-def test_a_crash_in_the_future_ages_from_when_it_was_collected_and_takes_no_room_once_gone() -> None:
-    held = [holding(30_000, core=6, collected=1), holding(99, core=6)]
+def test_with_its_texts_a_crash_loses_its_core_and_with_its_record_everything() -> None:
+    held = [holding(1, core=7, texts=3, record=2), holding(50, core=7, texts=3, record=2)]
+    limits = settings(texts=Limits(age=60 * DAY, count=0), records=Limits(age=60 * DAY))
 
-    removals = plan(held, cores=Limits(14 * DAY, 10))
+    removals = plan(held, limits)
 
-    assert named(removals) == [("crash-30000", What.CORE)]
+    assert [(removal.what, removal.bytes) for removal in removals] == [(What.TEXT, 10), (What.RECORD, 12)]
 
 
-def test_a_core_that_alone_is_too_much_does_not_take_the_others_with_it() -> None:
+def test_of_one_signature_the_first_and_the_newest_are_kept_and_of_the_others_the_newest() -> None:
+    held = [holding(day, core=1) for day in range(6)] + [holding(10, core=1, signature="b")]
+
+    removals = plan(held, settings(cores=Limits(per_signature=3)))
+
+    assert named(removals) == ["core 1", "core 2", "core 3"]
+    assert reasons(removals) == {"more than 3 of its signature"}
+
+
+def test_what_goes_last_goes_all_the_same_where_a_limit_leaves_no_choice() -> None:
+    held = [holding(1, core=1), holding(2, core=1), holding(3, core=1, signature="b")]
+
+    assert named(plan(held, settings(cores=Limits(per_signature=1)))) == ["core 1"]
+    assert named(plan(held, settings(cores=Limits(count=1)))) == ["core 1", "core 2"]
+    assert named(plan(held, settings(cores=Limits(age=DAY)))) == ["core 1", "core 2", "core 3"]
+
+
+def test_the_first_and_the_newest_are_those_that_still_have_what_the_limit_is_about() -> None:
+    held = [holding(1, texts=1), *(holding(day, core=1, texts=1) for day in (2, 3, 4, 5)), holding(6, texts=1)]
+
+    removals = plan(held, settings(cores=Limits(count=2)))
+
+    assert named(removals) == ["core 3", "core 4"]
+
+
+def test_when_there_is_too_much_the_oldest_go_first() -> None:
+    held = [holding(day, core=4) for day in (3, 1, 4, 2, 5)]
+
+    removals = plan(held, settings(cores=Limits(size=12)))
+
+    assert named(removals) == ["core 2", "core 3"]
+    assert reasons(removals) == {"beyond 12B in all"}
+
+
+def test_what_alone_is_too_much_does_not_take_the_others_with_it() -> None:
     held = [holding(1, core=4), holding(2, core=4), holding(3, core=100)]
 
-    removals = plan(held, cores=Limits(1e9, 10))
-
-    assert named(removals) == [("crash-3", What.CORE)]
+    assert named(plan(held, settings(cores=Limits(size=10)))) == ["core 3"]
 
 
-HELD = st.lists(
-    st.builds(
-        holding,
-        day=st.floats(-50, 200),
-        core=st.integers(0, 50),
-        texts=st.integers(1, 50),
-        collected=st.floats(-50, 200),
-    ),
-    max_size=12,
-    unique_by=lambda each: each.id,
+def test_records_are_forgotten_beyond_their_number() -> None:
+    held = [holding(day) for day in range(5)]
+
+    removals = plan(held, settings(records=Limits(count=3)))
+
+    assert removals == (
+        Removal("1", What.RECORD, 1, "more than 3 in all"),
+        Removal("2", What.RECORD, 1, "more than 3 in all"),
+    )
+
+
+def test_what_is_pinned_stays_and_counts() -> None:
+    held = [holding(1, core=6, fixed=True), holding(2, core=3, signature="b"), holding(3, core=3, signature="c")]
+
+    assert named(plan(held, settings(cores=Limits(size=10, age=50 * DAY)), now=NOON)) == ["core 2"]
+    assert named(plan(held, settings(cores=Limits(size=5, age=50 * DAY)), now=NOON)) == ["core 2", "core 3"]
+
+
+def test_a_removal_that_was_interrupted_is_finished_whatever_the_limits() -> None:
+    held = [holding(1, core=5, texts=5, unfinished=What.CORE), holding(2, texts=5, unfinished=What.TEXT)]
+
+    removals = plan(held, settings())
+
+    assert named(removals) == ["core 1", "text 2"]
+    assert reasons(removals) == {"its removal was interrupted"}
+
+
+DISK = Disk(free=50, total=1000)
+
+
+def test_for_the_disk_cores_go_until_its_minimum_is_free_again() -> None:
+    held = [holding(day, core=20, texts=20) for day in (1, 2, 3, 4, 5)]
+
+    removals = plan(held, settings(minimum_free=0.1), disk=DISK)
+
+    assert named(removals) == ["core 2", "core 3", "core 4"]
+    assert reasons(removals) == {"less than 10% of the disk free"}
+
+
+def test_for_the_disk_texts_go_after_all_cores_and_records_after_all_texts() -> None:
+    held = [holding(day, core=5, texts=10, record=20) for day in (1, 2)]
+
+    removals = plan(held, settings(minimum_free=0.1), disk=DISK)
+
+    assert named(removals) == ["text 2", "record 1"]
+
+
+def test_for_the_disk_no_text_goes_where_all_of_them_are_not_enough() -> None:
+    held = [holding(day, core=1, texts=1) for day in (1, 2)]
+
+    assert named(plan(held, settings(minimum_free=0.9), disk=DISK)) == ["core 1", "core 2"]
+
+
+def test_what_the_limits_take_counts_for_the_disk() -> None:
+    held = [holding(day, core=30) for day in (1, 2, 3, 4)]
+
+    removals = plan(held, settings(cores=Limits(count=2), minimum_free=0.1), disk=DISK)
+
+    assert named(removals) == ["core 2", "core 3"]
+    assert reasons(removals) == {"more than 2 in all"}
+
+
+def test_for_a_core_that_needs_room_older_ones_go() -> None:
+    held = [holding(day, core=20) for day in (1, 2, 3)]
+
+    removals = plan(held, settings(minimum_free=0.04), disk=DISK, needed=25)
+
+    assert named(removals) == ["core 2"]
+
+
+def test_for_a_core_that_finds_no_room_whatever_goes_nothing_goes() -> None:
+    held = [holding(day, core=20, texts=500) for day in (1, 2, 3)]
+
+    assert plan(held, settings(minimum_free=0.04), disk=DISK, needed=100) == ()
+
+
+def test_age_counts_from_when_a_crash_was_collected_not_from_a_clock_that_was_wrong_then() -> None:
+    limits = settings(cores=Limits(age=14 * DAY))
+
+    assert plan([holding(-20_000, core=1, collected=99)], limits) == ()
+    assert named(plan([holding(30_000, core=1, collected=1)], limits)) == ["core 30000"]
+
+
+def test_while_the_time_is_not_known_nothing_is_too_old_and_all_else_holds() -> None:
+    held = [holding(day, core=1) for day in (1, 2, 3)]
+
+    removals = plan(held, settings(cores=Limits(age=1, count=2)), now=None)
+
+    assert reasons(removals) == {"more than 2 in all"}
+
+
+@pytest.mark.parametrize(
+    ("whats", "words"),
+    [
+        ([What.CORE], "1 core (1.0K)"),
+        ([What.CORE, What.CORE, What.TEXT], "2 cores, the texts of 1 crash (3.0K)"),
+        ([What.TEXT, What.TEXT, What.RECORD], "the texts of 2 crashes, 1 record (3.0K)"),
+    ],
 )
-LIMITS = st.builds(Limits, age=st.floats(1, 100 * DAY), size=st.integers(0, 200))
+def test_removals_in_words(whats: list[What], words: str) -> None:
+    assert in_words([Removal("x", what, 1024, "") for what in whats]) == words
 
 
-@given(HELD, LIMITS, LIMITS)
-def test_afterwards_no_limit_is_exceeded(held: list[Holding], cores: Limits, crashes: Limits) -> None:
-    kept = after(held, plan(held, cores=cores, crashes=crashes))
-
-    assert sum(each.core for each in kept) <= cores.size
-    assert sum(each.texts for each in kept) <= crashes.size
-    now = NOON + timedelta(days=100)
-    assert all((now - each.collected_at).total_seconds() <= crashes.age for each in kept)
-    assert all((now - each.collected_at).total_seconds() <= cores.age for each in kept if each.core)
-
-
-@given(HELD, LIMITS, LIMITS)
-def test_a_second_run_finds_nothing_more_to_remove(held: list[Holding], cores: Limits, crashes: Limits) -> None:
-    kept = after(held, plan(held, cores=cores, crashes=crashes))
-
-    assert plan(kept, cores=cores, crashes=crashes) == ()
+@st.composite
+def crashes(draw: st.DrawFn) -> Holding:
+    """A crash of one of three signatures, or of none; now and then one that is pinned, or half thinned."""
+    core, texts = draw(st.integers(0, 50)), draw(st.integers(0, 50))
+    return holding(
+        draw(st.floats(-50, 200)),
+        signature=draw(st.sampled_from(("a", "b", "c", None))),
+        core=core,
+        texts=texts,
+        record=draw(st.integers(0, 9)),
+        collected=draw(st.floats(-50, 200)),
+        fixed=draw(st.sampled_from((False, False, False, True))),
+        unfinished=draw(st.sampled_from((None, None, What.CORE if core else None, What.TEXT if texts else None))),
+    )
 
 
-@given(HELD, st.integers(0, 200))
-def test_for_lack_of_room_the_oldest_go_and_no_more_than_needed(held: list[Holding], size: int) -> None:
-    fitting = [each for each in held if each.texts <= size]
+HELD = st.lists(crashes(), max_size=15, unique_by=lambda each: each.id)
+WHOLE = HELD.map(lambda held: [replace(each, unfinished=None) for each in held])
+LIMITS = st.builds(
+    Limits,
+    age=st.none() | st.floats(1, 100 * DAY),
+    size=st.none() | st.integers(0, 300),
+    count=st.none() | st.integers(0, 15),
+    per_signature=st.none() | st.integers(0, 5),
+)
+SETTINGS = st.builds(RetentionSettings, LIMITS, LIMITS, LIMITS, st.floats(0, 0.9))
+DISKS = st.builds(Disk, free=st.integers(0, 1000), total=st.just(1000))
+CLOCKS = st.none() | st.datetimes(timezones=st.just(UTC))
 
-    removals = plan(fitting, crashes=Limits(1e9, size))
 
-    by_age = sorted(fitting, key=lambda each: (each.crashed_at, each.id))
-    assert [removal.id for removal in removals] == [each.id for each in by_age[: len(removals)]]
-    if removals:
-        assert sum(each.texts for each in by_age[len(removals) - 1 :]) > size
-
-
-@given(HELD, LIMITS, LIMITS)
-def test_a_plan_names_only_what_is_held_and_each_thing_once(
-    held: list[Holding], cores: Limits, crashes: Limits
+@given(HELD, SETTINGS, DISKS, CLOCKS, st.integers(0, 500))
+def test_nothing_is_ever_taken_from_what_is_pinned_or_in_work(
+    held: list[Holding], limits: RetentionSettings, disk: Disk, now: datetime | None, needed: int
 ) -> None:
-    removals = plan(held, cores=cores, crashes=crashes)
+    removals = plan(held, limits, disk=disk, now=now, needed=needed)
 
+    assert {removal.id for removal in removals} & {each.id for each in held if each.fixed} == set()
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is left of one of the three, under its limits."""
+
+    having: list[Holding]
+    what: What
+    limits: Limits
+
+    @property
+    def can_help_it(self) -> bool:
+        return any(not each.fixed for each in self.having)
+
+    def exceeds_age(self, now: datetime) -> bool:
+        age = self.limits.age
+        removable = [each for each in self.having if not each.fixed]
+        return age is not None and any((now - each.collected_at).total_seconds() > age for each in removable)
+
+    def exceeds_size(self) -> bool:
+        return self.limits.size is not None and sum(each.size(self.what) for each in self.having) > self.limits.size
+
+    def exceeds_count(self) -> bool:
+        return self.limits.count is not None and len(self.having) > self.limits.count
+
+    def of(self, signature: str | None) -> "Kept":
+        alike = [each for each in self.having if each.signature == signature]
+        return Kept(alike, self.what, Limits(count=self.limits.per_signature))
+
+
+@given(HELD, SETTINGS, DISKS, CLOCKS)
+def test_no_limit_is_exceeded_where_that_could_be_helped(
+    held: list[Holding], limits: RetentionSettings, disk: Disk, now: datetime | None
+) -> None:
+    left = after(held, plan(held, limits, disk=disk, now=now))
+
+    tiers = {What.CORE: limits.cores, What.TEXT: limits.texts, What.RECORD: limits.records}
+    for what, limit in tiers.items():
+        kept = Kept([each for each in left if each.has(what)], what, limit)
+        assert now is None or not kept.exceeds_age(now)
+        assert not (kept.exceeds_size() and kept.can_help_it)
+        assert not (kept.exceeds_count() and kept.can_help_it)
+        alike = [kept.of(signature) for signature in ("a", "b", "c", None)]
+        assert not any(each.exceeds_count() and each.can_help_it for each in alike)
+
+
+@given(HELD, SETTINGS, DISKS)
+def test_the_disk_has_its_minimum_where_that_could_be_helped_and_else_no_core(
+    held: list[Holding], limits: RetentionSettings, disk: Disk
+) -> None:
+    removals = plan(held, limits, disk=disk)
+
+    lacking = freed(disk, removals).lacks(limits.minimum_free)
+    removable = [each for each in after(held, removals) if not each.fixed]
+    if lacking > 0:
+        assert not any(each.core for each in removable)
+        assert sum(each.texts + each.record for each in removable) < lacking
+
+
+@given(HELD, SETTINGS, DISKS, CLOCKS)
+def test_a_second_run_finds_nothing_more_to_remove(
+    held: list[Holding], limits: RetentionSettings, disk: Disk, now: datetime | None
+) -> None:
+    removals = plan(held, limits, disk=disk, now=now)
+
+    assert plan(after(held, removals), limits, disk=freed(disk, removals), now=now) == ()
+
+
+@given(WHOLE, st.sampled_from(What), st.integers(0, 15))
+def test_beyond_a_number_those_go_who_are_first_in_line(held: list[Holding], what: What, count: int) -> None:
+    removals = plan(held, of(what, Limits(count=count)))
+
+    excess = max(0, sum(each.has(what) for each in held) - count)
+    assert {removal.id for removal in removals} == set(line(held, what)[:excess])
+
+
+@given(WHOLE, st.sampled_from(What), st.integers(0, 5))
+def test_beyond_a_number_of_one_signature_those_of_it_go_who_are_first_in_line(
+    held: list[Holding], what: What, count: int
+) -> None:
+    removals = plan(held, of(what, Limits(per_signature=count)))
+
+    for signature in ("a", "b", "c", None):
+        alike = [each for each in held if each.signature == signature]
+        excess = max(0, sum(each.has(what) for each in alike) - count)
+        gone = {removal.id for removal in removals} & {each.id for each in alike}
+        assert gone == set(line(alike, what)[:excess])
+
+
+@given(WHOLE, st.sampled_from(What), st.integers(0, 300))
+def test_beyond_a_size_those_go_who_are_first_in_line_and_no_more_than_needed(
+    held: list[Holding], what: What, size: int
+) -> None:
+    room = size - sum(each.size(what) for each in held if each.fixed)
+    held = [each for each in held if each.fixed or each.size(what) <= room]
+
+    removals = plan(held, of(what, Limits(size=size)))
+
+    gone = line(held, what)[: len(removals)]
+    assert {removal.id for removal in removals} == set(gone)
+    sizes = {each.id: each.size(what) for each in held}
+    assert sum(sizes.values()) - sum(sizes[each] for each in gone[:-1]) > size or not gone
+
+
+@given(WHOLE, DISKS, st.floats(0, 0.9), st.integers(0, 500))
+def test_for_the_disk_cores_go_in_line_and_no_more_than_needed(
+    held: list[Holding], disk: Disk, minimum_free: float, needed: int
+) -> None:
+    cores = [replace(each, texts=0, record=0) for each in held]
+    everything = sum(each.core for each in cores if not each.fixed)
+    wanted = needed if everything >= disk.lacks(minimum_free, needed) else 0
+
+    removals = plan(cores, settings(minimum_free=minimum_free), disk=disk, needed=needed)
+
+    gone = line(cores, What.CORE)[: len(removals)]
+    assert {removal.id for removal in removals} == set(gone)
+    but_the_last = [removal for removal in removals if removal.id in gone[:-1]]
+    assert not gone or freed(disk, but_the_last).lacks(minimum_free, wanted) > 0
+
+
+@given(HELD, SETTINGS, DISKS, CLOCKS)
+def test_a_plan_names_what_is_held_and_each_crash_once(
+    held: list[Holding], limits: RetentionSettings, disk: Disk, now: datetime | None
+) -> None:
+    removals = plan(held, limits, disk=disk, now=now)
+
+    by_id = {each.id: each for each in held}
     assert len({removal.id for removal in removals}) == len(removals)
-    sizes = {each.id: {What.CORE: each.core, What.RECORD: each.texts} for each in held}
-    assert all(removal.bytes == sizes[removal.id][removal.what] for removal in removals)
+    for removal in removals:
+        crash = by_id[removal.id]
+        assert crash.has(removal.what)
+        assert removal.bytes == sum(crash.size(what) for what in removal.what.included)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    """A store with two crashes, the cores of both kept."""
-    store = Store(tmp_path)
-    store.prepare()
-    for minutes in (1, 2):
-        one = crash(minutes)
-        staged = store.stage(one.id)
-        (staged / "backtrace.txt").write_bytes(bytes(100))
-        (staged / KEPT_CORE_FILE).write_bytes(bytes(1000))
-        store.commit(staged, one)
-    store.point_latest()
-    return store
+@given(HELD, st.datetimes(timezones=st.just(UTC)), st.datetimes(timezones=st.just(UTC)))
+def test_a_clock_that_jumps_back_makes_nothing_older(held: list[Holding], one: datetime, other: datetime) -> None:
+    ages = settings(cores=Limits(age=DAY), texts=Limits(age=2 * DAY), records=Limits(age=3 * DAY))
+
+    earlier, later = (plan(held, ages, now=now) for now in sorted((one, other)))
+
+    assert {removal.id for removal in earlier} <= {removal.id for removal in later}
 
 
-def test_what_a_store_holds(store: Store) -> None:
-    newest, oldest = retention.holdings(store)
-
-    assert [newest.id, oldest.id] == store.ids()
-    assert newest.core == 1000
-    assert newest.core + newest.texts == store.size(newest.id)
-
-
-def test_removing_a_core_leaves_the_texts_and_a_record_that_says_so(store: Store) -> None:
-    retention.carry_out(store, [Removal(crash(1).id, What.CORE, 1000, "")])
-
-    assert not store.kept_core(crash(1).id).exists()
-    assert store.load(crash(1).id).core.state is CoreState.REMOVED
-    assert (store.directory(crash(1).id) / "backtrace.txt").exists()
-
-
-def test_removing_a_crash_moves_latest_if_it_led_there(store: Store) -> None:
-    retention.carry_out(store, [Removal(crash(2).id, What.RECORD, 100, "")])
-
-    assert store.ids() == [crash(1).id]
-    assert (store.root / "latest").readlink() == Path("crashes") / crash(1).id
-
-
-def test_a_core_whose_removal_was_interrupted_is_removed_by_the_next_run(store: Store) -> None:
-    one = store.load(crash(1).id)
-    store.update(replace(one, core=replace(one.core, state=CoreState.REMOVED)))
-
-    removals = retention.plan(retention.holdings(store), RetentionSettings(cores=Limits(1e9, 1000)), NOON)
-    retention.carry_out(store, removals)
-
-    assert named(removals) == [(one.id, What.CORE)]
-    assert not store.kept_core(one.id).exists()
-
-
-def test_a_damaged_record_ages_by_its_id_and_goes_like_any_other(store: Store) -> None:
-    damaged = crash(1).id
-    (store.directory(damaged) / RECORD_FILE).write_text("{")
-    held = [each for each in retention.holdings(store) if each.id == damaged]
-
-    retention.carry_out(store, plan(held, crashes=Limits(DAY, 1 << 40)))
-
-    assert [each.crashed_at for each in held] == [crash(1).crashed_at]
-    assert store.ids() == [crash(2).id]
+@given(HELD, SETTINGS, DISKS, st.randoms())
+def test_the_order_in_which_crashes_are_found_does_not_matter(
+    held: list[Holding], limits: RetentionSettings, disk: Disk, random: Random
+) -> None:
+    assert plan(random.sample(held, len(held)), limits, disk=disk) == plan(held, limits, disk=disk)

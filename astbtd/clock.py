@@ -1,0 +1,35 @@
+"""Tells the time to what cannot be undone, once the clock has proven steady.
+
+The clock of a PBX without a working battery may be years off until the network sets it; whoever believed it for that
+minute would find everything too old.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+_PROOF = 1800.0  # seconds of steady going until the clock is believed
+_JUMP = 60.0  # seconds; less than that is the slewing of NTP
+
+
+def _since_boot() -> float:
+    """The seconds since the machine was started, sleep included, whatever the clock was set to meanwhile."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class SteadyClock:
+    """The wall clock, held against the time that really passed; both in seconds."""
+
+    def __init__(self, wall: Callable[[], float] = time.time, since_boot: Callable[[], float] = _since_boot) -> None:
+        self._wall = wall
+        self._since_boot = since_boot
+        self._offset = wall() - since_boot()
+        self._steady_since = since_boot()
+
+    def now(self) -> datetime | None:
+        """The time; None while the clock was watched for less than half an hour, or since it jumped."""
+        wall, since_boot = self._wall(), self._since_boot()
+        if abs(wall - since_boot - self._offset) > _JUMP:
+            self._steady_since = since_boot
+        self._offset = wall - since_boot
+        return datetime.fromtimestamp(wall, UTC) if since_boot - self._steady_since >= _PROOF else None

@@ -1,0 +1,86 @@
+"""The clock is believed once it has proven steady, and not while it jumps."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pytest
+
+from astbtd.clock import SteadyClock
+from tests.builders import NOON
+
+HOUR = 3600.0
+DAY = 24 * HOUR
+
+
+@dataclass
+class Machine:
+    """A machine's two clocks: what time it is said to be, and how long it has been up."""
+
+    wall: float = NOON.timestamp()
+    since_boot: float = 100.0
+
+    def passes(self, seconds: float) -> None:
+        self.wall += seconds
+        self.since_boot += seconds
+
+
+@pytest.fixture
+def machine() -> Machine:
+    return Machine()
+
+
+@pytest.fixture
+def clock(machine: Machine) -> SteadyClock:
+    return SteadyClock(lambda: machine.wall, lambda: machine.since_boot)
+
+
+def told(machine: Machine) -> datetime:
+    return datetime.fromtimestamp(machine.wall, UTC)
+
+
+def test_at_the_start_the_time_is_not_known(clock: SteadyClock) -> None:
+    assert clock.now() is None
+
+
+def test_a_clock_that_goes_on_steadily_is_believed(clock: SteadyClock, machine: Machine) -> None:
+    machine.passes(HOUR)
+
+    assert clock.now() == told(machine)
+
+
+@pytest.mark.parametrize("jump", [-50 * 365 * DAY, -HOUR, HOUR, 73 * 365 * DAY])
+def test_a_clock_that_jumped_is_not_believed_until_it_has_gone_on_for_a_while(
+    clock: SteadyClock, machine: Machine, jump: float
+) -> None:
+    machine.passes(HOUR)
+    machine.wall += jump
+    assert clock.now() is None
+
+    machine.passes(60)
+    assert clock.now() is None
+
+    machine.passes(HOUR)
+    assert clock.now() == told(machine)
+
+
+def test_a_clock_that_jumps_there_and_back_is_not_believed_in_between(clock: SteadyClock, machine: Machine) -> None:
+    machine.passes(HOUR)
+    believed = []
+
+    for jump in (73 * 365 * DAY, -73 * 365 * DAY):
+        machine.wall += jump
+        machine.passes(60)
+        believed.append(clock.now())
+
+    assert believed == [None, None]
+
+
+def test_a_clock_that_is_slewed_is_believed(clock: SteadyClock, machine: Machine) -> None:
+    for _ in range(100):
+        machine.passes(HOUR)
+        machine.wall += 2
+        assert clock.now() == told(machine)
+
+
+def test_the_clocks_of_this_machine_are_asked() -> None:
+    assert SteadyClock().now() is None
