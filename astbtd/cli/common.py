@@ -5,13 +5,14 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from astbtd import settings
-from astbtd.archive.store import Store
+from astbtd.archive.outline import Outline
+from astbtd.archive.store import DamagedRecord, Store
 from astbtd.codec import plain
 from astbtd.printable import printable
 from astbtd.quantities import shown_size
@@ -34,9 +35,25 @@ def load_settings(options: argparse.Namespace) -> Settings:
     return replace(loaded, store=os.path.abspath(options.store)) if options.store else loaded
 
 
+def readable(store: Store) -> Iterator[Outline]:
+    """All crashes in short, newest first; says which records are damaged."""
+    for crash_id in store.ids():
+        try:
+            yield store.outline(crash_id)
+        except DamagedRecord as error:
+            warn([error.message])
+
+
 def open_store(options: argparse.Namespace) -> Store:
     """The store, to read from; where it is given, a broken configuration does not matter."""
     return Store(options.store.absolute() if options.store else Path(load_settings(options).store))
+
+
+def open_store_to_change(options: argparse.Namespace) -> Store:
+    """The store, to change records in, which stay readable for whom they were."""
+    from astbtd.assembly import readers  # brings all that processes a core
+
+    return Store(open_store(options).root, readers())
 
 
 def write(text: str) -> None:
@@ -52,7 +69,8 @@ def write_json(value: object) -> None:
 def coloured(word: str, width: int) -> str:
     """A verdict, padded, in colour where the output is a terminal that wants colour."""
     padded = f"{word:<{width}}"
-    wanted = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    dumb = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    wanted = sys.stdout.isatty() and not dumb
     return f"{_COLOURS[word]}{padded}{_PLAIN}" if wanted and word in _COLOURS else padded
 
 
@@ -83,6 +101,10 @@ class Progress:
     def tick(self) -> None:
         """Tells that the work goes on; how much of it there is, nobody knows."""
         self._show(f"{time.monotonic() - self._started:.0f}s")
+
+    def so_many(self, done: int, total: int) -> None:
+        """Tells how many are done."""
+        self._show(f"{done} of {total}")
 
     def __enter__(self) -> "Progress":
         return self

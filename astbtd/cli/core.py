@@ -7,7 +7,7 @@ from pathlib import Path
 
 from astbtd import durable
 from astbtd.archive.store import Store
-from astbtd.cli.common import Progress, open_store
+from astbtd.cli.common import Progress, local, open_store
 from astbtd.errors import AstbtdError, ExitCode, NothingMatched, UsageError
 
 
@@ -43,7 +43,8 @@ def _kept(store: Store, crash_id: str) -> Path:
     kept = store.kept_core(crash_id)
     if not kept.exists():
         core = store.load(crash_id).core
-        raise NothingMatched(f"the core of crash {crash_id} is not in the store: it was {core.state}", core.path)
+        since = f" on {local(core.removed_at)}" if core.removed_at else ""
+        raise NothingMatched(f"the core of crash {crash_id} is not in the store: it was {core.state}{since}", core.path)
     if not os.access(kept, os.R_OK):
         raise AstbtdError(f"{kept} is readable by root only: a core holds passwords", "use sudo")
     return kept

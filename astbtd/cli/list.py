@@ -1,25 +1,24 @@
 """`astbtd list`: the crashes in the store, newest first."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
+from astbtd.archive.outline import Outline
 from astbtd.archive.store import DamagedRecord, Store
-from astbtd.cli import when
-from astbtd.cli.common import add_json, coloured, local, open_store, warn, write, write_json
-from astbtd.errors import ExitCode, NothingMatched
+from astbtd.cli import period
+from astbtd.cli.common import add_json, coloured, local, open_store, readable, warn, write_json
+from astbtd.cli.table import Column, print_table, terminal_width
+from astbtd.errors import ExitCode
 from astbtd.model import Crash
-from astbtd.printable import printable_line
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds its options."""
     add_json(parser)
-    parser.add_argument("--since", metavar="TIME", type=when.parse, help="crashes from this time on, such as '2h ago'")
-    parser.add_argument("--until", metavar="TIME", type=when.parse, help="crashes up to this time")
+    period.add_arguments(parser)
     parser.add_argument("--signature", metavar="ID", help="crashes of this signature (a prefix will do)")
     parser.add_argument("--signal", metavar="NAME", help="crashes by this signal, such as SIGSEGV")
-    parser.add_argument("--limit", metavar="N", type=int, help="at most so many")
 
 
 def run(options: argparse.Namespace) -> ExitCode:
@@ -27,25 +26,17 @@ def run(options: argparse.Namespace) -> ExitCode:
     store = open_store(options)
     crashes = list(islice(_matching(store, options), options.limit))
     if options.json:
-        write_json(crashes)
+        write_json(list(_whole(store, crashes)))
     elif crashes:
-        write(_HEADING)
-        for crash in crashes:
-            write(_row(crash))
-    elif store.ids():
-        raise NothingMatched(f"no crash in {store.root} matches", "leave away a filter")
+        print_table(_COLUMNS, map(_row, crashes))
     else:
-        raise store.nothing_yet()
+        raise period.nothing_matched(store)
     return ExitCode.DONE
 
 
-def _matching(store: Store, options: argparse.Namespace) -> Iterator[Crash]:
+def _matching(store: Store, options: argparse.Namespace) -> Iterator[Outline]:
     wanted_signal = options.signal and "SIG" + options.signal.upper().removeprefix("SIG")
-    for crash in _readable(store):
-        if options.since and crash.crashed_at < options.since:
-            continue
-        if options.until and crash.crashed_at > options.until:
-            continue
+    for crash in period.within(readable(store), options):
         if options.signature and not crash.signature.id.startswith(options.signature):
             continue
         if wanted_signal and (crash.signal is None or crash.signal.name != wanted_signal):
@@ -53,20 +44,42 @@ def _matching(store: Store, options: argparse.Namespace) -> Iterator[Crash]:
         yield crash
 
 
-def _readable(store: Store) -> Iterator[Crash]:
-    for crash_id in store.ids():
+def _whole(store: Store, crashes: Iterable[Outline]) -> Iterator[Crash]:
+    for crash in crashes:
         try:
-            yield store.load(crash_id)
+            yield store.load(crash.id)
         except DamagedRecord as error:
             warn([error.message])
 
 
-_HEADING = f"{'TIME':<27} {'PID':>7} {'SIGNAL':<8} {'VERDICT':<8} {'CORE':<8} {'FUNCTION':<32} ID\n"
+_COLUMNS = (
+    Column("TIME"),
+    Column("PID", str.rjust, dispensable=3),
+    Column("SIGNAL"),
+    Column("VERDICT", coloured),
+    Column("CORE", dispensable=2),
+    Column("NOTE", dispensable=1),
+    Column("FUNCTION", least=8),
+    Column("ID"),
+)
+_WIDE = 100
+"""Characters on a line that leave room for the weekday and the time's zone."""
 
 
-def _row(crash: Crash) -> str:
-    signal = crash.signal.name if crash.signal else "-"
-    function = printable_line(crash.diagnosis.crash_function or "-")
-    verdict = coloured(crash.diagnosis.verdict, 8)
-    when_and_who = f"{local(crash.crashed_at):<27} {crash.process.pid or '-':>7}"
-    return f"{when_and_who} {signal:<8} {verdict} {crash.core.state:<8} {function:<32} {crash.id}\n"
+def _row(crash: Outline) -> tuple[str, ...]:
+    thinned = "thinned" if crash.texts_removed_at else ""
+    return (
+        _time(crash),
+        str(crash.process.pid or "-"),
+        crash.signal.name if crash.signal else "-",
+        crash.diagnosis.verdict,
+        crash.core.state,
+        ",".join(filter(None, ("pinned" if crash.pinned else "", thinned))),
+        crash.diagnosis.crash_function or "-",
+        crash.id,
+    )
+
+
+def _time(crash: Outline) -> str:
+    narrow = (terminal_width() or _WIDE) < _WIDE
+    return f"{crash.crashed_at.astimezone():%Y-%m-%d %H:%M:%S}" if narrow else local(crash.crashed_at)

@@ -34,7 +34,11 @@ VERBS = {
     "extract": Verb("extract", "process these cores now, store them, print where"),
     "list": Verb("list", "the crashes in the store, newest first"),
     "show": Verb("show", "the report of one crash (default: the newest)"),
+    "top": Verb("top", "the signatures by how often they crashed, since when, in which versions"),
     "core": Verb("core", "write a kept core out again, decompressed"),
+    "pin": Verb("pin", "exempt a crash from retention"),
+    "unpin": Verb("pin", "let retention have a crash again"),
+    "prune": Verb("prune", "apply retention now"),
     "check-config": Verb("check_config", "validate the configuration, all errors at once"),
 }
 

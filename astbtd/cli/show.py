@@ -1,11 +1,14 @@
 """`astbtd show`: one crash's report, one of its sections, or where it is."""
 
 import argparse
+from collections.abc import Iterator
+from contextlib import suppress
 
-from astbtd.archive.store import Store
-from astbtd.cli.common import add_json, open_store, write, write_json
+from astbtd.archive.store import DamagedRecord, Store
+from astbtd.cli.common import add_json, local, open_store, write, write_json
+from astbtd.diagnosis.report import summary
 from astbtd.errors import AstbtdError, ExitCode, NothingMatched
-from astbtd.model import REPORT_FILE, Section
+from astbtd.model import REPORT_FILE, Crash, Section
 
 SECTIONS = {"report": REPORT_FILE, **{section.value.split(".")[0]: section.value for section in Section}}
 """The names that `--section` takes, and their files."""
@@ -28,9 +31,30 @@ def run(options: argparse.Namespace) -> ExitCode:
         write_json(store.load(crash_id))
     elif options.path:
         write(f"{store.directory(crash_id)}\n")
+    elif options.section:
+        write(_text(store, crash_id, SECTIONS[options.section]))
     else:
-        write(_text(store, crash_id, SECTIONS[options.section or "report"]))
+        write(_report(store, crash_id))
     return ExitCode.DONE
+
+
+def _report(store: Store, crash_id: str) -> str:
+    """The report, or its beginning where only the record is left; then what retention took, or may not take."""
+    try:
+        crash = store.load(crash_id)
+    except DamagedRecord:
+        return _text(store, crash_id, REPORT_FILE)
+    report = f"{summary(crash)}\n" if crash.texts_removed_at else _text(store, crash_id, REPORT_FILE)
+    return report + "".join(f"\n{line}\n" for line in _retained(crash))
+
+
+def _retained(crash: Crash) -> Iterator[str]:
+    moments = {"core": crash.core.removed_at, "texts": crash.texts_removed_at}
+    gone = [f"the {what} on {local(moment)}" for what, moment in moments.items() if moment]
+    if gone:
+        yield f"Removed: {', '.join(gone)}"
+    if crash.pinned:
+        yield "Pinned: retention takes nothing from it"
 
 
 def _text(store: Store, crash_id: str, file: str) -> str:
@@ -38,7 +62,14 @@ def _text(store: Store, crash_id: str, file: str) -> str:
     try:
         return path.read_text(errors="replace")
     except FileNotFoundError:
-        there = sorted(entry.name for entry in store.directory(crash_id).iterdir())
-        raise NothingMatched(f"crash {crash_id} has no {file}", f"it has {', '.join(there)}") from None
+        raise _not_there(store, crash_id, file) from None
     except OSError as error:
         raise AstbtdError(f"{path}: {error.strerror}", "use sudo, or join the group: adduser USER astbtd") from error
+
+
+def _not_there(store: Store, crash_id: str, file: str) -> NothingMatched:
+    with suppress(DamagedRecord):
+        if moment := store.outline(crash_id).texts_removed_at:
+            removed = f"the texts of crash {crash_id} were removed on {local(moment)}"
+            return NothingMatched(removed, f"`astbtd show {crash_id}` shows what is left")
+    return NothingMatched(f"crash {crash_id} has no {file}", f"it has {', '.join(sorted(store.sizes(crash_id)))}")

@@ -29,7 +29,7 @@ _ANSWERS = {
 def render(crash: Crash, crash_thread_text: str) -> str:
     """The report of `crash`; `crash_thread_text` is gdb's `bt` or `bt full` of its thread, whatever stands there."""
     parts = [
-        "\n".join(_summary(crash)),
+        summary(crash),
         _section("What to do", _numbered(crash.diagnosis.advice or ("File it, as described at the end.",))),
         _section(f"The crash {_thread_name(crash)}", _frames(crash_thread_text)),
         _section("How to file it", _numbered(_filing(crash))),
@@ -37,8 +37,13 @@ def render(crash: Crash, crash_thread_text: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def summary(crash: Crash) -> str:
+    """The report's first lines, which must tell all."""
+    return "\n".join(_summary(crash))
+
+
 def _summary(crash: Crash) -> Iterator[str]:
-    """The first lines, which must tell all: the reasons come last, since only their number is unknown."""
+    """The reasons come last, since only their number is unknown."""
     diagnosis = crash.diagnosis
     grade = f"{diagnosis.verdict}, quality {diagnosis.quality:g} of 1"
     yield _wrapped("Asterisk crashed: ", _what(crash))

@@ -1,6 +1,7 @@
 """The command line of the tests, on a store of their own."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,7 +9,11 @@ import pytest
 
 from astbtd.archive.store import Store
 from astbtd.cli.main import main
-from astbtd.model import REPORT_FILE, Crash
+from astbtd.model import KEPT_CORE_FILE, REPORT_FILE, Crash
+from tests.builders import crash
+from tests.harness import scratch_directory
+
+_NOBODY = 65534
 
 
 class Answer(NamedTuple):
@@ -21,6 +26,13 @@ class Answer(NamedTuple):
 
 Run = Callable[..., Answer]
 Keep = Callable[..., Path]
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A directory of the test's own that other users may walk through."""
+    with scratch_directory() as directory:
+        yield directory
 
 
 @pytest.fixture
@@ -71,3 +83,19 @@ def keep(store: Store) -> Keep:
         return store.commit(staged, crash)
 
     return keep
+
+
+@pytest.fixture
+def plain_user(configuration: Path, store: Store, keep: Keep) -> Iterator[None]:
+    """From here on we are nobody, but in the group that may read the store, in which there is a crash with its core."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    configuration.chmod(0o644)
+    (keep(crash()) / KEPT_CORE_FILE).write_bytes(bytes(2000))
+    for path in (store.root, *store.root.rglob("*")):
+        os.chown(path, -1, _NOBODY)
+    os.setegid(_NOBODY)
+    os.seteuid(_NOBODY)
+    yield
+    os.seteuid(0)
+    os.setegid(0)

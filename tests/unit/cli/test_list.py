@@ -1,6 +1,8 @@
 """`astbtd list`: which crashes, in which order, in which form."""
 
 import json
+import re
+import sys
 from dataclasses import replace
 from datetime import timedelta
 
@@ -8,7 +10,7 @@ import pytest
 
 from astbtd.archive.store import Store
 from astbtd.codec import plain
-from astbtd.model import RECORD_FILE
+from astbtd.model import RECORD_FILE, CoreState
 from tests.builders import ABORT, NOON, crash
 from tests.harmless import harmless
 
@@ -49,6 +51,80 @@ def test_what_is_unknown_is_a_dash(astbtd: Run, keep: Keep) -> None:
     keep(crash(1, signal=None, function=None))
 
     assert astbtd("list").out.splitlines()[1].split()[-5:] == ["-", "usable", "kept", "-", crash(1).id]
+
+
+def test_what_is_pinned_or_thinned_is_marked(astbtd: Run, keep: Keep) -> None:
+    thinned = replace(crash(2, state=CoreState.REMOVED), texts_removed_at=NOON)
+    keep(crash(1))
+    keep(thinned)
+    keep(replace(crash(3), pinned=True))
+    keep(replace(thinned, id=crash(4).id, pinned=True))
+
+    heading, *rows = astbtd("list").out.splitlines()
+
+    assert heading.split()[-4:] == ["CORE", "NOTE", "FUNCTION", "ID"]
+    assert [row.split()[-4:-2] for row in rows] == [
+        ["removed", "pinned,thinned"],
+        ["kept", "pinned"],
+        ["removed", "thinned"],
+        ["usable", "kept"],
+    ]
+
+
+@pytest.fixture
+def terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Standard output, which `capsys` makes anew for the test itself, is a terminal of 80 columns."""
+    assert capsys
+    monkeypatch.setattr(type(sys.stdout), "isatty", lambda _: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+
+@pytest.mark.usefixtures("terminal")
+def test_on_a_narrow_terminal_a_row_is_a_line_and_the_id_is_whole(astbtd: Run, keep: Keep) -> None:
+    keep(replace(crash(function="f" * 100), pinned=True))
+
+    lines = re.sub("\x1b\\[[0-9]*m", "", astbtd("list").out).splitlines()
+
+    assert max(map(len, lines)) <= 80
+    assert ids("\n".join(lines)) == [crash().id]
+
+
+@pytest.mark.usefixtures("terminal")
+def test_on_a_terminal_the_verdict_has_a_colour(astbtd: Run, keep: Keep) -> None:
+    keep(crash())
+
+    assert "\x1b[32musable" in astbtd("list").out
+
+
+@pytest.mark.usefixtures("terminal")
+@pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_who_wants_no_colour_gets_none(
+    astbtd: Run, keep: Keep, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    keep(crash())
+    monkeypatch.setenv(name, value)
+
+    assert "\x1b" not in astbtd("list").out
+
+
+@pytest.mark.usefixtures("three")
+def test_only_what_is_shown_is_read(astbtd: Run, store: Store) -> None:
+    (store.directory(crash(1).id) / RECORD_FILE).write_text("{")
+
+    limited, recent = astbtd("list", "--limit", "2"), astbtd("list", "--since", "2026-11-22T12:03:00Z")
+
+    assert (ids(limited.out), limited.err) == ([crash(3).id, crash(2).id], "")
+    assert (ids(recent.out), recent.err) == ([crash(3).id], "")
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "many", "1.5"])
+def test_a_limit_is_a_number(astbtd: Run, limit: str) -> None:
+    answer = astbtd("list", "--limit", limit)
+
+    assert answer.code == 2
+    assert "at least 1" in answer.err
 
 
 @pytest.mark.usefixtures("three")

@@ -1,11 +1,15 @@
 """`astbtd show`: a report, a section, a record, a directory."""
 
 import json
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
+from astbtd.cli.common import local
 from astbtd.codec import plain
-from tests.builders import crash
+from astbtd.model import RECORD_FILE, CoreState, Crash
+from tests.builders import NOON, crash
 
 from .conftest import Keep, Run
 
@@ -57,6 +61,51 @@ def test_a_section_that_does_not_exist_is_wrong_usage(astbtd: Run, keep: Keep) -
 
     assert answer.code == 2
     assert "report" in answer.err
+
+
+def without_core(one: Crash) -> Crash:
+    return replace(one, core=replace(one.core, state=CoreState.REMOVED, removed_at=NOON + timedelta(days=14)))
+
+
+def test_a_core_that_is_removed_is_said_below_the_report(astbtd: Run, keep: Keep) -> None:
+    keep(without_core(crash()))
+
+    moment = local(NOON + timedelta(days=14))
+    assert astbtd("show").out == f"report of {crash().id}\n\nRemoved: the core on {moment}\n"
+
+
+def test_of_a_crash_without_texts_the_record_tells_what_it_can(astbtd: Run, keep: Keep) -> None:
+    directory = keep(replace(without_core(crash()), texts_removed_at=NOON + timedelta(days=365)))
+    (directory / "report.txt").unlink()
+
+    answer = astbtd("show")
+
+    assert answer.code == 0
+    assert answer.out.startswith("Asterisk crashed: SIGSEGV (Segmentation fault, address 0x10) in ast_bridge_join\n")
+    assert "Seen:      for the first time" in answer.out
+    moments = (local(NOON + timedelta(days=days)) for days in (14, 365))
+    assert answer.out.endswith("\nRemoved: the core on {}, the texts on {}\n".format(*moments))
+
+
+def test_texts_whose_removal_was_interrupted_are_not_shown(astbtd: Run, keep: Keep) -> None:
+    keep(replace(crash(), texts_removed_at=NOON))
+
+    assert "report of" not in astbtd("show").out
+
+
+def test_a_section_that_is_removed_is_said_with_its_time(astbtd: Run, keep: Keep) -> None:
+    keep(replace(crash(), texts_removed_at=NOON))
+
+    answer = astbtd("show", "--section", "full")
+
+    assert (answer.code, answer.out) == (3, "")
+    assert f"the texts of crash {crash().id} were removed on {local(NOON)}" in answer.err
+
+
+def test_the_report_of_a_damaged_record_is_shown_all_the_same(astbtd: Run, keep: Keep) -> None:
+    (keep(crash()) / RECORD_FILE).write_text("{")
+
+    assert astbtd("show").out == f"report of {crash().id}\n"
 
 
 def test_json_is_the_whole_record(astbtd: Run, keep: Keep) -> None:

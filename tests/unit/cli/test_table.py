@@ -1,0 +1,79 @@
+"""Tables: as wide as what stands in them, and no wider than the terminal where anything can give way."""
+
+import os
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from astbtd.cli.table import Column, print_table
+
+COLUMNS = (
+    Column("TIME"),
+    Column("PID", str.rjust, dispensable=2),
+    Column("CORE", dispensable=1),
+    Column("NOTE"),
+    Column("FUNCTION", least=8),
+)
+ROWS = (("12:00", "7", "kept", "", "ast_bridge_join_and_leave"), ("13:00", "4242", "removed", "", "main"))
+
+Print = Callable[..., list[str]]
+
+
+@pytest.fixture
+def printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Print:
+    """Prints the table on a terminal so wide, or into a pipe, and returns its lines."""
+
+    def printed(width: int | None = None) -> list[str]:
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: width is not None)
+        monkeypatch.setenv("COLUMNS", str(width))
+        print_table(COLUMNS, ROWS)
+        return capsys.readouterr().out.splitlines()
+
+    return printed
+
+
+def test_columns_are_aligned_and_as_wide_as_what_stands_in_them(printed: Print) -> None:
+    assert printed() == [
+        "TIME   PID CORE    FUNCTION",
+        "12:00    7 kept    ast_bridge_join_and_leave",
+        "13:00 4242 removed main",
+    ]
+
+
+def test_on_a_wide_terminal_nothing_gives_way(printed: Print) -> None:
+    assert printed(200) == printed(None)
+
+
+def test_what_may_be_cut_is_cut_first_and_only_as_far_as_needed(printed: Print) -> None:
+    assert printed(40)[1] == "12:00    7 kept    ast_bridge_join_an..."
+
+
+def test_then_what_is_dispensable_is_left_out_and_the_rest_has_its_room(printed: Print) -> None:
+    assert printed(25) == [
+        "TIME  CORE    FUNCTION",
+        "12:00 kept    ast_brid...",
+        "13:00 removed main",
+    ]
+    assert printed(15) == ["TIME  FUNCTION", "12:00 ast_br...", "13:00 main"]
+
+
+def test_what_is_indispensable_is_printed_however_narrow_the_terminal(printed: Print) -> None:
+    assert printed(1) == ["TIME  FUNCTION", "12:00 ast_b...", "13:00 main"]
+
+
+@pytest.mark.parametrize("width", range(15, 60))
+def test_no_line_is_longer_than_the_terminal_is_wide(printed: Print, width: int) -> None:
+    assert max(map(len, printed(width))) <= width
+
+
+def test_the_width_of_a_real_terminal_is_found(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((25, 24)))
+
+    print_table(COLUMNS, ROWS)
+
+    assert max(map(len, capsys.readouterr().out.splitlines())) == 25
