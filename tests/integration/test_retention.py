@@ -1,0 +1,167 @@
+"""Retention with a daemon at work, and killed in the midst: nothing half done is seen, and the next run finishes it."""
+
+import itertools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from astbtd.archive.store import Store
+from astbtd.model import KEPT_CORE_FILE, REPORT_FILE, CoreState
+from tests import builders
+from tests.harness import RunningDaemon, crash
+
+CHANGES = ("fsync", "rename", "rmdir", "unlink", "unlinkat")
+"""The system calls by which a run of retention changes the store and makes that durable."""
+
+LIMITS = """
+retention:
+  cores: {age: null, count: 1}
+  texts: {age: null, count: 2}
+  records: {age: null, count: 3}
+  minimum_free: 0%
+"""
+
+
+def astbtd(running: RunningDaemon, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "astbtd", "--config", str(running.configuration), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def kept(running: RunningDaemon) -> list[str]:
+    """The crashes whose cores are in the store, newest first."""
+    return [one.id for one in running.crashes() if running.store.kept_core(one.id).exists()]
+
+
+def watching(spool: Path, **retention: object) -> dict[str, object]:
+    return {"watch": {"directories": [str(spool)]}, "retention": retention}
+
+
+def test_after_each_crash_what_is_too_much_goes_without_waiting_for_the_timer(
+    running: RunningDaemon, programs: Path, spool: Path
+) -> None:
+    running.configure(watching(spool, cores={"per_signature": 2}, every="1d"))
+    running.start()
+    for count in (1, 2, 3):
+        crash(programs, spool, "segv")
+        running.wait_for_crashes(count)
+    running.wait_until(lambda: "retention removed 1 core (" in running.output(), "retention")
+
+    newest, middle, first = running.crashes()
+    assert kept(running) == [newest.id, first.id]
+    assert middle.core.state is CoreState.REMOVED
+    assert middle.core.removed_at is not None
+    assert (running.store.directory(middle.id) / "backtrace.txt").exists()
+    assert running.output().count("retention removed") == 1
+
+
+def test_a_pinned_crash_keeps_its_core_whatever_comes(running: RunningDaemon, programs: Path, spool: Path) -> None:
+    running.configure(watching(spool, cores={"count": 1}, every="1d"))
+    running.start()
+    crash(programs, spool, "segv")
+    (first,) = running.wait_for_crashes(1)
+    assert astbtd(running, "pin", first.id).returncode == 0
+
+    crash(programs, spool, "segv")
+    running.wait_for_crashes(2)
+    running.wait_until(lambda: "retention removed 1 core (" in running.output(), "retention")
+
+    assert kept(running) == [first.id]
+    assert [one.pinned for one in running.crashes()] == [False, True]
+
+
+def test_pruning_beside_a_daemon_that_collects_and_prunes_takes_nothing_twice_and_loses_nothing(
+    running: RunningDaemon, programs: Path, spool: Path
+) -> None:
+    running.configure(watching(spool, cores={"per_signature": 1}, every="1s"))
+    running.start()
+    answers = []
+    for count in range(1, 9):
+        crash(programs, spool, "segv")
+        answers += [astbtd(running, "prune", "--json") for _ in range(3)]
+        running.wait_for_crashes(count)
+    running.wait_until(lambda: len(kept(running)) == 1, "retention")
+
+    crashes = running.crashes()
+    assert kept(running) == [crashes[0].id]
+    assert sorted(one.signature.occurrence for one in crashes) == list(range(1, 9))
+    assert {answer.returncode for answer in answers} == {0}
+    removed = [removal["id"] for answer in answers for removal in json.loads(answer.stdout)["removals"]]
+    assert len(removed) == len(set(removed))
+    assert "Traceback" not in running.output()
+
+
+@pytest.fixture
+def template(running: RunningDaemon) -> Path:
+    """A store with four crashes, of which a run takes a record, the texts of one and the core of another."""
+    running.configuration.write_text(f"store: {running.store.root}\n{LIMITS}")
+    store = Store(running.store.root.with_name("template"))
+    store.prepare()
+    for minutes in (1, 2, 3, 4):
+        staged = store.stage(builders.crash(minutes).id)
+        for name in (REPORT_FILE, "backtrace.txt", KEPT_CORE_FILE):
+            (staged / name).write_text(name)
+        store.commit(staged, builders.crash(minutes))
+    store.point_latest()
+    return store.root
+
+
+def killed(running: RunningDaemon, call: str, number: int) -> bool:
+    """Runs `prune`, to be killed as it makes that system call for that time; False if it never came to that."""
+    strace = [
+        "strace",
+        "-f",
+        "-o",
+        os.devnull,
+        "-e",
+        f"trace={call}",
+        "-e",
+        f"inject={call}:signal=SIGKILL:when={number}",
+    ]
+    command = [sys.executable, "-B", "-m", "astbtd", "--config", str(running.configuration), "prune"]
+    ended = subprocess.run([*strace, *command], capture_output=True, check=False).returncode
+    assert ended in (0, -signal.SIGKILL)
+    return ended != 0
+
+
+def check_what_readers_see(store: Store) -> None:
+    """Whoever is listed has a record, and whatever that calls kept is there."""
+    crashes = [store.load(crash_id) for crash_id in store.ids()]
+    assert {len(crashes)} <= {3, 4}
+    for one in crashes:
+        names = set(os.listdir(store.directory(one.id)))
+        assert one.core.state is CoreState.REMOVED or KEPT_CORE_FILE in names
+        assert one.texts_removed_at or {REPORT_FILE, "backtrace.txt"} <= names
+
+
+def tree(store: Store) -> list[str]:
+    """All that is in the store, by name."""
+    return sorted(str(path.relative_to(store.root)) for path in store.root.rglob("*"))
+
+
+@pytest.mark.parametrize("call", CHANGES)
+def test_killed_at_any_change_a_run_leaves_nothing_half_done_to_see_and_the_next_one_finishes_it(
+    running: RunningDaemon, template: Path, call: str
+) -> None:
+    def start_anew() -> None:
+        shutil.rmtree(running.store.root, ignore_errors=True)
+        shutil.copytree(template, running.store.root, symlinks=True)
+
+    start_anew()
+    assert astbtd(running, "prune").returncode == 0
+    undisturbed = tree(running.store)
+
+    for number in itertools.count(1):
+        start_anew()
+        if not killed(running, call, number):
+            break
+        check_what_readers_see(running.store)
+        assert astbtd(running, "prune").returncode == 0
+        assert tree(running.store) == undisturbed
+        assert astbtd(running, "prune").stdout == "nothing to remove\n"
+    assert number > 1
