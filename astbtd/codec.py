@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
@@ -35,35 +35,35 @@ class Decoder:
         """`data` as a `kind`, None if it has an error; keys missing there are as in `base`, else as by default."""
         if not isinstance(data, Mapping):
             return cast(None, self._problem(where, f"must be a mapping, not {_shown(data)}"))
-        hints = field_types(cast(Any, kind))
         before = len(self.problems)
-        self._unknown_keys(data, hints, where)
+        self._unknown_keys(data, kind, where)
         values: dict[str, object] = {}
-        for item in dataclasses.fields(cast(Any, kind)):
-            default = _default(item) if base is None else getattr(base, item.name)
-            here = _join(where, item.name)
-            if item.name not in data:
-                values[item.name] = self._problem(here, "is missing") if default is MISSING else default
-            elif dataclasses.is_dataclass(default):
-                values[item.name] = self.dataclass(hints[item.name], data[item.name], here, default)
-            else:
-                values[item.name] = self.value(hints[item.name], data[item.name], here)
+        for item in _items(cast(Any, kind)):
+            here = f"{where}.{item.name}" if where else item.name
+            if item.name in data and not item.completes:
+                values[item.name] = self.value(item.kind, data[item.name], here)
+                continue
+            given = self._absent(item, here) if base is None else getattr(base, item.name)
+            values[item.name] = self.dataclass(item.kind, data[item.name], here, given) if item.name in data else given
         return kind(**values) if len(self.problems) == before else None
 
     def value(self, kind: Any, data: object, where: str) -> object:
         """`data` as any type that the model and the settings use."""
-        origin = typing.get_origin(kind)
-        if origin is typing.Annotated:
-            return self._annotated(kind, data, where)
-        if origin in (types.UnionType, typing.Union):
-            return None if data is None else self.value(_without_none(kind), data, where)
-        if origin is tuple:
-            return self._tuple(typing.get_args(kind)[0], data, where)
-        if origin is not None:
-            return self._mapping(typing.get_args(kind)[1], data, where)
-        if dataclasses.is_dataclass(kind):
-            return self.dataclass(cast(type[object], kind), data, where)
-        return self._scalar(kind, data, where)
+        form, part = _form(kind)
+        if form is _Form.SCALAR:
+            return self._scalar(kind, data, where)
+        if form is _Form.OPTIONAL:
+            return None if data is None else self.value(part, data, where)
+        if form is _Form.DATACLASS:
+            return self.dataclass(part, data, where)
+        if form is _Form.TUPLE:
+            return self._tuple(part, data, where)
+        if form is _Form.MAPPING:
+            return self._mapping(part, data, where)
+        return self._annotated(kind, data, where)
+
+    def _absent(self, item: "_Item", where: str) -> object:
+        return self._problem(where, "is missing") if item.default is None else item.default()
 
     def _annotated(self, kind: Any, data: object, where: str) -> object:
         base, wording = typing.get_args(kind)
@@ -111,8 +111,9 @@ class Decoder:
             return self._problem(where, f"must be a time as in RFC 3339, not {_shown(data)}")
         return moment
 
-    def _unknown_keys(self, data: Mapping[object, object], hints: Mapping[str, object], where: str) -> None:
+    def _unknown_keys(self, data: Mapping[object, object], kind: Any, where: str) -> None:
         if self.strict:
+            hints = field_types(kind)
             for key in data:
                 if key not in hints:
                     self._problem(_join(where, str(key)), f"is unknown; known here: {', '.join(hints)}")
@@ -120,6 +121,62 @@ class Decoder:
     def _problem(self, where: str, what: str) -> object:
         self.problems.append(f"{where or 'the document'}: {what}")
         return None
+
+
+class _Form(Enum):
+    """What kinds of type there are, and so how one is decoded."""
+
+    SCALAR = 1
+    OPTIONAL = 2
+    DATACLASS = 3
+    TUPLE = 4
+    MAPPING = 5
+    ANNOTATED = 6
+
+
+@cache
+def _form(kind: Any) -> tuple[_Form, Any]:
+    """The form of a type, and the type of what is in it. Looked at once: there are thousands of records."""
+    origin, parts = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Annotated:
+        return _Form.ANNOTATED, None
+    if origin in (types.UnionType, typing.Union):
+        return _Form.OPTIONAL, next(part for part in parts if part is not type(None))
+    if origin is tuple:
+        return _Form.TUPLE, parts[0]
+    if origin is not None:
+        return _Form.MAPPING, parts[1]
+    return (_Form.DATACLASS if dataclasses.is_dataclass(kind) else _Form.SCALAR), kind
+
+
+@dataclass(frozen=True)
+class _Item:
+    """A field of a dataclass; `default` makes its default, which `completes` what is given, or gives way to it."""
+
+    name: str
+    kind: Any
+    default: Callable[[], Any] | None
+    completes: bool
+
+
+@cache
+def _items(kind: Any) -> tuple[_Item, ...]:
+    """The fields of a dataclass."""
+    hints = field_types(kind)
+    return tuple(_item(each, hints[each.name]) for each in dataclasses.fields(kind))
+
+
+def _item(field: "dataclasses.Field[Any]", kind: Any) -> _Item:
+    default: Callable[[], Any] | None = None
+    if field.default is not MISSING:
+        default = partial(_same, field.default)
+    elif field.default_factory is not MISSING:
+        default = field.default_factory
+    return _Item(field.name, kind, default, default is not None and dataclasses.is_dataclass(default()))
+
+
+def _same(value: T) -> T:
+    return value
 
 
 @cache
@@ -149,14 +206,6 @@ def rfc3339(moment: datetime) -> str:
 
 
 _KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
-
-
-def _default(item: "dataclasses.Field[Any]") -> Any:
-    return item.default if item.default_factory is MISSING else item.default_factory()
-
-
-def _without_none(kind: Any) -> Any:
-    return next(part for part in typing.get_args(kind) if part is not type(None))
 
 
 def _join(where: str, key: str) -> str:

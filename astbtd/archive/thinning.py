@@ -7,7 +7,6 @@ something in one step for its readers, and what is then left to remove, the next
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 
 from astbtd import durable
 from astbtd.archive.reserve import Disk
@@ -77,41 +76,39 @@ def _holding(store: Store, crash_id: str) -> Holding | None:
 
 
 def _carried_out(store: Store, removal: Removal, at: datetime) -> bool:
-    if removal.what is What.RECORD:
-        return _forgotten(store, removal.id)
-    return _thinned(store, removal, at)
-
-
-def _forgotten(store: Store, crash_id: str) -> bool:
     with store.changing():
-        if not store.directory(crash_id).exists() or _is_pinned(store, crash_id):
+        crash = _record(store, removal.id)
+        if crash is not None and crash.pinned:
             return False
-        store.remove(crash_id)
-        return True
+        if removal.what is What.RECORD:
+            return store.remove(removal.id)
+        return _thinned(store, removal, crash, at)
 
 
-def _thinned(store: Store, removal: Removal, at: datetime) -> bool:
+def _record(store: Store, crash_id: str) -> Crash | None:
+    try:
+        return store.load(crash_id)
+    except DamagedRecord:  # it says nothing, right or wrong
+        return None
+
+
+def _thinned(store: Store, removal: Removal, crash: Crash | None, at: datetime) -> bool:
     """The record first: files that it says are removed are not shown, and found by the next run."""
     names = store.sizes(removal.id).keys() - {RECORD_FILE}
     doomed = names & {KEPT_CORE_FILE} if removal.what is What.CORE else names
-    if not doomed:
-        return False
-    without = partial(_without, doomed, at)
-    try:
-        if store.change(removal.id, without).pinned:
-            return False
-    except NoRoom:  # not even for a record: what goes makes the room for saying so
-        _unlink(store, removal.id, doomed)
-        store.change(removal.id, without)
-    except DamagedRecord:  # it says nothing, right or wrong
-        pass
+    if crash is not None and doomed:
+        without = _without(doomed, at, crash)
+        try:
+            store.write(without)
+        except NoRoom:  # not even for a record: what goes makes the room for saying so
+            _unlink(store, removal.id, doomed)
+            store.write(without)
     _unlink(store, removal.id, doomed)
-    return True
+    return bool(doomed)
 
 
 def _without(doomed: Collection[str], at: datetime, crash: Crash) -> Crash:
-    if crash.pinned:
-        return crash
+    """The record of a crash that has lost these files."""
     if KEPT_CORE_FILE in doomed and crash.core.state is not CoreState.REMOVED:
         crash = replace(crash, core=replace(crash.core, state=CoreState.REMOVED, removed_at=at))
     if set(doomed) - {KEPT_CORE_FILE}:
@@ -122,10 +119,3 @@ def _without(doomed: Collection[str], at: datetime, crash: Crash) -> Crash:
 def _unlink(store: Store, crash_id: str, names: Collection[str]) -> None:
     for name in names:
         (store.directory(crash_id) / name).unlink(missing_ok=True)
-
-
-def _is_pinned(store: Store, crash_id: str) -> bool:
-    try:
-        return store.outline(crash_id).pinned
-    except DamagedRecord:
-        return False
