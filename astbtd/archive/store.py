@@ -107,7 +107,7 @@ class Store:
             before = self.load(crash_id)
             after = how(before)
             if after != before:
-                self.write(after)
+                self._write_record(self.directory(crash_id), after)
             return after
 
     def write(self, crash: Crash) -> None:

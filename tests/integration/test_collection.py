@@ -202,7 +202,7 @@ def test_a_core_beyond_the_limit_is_removed_and_the_texts_stay(
     running.configure({"watch": {"directories": [str(spool)]}, "retention": retention})
     running.start()
     crash(programs, spool, "segv")
-    running.wait_until(lambda: "retention removed 1 core and 0 whole crashes" in running.output(), "retention")
+    running.wait_until(lambda: "retention removed 1 core (" in running.output(), "retention")
     (recorded,) = running.crashes()
     assert recorded.core.state is CoreState.REMOVED
     assert not running.store.kept_core(recorded.id).exists()

@@ -36,7 +36,7 @@ def test_fifty_kills_during_fifty_crashes_leave_fifty_records_and_no_trace_of_st
     assert len({crash.signature.text for crash in recorded}) == 1
     assert sorted(crash.signature.occurrence for crash in recorded) == list(range(1, _CRASHES + 1))
     assert os.listdir(spool) == []
-    assert set(os.listdir(running.store.incoming)) <= {"lock", "directories"}
+    assert set(os.listdir(running.store.incoming)) <= {"lock", "changes", "directories"}
     assert all(running.store.kept_core(crash.id).exists() for crash in recorded)
     assert list(running.store.root.rglob("*.new")) == []
     assert all((running.store.directory(crash.id) / "backtrace.txt").exists() for crash in recorded)

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,34 @@ def test_pruning_beside_a_daemon_that_collects_and_prunes_takes_nothing_twice_an
     removed = [removal["id"] for answer in answers for removal in json.loads(answer.stdout)["removals"]]
     assert len(removed) == len(set(removed))
     assert "Traceback" not in running.output()
+
+
+@pytest.fixture
+def small_disk(running: RunningDaemon) -> Iterator[None]:
+    """The store has a disk of 64 MiB, on which two old crashes have cores of 20 MiB each."""
+    running.store.root.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64M,mode=750", "tmpfs", running.store.root], check=True)
+    running.store.prepare()
+    running.store.no_longer_new()
+    for minutes in (1, 2):
+        staged = running.store.stage(builders.crash(minutes).id)
+        (staged / KEPT_CORE_FILE).write_bytes(bytes(20 << 20))
+        running.store.commit(staged, builders.crash(minutes))
+    yield
+    subprocess.run(["umount", "--lazy", running.store.root], check=True)
+
+
+@pytest.mark.usefixtures("small_disk")
+def test_for_a_core_that_finds_no_room_an_older_one_goes(running: RunningDaemon, programs: Path, spool: Path) -> None:
+    running.configure(watching(spool, cores={"age": None}, texts={"age": None}, minimum_free="25%"))
+    running.start()
+    crash(programs, spool, "segv", "--megabytes", "16")
+    collected, *old = running.wait_for_crashes(3)
+
+    assert kept(running) == [collected.id, old[0].id]
+    assert old[1].core.state is CoreState.REMOVED
+    assert "retention removed 1 core (20M)" in running.output()
+    assert os.listdir(spool) == []
 
 
 @pytest.fixture
