@@ -6,7 +6,7 @@ from itertools import islice
 
 from astbtd.archive.store import DamagedRecord, Store
 from astbtd.cli import when
-from astbtd.cli.common import add_json, coloured, local, open_store, warn, write, write_json
+from astbtd.cli.common import add_json, coloured, local, open_store, warn, write, write_json, write_row
 from astbtd.errors import ExitCode, NothingMatched
 from astbtd.model import Crash
 from astbtd.printable import printable_line
@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> ExitCode:
     elif crashes:
         write(_HEADING)
         for crash in crashes:
-            write(_row(crash))
+            write_row(_row(crash))
     elif store.ids():
         raise NothingMatched(f"no crash in {store.root} matches", "leave away a filter")
     else:

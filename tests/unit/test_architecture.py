@@ -14,7 +14,7 @@ ROOMS = ("intake", "extraction", "diagnosis", "archive", "announce")
 LAYERS = (  # the highest first; who stands in one may import what stands in it or below
     ("__main__", "cli"),
     ("daemon", "worker", "ledger", "assembly"),
-    ("pipeline",),
+    ("pipeline", "readiness"),
     ROOMS,
     (
         "",  # the package itself: its version
@@ -22,6 +22,8 @@ LAYERS = (  # the highest first; who stands in one may import what stands in it 
         "codec",
         "durable",
         "elf",
+        "elf_sections",
+        "console",
         "sparse",
         "processes",
         "quantities",
@@ -207,7 +209,7 @@ def test_what_runs_inside_gdb_is_imported_by_nobody_and_imports_nothing_of_ours(
     assert imports(INSIDE_GDB) == set()
 
 
-@pytest.mark.parametrize("verb", ["list", "show", "core", "check_config", "extract"])
+@pytest.mark.parametrize("verb", ["list", "show", "core", "check", "check_config", "extract"])
 def test_reading_verbs_work_where_systemd_is_missing(verb: str) -> None:
     assert "astbtd.announce.systemd" not in closure(f"astbtd.cli.{verb}")
 

@@ -1,0 +1,48 @@
+"""Gathers all facts, one question after the other."""
+
+import pwd
+from collections.abc import Callable
+
+from astbtd.extraction.confinement import Account
+from astbtd.intake import asterisk
+from astbtd.readiness.check import Unknown
+from astbtd.readiness.facts import Facts, Machine
+from astbtd.readiness.gather import debugger, machine, units
+from astbtd.readiness.gather.asking import known
+from astbtd.readiness.gather.instances import Viewer
+from astbtd.settings import Settings
+
+OUR_UNIT = "astbtd.service"
+
+
+def facts(settings: Settings, going_on: Callable[[], None]) -> Facts:
+    """All that the checks judge; `going_on` is called between the questions."""
+    kernel = known("core_pattern", machine.kernel)
+    viewer = Viewer(settings.asterisk, kernel, machine.family(), _reader(settings.gdb.user))
+    instances = []
+    for each in asterisk.running(settings.asterisk.executables):
+        going_on()
+        instances.append(viewer.running(each.pid))
+    going_on()
+    pattern = "" if isinstance(kernel, Unknown) else kernel.pattern.text
+    return Facts(
+        Machine(
+            family=viewer.family,
+            kernel=kernel,
+            coredump=known("coredump.conf", lambda: machine.coredump(pattern)),
+            gdb=known(settings.gdb.program, lambda: debugger.gdb(settings.gdb)),
+            store=known("the disk of the store", lambda: machine.disk(settings.store)),
+            journal_persistent=known("the journal", machine.journal_persistent),
+            astbtd=known(OUR_UNIT, lambda: units.unit(OUR_UNIT)),
+        ),
+        instances or [viewer.stopped()],
+    )
+
+
+def _reader(user: str) -> Account:
+    """Whom gdb runs as when the daemon starts it, whoever asks; ourselves where there is no such user."""
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        return Account(0, 0, switched=False)
+    return Account(entry.pw_uid, entry.pw_gid, switched=True)
