@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 ROOMS = ("intake", "extraction", "diagnosis", "archive", "announce")
 LAYERS = (  # the highest first; who stands in one may import what stands in it or below
     ("__main__", "cli"),
-    ("daemon", "worker", "ledger", "assembly"),
+    ("daemon", "worker", "ledger", "assembly", "checker"),
     ("pipeline", "readiness"),
     ROOMS,
     (
