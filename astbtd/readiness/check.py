@@ -48,6 +48,7 @@ NEVER_FAILING = frozenset(
     (
         Name.CORE_USES_PID,
         Name.STORE_SPACE,
+        Name.READABLE,
         Name.SYMBOLS,
         Name.DONT_OPTIMIZE,
         Name.BETTER_BACKTRACES,

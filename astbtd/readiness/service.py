@@ -7,6 +7,11 @@ from astbtd.readiness.facts import Unit
 
 _HOMES = ("/home", "/root", "/run/user")
 _TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108 - compared with, never written to
+_PERSISTENT = (
+    "mkdir -p /etc/systemd/journald.conf.d && "
+    "printf '[Journal]\\nStorage=persistent\\n' >/etc/systemd/journald.conf.d/persistent.conf && "
+    "systemctl restart systemd-journald && journalctl --flush"
+)
 _ON = ("yes", "true", "tmpfs", "connected", "disconnected")
 
 
@@ -17,7 +22,7 @@ def journal(persistent: bool | Unknown) -> Check:
     if persistent:
         return ok(Name.JOURNAL, "persistent")
     found = "kept in memory: announcements are gone after a reboot (the store is not)"
-    return warning(Name.JOURNAL, found, "mkdir -p /var/log/journal && journalctl --flush")
+    return warning(Name.JOURNAL, found, _PERSISTENT)
 
 
 def astbtd_unit(unit: Unit | Unknown, places: Sequence[str]) -> Check:

@@ -84,7 +84,7 @@ class Viewer:
         kernel = self.kernel
         if isinstance(kernel, Unknown):
             return kernel
-        return known("the directory of the core", lambda: core_directory(pid, kernel))
+        return known("its working directory", lambda: core_directory(pid, kernel))
 
     def _program(self, path: str | None, objects: tuple[MappedObject, ...] | Unknown) -> Program | Unknown:
         if path is None:
@@ -136,5 +136,9 @@ def _asked(path: str, pid: int) -> Console:
     if "Version" not in values:
         raise AstbtdError(f"it does not answer to {_QUESTION}")
     dumpcore = values.get("Dump core on crash")
-    built = built_with(values["Version"], values.get("All Build Options"), values.get("Build Options"))
+    built = built_with(
+        values["Version"],
+        values.get("All Build Options"),
+        values.get("ABI related Build Options", values.get("Build Options")),
+    )
     return Console(None if dumpcore is None else dumpcore == "Yes", built)
