@@ -5,7 +5,7 @@ from astbtd.quantities import shown_size
 from astbtd.readiness.check import Check, Name, Unknown, failed, ok, unknown, warning
 from astbtd.readiness.facts import Instance, Kernel, Limit, Process
 from astbtd.readiness.remedies import dump_core, in_unit
-from astbtd.readiness.starting import asks_for_cores
+from astbtd.readiness.starting import asks_for_cores, starts_asterisk
 
 _SUIDSAFE = 2  # fs.suid_dumpable: what is not dumpable is dumped all the same, for root, but into no relative path
 
@@ -34,6 +34,8 @@ def unit_core_limit(instance: Instance) -> Check | None:
         return None
     limit = Limit(*(_size(unit[name]) for name in ("LimitCORESoft", "LimitCORE")))
     found = f"{unit.name}: LimitCORE={unit['LimitCORE']}"
+    if isinstance(instance.process, Unknown) and not starts_asterisk(unit):
+        return unknown(Name.UNIT_CORE_LIMIT, instance.process)
     asks = asks_for_cores(instance)
     if asks and unit["User"] in ("", "root"):
         return ok(Name.UNIT_CORE_LIMIT, f"{found}, which Asterisk itself lifts")

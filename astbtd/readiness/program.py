@@ -37,7 +37,7 @@ def symbols(instance: Instance, family: Family) -> Check:
     if not program.symbols:
         bare.insert(0, program.path)
     if not bare:
-        return ok(Name.SYMBOLS, f"{program.path} has them" + (f", as do its {len(modules)} modules" if modules else ""))
+        return ok(Name.SYMBOLS, f"{program.path} has them" + _as_have(len(modules)))
     found = f"stripped, and no separate symbols are installed: {_some(bare)}; many frames have no names"
     return warning(Name.SYMBOLS, found, _symbols_from(program.packages, family))
 
@@ -99,6 +99,10 @@ def _symbols_from(packages: Sequence[str], family: Family) -> str:
     if family is Family.RHEL and packages:
         return f"dnf debuginfo-install {' '.join(packages)}"
     return "install Asterisk unstripped: in its source, make && make install"
+
+
+def _as_have(modules: int) -> str:
+    return f", as {'has' if modules == 1 else 'have'} {counted(modules, 'module', 'modules')}" if modules else ""
 
 
 def _known(objects: tuple[MappedObject, ...] | Unknown) -> tuple[MappedObject, ...]:

@@ -2,7 +2,7 @@
 
 from astbtd.intake.asterisk import options
 from astbtd.readiness.check import Check, Name, Unknown, failed, ok, unknown, warning
-from astbtd.readiness.facts import Instance, Manager
+from astbtd.readiness.facts import Instance, Manager, Unit
 from astbtd.readiness.remedies import dump_core, restart
 
 
@@ -31,7 +31,7 @@ def dumpcore(instance: Instance) -> Check:
         return failed(Name.DUMPCORE, "dumpcore = yes was set after Asterisk started", restart(instance))
     if isinstance(configured, Unknown) and said is None:
         return unknown(Name.DUMPCORE, configured)
-    if isinstance(instance.process, Unknown) and not _starts_asterisk(instance):
+    if isinstance(instance.process, Unknown) and not starts_asterisk(instance.unit):
         return unknown(Name.DUMPCORE, instance.process)
     if _dumps_all_the_same(instance):
         return warning(Name.DUMPCORE, "neither -g nor dumpcore = yes, but its limits allow a core", dump_core(instance))
@@ -46,14 +46,19 @@ def has_g(instance: Instance) -> bool:
     return unit is not None and "-g" in options(unit.command)
 
 
+def asks_for_cores(instance: Instance) -> bool:
+    """Whether Asterisk raises its own limit on cores when it starts."""
+    return has_g(instance) or instance.configured_dumpcore is True
+
+
+def starts_asterisk(unit: Unit | None) -> bool:
+    """Whether a unit's command line is Asterisk's own, not that of a script which may add to it."""
+    command = unit.command if unit else ()
+    return bool(command) and command[0].endswith(b"/asterisk")
+
+
 def _start(instance: Instance) -> str | None:
     return f"systemctl start {instance.unit.name}" if instance.unit else None
-
-
-def _starts_asterisk(instance: Instance) -> bool:
-    """Whether its unit's command line is Asterisk's own, not that of a script which may add to it."""
-    command = instance.unit.command if instance.unit else ()
-    return bool(command) and command[0].endswith(b"/asterisk")
 
 
 def _said(instance: Instance) -> bool | None:
@@ -63,8 +68,3 @@ def _said(instance: Instance) -> bool | None:
 def _dumps_all_the_same(instance: Instance) -> bool:
     process = instance.process
     return not isinstance(process, Unknown) and process.core_limit.allows_cores and process.dumpable
-
-
-def asks_for_cores(instance: Instance) -> bool:
-    """Whether Asterisk raises its own limit on cores when it starts."""
-    return has_g(instance) or instance.configured_dumpcore is True
