@@ -102,7 +102,21 @@ class Viewer:
     def _console(self, pid: int, configuration: str) -> Console | Unknown:
         directory = self.settings.run_directory or asterisk.run_directory(Path(configuration))
         path = os.path.join(directory, console.CONTROL_SOCKET)
-        return known("Asterisk's console", lambda: _asked(path, pid))
+        return known("Asterisk's console", lambda: told_by(console.ask(path, pid, _QUESTION, SECONDS / 2)))
+
+
+def told_by(text: str) -> Console:
+    """What the answer to `core show settings` says. Raises AstbtdError where it is none."""
+    values = dict(re.findall(r"^\s*(\S[^:\n]*):[ \t]+(.*\S)", text, re.MULTILINE))
+    if "Version" not in values:
+        raise AstbtdError(f"it does not answer to {_QUESTION}")
+    dumpcore = values.get("Dump core on crash")
+    built = built_with(
+        values["Version"],
+        values.get("All Build Options"),
+        values.get("ABI related Build Options", values.get("Build Options")),
+    )
+    return Console(None if dumpcore is None else dumpcore == "Yes", built)
 
 
 def _unit_of(pid: int) -> Unit | None:
@@ -128,17 +142,3 @@ def _dumpcore(configuration: str) -> bool | Unknown:
         return value is not None and value.lower() in _TRUE
 
     return known(configuration, configured)
-
-
-def _asked(path: str, pid: int) -> Console:
-    text = console.ask(path, pid, _QUESTION, SECONDS / 2)
-    values = dict(re.findall(r"^\s*(\S[^:\n]*):[ \t]+(.*\S)", text, re.MULTILINE))
-    if "Version" not in values:
-        raise AstbtdError(f"it does not answer to {_QUESTION}")
-    dumpcore = values.get("Dump core on crash")
-    built = built_with(
-        values["Version"],
-        values.get("All Build Options"),
-        values.get("ABI related Build Options", values.get("Build Options")),
-    )
-    return Console(None if dumpcore is None else dumpcore == "Yes", built)

@@ -12,6 +12,7 @@ from astbtd.readiness.systemd_settings import assignments, size
 _KERNEL, _FS = Path("/proc/sys/kernel"), Path("/proc/sys/fs")
 _CONFIGURED_IN = ("/usr/lib/systemd", "/usr/local/lib/systemd", "/run/systemd", "/etc/systemd")  # the last one wins
 _COREDUMP_LIMIT = 32 << 30  # coredump.conf(5), on 64-bit systems
+_DEBIAN = frozenset(("debian", "ubuntu"))
 _RHEL = frozenset(("rhel", "fedora", "centos"))
 
 
@@ -56,14 +57,18 @@ def disk(path: str) -> Disk:
 
 
 def family() -> Family:
-    """The family of the distribution, by os-release(5)."""
+    """The family of this machine's distribution."""
     try:
-        lines = Path("/etc/os-release").read_text(errors="replace").splitlines()
+        return family_in(Path("/etc/os-release").read_text(errors="replace"))
     except OSError:
         return Family.OTHER
-    values = dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+def family_in(os_release: str) -> Family:
+    """The family that the text of an os-release(5) names."""
+    values = dict(line.split("=", 1) for line in os_release.splitlines() if "=" in line)
     ids = set(" ".join(values.get(name, "").strip("\"'") for name in ("ID", "ID_LIKE")).split())
-    if ids & {"debian", "ubuntu"}:
+    if ids & _DEBIAN:
         return Family.DEBIAN
     return Family.RHEL if ids & _RHEL else Family.OTHER
 

@@ -66,6 +66,12 @@ def has_symbols(path: str, read: Read) -> bool:
     return bool(name) and _beside(path, os.path.basename(name))
 
 
+def owners(text: str, family: Family) -> Iterator[str]:
+    """The names of packages in what dpkg-query or rpm prints, between complaints about files that none owns."""
+    pattern = r"([a-z0-9][a-z0-9+.-]+)(?::\w+)?: /.*" if family is Family.DEBIAN else r"([\w+.-]+)"
+    return (match[1] for line in text.splitlines() if (match := re.fullmatch(pattern, line)))
+
+
 def _beside(path: str, name: str) -> bool:
     directory = os.path.dirname(os.path.realpath(path))
     places = (directory, f"{directory}/.debug", f"{_DEBUG_ROOT}{directory}")
@@ -88,11 +94,5 @@ def _packages(paths: Sequence[str], family: Family) -> tuple[str, ...]:
         finished, text = processes.output([*_OF_PACKAGES[family], *paths], timeout=SECONDS / 2)
     except AstbtdError:
         return ()
-    owners = _owners(text, family) if finished.ended in (Ended.OK, Ended.FAILED) else ()
-    return tuple(dict.fromkeys(owners))
-
-
-def _owners(text: str, family: Family) -> Iterator[str]:
-    """The names of packages in what dpkg-query or rpm prints, between complaints about files that none owns."""
-    pattern = r"([a-z0-9][a-z0-9+.-]+)(?::\w+)?: /.*" if family is Family.DEBIAN else r"([\w+.-]+)"
-    return (match[1] for line in text.splitlines() if (match := re.fullmatch(pattern, line)))
+    complete = finished.ended in (Ended.OK, Ended.FAILED)  # failed: one of the files is nobody's
+    return tuple(dict.fromkeys(owners(text, family))) if complete else ()
