@@ -130,15 +130,23 @@ class Change(Enum):
     OVERWRITTEN = auto()
 
 
+class Role(Enum):
+    """What a mapped object is to a backtrace."""
+
+    ASTERISK = auto()  # its executable, its modules
+    LIBC = auto()  # where nearly every thread of it waits
+    LIBRARY = auto()
+
+
 @dataclass(frozen=True)
 class MappedObject:
-    """The executable or a shared object of a running Asterisk; `own` is what Asterisk itself consists of, and libc.
+    """The executable or a shared object of a running Asterisk.
 
     `symbols` and `readable` (by gdb's user) are of the file on disk.
     """
 
     path: str
-    own: bool
+    role: Role
     change: Change | None
     symbols: bool
     readable: bool

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from astbtd.model import Asterisk
 from astbtd.quantities import counted
 from astbtd.readiness.check import Check, Name, Unknown, failed, ok, unknown, warning
-from astbtd.readiness.facts import Change, Family, Instance, MappedObject
+from astbtd.readiness.facts import Change, Family, Instance, MappedObject, Role
 from astbtd.readiness.remedies import install, restart
 
 _NEEDS_LIBBFD = "BETTER_BACKTRACES"
@@ -32,7 +32,7 @@ def symbols(instance: Instance, family: Family) -> Check:
     program = instance.program
     if isinstance(program, Unknown):
         return unknown(Name.SYMBOLS, program)
-    modules = [each for each in _known(instance.objects) if each.own and each.path != program.path]
+    modules = [each for each in _known(instance.objects) if each.role is Role.ASTERISK and each.path != program.path]
     bare = [each.path for each in modules if not each.symbols]
     if not program.symbols:
         bare.insert(0, program.path)
@@ -61,7 +61,7 @@ def up_to_date(instance: Instance) -> Check:
     if isinstance(objects, Unknown):
         return unknown(Name.UP_TO_DATE, objects)
     changed = [each for each in objects if each.change]
-    gone = [each.path for each in changed if each.own and each.change is not Change.OVERWRITTEN]
+    gone = [each.path for each in changed if each.role is not Role.LIBRARY and each.change is not Change.OVERWRITTEN]
     if gone:
         found = f"replaced on disk since Asterisk started: {_some(gone)}; a backtrace would be wrong"
         return failed(Name.UP_TO_DATE, found, restart(instance))

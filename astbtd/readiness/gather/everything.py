@@ -20,9 +20,9 @@ def facts(settings: Settings, going_on: Callable[[], None]) -> Facts:
     kernel = known("core_pattern", machine.kernel)
     viewer = Viewer(settings.asterisk, kernel, machine.family(), _reader(settings.gdb.user))
     instances = []
-    for each in asterisk.running(settings.asterisk.executables):
+    for pid in asterisk.pids(settings.asterisk.executables):
         going_on()
-        instances.append(viewer.running(each.pid))
+        instances.append(viewer.running(pid))
     going_on()
     pattern = "" if isinstance(kernel, Unknown) else kernel.pattern.text
     return Facts(

@@ -22,6 +22,7 @@ from astbtd.readiness.facts import (
     MappedObject,
     Process,
     Program,
+    Role,
     Unit,
 )
 from astbtd.readiness.gather import process, programs, units
@@ -89,7 +90,7 @@ class Viewer:
     def _program(self, path: str | None, objects: tuple[MappedObject, ...] | Unknown) -> Program | Unknown:
         if path is None:
             return Unknown("no executable of Asterisk was found", "name it in asterisk.executables in /etc/astbtd.yaml")
-        modules = [] if isinstance(objects, Unknown) else [each.path for each in objects if each.own]
+        modules = [] if isinstance(objects, Unknown) else [each.path for each in objects if each.role is Role.ASTERISK]
         return known(f"the executable {path}", lambda: programs.program(path, modules, self.family, self.reader))
 
     def _installed(self, unit: Unit | None) -> str | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from astbtd import elf
 from astbtd.extraction.confinement import Account
-from astbtd.readiness.facts import Change, MappedObject
+from astbtd.readiness.facts import Change, MappedObject, Role
 from astbtd.readiness.gather import process, programs
 
 _DELETED = " (deleted)"
@@ -57,14 +57,14 @@ def _mapped(maps: str) -> Iterator[_Mapped]:
 
 
 def _compared(mapped: _Mapped, executable: str, memory: int, started: float, reader: Account) -> MappedObject:
-    own = mapped.path == executable or _is_module(mapped.path, executable)
+    role = _role(mapped.path, executable)
     try:
         with programs.read_program(mapped.path) as read:
             symbols = programs.has_symbols(mapped.path, read)
             change = _change(mapped, elf.build_id(read), memory, started)
     except (OSError, elf.NotElf):
-        return MappedObject(mapped.path, own, Change.REMOVED, symbols=False, readable=False)
-    return MappedObject(mapped.path, own, change, symbols, reader.can_read(mapped.path))
+        return MappedObject(mapped.path, role, Change.REMOVED, symbols=False, readable=False)
+    return MappedObject(mapped.path, role, change, symbols, reader.can_read(mapped.path))
 
 
 def _change(mapped: _Mapped, on_disk: str | None, memory: int, started: float) -> Change | None:
@@ -76,8 +76,8 @@ def _change(mapped: _Mapped, on_disk: str | None, memory: int, started: float) -
     return None if running and running == on_disk else Change.REPLACED
 
 
-def _is_module(path: str, executable: str) -> bool:
-    """Whether it is Asterisk's own, or libc, in which nearly every thread of it waits."""
+def _role(path: str, executable: str) -> Role:
     directory, name = os.path.split(path)
-    beside = directory.endswith("/modules") or name.startswith("libasterisk")
-    return beside or bool(_LIBC.fullmatch(name)) or path == executable
+    if path == executable or directory.endswith("/modules") or name.startswith("libasterisk"):
+        return Role.ASTERISK
+    return Role.LIBC if _LIBC.fullmatch(name) else Role.LIBRARY

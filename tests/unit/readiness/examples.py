@@ -21,6 +21,7 @@ from astbtd.readiness.facts import (
     MappedObject,
     Process,
     Program,
+    Role,
     Unit,
 )
 
@@ -54,9 +55,9 @@ INSTANCE = Instance(
     directory=DIRECTORY,
     program=Program(EXECUTABLE, symbols=True, readable=True, built=BUILT, packages=("asterisk",)),
     objects=(
-        MappedObject(EXECUTABLE, own=True, change=None, symbols=True, readable=True),
-        MappedObject(MODULE, own=True, change=None, symbols=True, readable=True),
-        MappedObject("/usr/lib/libssl.so.3", own=False, change=None, symbols=False, readable=True),
+        MappedObject(EXECUTABLE, Role.ASTERISK, change=None, symbols=True, readable=True),
+        MappedObject(MODULE, Role.ASTERISK, change=None, symbols=True, readable=True),
+        MappedObject("/usr/lib/libssl.so.3", Role.LIBRARY, change=None, symbols=False, readable=True),
     ),
 )
 MACHINE = Machine(

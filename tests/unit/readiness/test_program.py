@@ -7,7 +7,7 @@ import pytest
 from astbtd.model import Asterisk
 from astbtd.readiness.check import Check, State, Unknown
 from astbtd.readiness.debugger import gdb
-from astbtd.readiness.facts import STOPPED, Change, Console, Family, Gdb, Instance, MappedObject, Program
+from astbtd.readiness.facts import STOPPED, Change, Console, Family, Gdb, Instance, MappedObject, Program, Role
 from astbtd.readiness.program import build_options, readable, symbols, up_to_date
 
 from .examples import BUILT, EXECUTABLE, INSTANCE, MODULE, instance, remedy, told
@@ -17,8 +17,8 @@ STRIPPED = Program(EXECUTABLE, symbols=False, readable=True, built=STOCK, packag
 LIBRARY = "/usr/lib/libssl.so.3"
 
 
-def with_object(path: str, *, own: bool = True, change: Change | None = None, **is_: bool) -> Instance:
-    one = MappedObject(path, own, change, is_.get("symbols", True), is_.get("readable", True))
+def with_object(path: str, role: Role = Role.ASTERISK, change: Change | None = None, **is_: bool) -> Instance:
+    one = MappedObject(path, role, change, is_.get("symbols", True), is_.get("readable", True))
     return instance(objects=(one,))
 
 
@@ -72,7 +72,7 @@ def test_symbols_that_are_missing(family: Family, packages: tuple[str, ...], hel
 
 def test_a_module_without_symbols() -> None:
     assert MODULE in symbols(with_object(MODULE, symbols=False), Family.DEBIAN).found
-    assert symbols(with_object(LIBRARY, own=False, symbols=False), Family.DEBIAN).state is State.OK
+    assert symbols(with_object(LIBRARY, Role.LIBRARY, symbols=False), Family.DEBIAN).state is State.OK
 
 
 def test_a_build_for_debugging() -> None:
@@ -122,18 +122,19 @@ def test_a_build_that_nobody_tells_of() -> None:
 
 
 @pytest.mark.parametrize(
-    ("own", "change", "state"),
+    ("role", "change", "state"),
     [
-        (True, None, State.OK),
-        (True, Change.REPLACED, State.FAILED),
-        (True, Change.REMOVED, State.FAILED),
-        (True, Change.OVERWRITTEN, State.WARNING),
-        (False, Change.REPLACED, State.WARNING),
-        (False, Change.REMOVED, State.WARNING),
+        (Role.ASTERISK, None, State.OK),
+        (Role.ASTERISK, Change.REPLACED, State.FAILED),
+        (Role.ASTERISK, Change.REMOVED, State.FAILED),
+        (Role.ASTERISK, Change.OVERWRITTEN, State.WARNING),
+        (Role.LIBC, Change.REPLACED, State.FAILED),
+        (Role.LIBRARY, Change.REPLACED, State.WARNING),
+        (Role.LIBRARY, Change.REMOVED, State.WARNING),
     ],
 )
-def test_what_changed_on_disk(own: bool, change: Change | None, state: State) -> None:
-    check = up_to_date(with_object(MODULE, own=own, change=change))
+def test_what_changed_on_disk(role: Role, change: Change | None, state: State) -> None:
+    check = up_to_date(with_object(MODULE, role, change))
 
     assert check.state is state
     if change:
