@@ -30,10 +30,10 @@ class RunningAsterisk:
 
 def running(executables: Collection[str]) -> tuple[RunningAsterisk, ...]:
     """All Asterisk processes, the remote consoles left out, by rising pid."""
-    return tuple(_seen(pid) for pid in pids(executables))
+    return tuple(_seen(pid) for pid in running_pids(executables))
 
 
-def pids(executables: Collection[str]) -> tuple[int, ...]:
+def running_pids(executables: Collection[str]) -> tuple[int, ...]:
     """The ids of all Asterisk processes, rising; asks nothing of any file system but /proc."""
     return tuple(pid for pid in sorted(_pids()) if _is_asterisk(pid, executables))
 

@@ -17,8 +17,8 @@ def core_pattern(kernel: Kernel | Unknown) -> Check:
     if isinstance(kernel, Unknown):
         return unknown(Name.CORE_PATTERN, kernel)
     pattern = kernel.pattern
-    if pattern.unwatched:
-        return failed(Name.CORE_PATTERN, f"{pattern.unwatched}, where astbtd does not see them", CORES_AS_FILES)
+    if kernel.unseen:
+        return failed(Name.CORE_PATTERN, f"{kernel.unseen}: astbtd does not see them", CORES_AS_FILES)
     if kernel.helper is False:
         found = f"{pattern.text!r} names a program that cannot be run: cores are lost"
         return failed(Name.CORE_PATTERN, found, CORES_AS_FILES)

@@ -200,9 +200,13 @@ class Coredump:
 
 @dataclass(frozen=True)
 class Kernel:
-    """What decides where cores go; `helper` is whether the program that core_pattern names can be run."""
+    """What decides where cores go. `unseen` says why astbtd does not watch where they go, None if it does.
+
+    `helper` is whether the program that core_pattern names can be run; None where it names none.
+    """
 
     pattern: CorePattern
+    unseen: str | None
     uses_pid: bool
     suid_dumpable: int
     helper: bool | None

@@ -17,10 +17,10 @@ OUR_UNIT = "astbtd.service"
 
 def facts(settings: Settings, going_on: Callable[[], None]) -> Facts:
     """All that the checks judge; `going_on` is called between the questions."""
-    kernel = known("core_pattern", machine.kernel)
+    kernel = known("core_pattern", lambda: machine.kernel(settings.watch.directories))
     viewer = Viewer(settings.asterisk, kernel, machine.family(), _reader(settings.gdb.user))
     instances = []
-    for pid in asterisk.pids(settings.asterisk.executables):
+    for pid in asterisk.running_pids(settings.asterisk.executables):
         going_on()
         instances.append(viewer.running(pid))
     going_on()

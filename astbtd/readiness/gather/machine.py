@@ -1,7 +1,7 @@
 """Reads what is the same for every Asterisk: the kernel's settings, systemd's, the disk of the store."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from astbtd.intake import core_pattern
@@ -16,12 +16,13 @@ _DEBIAN = frozenset(("debian", "ubuntu"))
 _RHEL = frozenset(("rhel", "fedora", "centos"))
 
 
-def kernel() -> Kernel:
-    """What decides where cores go."""
+def kernel(directories: Sequence[str]) -> Kernel:
+    """What decides where cores go; a program to which they go may put them into one of the configured `directories`."""
     pattern = core_pattern.current()
     helper = os.access(helper_of(pattern.text), os.X_OK) if pattern.kind is Kind.PIPE else None
     uses_pid = (_KERNEL / "core_uses_pid").read_text().strip() != "0"
-    return Kernel(pattern, uses_pid, int((_FS / "suid_dumpable").read_text()), helper)
+    unseen = None if pattern.kind is Kind.PIPE and directories else pattern.unwatched
+    return Kernel(pattern, unseen, uses_pid, int((_FS / "suid_dumpable").read_text()), helper)
 
 
 def helper_of(pattern: str) -> str:

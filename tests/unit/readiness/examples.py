@@ -62,7 +62,7 @@ INSTANCE = Instance(
 )
 MACHINE = Machine(
     family=Family.DEBIAN,
-    kernel=Kernel(core_pattern.parse("core"), uses_pid=False, suid_dumpable=0, helper=None),
+    kernel=Kernel(core_pattern.parse("core"), None, uses_pid=False, suid_dumpable=0, helper=None),
     coredump=None,
     gdb=Gdb("gdb", "16.3", python=True, problem=None),
     store=Disk("/var/lib/astbtd", free=50 << 30, total=100 << 30),
@@ -86,9 +86,11 @@ def directory(**changes: Any) -> Directory:
     return replace(DIRECTORY, **changes)
 
 
-def kernel(pattern: str, *, uses_pid: bool = False, suid_dumpable: int = 0, helper: bool | None = None) -> Kernel:
-    """A kernel with that core_pattern."""
-    return Kernel(core_pattern.parse(pattern), uses_pid, suid_dumpable, helper)
+def kernel(pattern: str, *, seen: bool = True, **changes: Any) -> Kernel:
+    """A kernel with that core_pattern, whose cores are seen or not."""
+    parsed = core_pattern.parse(pattern)
+    unseen = None if seen else f"core_pattern {pattern!r} leads elsewhere"
+    return replace(Kernel(parsed, unseen, uses_pid=False, suid_dumpable=0, helper=None), **changes)
 
 
 def unit(name: str = "asterisk.service", **properties: str) -> Unit:

@@ -26,12 +26,19 @@ def test_a_pattern_whose_end_we_see(pattern: str, kind: str) -> None:
     assert told(core_pattern(kernel(pattern))) == (State.OK, f"{pattern!r}: {kind}")
 
 
-@pytest.mark.parametrize("pattern", ["|/bin/false %p", ""])
-def test_a_pattern_whose_end_we_do_not_see(pattern: str) -> None:
-    check = core_pattern(kernel(pattern))
+def test_a_pattern_whose_end_we_do_not_see() -> None:
+    check = core_pattern(kernel("|/bin/false %p", seen=False))
 
-    assert check.state is State.FAILED
+    found = "core_pattern '|/bin/false %p' leads elsewhere: astbtd does not see them"
+    assert told(check) == (State.FAILED, found)
     assert remedy(check).startswith("sysctl -w kernel.core_pattern=core && ")
+
+
+def test_a_program_that_keeps_cores_where_we_see_them_has_to_be_there() -> None:
+    assert core_pattern(kernel("|/opt/keep %p", helper=True)).state is State.OK
+    check = core_pattern(kernel("|/opt/keep %p", helper=False))
+
+    assert told(check) == (State.FAILED, "'|/opt/keep %p' names a program that cannot be run: cores are lost")
 
 
 @pytest.mark.parametrize(("pattern", "uses_pid"), [("core.%p", False), ("core", True), ("core.%e.%p.%t", True)])
