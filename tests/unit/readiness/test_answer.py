@@ -1,6 +1,8 @@
 """What all checks together answer."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -86,6 +88,14 @@ def test_nothing_known_of_anything_is_an_answer_too() -> None:
 
     assert readiness.usable is None
     assert {check.state for check in readiness.checks} == {State.UNKNOWN}
+
+
+def test_the_manual_explains_every_check_and_marks_those_that_never_fail() -> None:
+    manual = (Path(__file__).parents[3] / "man" / "astbtd.8").read_text().replace("\\-", "-")
+    listed = re.findall(r"^([a-z-]+)( \*)? {2,}\S", manual.partition(".SH CHECKS")[2].partition(".SH")[0], re.MULTILINE)
+
+    assert [name for name, _ in listed] == list(Name)
+    assert {name for name, mark in listed if mark} == NEVER_FAILING
 
 
 @given(name=st.text())
