@@ -3,10 +3,11 @@
 import getopt
 import os
 import re
-import stat
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from astbtd.regular import open_regular
 
 RUN_FILES = frozenset(("asterisk.pid", "asterisk.ctl"))
 """What Asterisk creates in its run directory when it starts."""
@@ -66,11 +67,9 @@ def setting(configuration: Path, section: str, name: str) -> str | None:
 
 
 def _read_regular(path: Path) -> str:
-    """What is in a regular file; nothing of what else may lie there: reading from a FIFO would never end."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    descriptor = open_regular(path)
     try:
-        regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
-        return os.pread(descriptor, _LARGEST_CONFIGURATION, 0).decode(errors="replace") if regular else ""
+        return os.pread(descriptor, _LARGEST_CONFIGURATION, 0).decode(errors="replace")
     finally:
         os.close(descriptor)
 

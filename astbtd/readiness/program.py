@@ -1,5 +1,6 @@
 """Checks Asterisk's executable and modules: readable, with symbols, built for debugging, those that run."""
 
+import posixpath
 import shlex
 from collections.abc import Iterator, Sequence
 
@@ -9,6 +10,7 @@ from astbtd.readiness.check import Check, Name, Unknown, failed, ok, unknown, wa
 from astbtd.readiness.facts import Change, Family, Instance, MappedObject, Role
 from astbtd.readiness.remedies import install, restart
 
+_FEW = 3
 _NEEDS_LIBBFD = "BETTER_BACKTRACES"
 
 
@@ -21,7 +23,7 @@ def readable(instance: Instance) -> Check:
     closed += [each.path for each in _known(objects) if not each.readable and each.path not in closed]
     if closed:
         found = f"gdb's user cannot read {_some(closed)}: copied for each crash, which takes time and room"
-        return warning(Name.READABLE, found, f"chmod o+r {shlex.join(closed)}")
+        return warning(Name.READABLE, found, _open_up(closed))
     if isinstance(objects, Unknown) and not isinstance(instance.process, Unknown):
         return unknown(Name.READABLE, objects)
     return ok(Name.READABLE, "gdb's user can read the executable and what it has loaded")
@@ -103,6 +105,13 @@ def _symbols_from(packages: Sequence[str], family: Family) -> str:
 
 def _as_have(modules: int) -> str:
     return f", as {'has' if modules == 1 else 'have'} {counted(modules, 'module', 'modules')}" if modules else ""
+
+
+def _open_up(closed: Sequence[str]) -> str:
+    """For a few files their names, for many their directories."""
+    if len(closed) <= _FEW:
+        return f"chmod o+r {shlex.join(closed)}"
+    return f"chmod -R o+rX {shlex.join(dict.fromkeys(map(posixpath.dirname, closed)))}"
 
 
 def _known(objects: tuple[MappedObject, ...] | Unknown) -> tuple[MappedObject, ...]:

@@ -23,6 +23,7 @@ LAYERS = (  # the highest first; who stands in one may import what stands in it 
         "durable",
         "elf",
         "elf_sections",
+        "regular",
         "console",
         "sparse",
         "processes",

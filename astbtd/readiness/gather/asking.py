@@ -1,6 +1,7 @@
 """Asks for a fact and waits no longer than a person would: what hangs or is forbidden is Unknown."""
 
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -9,6 +10,8 @@ from astbtd.readiness.check import NEEDS_ROOT, Unknown
 
 SECONDS = 10.0
 """How long one question may take; a file server that is gone never answers."""
+
+_MEANWHILE = 0.25  # seconds
 
 T = TypeVar("T")
 
@@ -29,8 +32,10 @@ def known(what: str, ask: Callable[[], T], seconds: float = SECONDS) -> T | Unkn
         return Unknown(f"{what}: {error.message}", error.remedy or None)
 
 
-def within(seconds: float, ask: Callable[[], T]) -> T:
+def within(seconds: float, ask: Callable[[], T], meanwhile: Callable[[], None] = lambda: None) -> T:
     """What `ask` returns or raises; TimeoutError where it takes longer, and then it is left to itself.
+
+    `meanwhile` is called now and then.
 
     It runs in a thread that the process does not wait for when it ends: no signal ends a call into a file system
     whose server is gone, and no other thread has to wait with it.
@@ -46,7 +51,10 @@ def within(seconds: float, ask: Callable[[], T]) -> T:
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    thread.join(seconds)
+    deadline = time.monotonic() + seconds
+    while thread.is_alive() and time.monotonic() < deadline:
+        thread.join(min(_MEANWHILE, seconds))
+        meanwhile()
     if errors:
         raise errors[0]
     if not answers:

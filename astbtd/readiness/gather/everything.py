@@ -1,7 +1,6 @@
 """Gathers all facts, one question after the other."""
 
 import pwd
-from collections.abc import Callable
 
 from astbtd.extraction.confinement import Account
 from astbtd.intake import asterisk
@@ -15,15 +14,11 @@ from astbtd.settings import Settings
 OUR_UNIT = "astbtd.service"
 
 
-def facts(settings: Settings, going_on: Callable[[], None]) -> Facts:
-    """All that the checks judge; `going_on` is called between the questions."""
+def facts(settings: Settings) -> Facts:
+    """All that the checks judge."""
     kernel = known("core_pattern", lambda: machine.kernel(settings.watch.directories))
     viewer = Viewer(settings.asterisk, kernel, machine.family(), _reader(settings.gdb.user))
-    instances = []
-    for pid in asterisk.running_pids(settings.asterisk.executables):
-        going_on()
-        instances.append(viewer.running(pid))
-    going_on()
+    instances = [viewer.running(pid) for pid in asterisk.running_pids(settings.asterisk.executables)]
     pattern = "" if isinstance(kernel, Unknown) else kernel.pattern.text
     return Facts(
         Machine(

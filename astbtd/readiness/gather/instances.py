@@ -50,7 +50,7 @@ class Viewer:
         seen = known(f"process {pid}", lambda: process.process(pid))
         if isinstance(seen, Unknown):
             return self.stopped()
-        unit = _unit_of(pid)
+        unit = self._unit_of(pid)
         configuration = asterisk.options(seen.command).get("-C", self.settings.configuration)
         objects = known("what it has loaded", lambda: mapped_objects(pid, seen.started, self.reader))
         return Instance(
@@ -80,6 +80,13 @@ class Viewer:
             program=self._program(self._installed(unit), STOPPED),
             objects=STOPPED,
         )
+
+    def _unit_of(self, pid: int) -> Unit | None:
+        """The unit that starts it; not cron's or a shell server's, out of which somebody has started it by hand."""
+        name = known("its unit", lambda: process.unit_of(pid))
+        unit = units.first_loaded(name) if isinstance(name, str) else None
+        starters = ("asterisk", "fwconsole", *self.settings.executables)
+        return unit if unit and any(word in unit["ExecStart"] for word in starters) else None
 
     def _directory(self, pid: int) -> Directory | Unknown | None:
         kernel = self.kernel
@@ -118,11 +125,6 @@ def told_by(text: str) -> Console:
         values.get("ABI related Build Options", values.get("Build Options")),
     )
     return Console(None if dumpcore is None else dumpcore == "Yes", built)
-
-
-def _unit_of(pid: int) -> Unit | None:
-    name = known("its unit", lambda: process.unit_of(pid))
-    return units.first_loaded(name) if isinstance(name, str) else None
 
 
 def _executable(seen: Process) -> str | None:

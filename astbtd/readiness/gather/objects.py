@@ -31,11 +31,7 @@ def mapped_objects(pid: int, started: float, reader: Account) -> tuple[MappedObj
     with process.opened(pid) as directory:
         executable = os.readlink("exe", dir_fd=directory).removesuffix(_DELETED)
         maps = os.fsdecode(process.read(directory, "maps"))
-        memory = os.open("mem", os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
-        try:
-            return tuple(_compared(each, executable, memory, started, reader) for each in _mapped(maps))
-        finally:
-            os.close(memory)
+        return tuple(_compared(each, executable, directory, started, reader) for each in _mapped(maps))
 
 
 def executable(pid: int) -> str:
@@ -56,24 +52,38 @@ def _mapped(maps: str) -> Iterator[_Mapped]:
             yield _Mapped(path, path != match[6], int(match[5]), starts.get(match[6]))
 
 
-def _compared(mapped: _Mapped, executable: str, memory: int, started: float, reader: Account) -> MappedObject:
+def _compared(mapped: _Mapped, executable: str, process_fd: int, started: float, reader: Account) -> MappedObject:
     role = _role(mapped.path, executable)
     try:
         with programs.read_program(mapped.path) as read:
             symbols = programs.has_symbols(mapped.path, read)
-            change = _change(mapped, elf.build_id(read), memory, started)
+            change = _change(mapped, elf.build_id(read), process_fd, started)
     except (OSError, elf.NotElf):
         return MappedObject(mapped.path, role, Change.REMOVED, symbols=False, readable=False)
     return MappedObject(mapped.path, role, change, symbols, reader.can_read(mapped.path))
 
 
-def _change(mapped: _Mapped, on_disk: str | None, memory: int, started: float) -> Change | None:
+def _change(mapped: _Mapped, on_disk: str | None, process_fd: int, started: float) -> Change | None:
     """Another file of the same build is no change: it is the same program, installed again."""
     status = os.stat(mapped.path)
     if not mapped.deleted and status.st_ino == mapped.inode:
         return Change.OVERWRITTEN if status.st_mtime > started else None
-    running = elf.build_id(elf.file_reader(memory), mapped.start) if mapped.start is not None else None
+    running = _build_id_in_memory(process_fd, mapped.start)
     return None if running and running == on_disk else Change.REPLACED
+
+
+def _build_id_in_memory(process_fd: int, start: int | None) -> str | None:
+    """None where it cannot be read: what has been replaced then counts as another build."""
+    if start is None:
+        return None
+    try:
+        memory = os.open("mem", os.O_RDONLY | os.O_CLOEXEC, dir_fd=process_fd)
+    except OSError:
+        return None
+    try:
+        return elf.build_id(elf.file_reader(memory), start)
+    finally:
+        os.close(memory)
 
 
 def _role(path: str, executable: str) -> Role:

@@ -2,7 +2,6 @@
 
 import os
 import re
-import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +15,9 @@ from astbtd.extraction.facts import built_with
 from astbtd.model import Asterisk, Ended
 from astbtd.readiness.facts import Family, Program
 from astbtd.readiness.gather.asking import SECONDS
+from astbtd.regular import open_regular
 
 _DEBUG_ROOT = Path("/usr/lib/debug")  # gdb's debug-file-directory
-_LARGEST = 1 << 30  # bytes of a program; objects.py copies none that is larger
 _OF_PACKAGES = {
     Family.DEBIAN: ("dpkg-query", "--search", "--"),
     Family.RHEL: ("rpm", "--query", "--queryformat", "%{NAME}\\n", "--file", "--"),
@@ -27,12 +26,9 @@ _OF_PACKAGES = {
 
 @contextmanager
 def read_program(path: str) -> Iterator[Read]:
-    """Reads the program or shared object at a path. Raises OSError, and NotElf for what is no regular file."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    """Reads the program or shared object at a path. Raises OSError."""
+    descriptor = open_regular(path)
     try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST:
-            raise elf.NotElf("no regular file")
         yield elf.file_reader(descriptor)
     finally:
         os.close(descriptor)

@@ -34,6 +34,13 @@ def test_what_gdb_cannot_read_is_copied_each_time() -> None:
     assert remedy(check) == "chmod o+r '/opt/a b/app_x.so'"
 
 
+def test_many_that_gdb_cannot_read_are_opened_up_by_directory() -> None:
+    names = [f"/opt/modules/app_{number}.so" for number in range(4)]
+    closed = tuple(MappedObject(name, Role.ASTERISK, None, symbols=True, readable=False) for name in names)
+
+    assert remedy(readable(instance(objects=closed))) == "chmod -R o+rX /opt/modules"
+
+
 def test_the_executable_is_judged_alone_where_nothing_runs() -> None:
     closed = replace(STRIPPED, readable=False)
 
