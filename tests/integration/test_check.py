@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from astbtd.readiness.gather import debugger
+from astbtd.settings import GdbSettings
 from tests.another_build import replace
 from tests.harness import RunningDaemon, allow_cores, die_of, living_asterisk
 from tests.kernel import core_pattern
@@ -78,6 +80,21 @@ def test_an_asterisk_that_was_started_by_hand(check: Check, programs: Path, plac
     assert lines["dumpcore"]["state"] == "warning"  # it dumps core, though not because it was told to
     fine = ("core-limit", "dumpable", "core-pattern", "blocked-core", "core-space", "gdb", "readable", "up-to-date")
     assert {lines[name]["state"] for name in fine} == {"ok"}
+
+
+@pytest.mark.parametrize(("script", "by"), [("safe_asterisk", "safe_asterisk"), ("fwconsole", "FreePBX (fwconsole)")])
+def test_an_asterisk_that_a_script_started(
+    check: Check, programs: Path, scratch: Path, place: Path, script: str, by: str
+) -> None:
+    (scratch / script).write_text(f"#!/bin/sh\n{programs}/asterisk wait\nexit\n")
+    (scratch / script).chmod(0o755)
+    with subprocess.Popen([scratch / script], cwd=place, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        found = check()["asterisk"]["found"]
+        os.kill(int(str(found).removeprefix("pid ").partition(",")[0]), signal.SIGKILL)
+
+    assert f"started by {by}: " in str(found)
 
 
 def test_a_build_for_debugging(check: Check, programs: Path, place: Path) -> None:
@@ -253,6 +270,20 @@ def test_a_file_system_that_no_longer_answers_is_not_waited_for(
         subprocess.run(["umount", "--lazy", place], check=True)
         server.kill()
         server.wait()
+
+
+@pytest.mark.parametrize(
+    ("what", "why"), [("exec sleep 1000", "timeout"), ("echo no libpython; exit 127", "no libpython")]
+)
+def test_a_gdb_that_hangs_or_cannot_start(scratch: Path, monkeypatch: pytest.MonkeyPatch, what: str, why: str) -> None:
+    program = scratch / "gdb"
+    program.write_text(f"#!/bin/sh\n{what}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(debugger, "SECONDS", 2.0)
+
+    found = debugger.gdb(GdbSettings(program=str(program)))
+
+    assert found.problem == f"{program} does not work: {why}"
 
 
 def test_without_an_asterisk_what_only_a_running_one_shows_is_unknown(check: Check) -> None:

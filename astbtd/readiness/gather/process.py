@@ -12,7 +12,6 @@ _PROC = Path("/proc")
 _LARGEST = 1 << 20  # bytes of one of its files
 _MOST_ANCESTORS = 16
 _KIB = 1024
-_UNIT = re.compile(r"/([^/]+\.service)(?:/|$)", re.MULTILINE)
 
 
 @contextmanager
@@ -51,10 +50,16 @@ def process(pid: int) -> Process:
 
 
 def unit_of(pid: int) -> str | None:
-    """The service that a process belongs to by its control group; a user's own manager and sessions are none."""
+    """The service that a process belongs to."""
     with opened(pid) as directory:
-        found = _UNIT.findall(read(directory, "cgroup").decode(errors="replace"))
-    return next((name for name in found[::-1] if not name.startswith("user@")), None)
+        return unit_in(read(directory, "cgroup").decode(errors="replace"))
+
+
+def unit_in(cgroups: str) -> str | None:
+    """The service that the text of a /proc/PID/cgroup names; a user's own manager and sessions are none."""
+    paths = [line.split(":", 2)[2] for line in cgroups.splitlines() if line.count(":") >= 2]
+    services = [re.findall(r"(?<=/)[^/]+\.service(?=/|$)", path) for path in paths if "/user.slice/" not in f"{path}/"]
+    return next((found[-1] for found in services if found), None)
 
 
 def manager(pid: int, unit: str | None) -> Manager:
