@@ -3,10 +3,11 @@
 import posixpath
 import shlex
 import stat
+from collections.abc import Callable
 
 from astbtd.intake.core_pattern import Kind
 from astbtd.readiness.check import Check, Name, Unknown, failed, ok, unknown, warning
-from astbtd.readiness.facts import Credentials, Directory, Entry, Instance, Kernel, Problem, Unit
+from astbtd.readiness.facts import Credentials, Directory, Entry, Instance, Kernel, Problem, Process, Unit
 from astbtd.readiness.remedies import CORES_AS_FILES, in_unit
 
 _DAC_OVERRIDE, _FOWNER = 1, 3  # capability numbers, linux/capability.h
@@ -41,42 +42,34 @@ def core_uses_pid(kernel: Kernel | Unknown, astbtd: Unit | Unknown) -> Check:
 
 def core_directory(instance: Instance) -> Check:
     """The directory of the core: there, writable by the process, and not private to it."""
-    directory, process = instance.directory, instance.process
-    if directory is None:
-        return ok(Name.CORE_DIRECTORY, "none: the kernel hands the core to a program")
-    if isinstance(directory, Unknown):
-        return unknown(Name.CORE_DIRECTORY, directory)
-    if isinstance(process, Unknown):
-        return unknown(Name.CORE_DIRECTORY, process)
-    if directory.problem:
-        return failed(Name.CORE_DIRECTORY, f"{directory.path} {directory.problem.value}", _found(directory, instance))
-    if directory.read_only:
-        return failed(Name.CORE_DIRECTORY, f"{directory.path} is read-only for it", _elsewhere(instance))
-    if not may_write(process.credentials, directory):
-        found = f"{directory.path} is not writable by uid {process.credentials.uid}"
-        return failed(Name.CORE_DIRECTORY, found, _elsewhere(instance))
-    return ok(Name.CORE_DIRECTORY, directory.path)
+
+    def judge(directory: Directory, process: Process) -> Check:
+        if directory.problem:
+            found = f"{directory.path} {directory.problem.value}"
+            return failed(Name.CORE_DIRECTORY, found, _brought_back(directory, instance))
+        if directory.read_only:
+            return failed(Name.CORE_DIRECTORY, f"{directory.path} is read-only for it", _elsewhere(instance))
+        if not may_write(process.credentials, directory):
+            found = f"{directory.path} is not writable by uid {process.credentials.uid}"
+            return failed(Name.CORE_DIRECTORY, found, _elsewhere(instance))
+        return ok(Name.CORE_DIRECTORY, directory.path)
+
+    return _where_it_is_known(Name.CORE_DIRECTORY, instance, judge)
 
 
 def blocked_core(instance: Instance) -> Check:
     """Whether something that Asterisk cannot replace lies where its core is to be."""
-    directory, process = instance.directory, instance.process
-    if directory is None:
-        return ok(Name.BLOCKED_CORE, "nothing to block: the kernel hands the core to a program")
-    if isinstance(directory, Unknown):
-        return unknown(Name.BLOCKED_CORE, directory)
-    if isinstance(process, Unknown):
-        return unknown(Name.BLOCKED_CORE, process)
-    entry = directory.entry
-    if entry is None or not _blocks(entry, directory, process.credentials):
-        return ok(Name.BLOCKED_CORE, f"nothing in {directory.path} is in the way")
-    path = posixpath.join(directory.path, entry.name)
-    why = "is a directory" if entry.is_directory else f"belongs to uid {entry.uid} in a sticky directory"
-    return failed(
-        Name.BLOCKED_CORE,
-        f"{path} {why}: the kernel writes no core there",
-        shlex.join(["mv", path, f"{path}.old"]),
-    )
+
+    def judge(directory: Directory, process: Process) -> Check:
+        entry = directory.entry
+        if entry is None or not _blocks(entry, directory, process.credentials):
+            return ok(Name.BLOCKED_CORE, f"nothing in {directory.path} is in the way")
+        path = posixpath.join(directory.path, entry.name)
+        why = "is a directory" if entry.is_directory else f"belongs to uid {entry.uid} in a sticky directory"
+        aside = shlex.join(["mv", path, f"{path}.old"])
+        return failed(Name.BLOCKED_CORE, f"{path} {why}: the kernel writes no core there", aside)
+
+    return _where_it_is_known(Name.BLOCKED_CORE, instance, judge)
 
 
 def may_write(who: Credentials, directory: Directory) -> bool:
@@ -88,6 +81,16 @@ def may_write(who: Credentials, directory: Directory) -> bool:
     return directory.mode >> shift & wanted == wanted
 
 
+def _where_it_is_known(name: Name, instance: Instance, judge: Callable[[Directory, Process], Check]) -> Check:
+    """What `judge` says of the core's directory, where there is one and both it and the process are known."""
+    directory, process = instance.directory, instance.process
+    if directory is None:
+        return ok(name, "none is needed: the kernel hands the core to a program")
+    if isinstance(directory, Unknown):
+        return unknown(name, directory)
+    return unknown(name, process) if isinstance(process, Unknown) else judge(directory, process)
+
+
 def _blocks(entry: Entry, directory: Directory, who: Credentials) -> bool:
     """The kernel removes an old core first, as the process would (fs/coredump.c)."""
     if entry.is_directory:
@@ -96,7 +99,7 @@ def _blocks(entry: Entry, directory: Directory, who: Credentials) -> bool:
     return sticky and who.uid not in (entry.uid, directory.uid) and not who.has(_FOWNER)
 
 
-def _found(directory: Directory, instance: Instance) -> str:
+def _brought_back(directory: Directory, instance: Instance) -> str:
     """What puts the directory where it is looked for."""
     if directory.problem is Problem.MISSING:
         return f"install -d -m 1777 {shlex.quote(directory.path)}"
