@@ -3,13 +3,14 @@
 import selectors
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from astbtd.announce import journal, status, systemd
 from astbtd.announce.journal import Priority
 from astbtd.archive import thinning
 from astbtd.assembly import assemble
+from astbtd.checker import Checker
 from astbtd.clock import SteadyClock
 from astbtd.errors import AstbtdError
 from astbtd.intake.claim import Claim
@@ -29,9 +30,9 @@ _LAST_LOOK = 60.0
 
 
 class Daemon:
-    """One daemon on one store. `reload` reads the settings again."""
+    """One daemon on one store. `reload` reads the settings again, `check` is the command line of `astbtd check`."""
 
-    def __init__(self, settings: Settings, reload: Callable[[], Settings]) -> None:
+    def __init__(self, settings: Settings, reload: Callable[[], Settings], check: Sequence[str]) -> None:
         self._settings = settings
         self._reload = reload
         self._wakeup = Wakeup((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
@@ -40,6 +41,8 @@ class Daemon:
         self._clock = SteadyClock()
         self._parts = assemble(settings, self._worker.stopped, self._retain)
         self._ledger = Ledger(self._parts.store)
+        self._checker = Checker(check, self._wakeup.wake)
+        self._checked: frozenset[int] = frozenset()
         self._said: set[str] = set()
         self._shown = ""
 
@@ -70,6 +73,8 @@ class Daemon:
         self._set_timers(lookout)
         self._say_news(lookout)
         systemd.notify("READY=1")
+        self._checked = lookout.asterisks
+        self._checker.ask()
 
     def _turn(self, lookout: Lookout) -> bool:
         """One round of the loop; False when it is to end."""
@@ -79,12 +84,14 @@ class Daemon:
         lookout.look()
         self._timers.run_due()
         self._watch_unfinished(lookout, _FIRST_LOOK)
+        self._check_new_asterisks(lookout)
         self._say_news(lookout)
         return not arrived & {signal.SIGTERM, signal.SIGINT}
 
     def _end(self, lookout: Lookout) -> None:
         """Parks what is not done; the next start finds it by its claims."""
         systemd.notify("STOPPING=1")
+        self._checker.stop()
         for claim in self._worker.stop():
             self._parts.claims.park(claim)
         lookout.close()
@@ -98,6 +105,13 @@ class Daemon:
     def _rescan(self, lookout: Lookout) -> None:
         lookout.rescan()
         self._worker.retry()
+        if self._checker.problems:  # a remedy may have been followed meanwhile
+            self._checker.ask()
+
+    def _check_new_asterisks(self, lookout: Lookout) -> None:
+        if lookout.asterisks - self._checked:
+            self._checker.ask()
+        self._checked = lookout.asterisks
 
     def _watch_unfinished(self, lookout: Lookout, seconds: float) -> None:
         """A core whose last writer went without an event is still found, a few looks later."""
@@ -132,6 +146,7 @@ class Daemon:
             lookout.use(settings, parts.claims)
             self._instruct_worker()
             self._set_timers(lookout)
+            self._checker.ask()
             journal.note("configuration reloaded")
         systemd.notify("READY=1")
 
@@ -202,5 +217,5 @@ class Daemon:
             last=self._ledger.last,
             waiting=self._worker.waiting,
             working_on=self._worker.working_on,
-            problems=(*self._ledger.failures, *lookout.problems(), *unwatched),
+            problems=(*self._ledger.failures, *self._checker.problems, *lookout.problems(), *unwatched),
         )

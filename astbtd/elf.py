@@ -79,8 +79,25 @@ def file_reader(descriptor: int) -> Read:
     return read
 
 
-def read_header(read: Read) -> Header:
-    """The header and segments of an ELF image. Raises NotElf."""
+@dataclass(frozen=True)
+class FileHeader:
+    """The fields of an ELF header that say what the file is and where its tables are."""
+
+    wide: bool
+    order: str
+    type: int
+    machine: int
+    segments_at: int
+    sections_at: int
+    segment_size: int
+    segment_count: int
+    section_size: int
+    section_count: int
+    names_section: int
+
+
+def read_file_header(read: Read) -> FileHeader:
+    """The header alone of an ELF image. Raises NotElf."""
     ident = read(0, 16)
     if len(ident) < 16 or ident[:4] != _MAGIC or ident[4] not in (1, 2) or ident[5] not in (1, 2):
         raise NotElf("no ELF magic")
@@ -89,10 +106,18 @@ def read_header(read: Read) -> Header:
     raw = read(16, layout.size)
     if len(raw) < layout.size:
         raise NotElf("the ELF header is cut short")
-    kind, _, _, _, table, sections, _, _, entry_size, count, *_ = layout.unpack(raw)
+    kind, machine, _, _, segments_at, sections_at, _, _, *sizes = layout.unpack(raw)
+    return FileHeader(wide, order, kind, machine, segments_at, sections_at, *sizes)
+
+
+def read_header(read: Read) -> Header:
+    """The header and segments of an ELF image. Raises NotElf."""
+    file = read_file_header(read)
+    count = file.segment_count
     if count == _MANY_SEGMENTS:
-        count = _real_count(read, wide, order, sections)
-    return Header(wide, order, kind, _segments(read, wide, order, table, entry_size, count))
+        count = _real_count(read, file.wide, file.order, file.sections_at)
+    segments = _segments(read, file.wide, file.order, file.segments_at, file.segment_size, count)
+    return Header(file.wide, file.order, file.type, segments)
 
 
 def _real_count(read: Read, wide: bool, order: str, sections: int) -> int:

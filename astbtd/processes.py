@@ -66,6 +66,18 @@ def run(
     return Finished(status, ended, time.monotonic() - started)
 
 
+def output(
+    argv: Sequence[str], *, timeout: float, most: int = 1 << 20, watch: Callable[[], Ended | None] = never
+) -> tuple[Finished, str]:
+    """Runs `argv` as `run` does; returns as well up to `most` bytes of what it wrote, standard error included."""
+    descriptor = os.memfd_create("output", os.MFD_CLOEXEC)
+    try:
+        finished = run(argv, timeout=timeout, output=descriptor, watch=watch)
+        return finished, os.pread(descriptor, most, 0).decode(errors="replace")
+    finally:
+        os.close(descriptor)
+
+
 def _start(
     argv: Sequence[str], output: int, pass_fds: Sequence[int], directory: Path, environment: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:

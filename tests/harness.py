@@ -165,3 +165,26 @@ def crash(programs: Path, directory: Path, *arguments: str, program: str = "aste
     )
     assert done.returncode < 0, f"{program} {arguments} did not crash: {done}"
     return directory / "core"
+
+
+@contextmanager
+def living_asterisk(
+    programs: Path, directory: Path, *options: str, user: str | None = None
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """An Asterisk that works in `directory`, as `user` or ourselves, and waits for its end."""
+    process = subprocess.Popen(
+        [programs / "asterisk", "wait", *options], cwd=directory, stdout=subprocess.PIPE, user=user
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def die_of(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
+    """Lets a process die of a signal."""
+    process.send_signal(number)
+    process.wait()

@@ -22,6 +22,7 @@ class Event(Enum):
     CORE_REFUSED = "f6f8840ad5ee45bea22c8722cbd97d48"
     RETENTION_REMOVED = "d66eb8d4c0484ed0b36431eaffd35a59"
     CONFIGURATION_REJECTED = "f45a312af9bd4f258a179ea1fefc0ae6"
+    CHECK_FAILED = "59c92c550b7a4ab1b5cc96b05eaae856"
 
 
 class Priority(IntEnum):
@@ -65,6 +66,12 @@ def retention(removed: str) -> None:
 def configuration_rejected(problems: str) -> None:
     """Says that a changed configuration is not used."""
     _send(Event.CONFIGURATION_REJECTED, Priority.ERROR, f"the old settings stay in force: {problems}", {})
+
+
+def check_failed(name: str, found: str, remedy: str) -> None:
+    """Says why the next crash would give no usable backtrace, and what helps."""
+    message = f"the next crash gives no usable backtrace: {name}: {found}; what helps: {remedy}"
+    _send(Event.CHECK_FAILED, Priority.ERROR, message, {"ASTBTD_CHECK": name, "ASTBTD_REMEDY": remedy})
 
 
 def note(message: str, priority: Priority = Priority.INFO) -> None:

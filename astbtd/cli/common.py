@@ -19,7 +19,15 @@ from astbtd.quantities import shown_size
 from astbtd.settings import Settings
 
 _RED, _YELLOW, _GREEN, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[0m"
-_COLOURS = {"usable": _GREEN, "partial": _YELLOW, "unusable": _RED}
+_COLOURS = {
+    "usable": _GREEN,
+    "partial": _YELLOW,
+    "unusable": _RED,
+    "ok": _GREEN,
+    "warning": _YELLOW,
+    "failed": _RED,
+    "unknown": _YELLOW,
+}
 _PROGRESS_AFTER = 1.0  # seconds; shorter work needs no progress
 _PROGRESS_EVERY = 0.2
 
@@ -61,13 +69,18 @@ def write(text: str) -> None:
     sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
 
 
+def write_row(text: str) -> None:
+    """Prints a line that may be coloured: what in it comes from elsewhere has been through `printable_line`."""
+    sys.stdout.write(text)
+
+
 def write_json(value: object) -> None:
     """Prints one JSON document."""
     sys.stdout.write(json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
 
 
 def coloured(word: str, width: int) -> str:
-    """A verdict, padded, in colour where the output is a terminal that wants colour."""
+    """A verdict or the state of a check, padded, in colour where the output is a terminal that wants colour."""
     padded = f"{word:<{width}}"
     dumb = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     wanted = sys.stdout.isatty() and not dumb

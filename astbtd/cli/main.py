@@ -17,7 +17,7 @@ _INTERRUPTED = 130  # what a shell reports for SIGINT
 _EPILOG = """\
 ID is a full id, a unique prefix of one, 'latest', or -N for the N-th newest.
 
-exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing matched, 78 bad configuration
+exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing matched, 4 not usable, 78 bad configuration
 """
 
 
@@ -39,6 +39,7 @@ VERBS = {
     "pin": Verb("pin", "exempt a crash from retention"),
     "unpin": Verb("pin", "let retention have a crash again"),
     "prune": Verb("prune", "apply retention now"),
+    "check": Verb("check", "will the next crash give a usable backtrace?"),
     "check-config": Verb("check_config", "validate the configuration, all errors at once"),
 }
 

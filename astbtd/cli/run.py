@@ -1,6 +1,8 @@
 """`astbtd run`: the daemon."""
 
 import argparse
+import os
+import sys
 
 from astbtd.cli.common import load_settings
 from astbtd.errors import ExitCode
@@ -14,5 +16,12 @@ def run(options: argparse.Namespace) -> ExitCode:
     """Runs the daemon until it is told to stop."""
     from astbtd.daemon import Daemon  # brings inotify and systemd, which no other verb needs
 
-    Daemon(load_settings(options), lambda: load_settings(options)).run()
+    Daemon(load_settings(options), lambda: load_settings(options), _check(options)).run()
     return ExitCode.DONE
+
+
+def _check(options: argparse.Namespace) -> list[str]:
+    """The command line of `astbtd check` under the same options, for a program that starts it in any directory."""
+    given = (("--config", options.config), ("--store", options.store))
+    same = [word for name, path in given if path for word in (name, os.path.abspath(path))]
+    return [sys.executable, "-I", "-m", "astbtd", "check", "--json", *same]

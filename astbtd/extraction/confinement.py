@@ -16,6 +16,9 @@ from pathlib import Path
 from astbtd.errors import AstbtdError
 from astbtd.settings import GdbSettings
 
+IDLE = ("chrt", "--idle", "0", "ionice", "--class", "idle", "nice", "-n", "19")
+"""What starts a program so that it takes only what nobody else wants."""
+
 _MOST_DESCRIPTORS = 1024
 _MOST_PROCESSES = 32
 _CAP_SYS_ADMIN = 21
@@ -75,8 +78,7 @@ def confined(argv: Sequence[str], account: Account, settings: GdbSettings) -> li
         *([f"--nproc={_MOST_PROCESSES}"] if account.switched else []),
     ]
     network = ["unshare", "--net", "--"] if account.switched and _may_unshare() else []
-    quiet = ["chrt", "--idle", "0", "ionice", "--class", "idle", "nice", "-n", "19"]
-    return [*network, *_setpriv(account), "prlimit", *limits, *quiet, *argv]
+    return [*network, *_setpriv(account), "prlimit", *limits, *IDLE, *argv]
 
 
 def _setpriv(account: Account) -> list[str]:

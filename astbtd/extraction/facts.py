@@ -37,7 +37,9 @@ class GdbFacts:
     def read(cls, data: bytes) -> "GdbFacts":
         """The facts in `data`; nothing known where it is not what the script writes."""
         reported = _decoded(data)
-        return cls(_short(reported.gdb_version), _short(reported.asterisk.abort_message), _asterisk(reported.asterisk))
+        read = reported.asterisk
+        asterisk = built_with(read.version, read.all_options, read.abi_options, lock_table=read.lock_table)
+        return cls(_short(reported.gdb_version), _short(read.abort_message), asterisk)
 
 
 def _decoded(data: bytes) -> _Reported:
@@ -48,15 +50,20 @@ def _decoded(data: bytes) -> _Reported:
     return Decoder(strict=False).dataclass(_Reported, document, "") or _Reported()
 
 
-def _asterisk(facts: _AsteriskFacts) -> Asterisk:
-    """DONT_OPTIMIZE and BETTER_BACKTRACES stand only in the full list, DEBUG_THREADS in the ABI's as well."""
-    everything = _options(facts.all_options)
-    known = everything if everything is not None else _options(facts.abi_options)
+def built_with(
+    version: str | None, all_options: str | None, abi_options: str | None, *, lock_table: bool = False
+) -> Asterisk:
+    """What Asterisk's own texts about its build say, each None where it could not be read.
+
+    DONT_OPTIMIZE and BETTER_BACKTRACES stand only in the full list, DEBUG_THREADS in the ABI's as well.
+    """
+    everything = _options(all_options)
+    known = everything if everything is not None else _options(abi_options)
     return Asterisk(
-        version=_short(facts.version),
+        version=_short(version),
         build_options=known,
         dont_optimize=None if everything is None else "DONT_OPTIMIZE" in everything,
-        debug_threads=None if known is None else "DEBUG_THREADS" in known or facts.lock_table,
+        debug_threads=None if known is None else "DEBUG_THREADS" in known or lock_table,
         better_backtraces=None if everything is None else "BETTER_BACKTRACES" in everything,
     )
 

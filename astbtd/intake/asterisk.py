@@ -3,10 +3,11 @@
 import getopt
 import os
 import re
-import stat
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from astbtd.regular import open_regular
 
 RUN_FILES = frozenset(("asterisk.pid", "asterisk.ctl"))
 """What Asterisk creates in its run directory when it starts."""
@@ -30,7 +31,12 @@ class RunningAsterisk:
 
 def running(executables: Collection[str]) -> tuple[RunningAsterisk, ...]:
     """All Asterisk processes, the remote consoles left out, by rising pid."""
-    return tuple(_seen(pid) for pid in sorted(_pids()) if _is_asterisk(pid, executables))
+    return tuple(_seen(pid) for pid in running_pids(executables))
+
+
+def running_pids(executables: Collection[str]) -> tuple[int, ...]:
+    """The ids of all Asterisk processes, rising; asks nothing of any file system but /proc."""
+    return tuple(pid for pid in sorted(_pids()) if _is_asterisk(pid, executables))
 
 
 def run_directory(configuration: Path) -> str:
@@ -39,30 +45,33 @@ def run_directory(configuration: Path) -> str:
     The file belongs to the asterisk user: it is parsed, and the answer only watched for signs of a start.
     """
     try:
-        return _astrundir(_read_regular(configuration)) or _DEFAULT_RUN_DIRECTORY
+        found = setting(configuration, "directories", "astrundir")
     except OSError:
         return _DEFAULT_RUN_DIRECTORY
+    return os.path.normpath(found) if found and found.startswith("/") else _DEFAULT_RUN_DIRECTORY
+
+
+def setting(configuration: Path, section: str, name: str) -> str | None:
+    """What an asterisk.conf sets `name` to in a section, None if it does not. Raises OSError.
+
+    The file belongs to the asterisk user: it is parsed, never evaluated.
+    """
+    here = found = None
+    for line in _read_regular(configuration).splitlines():
+        line = line.split(";")[0].strip()
+        if line.startswith("["):
+            here = line
+        elif here == f"[{section}]" and (match := re.fullmatch(rf"(?i:{name})\s*=>?\s*([^\0]+)", line)):
+            found = found or match[1]
+    return found
 
 
 def _read_regular(path: Path) -> str:
-    """What is in a regular file; nothing of what else may lie there: reading from a FIFO would never end."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    descriptor = open_regular(path)
     try:
-        regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
-        return os.pread(descriptor, _LARGEST_CONFIGURATION, 0).decode(errors="replace") if regular else ""
+        return os.pread(descriptor, _LARGEST_CONFIGURATION, 0).decode(errors="replace")
     finally:
         os.close(descriptor)
-
-
-def _astrundir(text: str) -> str | None:
-    section = ""
-    for line in text.splitlines():
-        line = line.split(";")[0].strip()
-        if line.startswith("["):
-            section = line
-        elif section == "[directories]" and (found := re.fullmatch(r"astrundir\s*=>?\s*(/[^\0]*)", line)):
-            return os.path.normpath(found[1])
-    return None
 
 
 def _pids() -> Iterator[int]:
@@ -82,13 +91,19 @@ def _is_asterisk(pid: int, executables: Collection[str]) -> bool:
 
 def is_client(command: Sequence[bytes]) -> bool:
     """Whether a command line is that of a remote console, which calls itself `rasterisk` soon after its start."""
-    if os.path.basename(command[0]) == _REMOTE_CONSOLE:
-        return True
+    return os.path.basename(command[0]) == _REMOTE_CONSOLE or not _CLIENT_OPTIONS.isdisjoint(options(command))
+
+
+def options(command: Sequence[bytes]) -> dict[str, str]:
+    """The options of Asterisk's command line with their values, such as {"-g": "", "-U": "asterisk"}.
+
+    None of them where there is one that Asterisk does not know.
+    """
     try:
-        options, _ = getopt.gnu_getopt([os.fsdecode(word) for word in command[1:]], _OPTIONS)
+        given, _ = getopt.gnu_getopt([os.fsdecode(word) for word in command[1:]], _OPTIONS)
     except getopt.GetoptError:
-        return False
-    return any(name in _CLIENT_OPTIONS for name, _ in options)
+        return {}
+    return dict(given)
 
 
 def _seen(pid: int) -> RunningAsterisk:

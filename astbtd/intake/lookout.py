@@ -85,6 +85,11 @@ class Lookout:
         absent = self._watch.absent()
         return tuple(directory for directory in self._places.cores if directory not in absent)
 
+    @property
+    def asterisks(self) -> frozenset[int]:
+        """The processes that were Asterisk at the last look: after each sign of a start, and each scan."""
+        return self._places.asterisks
+
     def unwatched(self) -> tuple[str, ...]:
         """What is not watched, as sentences for people."""
         absent = (f"{directory} cannot be watched" for directory in self._watch.absent() if directory in self._expected)

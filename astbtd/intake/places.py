@@ -5,7 +5,7 @@ A working directory once seen is remembered: its Asterisk is gone by the time it
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from astbtd import durable
@@ -19,11 +19,15 @@ _MOST_REMEMBERED = 16
 
 @dataclass(frozen=True)
 class Places:
-    """Directories by what they are watched for; `unwatched` are sentences for people."""
+    """Directories by what they are watched for; `unwatched` are sentences for people.
+
+    `asterisks` are the processes that were seen; others in the same places are no change of the places.
+    """
 
     cores: tuple[str, ...]
     starts: tuple[str, ...]
     unwatched: tuple[str, ...]
+    asterisks: frozenset[int] = field(default=frozenset(), compare=False)
 
 
 def current(settings: Settings, memory: Path | None = None) -> Places:
@@ -47,7 +51,8 @@ def combine(
     cores = [*configured, *_dumped_into(pattern, running)]
     hidden = [f"Asterisk, pid {each.pid}: {each.hidden}" for each in running if each.hidden]
     unwatched = [*([pattern.unwatched] if pattern.unwatched else []), *hidden]
-    return Places(_real(cores), _real([run_directory]), tuple(unwatched))
+    asterisks = frozenset(each.pid for each in running)
+    return Places(_real(cores), _real([run_directory]), tuple(unwatched), asterisks)
 
 
 def _pattern() -> CorePattern:

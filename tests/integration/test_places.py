@@ -6,33 +6,13 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from astbtd.model import Found
-from tests.harness import RunningDaemon, crash
+from tests.harness import RunningDaemon, crash, die_of, living_asterisk
 from tests.kernel import core_pattern, short_event_queue
-
-
-@contextmanager
-def living_asterisk(programs: Path, directory: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
-    """An Asterisk that works in `directory` and waits for its end."""
-    process = subprocess.Popen([programs / "asterisk", "wait", *options], cwd=directory, stdout=subprocess.PIPE)
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-def die_of(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
-    process.send_signal(number)
-    process.wait()
 
 
 def test_the_working_directory_of_a_running_asterisk_is_watched_unasked(

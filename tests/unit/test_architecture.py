@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[2]
 ROOMS = ("intake", "extraction", "diagnosis", "archive", "announce")
 LAYERS = (  # the highest first; who stands in one may import what stands in it or below
     ("__main__", "cli"),
-    ("daemon", "worker", "ledger", "assembly", "tidying"),
-    ("pipeline",),
+    ("daemon", "worker", "ledger", "assembly", "checker", "tidying"),
+    ("pipeline", "readiness"),
     ROOMS,
     (
         "",  # the package itself: its version
@@ -22,6 +22,9 @@ LAYERS = (  # the highest first; who stands in one may import what stands in it 
         "codec",
         "durable",
         "elf",
+        "elf_sections",
+        "regular",
+        "console",
         "sparse",
         "processes",
         "quantities",
@@ -210,7 +213,7 @@ def test_what_runs_inside_gdb_is_imported_by_nobody_and_imports_nothing_of_ours(
     assert imports(INSIDE_GDB) == set()
 
 
-@pytest.mark.parametrize("verb", ["list", "show", "top", "core", "pin", "prune", "check_config", "extract"])
+@pytest.mark.parametrize("verb", ["list", "show", "top", "core", "pin", "prune", "check", "check_config", "extract"])
 def test_reading_verbs_work_where_systemd_is_missing(verb: str) -> None:
     assert "astbtd.announce.systemd" not in closure(f"astbtd.cli.{verb}")
 

@@ -93,6 +93,7 @@ def test_cores_that_had_been_waiting_are_one_entry_with_all_ids(sent: list[Entry
         (lambda text: journal.refused(text, text), Event.CORE_REFUSED),
         (journal.retention, Event.RETENTION_REMOVED),
         (journal.configuration_rejected, Event.CONFIGURATION_REJECTED),
+        (lambda text: journal.check_failed(text, text, text), Event.CHECK_FAILED),
     ],
 )
 def test_every_event_has_its_own_id_and_one_line(sent: list[Entry], say: Callable[[str], None], event: Event) -> None:

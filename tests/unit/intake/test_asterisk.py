@@ -82,6 +82,31 @@ def test_a_device_in_its_place_is_not_read(file: Path) -> None:
     assert asterisk.run_directory(file) == DEFAULT
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[options]\ndumpcore = yes\n",
+        "[options]\nDumpCore=yes ; and more\n",
+        "[directories]\ndumpcore = no\n[options]\n;dumpcore = no\ndumpcore => yes\ndumpcore = no\n",
+    ],
+)
+def test_what_another_setting_says(file: Path, text: str) -> None:
+    file.write_text(text)
+
+    assert asterisk.setting(file, "options", "dumpcore") == "yes"
+
+
+def test_a_setting_that_is_not_made(file: Path) -> None:
+    file.write_text("[options](!)\ndumpcore = yes\n[directories]\ndumpcore = yes\n")
+
+    assert asterisk.setting(file, "options", "dumpcore") is None
+
+
+def test_a_setting_in_a_file_that_is_not_there(file: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        asterisk.setting(file, "options", "dumpcore")
+
+
 @limits(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(junk=st.binary(max_size=200))
 def test_junk_leads_to_an_absolute_directory(file: Path, junk: bytes) -> None:
@@ -122,3 +147,15 @@ def test_a_remote_console_is_no_asterisk_that_could_crash(command: str) -> None:
 )
 def test_the_pbx_itself_is_one(command: str) -> None:
     assert not asterisk.is_client([word.encode() for word in command.split()])
+
+
+def test_the_options_of_a_command_line() -> None:
+    command = ["asterisk", "-vvvg", "-f", "-p", "-U", "asterisk", "-C", "/etc/other.conf"]
+
+    options = asterisk.options([word.encode() for word in command])
+
+    assert options == {"-v": "", "-g": "", "-f": "", "-p": "", "-U": "asterisk", "-C": "/etc/other.conf"}
+
+
+def test_a_command_line_that_asterisk_would_refuse_has_no_options() -> None:
+    assert asterisk.options([b"asterisk", b"-g", b"--unknown"]) == {}

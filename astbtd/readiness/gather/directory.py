@@ -1,0 +1,89 @@
+"""Looks at the directory where the kernel would write the core of a process, without reading or entering anything.
+
+The directory is held through the process's own link to it, so that its mounts count as the process sees them.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from astbtd.intake.core_pattern import CorePattern, Kind
+from astbtd.readiness.check import Unknown
+from astbtd.readiness.facts import Directory, Entry, Kernel, Problem
+from astbtd.readiness.gather.process import opened
+
+
+def core_directory(pid: int, kernel: Kernel) -> Directory | Unknown | None:
+    """The directory of that process's next core; None where the kernel writes no file. Raises OSError."""
+    pattern = kernel.pattern
+    if pattern.directory is None:
+        return None
+    if "%" in pattern.directory:
+        return Unknown(f"its directory varies: core_pattern {pattern.text!r}")
+    with opened(pid) as process:
+        path = _path(process, pattern)
+        try:
+            with _held(process, pattern) as descriptor:
+                return _seen(descriptor, path, _name(kernel, pid))
+        except FileNotFoundError:
+            return Directory(path, Problem.MISSING, 0, 0, 0, read_only=False, free=0, entry=None)
+
+
+def _path(process: int, pattern: CorePattern) -> str:
+    cwd = os.readlink("cwd", dir_fd=process)
+    return os.path.normpath(os.path.join(cwd, pattern.directory or "."))
+
+
+@contextmanager
+def _held(process: int, pattern: CorePattern) -> Iterator[int]:
+    """A descriptor that can be asked about the directory and nothing else (O_PATH)."""
+    flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+    start = os.open("root" if pattern.kind is Kind.ABSOLUTE else "cwd", flags, dir_fd=process)
+    try:
+        descriptor = os.open((pattern.directory or ".").lstrip("/") or ".", flags, dir_fd=start)
+    finally:
+        os.close(start)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _seen(descriptor: int, path: str, name: str | None) -> Directory:
+    there, disk = os.fstat(descriptor), os.fstatvfs(descriptor)
+    return Directory(
+        path=path,
+        problem=None if _is_same(path, there) else Problem.PRIVATE,
+        uid=there.st_uid,
+        gid=there.st_gid,
+        mode=stat.S_IMODE(there.st_mode),
+        read_only=bool(disk.f_flag & os.ST_RDONLY),
+        free=disk.f_bavail * disk.f_frsize,
+        entry=_entry(descriptor, name) if name else None,
+    )
+
+
+def _is_same(path: str, there: os.stat_result) -> bool:
+    try:
+        here = os.stat(path)
+    except OSError:
+        return False
+    return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
+
+
+def _entry(directory: int, name: str) -> Entry | None:
+    with suppress(FileNotFoundError):
+        found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        return Entry(name, found.st_uid, stat.S_ISDIR(found.st_mode))
+    return None
+
+
+def _name(kernel: Kernel, pid: int) -> str | None:
+    """The name of the next core, where nothing of it is known only when it is dumped; see core(5)."""
+    pattern = os.path.basename(kernel.pattern.text)
+    name = pattern.replace("%%", "\0").replace("%p", str(pid))
+    if "%" in name:
+        return None
+    added = f".{pid}" if kernel.uses_pid and "%p" not in pattern else ""
+    return name.replace("\0", "%") + added

@@ -1,0 +1,35 @@
+"""The commands and settings that several checks advise."""
+
+from astbtd.readiness.facts import Family, Instance, Manager
+
+CORES_AS_FILES = (
+    "sysctl -w kernel.core_pattern=core && echo kernel.core_pattern=core >/etc/sysctl.d/60-core-pattern.conf"
+)
+
+
+def restart(instance: Instance) -> str:
+    """The command that starts Asterisk again."""
+    if instance.manager is Manager.FREEPBX:
+        return "fwconsole restart"
+    if instance.unit and instance.manager in (Manager.UNIT, None):
+        return f"systemctl restart {instance.unit.name}"
+    return "asterisk -rx 'core restart gracefully'"
+
+
+def dump_core(instance: Instance) -> str:
+    """How Asterisk is told to dump core."""
+    return f"set dumpcore = yes under [options] in {instance.configuration}, then: {restart(instance)}"
+
+
+def in_unit(instance: Instance, setting: str) -> str | None:
+    """How a setting gets into Asterisk's unit; None where it has none."""
+    if instance.unit is None:
+        return None
+    return f"systemctl edit {instance.unit.name} and add [Service] {setting}, then: {restart(instance)}"
+
+
+def install(family: Family, debian: str, rhel: str) -> str:
+    """The command that installs a package, under whichever name it has."""
+    if family is Family.OTHER:
+        return f"install {debian} (Debian) or {rhel} (RHEL)"
+    return f"apt install {debian}" if family is Family.DEBIAN else f"dnf install {rhel}"

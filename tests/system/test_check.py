@@ -1,0 +1,351 @@
+"""`astbtd check` on a machine with Debian's own Asterisk: what it says is so, what fails fails, what helps helps."""
+
+import json
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from astbtd.announce.journal import Event
+from tests import another_build
+from tests.kernel import core_pattern
+
+from .asterisk import UNIT, Asterisk
+from .container import Container, wait_until
+from .service import Service
+
+CHECK_FAILED = Event.CHECK_FAILED.value
+PROGRAM = "/usr/sbin/asterisk"
+MODULE = "/usr/lib/x86_64-linux-gnu/asterisk/modules/app_dial.so"
+WITHOUT_G = f"{PROGRAM} -f -p -U asterisk -G asterisk"
+AS_A_USER_FROM_THE_START = f"User=asterisk\nExecStart=\nExecStart={PROGRAM} -g -f\nRuntimeDirectory=asterisk\n"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One check of the answer."""
+
+    name: str
+    state: str
+    found: str
+    remedy: str | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What `astbtd check --json` says and how it ends."""
+
+    code: int
+    usable: bool | None
+    lines: dict[str, Line]
+
+    @property
+    def failed(self) -> set[str]:
+        return {line.name for line in self.lines.values() if line.state == "failed"}
+
+    def remedy(self, name: str) -> str:
+        """What helps against a check that failed."""
+        line = self.lines[name]
+        assert (line.state, self.usable, self.code) == ("failed", False, 4), line
+        assert line.remedy
+        return line.remedy
+
+    def passes(self, name: str) -> bool:
+        """Whether a check is ok and nothing else keeps the next crash from being useful."""
+        return self.lines[name].state == "ok" and self.usable is True and self.code == 0
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine with Asterisk and astbtd, both running as services."""
+
+    container: Container
+    asterisk: Asterisk
+    service: Service
+
+    def check(self, *user: str) -> Answer:
+        """The answer that root gets, or the user whom a command in front names."""
+        done = self.container.run(*user, "astbtd", "check", "--json", check=False)
+        document = json.loads(done.stdout)
+        return Answer(done.returncode, document["usable"], {each["name"]: Line(**each) for each in document["checks"]})
+
+    def set_unit(self, unit: str, settings: str) -> None:
+        """What `systemctl edit` and a restart do."""
+        override = f"/etc/systemd/system/{unit}.d/override.conf"
+        before = self.container.run("cat", override, check=False).stdout
+        self.container.write(override, f"{before}[Service]\n{settings}\n")
+        self.container.run("systemctl", "daemon-reload")
+        self.container.run("systemctl", "restart", unit)
+
+    def follow(self, remedy: str) -> None:
+        """Does what a remedy says: a setting of a unit, or a command."""
+        if edit := re.fullmatch(r"systemctl edit (\S+) and add \[Service\] (\S+), then: systemctl restart \1", remedy):
+            self.set_unit(edit[1], edit[2])
+        else:
+            self.container.run("sh", "-c", remedy)
+
+
+@contextmanager
+def booted() -> Iterator[Machine]:
+    """A new machine that lasts as long as the block."""
+    with Container.booted() as container:
+        machine = Machine(container, Asterisk(container), Service(container))
+        machine.service.install()
+        machine.service.start()
+        yield machine
+
+
+@pytest.fixture(scope="module")
+def stock() -> Iterator[Machine]:
+    """As Debian's packages and `make install` leave it; for tests that only read."""
+    with booted() as machine:
+        yield machine
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    """For tests that break something."""
+    with booted() as machine:
+        assert machine.check().usable
+        yield machine
+
+
+def test_of_a_stock_asterisk_all_that_is_said_is_so(stock: Machine) -> None:
+    answer = stock.check()
+
+    assert (answer.code, answer.usable) == (0, True)
+    found = {name: line.found for name, line in answer.lines.items() if line.state == "ok"}
+    assert found["asterisk"] == f"pid {stock.asterisk.main_pid()}, started by a systemd unit ({UNIT}): {PROGRAM}"
+    assert found["dumpcore"] == "-g is given"
+    assert found["core-limit"] == "unlimited"
+    assert found["core-pattern"].startswith("'core': ")
+    assert found["core-directory"] == "/var/lib/asterisk"
+    assert found["gdb"] == f"gdb {gdb_version(stock)}, with Python"
+    assert found["up-to-date"] == "what runs is what is on disk"
+    assert {"unit-core-limit", "dumpable", "blocked-core", "core-space", "store-space", "readable"} <= found.keys()
+
+
+def test_of_a_stock_asterisk_it_is_said_that_it_is_optimised_stripped_and_tracks_no_locks(stock: Machine) -> None:
+    lines = stock.check().lines
+
+    options = stock.asterisk.console("core show settings").partition("All Build Options:")[2].splitlines()[0]
+    for name in ("dont-optimize", "better-backtraces", "debug-threads"):
+        option = name.upper().replace("-", "_")
+        assert option not in options
+        assert (lines[name].state, lines[name].found.split(":")[0]) == ("warning", f"built without {option}")
+        rebuilt = f"menuselect/menuselect --enable {option} menuselect.makeopts && make && make install"
+        assert str(lines[name].remedy).endswith(f"{rebuilt} && systemctl restart {UNIT}")
+    assert "apt install binutils-dev && " in str(lines["better-backtraces"].remedy)
+    assert ".symtab" not in stock.container.run("readelf", "--sections", "--wide", PROGRAM).stdout
+    assert lines["symbols"].state == "warning"
+    assert lines["symbols"].found.startswith(f"stripped, and no separate symbols are installed: {PROGRAM} and ")
+    assert str(lines["symbols"].remedy).startswith("apt install asterisk-dbgsym asterisk-modules-dbgsym")
+
+
+def test_a_plain_user_is_told_what_needs_root(stock: Machine) -> None:
+    answer = stock.check("runuser", "--user=nobody", "--")
+
+    assert (answer.code, answer.usable) == (0, None)
+    unknown = {line.name: line for line in answer.lines.values() if line.state == "unknown"}
+    assert unknown.keys() == {"core-directory", "blocked-core", "core-space", "readable", "up-to-date"}
+    assert {line.remedy for line in unknown.values()} == {"run it as root: sudo astbtd check"}
+    assert answer.lines["core-limit"] == stock.check().lines["core-limit"]
+    assert answer.lines["dont-optimize"] == stock.check().lines["dont-optimize"]
+
+
+def test_without_a_running_asterisk_it_says_what_it_cannot_know(machine: Machine) -> None:
+    running = machine.check().lines
+
+    machine.container.run("systemctl", "stop", UNIT)
+    answer = machine.check()
+
+    assert (answer.code, answer.usable) == (0, None)
+    assert answer.lines["asterisk"].remedy == f"systemctl start {UNIT}"
+    unknown = {line.name for line in answer.lines.values() if line.state == "unknown"}
+    assert unknown == {
+        *("asterisk", "core-limit", "dumpable", "core-directory", "blocked-core", "core-space", "up-to-date")
+    }
+    same = ("dumpcore", "unit-core-limit", "core-pattern", "gdb", "dont-optimize", "debug-threads", "journal")
+    assert {name: answer.lines[name] for name in same} == {name: running[name] for name in same}
+    machine.follow(str(answer.lines["asterisk"].remedy))
+    assert machine.check().usable
+
+
+def test_an_asterisk_without_g_leaves_no_core(machine: Machine) -> None:
+    machine.set_unit(UNIT, f"ExecStart=\nExecStart={WITHOUT_G}")
+    answer = machine.check()
+
+    assert answer.failed >= {"dumpcore", "dumpable"}
+    setting = f"set dumpcore = yes under [options] in /etc/asterisk/asterisk.conf, then: systemctl restart {UNIT}"
+    assert answer.remedy("dumpcore") == answer.remedy("dumpable") == setting
+    machine.container.run("sed", "-i", "s/^;dumpcore = yes/dumpcore = yes/", "/etc/asterisk/asterisk.conf")
+    assert machine.check().lines["dumpcore"].found == "dumpcore = yes was set after Asterisk started"
+    machine.follow(machine.check().remedy("dumpcore"))
+    assert machine.check().passes("dumpcore")
+    assert machine.check().passes("dumpable")
+
+
+@pytest.mark.parametrize("limit", [0, 1])
+def test_a_limit_that_forbids_cores(machine: Machine, limit: int) -> None:
+    as_asterisk = ("runuser", "--user=asterisk", "--")  # root would need CAP_SYS_RESOURCE, which a container may lack
+    machine.container.run(*as_asterisk, "prlimit", f"--pid={machine.asterisk.main_pid()}", f"--core={limit}:")
+    answer = machine.check()
+
+    assert answer.lines["core-limit"].found == f"RLIMIT_CORE is {limit}: no core is written"
+    at_once, _, for_good = answer.remedy("core-limit").partition("; for good: ")
+    machine.container.run(*as_asterisk, "sh", "-c", at_once)
+    assert machine.check().passes("core-limit")
+    machine.follow(for_good)
+    assert machine.check().passes("core-limit")
+
+
+def test_a_unit_that_forbids_cores(machine: Machine) -> None:
+    machine.set_unit(UNIT, f"{AS_A_USER_FROM_THE_START}LimitCORE=0")
+    answer = machine.check()
+
+    assert answer.failed == {"core-limit", "unit-core-limit"}
+    machine.follow(answer.remedy("unit-core-limit"))
+    assert machine.check().passes("unit-core-limit")
+    assert machine.check().passes("core-limit")
+
+
+def test_a_working_directory_that_asterisk_cannot_write_to(machine: Machine) -> None:
+    machine.container.run("mkdir", "/srv/closed")
+    machine.asterisk.start_in("/srv/closed")
+    answer = machine.check()
+
+    assert answer.lines["core-directory"].found.startswith("/srv/closed is not writable by uid ")
+    machine.follow(answer.remedy("core-directory"))
+    assert machine.check().passes("core-directory")
+
+
+def test_a_working_directory_that_is_read_only_for_asterisk(machine: Machine) -> None:
+    machine.set_unit(UNIT, "ReadOnlyPaths=/srv\nWorkingDirectory=/srv")
+    answer = machine.check()
+
+    assert answer.lines["core-directory"].found == "/srv is read-only for it"
+    machine.follow(answer.remedy("core-directory"))
+    assert machine.check().passes("core-directory")
+
+
+def test_a_core_of_another_user_in_a_sticky_directory(machine: Machine) -> None:
+    machine.container.run("install", "-d", "-m", "1777", "/srv/shared")
+    machine.asterisk.start_in("/srv/shared")
+    machine.container.run("install", "-o", "nobody", "/dev/null", "/srv/shared/core")
+    answer = machine.check()
+
+    assert "/srv/shared/core belongs to uid 65534 in a sticky directory" in answer.lines["blocked-core"].found
+    machine.follow(answer.remedy("blocked-core"))
+    assert machine.check().passes("blocked-core")
+
+
+def test_a_disk_that_is_too_full_for_a_core(machine: Machine) -> None:
+    machine.container.run("mkdir", "/srv/small")
+    machine.container.run("mount", "-t", "tmpfs", "-o", "size=4M,mode=777", "tmpfs", "/srv/small")
+    machine.asterisk.start_in("/srv/small")
+    answer = machine.check()
+
+    assert "it would be cut short" in answer.lines["core-space"].found
+    missing = re.fullmatch(r"free (\d+)M there: df -h /srv/small", answer.remedy("core-space"))
+    assert missing
+    machine.container.run("mount", "-o", f"remount,size={int(missing[1]) + 8}M", "/srv/small")
+    assert machine.check().passes("core-space")
+
+
+@pytest.mark.parametrize("path", [PROGRAM, MODULE])
+def test_a_program_or_module_of_another_build_on_disk(machine: Machine, path: str) -> None:
+    put_another_build_in_place(machine.container, path)
+    answer = machine.check()
+
+    assert answer.lines["up-to-date"].found.startswith(f"replaced on disk since Asterisk started: {path}")
+    machine.follow(answer.remedy("up-to-date"))
+    assert machine.check().passes("up-to-date")
+
+
+def test_the_same_build_installed_again_is_no_change(machine: Machine) -> None:
+    machine.container.run("sh", "-c", f"cp {PROGRAM} {PROGRAM}.new && mv {PROGRAM}.new {PROGRAM}")
+
+    assert machine.check().passes("up-to-date")
+
+
+def test_a_core_pattern_that_feeds_a_program(machine: Machine) -> None:
+    with core_pattern("|/bin/false %p"):
+        answer = machine.check()
+
+        assert answer.failed == {"core-pattern"}
+        command, _, for_good = answer.remedy("core-pattern").partition(" && ")
+        subprocess.run(shlex.split(command), check=True, capture_output=True)  # the kernel is this machine's
+        assert for_good == "echo kernel.core_pattern=core >/etc/sysctl.d/60-core-pattern.conf"
+        assert machine.check().passes("core-pattern")
+
+
+def test_a_gdb_that_is_gone(machine: Machine) -> None:
+    machine.container.run("mv", "/usr/bin/gdb", "/usr/bin/gdb.gone")
+
+    assert machine.check().remedy("gdb") == "apt install gdb"
+    machine.container.run("mv", "/usr/bin/gdb.gone", "/usr/bin/gdb")
+    assert machine.check().passes("gdb")
+
+
+def test_a_user_of_gdb_that_is_gone(machine: Machine) -> None:
+    machine.container.run("userdel", "--force", "astbtd-gdb")
+
+    assert machine.check().remedy("gdb").startswith("create it: systemd-sysusers ")
+    machine.container.run("systemd-sysusers")
+    assert machine.check().passes("gdb")
+
+
+def test_a_sandbox_of_ours_that_hides_where_asterisk_works(machine: Machine) -> None:
+    machine.container.run("install", "-d", "-o", "asterisk", "/home/pbx")
+    machine.asterisk.start_in("/home/pbx")
+    machine.set_unit("astbtd.service", "ProtectHome=yes")
+    answer = machine.check()
+
+    assert answer.lines["astbtd-unit"].found == "ProtectHome=yes hides /home/pbx from astbtd.service"
+    machine.follow(answer.remedy("astbtd-unit"))
+    assert machine.check().lines["astbtd-unit"].state != "failed"
+    assert machine.check().usable
+
+
+def test_warnings_go_when_their_remedies_are_followed(machine: Machine) -> None:
+    machine.container.run("systemctl", "stop", "astbtd")
+    machine.container.run("chmod", "o-r", MODULE)
+    machine.container.run("rm", "-r", "/var/log/journal")
+    lines = machine.check().lines
+
+    for name in ("astbtd-unit", "readable", "journal"):
+        assert lines[name].state == "warning"
+        machine.follow(str(lines[name].remedy))
+    assert {machine.check().lines[name].state for name in ("astbtd-unit", "readable", "journal")} == {"ok"}
+
+
+def test_the_daemon_says_once_what_fails_and_shows_it_until_it_is_mended(machine: Machine) -> None:
+    machine.set_unit(UNIT, f"ExecStart=\nExecStart={WITHOUT_G}")
+    wait_until(lambda: "(dumpcore, " in machine.service.property("StatusText"), "the status shows what fails")
+    said = {entry["ASTBTD_CHECK"] for entry in machine.service.entries(MESSAGE_ID=CHECK_FAILED)}
+    assert said == machine.check().failed
+
+    checks = len(machine.service.entries())
+    machine.container.run("systemctl", "restart", UNIT)
+    machine.service.reload()
+    assert len(machine.service.entries()) == checks + 1  # the answer to the reload
+
+    machine.container.run("sed", "-i", "s/^;dumpcore = yes/dumpcore = yes/", "/etc/asterisk/asterisk.conf")
+    machine.container.run("systemctl", "restart", UNIT)
+    wait_until(lambda: "dumpcore" not in machine.service.property("StatusText"), "the status is clear")
+    assert len(machine.service.entries(MESSAGE_ID=CHECK_FAILED)) == len(said)
+
+
+def gdb_version(machine: Machine) -> str:
+    return machine.container.run("gdb", "--version").stdout.splitlines()[0].rpartition(" ")[2]
+
+
+def put_another_build_in_place(container: Container, path: str) -> None:
+    """As an upgrade does it: a new file of another build, renamed over the old one."""
+    container.copy_in(Path(another_build.__file__), "/root/another_build.py")
+    container.run("python3", "/root/another_build.py", path)

@@ -1,0 +1,1 @@
+"""What the checks learn from the outside."""
