@@ -22,6 +22,7 @@ LAYERS = (  # the highest first; who stands in one may import what stands in it 
         "codec",
         "durable",
         "elf",
+        "corememory",
         "sparse",
         "processes",
         "quantities",
