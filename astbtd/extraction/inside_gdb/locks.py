@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import takewhile
 
 import gdb
 
@@ -59,13 +60,14 @@ class _Thread:
     def __init__(self, info: gdb.Value) -> None:
         claimed = int(info["num_locks"])
         room = info["locks"].type.range()[1] + 1
-        self.locks = [info["locks"][index] for index in range(min(claimed, room))]
+        locks = (info["locks"][index] for index in range(min(claimed, room)))
+        self.locks = list(takewhile(lambda lock: int(lock["lock_addr"]), locks))
         self.busy = any(not int(lock["suspended"]) for lock in self.locks)
         lines = [f"=== Thread ID: {int(info['thread_id']):#x}{_lwp(info)} ({_text(info, 'thread_name')})\n"]
         for index, lock in enumerate(self.locks):
             lines += _lock(index, lock)
-        if claimed > room:
-            lines.append(f"=== (it claims to have {claimed} locks, and has room for {room})\n")
+        if claimed != len(self.locks):
+            lines.append(f"=== (it claims to have {claimed} locks)\n")
         self.text = "".join(lines) + "===\n"
 
 

@@ -42,7 +42,10 @@ def text(expression: str) -> str | None:
 
 
 def text_at(address: int) -> str:
-    """The text at an address, up to its NUL or LONGEST_TEXT bytes. Raises gdb.MemoryError where nothing is."""
+    """The text at an address, up to its NUL; `...` ends it where that is not found in LONGEST_TEXT bytes or in memory.
+
+    Raises gdb.MemoryError where nothing is.
+    """
     data = b""
     while len(data) < LONGEST_TEXT and b"\0" not in data:
         start = address + len(data)
@@ -52,7 +55,8 @@ def text_at(address: int) -> str:
             if not data:
                 raise
             break
-    return data.partition(b"\0")[0].decode("utf-8", "backslashreplace")
+    characters, end, _ = data.partition(b"\0")
+    return characters.decode("utf-8", "backslashreplace") + ("" if end else "...")
 
 
 def memory(address: int, size: int) -> bytes:

@@ -21,7 +21,7 @@ from astbtd.extraction.inside_gdb.memory import (
     variable,
 )
 from astbtd.extraction.inside_gdb.table import Column, as_moment, as_name, as_number, table
-from astbtd.extraction.inside_gdb.walk import Walk
+from astbtd.extraction.inside_gdb.walk import Walk, kind_of
 
 TASKPROCESSOR = (
     Column("Processor", as_text, "name"),
@@ -113,6 +113,7 @@ class _Container:
     def __init__(self, name: str, container: gdb.Value) -> None:
         self.name = name
         self._container = _set_up(container)
+        kind_of(container)
 
     def pointers(self, walk: Walk) -> Iterator[gdb.Value]:
         return walk.container(self._container)

@@ -59,9 +59,8 @@ def moment(seconds: int) -> str:
 def table(title: str, columns: Sequence[Column], items: Iterable[gdb.Value], walk: Walk, claimed: int) -> str:
     """The items in the order of their first column, behind the walk's remarks; there should be `claimed` of them."""
     rows = sorted(([column.cell(item) for column in columns] for item in items), key=lambda row: row[0].lower())
-    if len(rows) != claimed:
-        walk.remark(f"{claimed} should be there")
-    head = f"{title} ({len(rows)}):\n" + "".join(f"  ({remark})\n" for remark in walk.remarks)
+    count = str(len(rows)) if len(rows) == claimed else f"{len(rows)}, where there should be {claimed}"
+    head = f"{title} ({count}):\n" + "".join(f"  ({remark})\n" for remark in walk.remarks)
     return head + "".join(_lines([[column.heading for column in columns], *rows]) if rows else ())
 
 

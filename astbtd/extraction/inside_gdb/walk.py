@@ -6,7 +6,8 @@ The layouts are those of Asterisk's main/astobj2_hash.c, main/astobj2_rbtree.c a
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from enum import Enum
 
 import gdb
 
@@ -16,6 +17,22 @@ from astbtd.extraction.inside_gdb.memory import NotThere, member, number, struct
 MOST_NODES = 20_000
 MOST_BUCKETS = 1 << 16
 MOST_REMARKS = 5
+
+
+class Kind(Enum):
+    """The kinds of ao2 container; the value is the variable with the methods of its kind."""
+
+    HASH = "v_table_hash"
+    TREE = "v_table_rbtree"
+
+
+def kind_of(container: gdb.Value) -> Kind:
+    """What kind of container it is, by its methods. Raises NotThere where it is none."""
+    methods = int(container["v_table"])
+    for kind in Kind:
+        if number(f"(long) &{kind.value}") == methods:
+            return kind
+    raise NotThere(f"what should be a container has unknown methods, at {methods:#x}")
 
 
 class Walk:
@@ -28,15 +45,12 @@ class Walk:
         self._given_up = False
 
     def container(self, container: gdb.Value) -> Iterator[gdb.Value]:
-        """The objects in an ao2 container, as untyped pointers; its methods tell what kind it is."""
-        methods = int(container["v_table"])
-        if methods == number("(long) &v_table_hash"):
+        """The objects in an ao2 container, as untyped pointers. Raises NotThere."""
+        if kind_of(container) is Kind.HASH:
             nodes = self._hash(container.cast(structure("ao2_container_hash").pointer()))
-        elif methods == number("(long) &v_table_rbtree"):
-            tree = container.cast(structure("ao2_container_rbtree").pointer())
-            nodes = self._tree(tree["root"], "left", "right")
         else:
-            raise NotThere(f"what should be a container has unknown methods, at {methods:#x}")
+            tree = container.cast(structure("ao2_container_rbtree").pointer())
+            nodes = self._tree(tree["root"], "left", "right", container)
         for node in nodes:
             if int(node["common"]["obj"]):
                 yield node["common"]["obj"]
@@ -50,18 +64,15 @@ class Walk:
             place = int(node) + node.dereference().type.sizeof + key.sizeof
             yield gdb.Value(place).cast(pointer.pointer()).dereference()
 
-    def chain(self, first: gdb.Value, following: str) -> Iterator[gdb.Value]:
-        """The nodes of a linked list; `following` is the path to the next one."""
+    def chain(self, first: gdb.Value, following: str, owner: gdb.Value | None = None) -> Iterator[gdb.Value]:
+        """The nodes of a linked list; `following` is the path to the next one, `owner` the container they are of."""
         node = first
         while self._may_visit(node):
-            try:
-                after = member(node, following)
-                after.fetch_lazy()
-            except gdb.MemoryError:
-                self._leads_nowhere(node)
+            links = self._links(node, (following,), owner)
+            if links is None:
                 return
             yield node
-            node = after
+            (node,) = links
 
     def remark(self, text: str) -> None:
         """Notes what is wrong."""
@@ -73,7 +84,7 @@ class Walk:
     def _hash(self, container: gdb.Value) -> Iterator[gdb.Value]:
         count = int(container["n_buckets"])
         if not 0 <= count <= MOST_BUCKETS:
-            self.remark(f"it claims to have {count} buckets")
+            self.remark(f"it claims to have {count} buckets, of which no more than {MOST_BUCKETS} are looked into")
         for index in range(max(0, min(count, MOST_BUCKETS))):
             try:
                 first = container["buckets"][index]["list"]["first"]
@@ -81,25 +92,31 @@ class Walk:
             except gdb.MemoryError:
                 self.remark(f"its buckets end at number {index}, in memory that is not there")
                 return
-            yield from self.chain(first, "links.first")
+            yield from self.chain(first, "links.first", container)
             if self._out_of_time():
                 return
 
-    def _tree(self, root: gdb.Value, left: str, right: str) -> Iterator[gdb.Value]:
+    def _tree(self, root: gdb.Value, left: str, right: str, owner: gdb.Value | None = None) -> Iterator[gdb.Value]:
         waiting = [root]
         while waiting:
             node = waiting.pop()
-            if not self._may_visit(node):
-                continue
-            try:
-                children = (node[right], node[left])
-                for child in children:
-                    child.fetch_lazy()
-            except gdb.MemoryError:
-                self._leads_nowhere(node)
-                continue
-            yield node
-            waiting += children
+            children = self._links(node, (right, left), owner) if self._may_visit(node) else None
+            if children is not None:
+                yield node
+                waiting += children
+
+    def _links(self, node: gdb.Value, paths: Sequence[str], owner: gdb.Value | None) -> list[gdb.Value] | None:
+        """The pointers of a node to others; None if it is no node of the container's at all."""
+        try:
+            links = [member(node, path) for path in paths]
+            for link in links:
+                link.fetch_lazy()
+            if owner is None or int(node["common"]["my_container"]) == int(owner):
+                return links
+            self.remark(f"what a link leads to is no node of it, at {int(node):#x}")
+        except gdb.MemoryError:
+            self.remark(f"a link leads to memory that is not there, at {int(node):#x}")
+        return None
 
     def _may_visit(self, node: gdb.Value) -> bool:
         address = int(node)
@@ -115,13 +132,10 @@ class Walk:
         if self._given_up:
             return True
         if len(self._seen) >= MOST_NODES:
-            self.remark(f"given up after {MOST_NODES} of them")
+            self.remark(f"given up after {MOST_NODES} nodes")
         elif time.monotonic() >= self._until:
             self.remark(f"given up after {JOB['part_seconds']:g} s")
         else:
             return False
         self._given_up = True
         return True
-
-    def _leads_nowhere(self, node: gdb.Value) -> None:
-        self.remark(f"a pointer leads to memory that is not there, at {int(node):#x}")
