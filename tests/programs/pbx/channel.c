@@ -13,7 +13,7 @@ int ast_processed_calls(void) { return totalcalls; }
 /* What a caller may send as a name: lines and colours of its own. */
 #define EVIL "Eve\nLocal/forged@default-00000009;1\033[31m"
 
-static char long_data[5000];
+static char long_text[5000];
 
 static struct ast_channel alice = {
 	.name = "PJSIP/alice-00000001", .appl = "Dial", .data = "PJSIP/bob,30,g",
@@ -23,7 +23,7 @@ static struct ast_channel alice = {
 	.bridge = &conference, .context = "from-internal", .exten = "1000",
 };
 static struct ast_channel bob = {
-	.name = "PJSIP/bob-00000002", .data = long_data, .state = AST_STATE_RINGING, .priority = 1,
+	.name = "PJSIP/bob-00000002", .state = AST_STATE_RINGING, .priority = 1,
 	.context = "default", .exten = "s",
 };
 static struct ast_channel local = {
@@ -92,12 +92,14 @@ static void store(enum damage damage, const char *storage)
 
 void channels_init(enum damage damage, const char *storage)
 {
-	memset(long_data, 'x', sizeof(long_data) - 1);
+	memset(long_text, 'x', sizeof(long_text) - 1);
 	name_uniquely(&alice, "1735689600.1");
 	name_uniquely(&bob, "1735689600.2");
 	name_uniquely(&local, "1735689600.3");
 	if (damage == WILD) {
 		alice.appl = NOWHERE;
+	} else if (damage == LONG) {
+		bob.data = long_text;
 	}
 	if (damage != EARLY) {
 		store(damage, storage);

@@ -22,7 +22,7 @@ extern "C" {
 #define NOWHERE ((void *) 0x414141414140)
 
 /* How the memory is to be found after the crash. */
-enum damage { NO_DAMAGE, CYCLE, WILD, COUNT, SMASHED, EARLY, MANY };
+enum damage { NO_DAMAGE, CYCLE, WILD, COUNT, SMASHED, EARLY, MANY, LONG };
 
 struct ao2_container_methods {
 	const char *kind;
