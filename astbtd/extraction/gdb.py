@@ -32,7 +32,7 @@ _SETTINGS = (
     "set solib-search-path .",
     "maintenance set worker-threads 0",
 )
-_PART_SECONDS = 20  # for one table of info.txt or locks.txt: thousands of channels take about one
+_PART_SECONDS = 20  # of CPU time, for one table of info.txt or locks.txt: 20,000 channels took two
 _DOCUMENTED = ("bt", "bt full", "thread apply all bt")
 _NO_PYTHON = b"Python scripting is not supported"
 _WHY_NO_PYTHON = (

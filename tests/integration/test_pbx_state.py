@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from astbtd.extraction import gdb
+from astbtd.extraction import gdb, packed
 from astbtd.extraction.confinement import account
 from astbtd.intake.corefile import read_facts
-from astbtd.model import Crash, Ended, Section
+from astbtd.model import Crash, Ended, Extraction, Section
 from astbtd.settings import GdbSettings
 from tests.harness import RunningDaemon, crash, scratch_directory
 from tests.integration.conftest import build, extract, text
@@ -256,17 +256,40 @@ def test_a_walk_is_given_up_after_many_nodes(extracting: RunningDaemon, pbx: Pat
 
 
 def test_a_walk_is_given_up_when_its_time_is_over(pbx: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    core = crash(pbx / "pbx-22", scratch)
-    core.chmod(0o644)
     monkeypatch.setattr(gdb, "_PART_SECONDS", 0)
-    extractor = gdb.Extractor(GdbSettings(), account("astbtd-gdb"), -1, reserve=lambda _: None, stopped=lambda: None)
-    descriptor = os.open(core, os.O_RDONLY)
-    (scratch / "texts").mkdir()
-    extracted = extractor.extract(descriptor, read_facts(descriptor), scratch / "texts")
-    os.close(descriptor)
-    assert extracted.extraction.ended is Ended.OK
-    info = (scratch / "texts" / Section.INFO).read_text()
-    assert "Channels (0, where there should be 3):\n  (given up after 0 s)\n" in info
+    extraction = extract_here(crash(pbx / "pbx-22", scratch), scratch)
+    assert extraction.ended is Ended.OK
+    info = (scratch / Section.INFO).read_text()
+    assert "Channels (0, where there should be 3):\n  (given up after 0 s of work)\n" in info
+
+
+@pytest.mark.parametrize("error", ["RuntimeError", "MemoryError", "KeyboardInterrupt"])
+def test_a_part_that_fails_says_so_and_the_others_stand(
+    pbx: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch, error: str
+) -> None:
+    replace_bridges(monkeypatch, f"def bridges(): raise {error}('of the test')")
+    extraction = extract_here(crash(pbx / "pbx-22", scratch), scratch)
+    assert extraction.ended is Ended.OK
+    info = (scratch / Section.INFO).read_text()
+    assert f"\nBridges: cannot be read: {error}: of the test\n" in info
+    assert "Taskprocessors (3):" in info
+    assert "Channels (3):" in info
+
+
+def test_a_gdb_that_dies_over_a_part_has_written_all_backtraces_before(
+    pbx: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    core = crash(pbx / "pbx-22", scratch)
+    extract_here(core, scratch)
+    complete = {section: (scratch / section).read_text() for section in Section if (scratch / section).exists()}
+    replace_bridges(monkeypatch, "import os; bridges = lambda: os.kill(os.getpid(), 9)")
+
+    assert extract_here(core, scratch).ended is not Ended.OK
+
+    for section in (Section.BACKTRACE, Section.THREAD1, Section.BRIEF, Section.FULL, Section.LOCKS):
+        assert (scratch / section).read_text() == complete[section]
+    before, _, _ = complete[Section.INFO].partition("\nBridges")
+    assert (scratch / Section.INFO).read_text().startswith(before)
 
 
 @pytest.mark.parametrize(("version", "debug_threads"), [("16", False), ("22", True)])
@@ -296,6 +319,27 @@ def test_a_variable_of_the_crashed_function_is_not_taken_for_asterisks_own(
     state = State(extracting, core)
     assert "(int *) 0x0" in here.stdout
     assert state.part("Bridges")[0] == "Bridges (3):"
+
+
+def extract_here(core: Path, directory: Path) -> Extraction:
+    """Extracts into `directory`, in this very process."""
+    core.chmod(0o644)
+    for section in Section:
+        (directory / section).unlink(missing_ok=True)
+    extractor = gdb.Extractor(GdbSettings(), account("astbtd-gdb"), -1, reserve=lambda _: None, stopped=lambda: None)
+    descriptor = os.open(core, os.O_RDONLY)
+    try:
+        return extractor.extract(descriptor, read_facts(descriptor), directory).extraction
+    finally:
+        os.close(descriptor)
+
+
+def replace_bridges(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    """Has other code, which defines `bridges`, run inside gdb in the place of what reads the bridges."""
+    command = packed.command
+    replace = f"from astbtd.extraction.inside_gdb import pbx\n{code}\npbx.bridges = bridges"
+    start = "main.main()"
+    monkeypatch.setattr(packed, "command", lambda path: command(path).replace(start, f"exec({replace!r}); {start}"))
 
 
 def build_id(path: Path) -> str:

@@ -10,7 +10,7 @@ import gdb
 
 JOB = json.loads(os.environ["ASTBTD_JOB"])
 """core, executable: names to open them by; frames: the most per thread, 0 for all; sections: descriptors by name;
-crashed_at: seconds since 1970; part_seconds: the most time that one part of info.txt or locks.txt may take.
+crashed_at: seconds since 1970; part_seconds: the most CPU time that one part of info.txt or locks.txt may take.
 """
 
 
