@@ -9,7 +9,7 @@ PROGRAMS ?= $(CURDIR)/build/programs
 
 # What a Debian machine needs to run astbtd, to build and test it, and to boot the test container.
 RUN_PACKAGES := gdb python3 python3-venv python3-pyinotify python3-systemd python3-watchdog python3-yaml python3-zstandard
-DEV_PACKAGES := bindfs gdb gcc libc6-dev make pkg-config libsystemd-dev python3-dev python3-venv systemd strace
+DEV_PACKAGES := bindfs g++ gdb gcc libc6-dev make pkg-config libsystemd-dev python3-dev python3-venv systemd strace
 SYSTEM_PACKAGES := debian-archive-keyring debootstrap mount systemd-container util-linux
 
 missing = $(shell for package in $(1); do \
@@ -17,7 +17,7 @@ missing = $(shell for package in $(1); do \
 install-packages = set -e; missing="$(call missing,$(1))"; test -z "$$missing" || { \
 	$(SUDO) apt-get update -q; $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; }
 
-.PHONY: help dev demo test test-system check lint types users programs run-packages install uninstall clean
+.PHONY: help dev demo test test-system examples check lint types users programs run-packages install uninstall clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -47,6 +47,11 @@ test: dev users ## unit and integration tests (as root: gdb has to change its us
 test-system: dev ## the service in a booted Debian container, with a real Asterisk
 	@$(call install-packages,$(SYSTEM_PACKAGES))
 	$(SUDO) $(VENV)/bin/python -m pytest -q -p no:cacheprovider tests/system
+
+examples: dev users ## docs/examples anew: what astbtd writes of real crashes
+	@$(call install-packages,$(SYSTEM_PACKAGES))
+	@$(MAKE) -s -C tests/programs BUILD=$(PROGRAMS) pbx
+	$(SUDO) $(VENV)/bin/python -m tests.system.examples $(PROGRAMS) docs/examples
 
 lint: dev ## ruff
 	$(VENV)/bin/ruff check .

@@ -10,12 +10,11 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib import resources
 from pathlib import Path
 
 from astbtd import durable, processes
 from astbtd.errors import AstbtdError
-from astbtd.extraction import objects, sections
+from astbtd.extraction import inventory, objects, packed, sections
 from astbtd.extraction.confinement import Account, confined
 from astbtd.extraction.facts import GdbFacts
 from astbtd.extraction.objects import Objects
@@ -33,6 +32,7 @@ _SETTINGS = (
     "set solib-search-path .",
     "maintenance set worker-threads 0",
 )
+_PART_SECONDS = 20  # of CPU time, for one table of info.txt or locks.txt: 20,000 channels took two
 _DOCUMENTED = ("bt", "bt full", "thread apply all bt")
 _NO_PYTHON = b"Python scripting is not supported"
 _WHY_NO_PYTHON = (
@@ -78,7 +78,7 @@ class Extractor:
             found = objects.prepare(
                 process.executable, process.build_id, facts.objects, self.account, copies, self.reserve
             )
-            return _Work(self, core, process.executable, found, copies, opened).extract()
+            return _Work(self, core, facts, found, copies, opened).extract()
 
 
 @dataclass(frozen=True)
@@ -90,13 +90,14 @@ class _Work:
 
     extractor: Extractor
     core: int
-    executable: str | None
+    facts: CoreFacts
     found: Objects
     copies: Path
     sections: Sections
 
     def extract(self) -> Extracted:
         finished, notes = self._best_run()
+        self.sections.append(Section.INFO, f"\n{inventory.listing(self.core)}")
         facts = GdbFacts.read(self.sections.facts())
         extraction = Extraction(
             gdb_version=facts.gdb_version,
@@ -122,16 +123,18 @@ class _Work:
         return replace(second, ended=ended, seconds=first.seconds + second.seconds), (why,)
 
     def _run_with_python(self, frames: int) -> processes.Finished:
-        script = resources.files("astbtd.extraction").joinpath("inside_gdb.py").read_bytes()
-        with _in_memory(script) as program:
+        with _in_memory(packed.program()) as program:
             job = {
                 "core": _path(self.core),
                 "executable": self._program(),
                 "frames": frames,
                 "sections": self.sections.descriptors,
+                "crashed_at": self.facts.crashed_at.timestamp(),
+                "part_seconds": _PART_SECONDS,
             }
-            execute = f"python exec(compile(open({program}).read(), 'astbtd', 'exec'))"
-            return self._run(["-ex", execute], Section.LOG, (program,), {"ASTBTD_JOB": json.dumps(job)})
+            return self._run(
+                ["-ex", packed.command(_path(program))], Section.LOG, (program,), {"ASTBTD_JOB": json.dumps(job)}
+            )
 
     def _run_documented(self) -> processes.Finished:
         program = ["-se", executable] if (executable := self._program()) else []
@@ -154,9 +157,10 @@ class _Work:
 
     def _program(self) -> str | None:
         """What gdb is to open as the executable; None when it can open none."""
-        if self.executable in self.found.copied:
-            return objects.place(".", self.executable)
-        return None if self.executable in self.found.missing else self.executable
+        executable = self.facts.process.executable
+        if executable in self.found.copied:
+            return objects.place(".", executable)
+        return None if executable in self.found.missing else executable
 
     def _watch(self) -> Ended | None:
         self.extractor.stopped()

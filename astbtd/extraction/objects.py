@@ -50,7 +50,7 @@ def prepare(
     return Objects(
         copied=tuple(path for path, outcome in outcomes.items() if outcome is _Outcome.COPIED),
         missing=tuple(path for path, outcome in outcomes.items() if outcome is _Outcome.MISSING),
-        changed=bool(executable and build_id and _build_id_of(executable) not in (None, build_id)),
+        changed=bool(executable and build_id and build_id_on_disk(executable) not in (None, build_id)),
     )
 
 
@@ -69,7 +69,7 @@ def _copy(path: str, copies: Path, account: Account, reserve: Callable[[int], No
             os.close(sparse.readable_copy(source, target, account.gid, reserve))
             return _Outcome.COPIED
     except (OSError, NoRoom):
-        return _Outcome.MISSING if _named_like_an_object(path) else _Outcome.NO_OBJECT
+        return _Outcome.MISSING if named_like_an_object(path) else _Outcome.NO_OBJECT
 
 
 def _is_program(descriptor: int) -> bool:
@@ -82,7 +82,7 @@ def _is_program(descriptor: int) -> bool:
         return False
 
 
-def _named_like_an_object(path: str) -> bool:
+def named_like_an_object(path: str) -> bool:
     """Of files that are gone the name alone tells; devices, memory and data files matter to no frame."""
     in_bin = os.path.basename(os.path.dirname(path)) in ("bin", "sbin")
     return (".so" in os.path.basename(path) or in_bin) and not path.startswith(("/dev/", "/memfd:", "/proc/"))
@@ -94,7 +94,8 @@ def _make_parents(target: Path, account: Account, copies: Path) -> None:
             durable.make_directory(directory, group=account.gid)
 
 
-def _build_id_of(path: str) -> str | None:
+def build_id_on_disk(path: str) -> str | None:
+    """The build id of the program or shared object that now has that path; None if there is none with one."""
     try:
         with _opened(path) as descriptor:
             return elf.build_id(elf.file_reader(descriptor)) if _is_program(descriptor) else None

@@ -38,6 +38,12 @@ class Sections:
         """The first 64 KiB of a section."""
         return os.pread(self.descriptors[section], 1 << 16, 0)
 
+    def append(self, section: Section, text: str) -> None:
+        """Adds text of our own to what gdb wrote."""
+        descriptor = self.descriptors[section]
+        os.lseek(descriptor, 0, os.SEEK_END)
+        durable.write_all(descriptor, text.encode())
+
     def clear(self) -> None:
         """Empties every section for another run."""
         for descriptor in self.descriptors.values():

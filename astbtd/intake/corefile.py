@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from astbtd import elf
+from astbtd.corememory import NT_FILE, CoreMemory, Mapping, mappings
 from astbtd.model import CoreFacts, IdentityFrom, Process, Signal
 
 _PT_LOAD = 1
 _NT_PRSTATUS, _NT_PRPSINFO, _NT_AUXV = 1, 3, 6
-_NT_FILE, _NT_SIGINFO = 0x46494C45, 0x53494749
-_WANTED = frozenset((_NT_PRSTATUS, _NT_PRPSINFO, _NT_AUXV, _NT_FILE, _NT_SIGINFO))
+_NT_SIGINFO = 0x53494749
+_WANTED = frozenset((_NT_PRSTATUS, _NT_PRPSINFO, _NT_AUXV, NT_FILE, _NT_SIGINFO))
 _AT_ENTRY, _AT_RANDOM = 9, 25
 _FAULTS = frozenset((signals.SIGSEGV, signals.SIGBUS, signals.SIGILL, signals.SIGFPE, signals.SIGTRAP))
 _DUMPING = frozenset(  # the signals whose default action is "Core" in signal(7)
@@ -31,21 +32,11 @@ _DUMPING = frozenset(  # the signals whose default action is "Core" in signal(7)
     )
 )
 _RANDOM_BYTES = 16
-_MOST_MAPPINGS = 1 << 18
-_DELETED = " (deleted)"
 _LAST_MOMENT = datetime(9999, 1, 1, tzinfo=UTC).timestamp()  # times near the end of what Python knows break in zones
 
 
 class NotACore(ValueError):
     """The file is no ELF core."""
-
-
-@dataclass(frozen=True)
-class _Mapping:
-    start: int
-    end: int
-    offset: int
-    path: str
 
 
 @dataclass
@@ -88,7 +79,8 @@ class _Core:
         self._status = status
         self._loads = [segment for segment in header.segments if segment.type == _PT_LOAD and segment.file_size]
         self._notes = _wanted_notes(elf.notes(header, read))
-        self._mappings = _mappings(self._notes.content.get(_NT_FILE, b""), header)
+        self._memory = CoreMemory(header, read)
+        self._mappings = mappings(self._notes.content.get(NT_FILE, b""), header)
         self._auxv = _auxv(self._notes.content.get(_NT_AUXV, b""), header)
 
     def facts(self) -> CoreFacts:
@@ -123,11 +115,11 @@ class _Core:
             uid=notes.unpack(_NT_PRPSINFO, order + layout.id_format, layout.uid),
             gid=notes.unpack(_NT_PRPSINFO, order + layout.id_format, layout.gid),
             executable=program,
-            build_id=elf.build_id(self._memory, executable.start - executable.offset) if executable else None,
+            build_id=self._memory.build_id(executable) if executable else None,
             command_line=arguments.decode(errors="replace").strip() or None,
         )
 
-    def _executable(self) -> _Mapping | None:
+    def _executable(self) -> Mapping | None:
         """The first mapping of the file that holds the program's entry point."""
         entry = self._auxv.get(_AT_ENTRY)
         holder = next((m for m in self._mappings if entry is not None and m.start <= entry < m.end), None)
@@ -149,20 +141,12 @@ class _Core:
 
     def _identity(self, pid: int | None) -> tuple[str, IdentityFrom]:
         at = self._auxv.get(_AT_RANDOM)
-        random = self._memory(at, _RANDOM_BYTES) if at else b""
+        random = self._memory.read(at, _RANDOM_BYTES) if at else b""
         if pid is not None and len(random) == _RANDOM_BYTES:
             return _digest(b"%d:" % pid + random), IdentityFrom.AT_RANDOM
         found = self._status
         text = f"{found.st_dev}:{found.st_ino}:{found.st_size}:{found.st_mtime_ns}"
         return _digest(text.encode()), IdentityFrom.FILE
-
-    def _memory(self, address: int, size: int) -> bytes:
-        """The memory at `address`, as far as one segment of the core has it."""
-        for segment in self._loads:
-            offset = address - segment.address
-            if 0 <= offset < segment.file_size:
-                return self._read(segment.offset + offset, min(size, segment.file_size - offset))
-        return b""
 
 
 @dataclass(frozen=True)
@@ -191,23 +175,6 @@ def _wanted_notes(notes: Iterable[elf.Note]) -> _Notes:
             if len(found.content) == len(_WANTED):
                 break
     return found
-
-
-def _mappings(content: bytes, header: elf.Header) -> tuple[_Mapping, ...]:
-    """The file mappings of an NT_FILE note: count, page size, (start, end, page offset) each, then the names."""
-    word = header.order + ("Q" if header.wide else "I")
-    if len(content) < 2 * header.word:
-        return ()
-    count, page_size = struct.unpack_from(word[0] + 2 * word[1], content)
-    names_at = header.word * (2 + 3 * count)
-    if count > _MOST_MAPPINGS or names_at > len(content):
-        return ()
-    numbers = struct.iter_unpack(word[0] + 3 * word[1], content[2 * header.word : names_at])
-    names = content[names_at:].split(b"\0")
-    return tuple(
-        _Mapping(start, end, offset * page_size, os.fsdecode(name).removesuffix(_DELETED))
-        for (start, end, offset), name in zip(numbers, names, strict=False)
-    )
 
 
 def _auxv(content: bytes, header: elf.Header) -> dict[int, int]:

@@ -1,11 +1,14 @@
 """What the integration tests share: the programs that crash, a place to crash in, a daemon."""
 
+import json
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from astbtd.model import Crash, Section
 from tests.harness import RunningDaemon, daemon, scratch_directory
 from tests.kernel import cores_in_working_directory
 
@@ -51,3 +54,27 @@ def running(scratch: Path, spool: Path) -> Iterator[RunningDaemon]:
     """A daemon, to be started, that watches `spool`."""
     with daemon(scratch, {"watch": {"directories": [str(spool)]}}) as configured:
         yield configured
+
+
+@pytest.fixture
+def extracting(scratch: Path) -> Iterator[RunningDaemon]:
+    """A configuration and a store for `astbtd extract`."""
+    with daemon(scratch, {}) as configured:
+        yield configured
+
+
+def extract(configured: RunningDaemon, core: Path, *options: str) -> Crash:
+    """What `astbtd extract` records of a core."""
+    done = subprocess.run(
+        [sys.executable, "-m", "astbtd", "--config", configured.configuration, "extract", "--json", *options, core],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return configured.store.load(json.loads(done.stdout)["id"])
+
+
+def text(configured: RunningDaemon, recorded: Crash, section: Section) -> str:
+    """A section as it is stored."""
+    return (configured.store.directory(recorded.id) / section).read_text(errors="replace")

@@ -11,9 +11,7 @@ import pytest
 
 from astbtd.model import Crash, Ended, Section
 from tests.harness import PATIENCE, RunningDaemon, crash
-from tests.integration.test_extraction import extract, extracting, text
-
-__all__ = ["extracting"]
+from tests.integration.conftest import extract, text
 
 _PROBE = """#!/bin/sh
 # Tells what a gdb may do that was taken over, then is gdb.

@@ -5,17 +5,16 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import astbtd
 from astbtd.extraction.confinement import Account
-from astbtd.model import Crash, Ended, Section
+from astbtd.model import Ended, Section
 from tests.documented import COMMANDS, frames
-from tests.harness import RunningDaemon, crash, daemon
-from tests.integration.conftest import build
+from tests.harness import RunningDaemon, crash
+from tests.integration.conftest import build, extract, text
 
 _NOBODY = 65534
 _THREAD = re.compile(r"^Thread \d+ \(", re.MULTILINE)
@@ -40,29 +39,6 @@ def gdb_minimal(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for path in (directory, *directory.parents[:2]):
         path.chmod(0o755)
     return directory / "usr/bin/gdb"
-
-
-@pytest.fixture
-def extracting(scratch: Path) -> Iterator[RunningDaemon]:
-    """A configuration and a store for `astbtd extract`."""
-    with daemon(scratch, {}) as configured:
-        yield configured
-
-
-def extract(configured: RunningDaemon, core: Path, *options: str) -> Crash:
-    """What `astbtd extract` records of a core."""
-    done = subprocess.run(
-        [sys.executable, "-m", "astbtd", "--config", configured.configuration, "extract", "--json", *options, core],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return configured.store.load(json.loads(done.stdout)["id"])
-
-
-def text(configured: RunningDaemon, recorded: Crash, section: Section) -> str:
-    return (configured.store.directory(recorded.id) / section).read_text(errors="replace")
 
 
 def documented(core: Path, program: Path) -> str:

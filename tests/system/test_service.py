@@ -2,17 +2,16 @@
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 
 import pytest
 
 from astbtd.announce.journal import Event
 from tests.documented import COMMANDS, frames
 
-from .asterisk import CORE, Asterisk, Crash
+from .asterisk import CORE, Crash
 from .container import Container, wait_until
-from .service import CONFIGURATION, STORE, Record, Service
+from .machine import Machine, booted
+from .service import CONFIGURATION, STORE, Record
 
 CRASH_COLLECTED = Event.CRASH_COLLECTED.value
 CONFIGURATION_REJECTED = Event.CONFIGURATION_REJECTED.value
@@ -44,30 +43,6 @@ HESITANT = f"""#!/bin/sh
 mkdir {GDBS_OWN}/hesitated 2>/dev/null && exec sleep infinity
 exec gdb "$@"
 """
-
-
-@dataclass(frozen=True)
-class Machine:
-    """A machine with Asterisk and astbtd, both running as services."""
-
-    container: Container
-    asterisk: Asterisk
-    service: Service
-
-    def crash(self, how: Crash) -> Record:
-        """Crashes Asterisk; the record of that, once systemd has Asterisk running again."""
-        return self.service.collected(self.asterisk.crash(how))
-
-
-@contextmanager
-def booted() -> Iterator[Machine]:
-    """A new machine that lasts as long as the block."""
-    with Container.booted() as container:
-        machine = Machine(container, Asterisk(container), Service(container))
-        machine.asterisk.install_crash_module()
-        machine.service.install()
-        machine.service.start()
-        yield machine
 
 
 @pytest.fixture(scope="module")

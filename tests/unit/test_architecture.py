@@ -1,12 +1,16 @@
 """The package keeps its shape: arrows point down, rooms do not know each other, dangerous things have one place."""
 
 import ast
+import io
+import zipfile
 from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
+
+from astbtd.extraction import packed
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,6 +29,7 @@ LAYERS = (  # the highest first; who stands in one may import what stands in it 
         "elf_sections",
         "regular",
         "console",
+        "corememory",
         "sparse",
         "processes",
         "quantities",
@@ -61,6 +66,7 @@ WRITING_METHODS = ("rename", "write_text", "write_bytes", "touch", "symlink_to",
 WRITING_CALLS = ("rename", "renames", "replace", "link", "symlink", "mkfifo", "mknod", "truncate")
 WRITING_FLAGS = ("O_WRONLY", "O_RDWR", "O_CREAT", "O_APPEND", "O_TRUNC")
 INSIDE_GDB = "astbtd.extraction.inside_gdb"
+GDBS_OLDEST_PYTHON = (3, 7)
 
 
 @cache
@@ -68,9 +74,18 @@ def modules() -> dict[str, ast.Module]:
     """Every module of the package by its name."""
     found = {}
     for path in (ROOT / "astbtd").rglob("*.py"):
-        parts = path.relative_to(ROOT).with_suffix("").parts
-        found[".".join(parts).removesuffix(".__init__")] = ast.parse(path.read_text(), str(path))
+        found[module_name(str(path.relative_to(ROOT)))] = ast.parse(path.read_text(), str(path))
     return found
+
+
+def module_name(path: str) -> str:
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def packed_for_gdb() -> dict[str, bytes]:
+    """The files that gdb gets, by path."""
+    with zipfile.ZipFile(io.BytesIO(packed.program())) as archive:
+        return {path: archive.read(path) for path in archive.namelist()}
 
 
 def imported_names(nodes: Iterator[ast.AST]) -> Iterator[str]:
@@ -124,6 +139,11 @@ def closure(module: str) -> set[str]:
         loaded.add(one)
         waiting |= imports_at_once(one) - loaded
     return loaded
+
+
+def inside_gdb() -> set[str]:
+    """What gdb's own Python executes."""
+    return {module for module in modules() if module.startswith(INSIDE_GDB)}
 
 
 def calls(module: str) -> Iterator[ast.Call]:
@@ -185,7 +205,7 @@ def test_some_packages_are_imported_in_one_place_only(package: str, only: str) -
 
 @pytest.mark.parametrize("package", FORBIDDEN)
 def test_some_packages_are_imported_nowhere(package: str) -> None:
-    assert {module for module in modules() if package in foreign(module)} <= {INSIDE_GDB}
+    assert {module for module in modules() if package in foreign(module)} <= inside_gdb()
 
 
 @pytest.mark.parametrize("module", sorted(modules()))
@@ -208,9 +228,20 @@ def test_diagnosis_has_no_way_to_the_outside() -> None:
     assert {(module, name) for module, name in names if {name, name.split(".")[0]} & outside} == set()
 
 
-def test_what_runs_inside_gdb_is_imported_by_nobody_and_imports_nothing_of_ours() -> None:
-    assert {module for module in modules() if INSIDE_GDB in imports(module)} == set()
-    assert imports(INSIDE_GDB) == set()
+def test_what_runs_inside_gdb_is_imported_by_nobody_else() -> None:
+    assert {module for module in modules().keys() - inside_gdb() if imports(module) & inside_gdb()} == set()
+
+
+def test_what_runs_inside_gdb_is_packed_with_all_that_it_imports() -> None:
+    loaded = set().union(*map(closure, inside_gdb()))
+    parents = {"astbtd", "astbtd.extraction"}
+
+    assert {module_name(path) for path in packed_for_gdb()} == loaded | parents
+
+
+def test_what_runs_inside_gdb_is_written_for_an_old_python() -> None:
+    for path, source in packed_for_gdb().items():
+        ast.parse(source, path, feature_version=GDBS_OLDEST_PYTHON)
 
 
 @pytest.mark.parametrize("verb", ["list", "show", "top", "core", "pin", "prune", "check", "check_config", "extract"])

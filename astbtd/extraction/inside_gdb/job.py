@@ -1,0 +1,38 @@
+"""What gdb is asked to do, and the descriptors that its sections go to; the job comes in the environment."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+
+import gdb
+
+JOB = json.loads(os.environ["ASTBTD_JOB"])
+"""core, executable: names to open them by; frames: the most per thread, 0 for all; sections: descriptors by name;
+crashed_at: seconds since 1970; part_seconds: the most CPU time that one part of info.txt or locks.txt may take.
+"""
+
+
+def run(command: str) -> str:
+    """What a command of gdb's prints, or why it failed."""
+    try:
+        return gdb.execute(command, to_string=True) or ""
+    except gdb.error as error:
+        return f"{error}\n"
+    except (MemoryError, RuntimeError) as error:
+        return f"{command}: {error}\n"
+
+
+def write(section: str, text: str) -> None:
+    """Adds text to a section; one that has reached the limit on files gets no more."""
+    descriptor = JOB["sections"].get(section)
+    rest = text.encode("utf-8", "surrogateescape")
+    while rest and descriptor is not None:
+        try:
+            rest = rest[os.write(descriptor, rest) :]
+        except OSError as error:
+            if error.errno != errno.EFBIG:
+                raise
+            JOB["sections"][section] = None
+            return

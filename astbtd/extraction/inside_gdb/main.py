@@ -1,0 +1,108 @@
+"""Writes the sections, the most valuable first, so that a gdb that is killed leaves all that it finished."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import gdb
+
+from astbtd.extraction.inside_gdb import locks, pbx
+from astbtd.extraction.inside_gdb.about import About
+from astbtd.extraction.inside_gdb.job import JOB, run, write
+from astbtd.extraction.inside_gdb.memory import NoDebugInformation, NotThere
+
+PROLOGUE = ("p $_siginfo", "info signal $_siginfo.si_signo")  # as in Asterisk's own ast_coredumper
+STRIPPED = """
+What is not known for want of debug information takes an asterisk that has it. Install the package that holds it for
+this very build (Debian: asterisk-dbgsym, from the archive debian-debug; Fedora and RHEL: asterisk-debuginfo), or run
+one that you built yourself: Asterisk's Makefile compiles with -g, unless it is stripped afterwards. A core that was
+kept can be extracted again: astbtd core ID --output FILE, then astbtd extract FILE.
+"""
+
+
+def main() -> None:
+    """All sections; tables come last, since nothing in them may cost a backtrace."""
+    write("backtrace.txt", load())
+    prologue = "".join(run(command) for command in PROLOGUE)
+    for section in ("thread1.txt", "brief.txt", "full.txt", "locks.txt"):
+        write(section, prologue)
+    crash_thread()
+    about = About()
+    for section in ("locks.txt", "info.txt"):
+        write(section, about.lines())
+    write("facts", json.dumps(facts(about)))
+    all_threads(sorted(gdb.selected_inferior().threads(), key=lambda thread: -thread.num))
+    tables(about)
+
+
+def load() -> str:
+    """Loads program and core; returns what gdb says about them, the header of a backtrace."""
+    if JOB["frames"]:
+        gdb.execute(f"set backtrace limit {JOB['frames']}")
+    said = run(f"file {quoted(JOB['executable'])}") if JOB["executable"] else ""
+    return said + str(gdb.execute(f"core-file {JOB['core']}", to_string=True))
+
+
+def crash_thread() -> None:
+    """The thread that crashed, in short and in full."""
+    write("backtrace.txt", run("bt"))
+    write("backtrace.txt", run("bt full"))
+    if gdb.selected_thread() is not None:
+        write("thread1.txt", run(f"thread apply {gdb.selected_thread().num} bt full"))
+
+
+def facts(about: About) -> dict[str, object]:
+    """What the record wants to know."""
+    asterisk = {
+        "version": about.version,
+        "all_options": about.all_options,
+        "abi_options": about.abi_options,
+        "abort_message": about.abort_message,
+        "lock_table": locks.has_table(),
+    }
+    return {"gdb_version": gdb.VERSION, "asterisk": asterisk}
+
+
+def all_threads(threads: list[gdb.InferiorThread]) -> None:
+    """One thread at a time, so that a kill loses one thread's text; in the order of `thread apply all`."""
+    for thread in threads:
+        text = run(f"thread apply {thread.num} bt")
+        write("backtrace.txt", text)
+        write("brief.txt", text)
+    for thread in threads:
+        write("full.txt", run(f"thread apply {thread.num} bt full"))
+
+
+def tables(about: About) -> None:
+    """The state of the PBX, part by part; a part that fails says so, and the others stand."""
+    parts = {
+        "Taskprocessors": pbx.taskprocessors,
+        "Bridges": pbx.bridges,
+        "Channels": pbx.channels,
+        "Totals": pbx.totals,
+    }
+    write_parts("locks.txt", {"Locks": lambda: locks.locks(about.options)})
+    write_parts("info.txt", parts)
+
+
+def write_parts(section: str, parts: dict[str, Callable[[], str]]) -> None:
+    """Adds the parts to a section, and once what to do where they fail for want of debug information."""
+    stripped = False
+    for title, read in parts.items():
+        try:
+            text = read()
+        except NotThere as missing:
+            stripped |= isinstance(missing, NoDebugInformation)
+            text = f"{title}: not known: {missing}\n"
+        except (Exception, KeyboardInterrupt) as error:
+            text = f"{title}: cannot be read: {type(error).__name__}: {error}\n"
+        write(section, f"\n{text}")
+    if stripped:
+        write(section, STRIPPED)
+
+
+def quoted(path: str) -> str:
+    """A path as an argument of gdb's `file`."""
+    escaped = path.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

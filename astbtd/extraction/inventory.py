@@ -1,0 +1,32 @@
+"""Lists the program and the shared objects that a process ran, by build id, for the end of info.txt."""
+
+from astbtd import elf
+from astbtd.corememory import NT_FILE, CoreMemory, Mapping, mappings
+from astbtd.extraction import objects
+from astbtd.printable import printable_line
+
+_NO_BUILD_ID = "-" * 40
+
+
+def listing(core: int) -> str:
+    """A line for each object in the core open at `core`: its build id, its path, and whether it was replaced since."""
+    read = elf.file_reader(core)
+    header = elf.read_header(read)
+    memory = CoreMemory(header, read)
+    found = {mapping.path: memory.build_id(mapping) for mapping in _first_mappings(header, read)}
+    lines = [_line(path, ran) for path, ran in found.items() if ran or objects.named_like_an_object(path)]
+    return f"Program and modules in use ({len(lines)}), by build id:\n" + "".join(lines)
+
+
+def _first_mappings(header: elf.Header, read: elf.Read) -> list[Mapping]:
+    note = next((note for note in elf.notes(header, read) if note.type == NT_FILE and note.owner == b"CORE"), None)
+    first: dict[str, Mapping] = {}
+    for mapping in mappings(note.content, header) if note else ():
+        first.setdefault(mapping.path, mapping)
+    return list(first.values())
+
+
+def _line(path: str, ran: str | None) -> str:
+    now = objects.build_id_on_disk(path)
+    replaced = f"  (the file there now is another build, {now})" if ran and now not in (None, ran) else ""
+    return f"{ran or _NO_BUILD_ID}  {printable_line(path)}{replaced}\n"

@@ -1,0 +1,348 @@
+"""What the PBX was doing when it crashed: info.txt and locks.txt list what tests/programs/pbx has set up."""
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from astbtd.extraction import gdb, packed
+from astbtd.extraction.confinement import account
+from astbtd.intake.corefile import read_facts
+from astbtd.model import Crash, Ended, Extraction, Section
+from astbtd.settings import GdbSettings
+from tests.harness import RunningDaemon, crash, scratch_directory
+from tests.integration.conftest import build, extract, text
+
+TASKPROCESSORS = [
+    "Processor  Processed  In Queue  Max Depth  Low water  High water",
+    "CCSS_core  0  0  0  450  500",
+    "pjsip/default-0000000a  99  0  3  450  500",
+    "stasis/pool  1234  5  17  450  500",
+]
+BRIDGES = [
+    "Bridge-ID  Name  Creator  Chans  Type  Technology  Created",
+    "ae235011-1fb0-48d4-a173-b2b11ad974c8  2  basic  simple_bridge  2025-01-01 00:02:00 UTC",
+    "c3907f47-2c09-4fa1-8ff1-39a555102e1b  101  ConfBridge  3  base  softmix  2025-01-01 00:01:00 UTC",
+    "f0000000-0000-4000-8000-000000000000  0",
+]
+ALICE = (
+    "PJSIP/alice-00000001  1735689600.1  from-internal  1000  3  AST_STATE_UP  Dial  PJSIP/bob,30,g  +15550100"
+    r"  Eve\nLocal/forged@default-00000009;1\x1b[31m"
+    "  2025-01-01 00:00:00 UTC  sales  support  c3907f47-2c09-4fa1-8ff1-39a555102e1b"
+)
+CHANNELS = [
+    "Channel  Unique ID  Context  Extension  Priority  State  Application  Data  Caller ID  Caller name"
+    "  Created  Accountcode  PeerAccount  Bridge-ID",
+    "Local/300@default-00000003;1  1735689600.3  default  300  2  AST_STATE_DOWN  Wait  600",
+    ALICE,
+    "PJSIP/bob-00000002  1735689600.2  default  s  1  AST_STATE_RINGING",
+]
+LOCKS = """\
+=== Thread ID: 0xa11ce LWP:4711 (pbx_thread           started at [ 4761] pbx.c ast_pbx_start())
+=== ---> Lock #0 (channel.c): MUTEX 111 ast_channel_get chan 0xADDRESS
+===      since 2025-01-01 00:00:01 UTC (times locked 1, attempts 1)
+=== ---> Waiting for Lock #1 (bridge.c): MUTEX 222 ast_bridge_join bridge 0xADDRESS
+===      since 2025-01-01 00:00:02 UTC (times locked 1, attempts 2)
+=== --- ---> Owned by LWP:4712
+=== --- ---> Locked Here: bridge.c line 777 (bridge_channel_internal_join) by thread 0xb0b
+===
+=== Thread ID: 0xb0b LWP:4712 (bridge_thread)
+=== ---> Lock #0 (bridge.c): MUTEX 777 bridge_channel_internal_join bridge 0xADDRESS
+===      since 2025-01-01 00:00:00 UTC (times locked 1, attempts 1)
+=== ---> Lock #1 (pbx.c): RDLOCK 333 ast_rdlock_contexts conlock 0xADDRESS
+===      since 2025-01-01 00:00:00 UTC (times locked 2, attempts 2)
+=== ---> Tried and failed to get Lock #2 (channel.c): MUTEX 444 ast_channel_try chan 0xADDRESS
+===      since 2025-01-01 00:00:03 UTC (times locked 0, attempts 1)
+===
+=== Thread ID: 0x51ee9 LWP:4713 (sched_run)
+=== ---> Suspended Lock #0 (sched.c): MUTEX 144 sched_run con->lock 0xADDRESS
+===      since 2025-01-01 00:00:00 UTC (times locked 1, attempts 1)
+===
+=== Of 4 threads, 2 hold locks, wait for one or failed to get one, 1 only wait for a condition
+"""
+
+
+@pytest.fixture(scope="module")
+def pbx() -> Iterator[Path]:
+    """The programs, built for debugging."""
+    with scratch_directory() as directory:
+        yield build(directory, "pbx")
+
+
+@pytest.fixture(scope="module")
+def stripped() -> Iterator[Path]:
+    """The same as packages have them."""
+    with scratch_directory() as directory:
+        yield build(directory, "STRIP=1", "pbx")
+
+
+class State:
+    """What was extracted of a crash: the record, info.txt and locks.txt."""
+
+    def __init__(self, configured: RunningDaemon, core: Path) -> None:
+        self.record: Crash = extract(configured, core)
+        self.info = text(configured, self.record, Section.INFO)
+        self.locks = text(configured, self.record, Section.LOCKS)
+        self.backtrace = text(configured, self.record, Section.BACKTRACE)
+
+    def part(self, title: str) -> list[str]:
+        """A part of info.txt, the line with its title first; how far apart its columns are does not matter."""
+        (part,) = [part for part in self.info.split("\n\n") if part.startswith(title)]
+        return [re.sub(r" {2,}", "  ", line) for line in part.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("version", "options", "storage"),
+    [
+        ("16", (), "a container of its own"),
+        ("22", (), "ao2_legacy"),
+        ("22", ("--storage", "cpp_map_name_id"), "cpp_map_name_id"),
+    ],
+)
+def test_info_lists_what_the_pbx_was_doing(
+    extracting: RunningDaemon, pbx: Path, scratch: Path, version: str, options: tuple[str, ...], storage: str
+) -> None:
+    state = State(extracting, crash(pbx / f"pbx-{version}", scratch, *options))
+
+    assert state.part("Taskprocessors") == ["Taskprocessors (3):", *TASKPROCESSORS]
+    assert state.part("Bridges") == ["Bridges (3):", *BRIDGES]
+    assert state.part("Channels") == ["Channels (3):", *CHANNELS]
+    assert state.part("Channel storage") == [
+        f"Channel storage: {storage}",
+        "3 active channels",
+        "2 active calls",
+        "17 calls processed",
+    ]
+
+
+def test_info_and_locks_begin_with_which_asterisk_this_was(extracting: RunningDaemon, pbx: Path, scratch: Path) -> None:
+    state = State(extracting, crash(pbx / "pbx-22", scratch))
+
+    up = state.record.crashed_at - datetime(2024, 12, 31, 23, 59, 59, tzinfo=UTC)
+    minutes, second = divmod(up.seconds, 60)
+    about = [
+        "Version: 22.10.0",
+        "Built by: pbuilder @ buildd on a x86_64 running Linux on 2025-01-01 00:00:00 UTC",
+        "Build options: DEBUG_THREADS",
+        "All build options: DONT_OPTIMIZE, DEBUG_THREADS",
+        "Started: 2024-12-31 23:59:59 UTC",
+        "Last reload: 2025-01-01 00:00:00 UTC",
+        f"Uptime at the crash: {up.days} days {minutes // 60}:{minutes % 60:02}:{second:02}",
+    ]
+    assert state.info.splitlines()[:7] == about
+    assert "\n".join(about) in state.locks
+    assert state.record.asterisk.version == "22.10.0"
+    assert state.record.asterisk.build_options == ("DONT_OPTIMIZE", "DEBUG_THREADS")
+    assert (state.record.asterisk.dont_optimize, state.record.asterisk.debug_threads) == (True, True)
+
+
+def test_locks_lists_who_holds_and_who_waits(extracting: RunningDaemon, pbx: Path, scratch: Path) -> None:
+    state = State(extracting, crash(pbx / "pbx-22", scratch))
+
+    (table,) = re.findall(r"^=== Thread ID: .*", state.locks, re.DOTALL | re.MULTILINE)
+    assert re.sub(r"0x5[0-9a-f]{11}", "0xADDRESS", table) == LOCKS
+
+
+def test_locks_says_how_to_get_a_table_where_there_is_none(extracting: RunningDaemon, pbx: Path, scratch: Path) -> None:
+    state = State(extracting, crash(pbx / "pbx-16", scratch))
+
+    assert "Locks: not known: this Asterisk was built without DEBUG_THREADS" in state.locks
+    assert "make menuselect" in state.locks
+
+
+def test_info_lists_the_program_and_its_modules_by_build_id(
+    extracting: RunningDaemon, programs: Path, scratch: Path
+) -> None:
+    state = State(extracting, crash(programs, scratch, "segv"))
+
+    listed = {path: ran for ran, _, path in (line.partition("  ") for line in state.part("Program and modules")[1:])}
+    for ours in (programs / "asterisk", *programs.glob("modules/*.so")):
+        assert listed[str(ours)] == build_id(ours)
+    assert any(path.endswith("/libc.so.6") for path in listed)
+
+
+def test_info_points_out_modules_that_were_replaced_since(
+    extracting: RunningDaemon, programs: Path, scratch: Path
+) -> None:
+    subprocess.run(["cp", "-r", f"{programs}/.", scratch / "installed"], check=True)
+    core = crash(scratch / "installed", scratch, "segv")
+    module = scratch / "installed/modules/app_dial.so"
+    ran = build_id(module)
+    build(scratch / "installed", "OPTIMIZE=1")
+    state = State(extracting, core)
+    assert f"{ran}  {module}  (the file there now is another build, {build_id(module)})\n" in state.info
+
+
+@pytest.mark.parametrize(
+    ("damage", "remark"),
+    [("cycle", "a node comes up twice, at 0x"), ("wild", "a link leads to memory that is not there, at 0x41")],
+)
+def test_corrupt_links_are_pointed_out_and_cost_nothing_but_what_is_behind_them(
+    extracting: RunningDaemon, pbx: Path, scratch: Path, damage: str, remark: str
+) -> None:
+    state = State(extracting, crash(pbx / "pbx-22", scratch, damage))
+
+    for title, rows in (("Taskprocessors", TASKPROCESSORS), ("Bridges", BRIDGES), ("Channels", CHANNELS)):
+        heading, *remarks = state.part(title)[: -len(rows)]
+        assert heading == f"{title} (3):"
+        assert [remark in line for line in remarks] == [True]
+        assert [row[:36] for row in state.part(title)[-len(rows) :]] == [row[:36] for row in rows]
+    assert f"=== ({remark}" in state.locks
+    assert "=== Of 4 threads" in state.locks
+
+
+def test_a_text_that_cannot_be_read_costs_its_column_alone(extracting: RunningDaemon, pbx: Path, scratch: Path) -> None:
+    state = State(extracting, crash(pbx / "pbx-22", scratch, "wild"))
+
+    assert ALICE.replace("  Dial  ", "  <unreadable>  ") in state.part("Channels")
+    assert "=== --- ---> who holds it cannot be read: Cannot access memory at address 0x4141" in state.locks
+
+
+def test_a_long_text_is_cut(extracting: RunningDaemon, pbx: Path, scratch: Path) -> None:
+    state = State(extracting, crash(pbx / "pbx-22", scratch, "long"))
+
+    assert state.part("Channels") == ["Channels (3):", *CHANNELS[:-1], f"{CHANNELS[-1]}  {1024 * 'x'}..."]
+
+
+def test_counts_that_lie_are_pointed_out_and_not_believed(extracting: RunningDaemon, pbx: Path, scratch: Path) -> None:
+    state = State(extracting, crash(pbx / "pbx-22", scratch, "count"))
+
+    assert state.part("Taskprocessors")[0] == "Taskprocessors (3, where there should be 1000000):"
+    assert "it claims to have 2147483647 buckets" in state.part("Taskprocessors")[1]
+    assert state.part("Taskprocessors")[-4:] == TASKPROCESSORS
+    assert state.part("Channels")[-4:] == CHANNELS
+    assert "=== (it claims to have 1000 locks)" in state.locks
+
+
+def test_what_is_no_container_any_more_is_not_read(extracting: RunningDaemon, pbx: Path, scratch: Path) -> None:
+    state = State(extracting, crash(pbx / "pbx-22", scratch, "smashed"))
+
+    why = "not known: what should be a container has unknown methods, at 0x4141414141414141"
+    for title in ("Taskprocessors", "Bridges", "Channels", "Active channels"):
+        assert state.part(title)[0] == f"{title}: {why}"
+    assert "17 calls processed" in state.info
+    assert "=== Of 4 threads" in state.locks
+
+
+def test_a_pbx_that_crashed_while_it_started_has_nothing_to_list(
+    extracting: RunningDaemon, pbx: Path, scratch: Path
+) -> None:
+    state = State(extracting, crash(pbx / "pbx-22", scratch, "early"))
+
+    assert state.part("Bridges") == ["Bridges: not known: Asterisk had not set it up yet, or had taken it down"]
+    assert "=== Of 0 threads" in state.locks
+
+
+def test_a_storage_of_channels_that_is_not_known_is_named(extracting: RunningDaemon, pbx: Path, scratch: Path) -> None:
+    state = State(extracting, crash(pbx / "pbx-22", scratch, "--storage", "any"))
+
+    assert state.part("Channels") == [
+        "Channels: not known: astbtd does not know how channels are stored by 'of_tomorrow'"
+    ]
+    assert state.part("Bridges") == ["Bridges (3):", *BRIDGES]
+
+
+def test_a_walk_is_given_up_after_many_nodes(extracting: RunningDaemon, pbx: Path, scratch: Path) -> None:
+    state = State(extracting, crash(pbx / "pbx-22", scratch, "many"))
+
+    heading, remark, *rows = state.part("Channels")
+    assert heading == "Channels (19999, where there should be 25000):"
+    assert "given up after 20000 nodes" in remark
+    assert set(rows[1:]) == {CHANNELS[1]}
+
+
+def test_a_walk_is_given_up_when_its_time_is_over(pbx: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gdb, "_PART_SECONDS", 0)
+    extraction = extract_here(crash(pbx / "pbx-22", scratch), scratch)
+    assert extraction.ended is Ended.OK
+    info = (scratch / Section.INFO).read_text()
+    assert "Channels (0, where there should be 3):\n  (given up after 0 s of work)\n" in info
+
+
+@pytest.mark.parametrize("error", ["RuntimeError", "MemoryError", "KeyboardInterrupt"])
+def test_a_part_that_fails_says_so_and_the_others_stand(
+    pbx: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch, error: str
+) -> None:
+    replace_bridges(monkeypatch, f"def bridges(): raise {error}('of the test')")
+    extraction = extract_here(crash(pbx / "pbx-22", scratch), scratch)
+    assert extraction.ended is Ended.OK
+    info = (scratch / Section.INFO).read_text()
+    assert f"\nBridges: cannot be read: {error}: of the test\n" in info
+    assert "Taskprocessors (3):" in info
+    assert "Channels (3):" in info
+
+
+def test_a_gdb_that_dies_over_a_part_has_written_all_backtraces_before(
+    pbx: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    core = crash(pbx / "pbx-22", scratch)
+    extract_here(core, scratch)
+    complete = {section: (scratch / section).read_text() for section in Section if (scratch / section).exists()}
+    replace_bridges(monkeypatch, "import os; bridges = lambda: os.kill(os.getpid(), 9)")
+
+    assert extract_here(core, scratch).ended is not Ended.OK
+
+    for section in (Section.BACKTRACE, Section.THREAD1, Section.BRIEF, Section.FULL, Section.LOCKS):
+        assert (scratch / section).read_text() == complete[section]
+    before, _, _ = complete[Section.INFO].partition("\nBridges")
+    assert (scratch / Section.INFO).read_text().startswith(before)
+
+
+@pytest.mark.parametrize(("version", "debug_threads"), [("16", False), ("22", True)])
+def test_a_stripped_build_gives_what_it_exports_and_says_what_would_give_the_rest(
+    extracting: RunningDaemon, stripped: Path, scratch: Path, version: str, debug_threads: bool
+) -> None:
+    state = State(extracting, crash(stripped / f"pbx-{version}", scratch))
+
+    assert state.record.asterisk.dont_optimize is True
+    assert state.record.asterisk.debug_threads is debug_threads
+    assert "\nStarted: 2024-12-31 23:59:59 UTC\n" in state.info
+    assert "2 active calls\n17 calls processed\n" in state.info
+    for title in ("Taskprocessors", "Bridges", "Channels"):
+        assert state.part(title)[0].startswith(f"{title}: not known: this asterisk has no debug information about")
+    assert "asterisk-dbgsym" in state.info
+    assert "asterisk-debuginfo" in state.info
+    assert ("no debug information about the variable lock_infos" in state.locks) is debug_threads
+
+
+def test_a_variable_of_the_crashed_function_is_not_taken_for_asterisks_own(
+    extracting: RunningDaemon, pbx: Path, scratch: Path
+) -> None:
+    core = crash(pbx / "pbx-22", scratch)
+    here = subprocess.run(
+        ["gdb", "-batch", "-nx", "-ex", "p bridges", pbx / "pbx-22/asterisk", core], capture_output=True, text=True
+    )
+    state = State(extracting, core)
+    assert "(int *) 0x0" in here.stdout
+    assert state.part("Bridges")[0] == "Bridges (3):"
+
+
+def extract_here(core: Path, directory: Path) -> Extraction:
+    """Extracts into `directory`, in this very process."""
+    core.chmod(0o644)
+    for section in Section:
+        (directory / section).unlink(missing_ok=True)
+    extractor = gdb.Extractor(GdbSettings(), account("astbtd-gdb"), -1, reserve=lambda _: None, stopped=lambda: None)
+    descriptor = os.open(core, os.O_RDONLY)
+    try:
+        return extractor.extract(descriptor, read_facts(descriptor), directory).extraction
+    finally:
+        os.close(descriptor)
+
+
+def replace_bridges(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    """Has other code, which defines `bridges`, run inside gdb in the place of what reads the bridges."""
+    command = packed.command
+    replace = f"from astbtd.extraction.inside_gdb import pbx\n{code}\npbx.bridges = bridges"
+    start = "main.main()"
+    monkeypatch.setattr(packed, "command", lambda path: command(path).replace(start, f"exec({replace!r}); {start}"))
+
+
+def build_id(path: Path) -> str:
+    """As readelf prints it."""
+    printed = subprocess.run(["readelf", "--notes", path], capture_output=True, text=True, check=True).stdout
+    return printed.partition("Build ID: ")[2].split()[0]

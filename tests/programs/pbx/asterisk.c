@@ -1,0 +1,58 @@
+/*
+ * asterisk [--storage NAME] [DAMAGE]: sets up the state of a small PBX, corrupts it if asked to, and crashes.
+ *
+ * NAME: ao2_legacy (the default), cpp_map_name_id, or any other. DAMAGE: cycle, wild, count, smashed, early, many, long.
+ */
+#include "pbx.h"
+
+#include <string.h>
+
+#if PBX >= 22
+static const char asterisk_version[] = "22.10.0";
+static const char asterisk_build_opts[] = "DEBUG_THREADS";
+static const char asterisk_build_opts_all[] = "DONT_OPTIMIZE, DEBUG_THREADS";
+#else
+static const char asterisk_version[] = "16.28.0";
+static const char asterisk_build_opts[] = "OPTIONAL_API";
+static const char asterisk_build_opts_all[] = "DONT_OPTIMIZE, OPTIONAL_API";
+#endif
+
+const char *ast_build_hostname = "buildd";
+const char *ast_build_machine = "x86_64";
+const char *ast_build_os = "Linux";
+const char *ast_build_date = "2025-01-01 00:00:00 UTC";
+const char *ast_build_user = "pbuilder";
+
+struct timeval ast_startuptime = { 1735689599, 0 };
+struct timeval ast_lastreloadtime = { 1735689600, 0 };
+
+const char *ast_get_version(void) { return asterisk_version; }
+const char *ast_get_build_opts(void) { return asterisk_build_opts; }
+const char *ast_get_build_opts_all(void) { return asterisk_build_opts_all; }
+
+/* Has nothing to do with bridge.c's: what crashes may have a variable of any name. */
+static int *bridges;
+
+static const char *damages[] = { [CYCLE] = "cycle", "wild", "count", "smashed", "early", "many", "long" };
+
+static void crash(void)
+{
+	*bridges = 0;
+}
+
+int main(int argc, char **argv)
+{
+	const char *storage = argc > 2 && !strcmp(argv[1], "--storage") ? argv[2] : "ao2_legacy";
+	enum damage damage = NO_DAMAGE;
+
+	for (size_t i = CYCLE; i < ARRAY_LEN(damages); i++) {
+		if (argc > 1 && !strcmp(argv[argc - 1], damages[i])) {
+			damage = i;
+		}
+	}
+	taskprocessors_init(damage);
+	bridges_init(damage);
+	channels_init(damage, storage);
+	locks_init(damage);
+	crash();
+}
