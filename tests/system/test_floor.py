@@ -9,8 +9,14 @@ import pytest
 from .asterisk import WORKING_DIRECTORY
 from .container import Container, wait_until
 from .image import BOOKWORM, TRIXIE
-from .service import HIGHEST_EXPOSURE, STORE, Record, Service
+from .service import GDBS_OWN, HIGHEST_EXPOSURE, STORE, Record, Service
 from .stand_in import StandIn
+
+QUIET = f"""#!/bin/sh
+(chrt --pid $$; ionice --pid=$$; nice) >{GDBS_OWN}/quiet
+exec gdb "$@"
+"""
+"""A gdb that leaves word of how little it disturbs."""
 
 PACKAGES = ("gdb", "python3", "python3-pyinotify", "python3-systemd", "python3-watchdog", "python3-yaml", "systemd")
 
@@ -111,6 +117,26 @@ def test_the_sandbox_is_tight(machine: Machine, record_property: Callable[[str, 
     exposure = machine.service.exposure()
     record_property("exposure", exposure)
     assert exposure <= HIGHEST_EXPOSURE
+
+
+def test_the_pbx_comes_first(machine: Machine) -> None:
+    daemon = machine.service.property("MainPID")
+    assert machine.container.run("ps", "-o", "nice=", "--pid", daemon).stdout.strip() == "10"
+    assert machine.container.run("ionice", f"--pid={daemon}").stdout.strip() == "best-effort: prio 7"
+    assert [machine.service.property(name) for name in ("CPUWeight", "IOWeight", "OOMPolicy")] == [
+        "10",
+        "10",
+        "continue",
+    ]
+
+
+@pytest.mark.usefixtures("crash")
+def test_gdb_makes_itself_idle(machine: Machine) -> None:
+    machine.service.replace_gdb(QUIET)
+    machine.crash()
+    said = machine.container.run("cat", f"{GDBS_OWN}/quiet").stdout.splitlines()
+    assert said[0].endswith("SCHED_IDLE")
+    assert said[-2:] == ["idle", "19"]
 
 
 @pytest.mark.usefixtures("crash")
