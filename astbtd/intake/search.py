@@ -11,12 +11,15 @@ from astbtd.model import CoreAction, Found
 
 _REMEMBERED = 20_000
 """How many files are remembered as looked at: a busy /tmp has some thousands."""
+_IN_WORK = 100
+"""How many cores are remembered as claimed: of one that is forgotten, its identity tells as much, more slowly."""
 
 
 class _Remembered:
     """Files, each in the version it had, of which the latest are remembered."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = _REMEMBERED) -> None:
+        self._most = most
         self._versions: OrderedDict[tuple[int, int], tuple[int, int]] = OrderedDict()
 
     def __contains__(self, status: os.stat_result) -> bool:
@@ -24,7 +27,7 @@ class _Remembered:
 
     def add(self, status: os.stat_result) -> None:
         self._versions[status.st_dev, status.st_ino] = (status.st_size, status.st_mtime_ns)
-        while len(self._versions) > _REMEMBERED:
+        while len(self._versions) > self._most:
             self._versions.popitem(last=False)
 
     def remove(self, status: os.stat_result) -> None:
@@ -47,7 +50,7 @@ class Search:
     lost: set[str] = field(default_factory=set)
     _claimed: dict[str, object] = field(default_factory=dict)
     _known: _Remembered = field(default_factory=_Remembered)
-    _taken: _Remembered = field(default_factory=_Remembered)
+    _taken: _Remembered = field(default_factory=lambda: _Remembered(_IN_WORK))
     _told: _Remembered = field(default_factory=_Remembered)
 
     def under(self, claims: Claims, executables: Collection[str], action: CoreAction) -> "Search":
@@ -119,14 +122,16 @@ class Search:
 
     def _claim(self, candidate: Candidate, found: Found, quiet: bool) -> Claim | None:
         self._taken.add(os.fstat(candidate.descriptor))
-        identity, mine = candidate.facts.identity, object()
-        if identity in self.collected() or self._claimed.setdefault(identity, mine) is not mine:
+        identity, mine, collected = candidate.facts.identity, object(), self.collected()
+        for known in collected.intersection(list(self._claimed)):
+            self._claimed.pop(known, None)
+        if identity in collected or self._claimed.setdefault(identity, mine) is not mine:
             os.close(candidate.descriptor)
             return None
         try:
             claim = self.claims.take(candidate, found, copy=self.action is CoreAction.LEAVE, quiet=quiet)
         except BaseException as error:
-            del self._claimed[identity]
+            self._claimed.pop(identity, None)
             self._taken.remove(os.fstat(candidate.descriptor))
             os.close(candidate.descriptor)
             if isinstance(error, AlreadyClaimed | Vanished):
