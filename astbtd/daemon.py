@@ -26,7 +26,7 @@ from astbtd.worker import Work, Worker
 _BEYOND_GDB = 900.0  # seconds that the other stages of one core may take, compression included
 _FIRST_LOOK = 1.0  # seconds until an unfinished core is looked at again, doubled each time
 _LAST_LOOK = 60.0
-_OUTPOSTS_EVERY = 5.0  # seconds
+_OUTPOSTS_EVERY = 5.0  # seconds between two looks at who has fallen silent
 
 
 class Daemon:

@@ -11,15 +11,12 @@ from astbtd.model import CoreAction, Found
 
 _REMEMBERED = 20_000
 """How many files are remembered as looked at: a busy /tmp has some thousands."""
-_IN_WORK = 100
-"""How many cores are remembered as claimed: of one that is forgotten, its identity tells as much, more slowly."""
 
 
 class _Remembered:
     """Files, each in the version it had, of which the latest are remembered."""
 
-    def __init__(self, most: int = _REMEMBERED) -> None:
-        self._most = most
+    def __init__(self) -> None:
         self._versions: OrderedDict[tuple[int, int], tuple[int, int]] = OrderedDict()
 
     def __contains__(self, status: os.stat_result) -> bool:
@@ -27,7 +24,7 @@ class _Remembered:
 
     def add(self, status: os.stat_result) -> None:
         self._versions[status.st_dev, status.st_ino] = (status.st_size, status.st_mtime_ns)
-        while len(self._versions) > self._most:
+        while len(self._versions) > _REMEMBERED:
             self._versions.popitem(last=False)
 
     def remove(self, status: os.stat_result) -> None:
@@ -50,7 +47,7 @@ class Search:
     lost: set[str] = field(default_factory=set)
     _claimed: dict[str, object] = field(default_factory=dict)
     _known: _Remembered = field(default_factory=_Remembered)
-    _taken: _Remembered = field(default_factory=lambda: _Remembered(_IN_WORK))
+    _taken: _Remembered = field(default_factory=_Remembered)
     _told: _Remembered = field(default_factory=_Remembered)
 
     def under(self, claims: Claims, executables: Collection[str], action: CoreAction) -> "Search":
@@ -123,8 +120,8 @@ class Search:
     def _claim(self, candidate: Candidate, found: Found, quiet: bool) -> Claim | None:
         self._taken.add(os.fstat(candidate.descriptor))
         identity, mine, collected = candidate.facts.identity, object(), self.collected()
-        for known in collected.intersection(list(self._claimed)):
-            self._claimed.pop(known, None)
+        for settled in collected.intersection(list(self._claimed)):
+            self._claimed.pop(settled, None)
         if identity in collected or self._claimed.setdefault(identity, mine) is not mine:
             os.close(candidate.descriptor)
             return None
