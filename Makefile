@@ -44,7 +44,7 @@ demo: dev users programs ## a real crash, collected and shown, on a scratch stor
 test: dev users ## unit and integration tests (as root: gdb has to change its user)
 	$(SUDO) $(VENV)/bin/python -m pytest -q -p no:cacheprovider tests/unit tests/integration
 
-test-system: dev ## the service in a booted Debian container, with a real Asterisk
+test-system: dev ## the service in booted containers: Debian 12 and 13, forky with a real Asterisk
 	@$(call install-packages,$(SYSTEM_PACKAGES))
 	$(SUDO) $(VENV)/bin/python -m pytest -q -p no:cacheprovider tests/system
 

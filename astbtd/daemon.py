@@ -27,6 +27,7 @@ from astbtd.worker import Work, Worker
 _BEYOND_GDB = 900.0  # seconds that the other stages of one core may take, compression included
 _FIRST_LOOK = 1.0  # seconds until an unfinished core is looked at again, doubled each time
 _LAST_LOOK = 60.0
+_OUTPOSTS_EVERY = 5.0  # seconds between two looks at who has fallen silent
 
 
 class Daemon:
@@ -51,7 +52,9 @@ class Daemon:
         store = self._parts.store
         store.prepare()
         with store.lock(), self._wakeup, selectors.DefaultSelector() as selector:
-            lookout = Lookout(self._settings, self._search(), store.incoming / "directories", self._worker.put)
+            lookout = Lookout(
+                self._settings, self._search(), store.incoming / "directories", self._worker.put, self._wakeup.wake
+            )
             selector.register(self._wakeup.fileno(), selectors.EVENT_READ)
             selector.register(lookout.fileno(), selectors.EVENT_READ)
             try:
@@ -85,6 +88,7 @@ class Daemon:
         self._timers.run_due()
         self._watch_unfinished(lookout, _FIRST_LOOK)
         self._check_new_asterisks(lookout)
+        self._watch_outposts(lookout)
         self._say_news(lookout)
         return not arrived & {signal.SIGTERM, signal.SIGINT}
 
@@ -119,6 +123,13 @@ class Daemon:
             self._timers.cancel("unfinished")
         elif "unfinished" not in self._timers:
             self._timers.every("unfinished", seconds, lambda: self._look_again(lookout, seconds))
+
+    def _watch_outposts(self, lookout: Lookout) -> None:
+        """That a file system has fallen silent, only time tells."""
+        if not lookout.has_outposts:
+            self._timers.cancel("outposts")
+        elif "outposts" not in self._timers:
+            self._timers.every("outposts", _OUTPOSTS_EVERY, lambda: None)
 
     def _look_again(self, lookout: Lookout, seconds: float) -> None:
         lookout.look_at_unfinished()

@@ -78,6 +78,7 @@ class WatchSettings:
     """Where to look for cores besides where the kernel writes Asterisk's, and how often to look unasked."""
 
     directories: tuple[PathText, ...] = ()
+    poll: tuple[PathText, ...] = ()
     rescan: Seconds = 600.0
 
 

@@ -30,24 +30,28 @@ def allocated(descriptor: int) -> int:
     return min(status.st_blocks * 512, status.st_size)
 
 
-def copy(source: int, target: int) -> None:
-    """Copies one open file into another, empty one, holes staying holes."""
+def copy(source: int, target: int, alive: Callable[[], None] = lambda: None) -> None:
+    """Copies one open file into another, empty one, holes staying holes; calls `alive` after each chunk."""
     for start, end in data_extents(source):
         os.lseek(target, start, os.SEEK_SET)
         for position in range(start, end, CHUNK):
             durable.write_all(target, os.pread(source, min(CHUNK, end - position), position))
+            alive()
     os.ftruncate(target, os.fstat(source).st_size)
 
 
-def readable_copy(source: int, path: Path, group: int, reserve: Callable[[int], None]) -> int:
+def readable_copy(
+    source: int, path: Path, group: int, reserve: Callable[[int], None], alive: Callable[[], None] = lambda: None
+) -> int:
     """Copies an open file to the new file `path`, which `group` can read and nobody write; returns its descriptor.
 
-    It keeps the time of its last change. `reserve` raises where so many bytes more are not to be had.
+    It keeps the time of its last change. `reserve` raises where so many bytes more are not to be had; `alive` is called
+    after each chunk.
     """
     reserve(allocated(source))
     descriptor = durable.create(path, durable.GROUP_READS, group)
     try:
-        copy(source, descriptor)
+        copy(source, descriptor, alive)
         changed = os.fstat(source).st_mtime_ns
         os.utime(descriptor, ns=(changed, changed))
     except BaseException:

@@ -10,6 +10,8 @@ from astbtd.errors import Parked
 from astbtd.intake.claim import Claim
 from astbtd.model import Crash
 
+_LAST_WORDS = 5.0  # seconds that work which is to stop may take for it
+
 
 @dataclass(frozen=True)
 class Work:
@@ -42,7 +44,7 @@ class Worker:
         self._stopping = False
         self._current: Claim | None = None
         self._since: float | None = None
-        self._thread = threading.Thread(target=self._run, name="worker")
+        self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
 
     def start(self) -> None:
         """Starts working on the queue; `use` must have said how."""
@@ -75,12 +77,15 @@ class Worker:
             self._work, self._deadline = work, deadline
 
     def stop(self) -> list[Claim]:
-        """Ends the thread, whose current work must raise Parked, and returns the claims not processed."""
+        """Ends the thread, whose current work must raise Parked, and returns the claims not processed.
+
+        Work that hangs, in a file system that does not answer, is left behind: the next start finds its claim.
+        """
         with self._condition:
             self._stopping = True
             self._condition.notify()
         if self._thread.ident is not None:
-            self._thread.join()
+            self._thread.join(_LAST_WORDS)
         return [*self._queue, *self._aside]
 
     def stopped(self) -> None:

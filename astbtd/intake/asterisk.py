@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from astbtd.intake.file_system import Mounts
 from astbtd.regular import open_regular
 
 RUN_FILES = frozenset(("asterisk.pid", "asterisk.ctl"))
@@ -40,10 +41,13 @@ def running_pids(executables: Collection[str]) -> tuple[int, ...]:
 
 
 def run_directory(configuration: Path) -> str:
-    """The `astrundir` of an asterisk.conf, Asterisk's default where it says nothing.
+    """The `astrundir` of an asterisk.conf, Asterisk's default where it says nothing or may not answer.
 
     The file belongs to the asterisk user: it is parsed, and the answer only watched for signs of a start.
     """
+    mounts = Mounts.now()
+    if mounts.served_by_others(mounts.real(str(configuration))):
+        return _DEFAULT_RUN_DIRECTORY
     try:
         found = setting(configuration, "directories", "astrundir")
     except OSError:
@@ -111,13 +115,20 @@ def _seen(pid: int) -> RunningAsterisk:
     link = _PROC / str(pid) / "cwd"
     try:
         name = os.readlink(link)
-        there = os.stat(link)
+        theirs = Mounts.of(pid)
     except OSError as error:
         return RunningAsterisk(pid, None, f"its working directory cannot be read: {error.strerror}")
+    hidden = _why_hidden(link, name, theirs, Mounts.now())
+    return (
+        RunningAsterisk(pid, None, f"its working directory {name} {hidden}") if hidden else RunningAsterisk(pid, name)
+    )
+
+
+def _why_hidden(link: Path, name: str, theirs: Mounts, ours: Mounts) -> str | None:
+    """Asks the directories themselves only where an answer is certain; else /proc alone has to do."""
+    if theirs.served_by_others(name) or ours.served_by_others(name):
+        return None if theirs.device_of(name) == ours.device_of(name) else "is private to it"
     try:
-        here = os.stat(name)
+        return None if os.path.samefile(name, link) else "is private to it"
     except OSError:
-        return RunningAsterisk(pid, None, f"its working directory {name} does not exist outside of it")
-    if (here.st_dev, here.st_ino) != (there.st_dev, there.st_ino):
-        return RunningAsterisk(pid, None, f"its working directory {name} is private to it")
-    return RunningAsterisk(pid, name)
+        return "does not exist outside of it"

@@ -37,6 +37,10 @@ _NO_LINK_HERE = (
 )
 
 
+There = Callable[[Callable[[], None]], None]
+"""Does something where a claimed core lies: at once, or, if its file system may not answer, in a thread of its own."""
+
+
 class AlreadyClaimed(AstbtdError):
     """Another process of ours works on this core."""
 
@@ -75,6 +79,7 @@ class Claim:
     note: Note
     descriptor: int
     lock: int
+    there: There = lambda job: job()
 
     def __lt__(self, other: "Claim") -> bool:
         """The newest crash comes first."""
@@ -128,15 +133,30 @@ class Claims:
             return None
         return Claim(crash_id, note, descriptor, lock)
 
+    def directory(self, crash_id: str) -> str | None:
+        """Where the core of a claim was found; None if that cannot be told."""
+        try:
+            with self._note(crash_id).open("rb") as note:
+                return _read_note(note.fileno()).directory
+        except (OSError, ValueError):
+            return None
+
+    def fetched(self, claim: Claim, alive: Callable[[], None]) -> Claim:
+        """The same claim, with a private copy to read: what works on it need not wait for the core's file system.
+
+        Calls `alive` now and then. Raises AstbtdError, NoRoom among others; the claim given stands then.
+        """
+        return claim if claim.note.copied else self._copied(claim, alive)
+
     def finish(self, claim: Claim, *, remove_original: bool) -> None:
         """Gives the claim up: removes the link or copy, the core's own name if asked to, and last the note."""
-        if claim.note.copied:
-            self._copy(claim.id).unlink(missing_ok=True)
-        else:
+        claim.there(lambda: self._give_up(claim, remove_original))
+
+    def _give_up(self, claim: Claim, remove_original: bool) -> None:
+        if not claim.note.copied:
             _drop_names(claim, remove_original)
         self.forget(claim.id)
-        os.close(claim.descriptor)
-        os.close(claim.lock)
+        self.park(claim)
 
     def park(self, claim: Claim) -> None:
         """Sets the claim aside for the next start."""
@@ -155,12 +175,15 @@ class Claims:
         note = Note(candidate.facts, candidate.directory, candidate.name, found, inode, copied, quiet)
         lock = self._write_note(crash_id, note)
         try:
-            descriptor = self._copied(crash_id, candidate) if copied else self._linked(crash_id, candidate)
+            claim = Claim(crash_id, note, candidate.descriptor, lock)
+            if copied:
+                return self._copied(claim)
+            self._link(crash_id, candidate)
         except BaseException:
             self.forget(crash_id)
             os.close(lock)
             raise
-        return Claim(crash_id, note, descriptor, lock)
+        return claim
 
     def _write_note(self, crash_id: str, note: Note) -> int:
         with durable.said_plainly(f"cannot note the claim of {note.path}"):
@@ -188,7 +211,7 @@ class Claims:
             raise AlreadyClaimed(f"{crash_id} is being processed") from error
         return lock
 
-    def _linked(self, crash_id: str, candidate: Candidate) -> int:
+    def _link(self, crash_id: str, candidate: Candidate) -> None:
         """Links the very inode that was examined, whatever its name leads to by now."""
         try:
             with OpenedDirectory(candidate.directory) as directory:
@@ -198,7 +221,6 @@ class Claims:
             if error.errno in _NO_LINK_HERE:
                 raise _NoLinkPossible from error
             raise Vanished(f"{candidate.path} is gone: {error.strerror}") from error
-        return candidate.descriptor
 
     def _secure(self, candidate: Candidate, directory: int, link: str) -> None:
         try:
@@ -218,18 +240,18 @@ class Claims:
         os.fchown(descriptor, -1 if sticky else 0, self.reader)
         os.fchmod(descriptor, durable.GROUP_READS)
 
-    def _copied(self, crash_id: str, candidate: Candidate) -> int:
-        path = self._copy(crash_id)
+    def _copied(self, claim: Claim, alive: Callable[[], None] = lambda: None) -> Claim:
+        path = self._copy(claim.id)
         path.unlink(missing_ok=True)
-        with durable.said_plainly(f"cannot copy {candidate.path}"):
-            target = sparse.readable_copy(candidate.descriptor, path, self.reader, self.reserve)
+        with durable.said_plainly(f"cannot copy {claim.note.path}"):
+            target = sparse.readable_copy(claim.descriptor, path, self.reader, self.reserve, alive)
             try:
                 os.fsync(target)
             except BaseException:
                 os.close(target)
                 raise
-        os.close(candidate.descriptor)
-        return target
+        os.close(claim.descriptor)
+        return replace(claim, descriptor=target)
 
     def _reopen(self, crash_id: str, note: Note) -> int:
         path = self._copy(crash_id) if note.copied else Path(note.directory) / f"{PREFIX}{crash_id}"
@@ -267,11 +289,10 @@ def _expect(note: Note, status: os.stat_result) -> None:
 
 
 def _drop_names(claim: Claim, remove_original: bool) -> None:
-    inode = os.fstat(claim.descriptor).st_ino
     with suppress(FileNotFoundError), OpenedDirectory(claim.note.directory) as directory:
         link = PREFIX + claim.id
         if remove_original:
-            remove_if_ours(directory, claim.note.name, link + _ASIDE_SUFFIX, inode)
+            remove_if_ours(directory, claim.note.name, link + _ASIDE_SUFFIX, claim.note.inode)
         with suppress(FileNotFoundError):
             os.unlink(link, dir_fd=directory)
         os.fsync(directory)

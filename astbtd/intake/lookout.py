@@ -1,89 +1,125 @@
-"""Keeps an eye on all places where cores can appear, and delivers a claim for each core of Asterisk found there."""
+"""Keeps an eye on all places where cores can appear: here, or, where others serve the file system, from outposts."""
 
-import os
-from collections.abc import Callable
+import select
+import threading
+import time
+from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from astbtd.errors import AstbtdError
-from astbtd.intake import asterisk, places
-from astbtd.intake.claim import Claim, Claims
+from astbtd.intake import asterisk, file_system, places
+from astbtd.intake.claim import Claims
+from astbtd.intake.file_system import Mount, Mounts
+from astbtd.intake.inotify import Inotify
 from astbtd.intake.places import Places
+from astbtd.intake.post import Deliver, Post
 from astbtd.intake.search import Search
 from astbtd.intake.watch import DirectoryWatch, Hint, Scan
 from astbtd.model import Found
 from astbtd.settings import Settings
 
-Deliver = Callable[[Claim], None]
+if TYPE_CHECKING:
+    from astbtd.intake.outpost import Outpost
+
+_FIRST_ANSWER = 5.0  # seconds that the start waits for file systems that others serve
+_LAST_ANSWER = 1.0  # seconds that the end does
 
 
 class Lookout:
     """The watches on all places. `memory` is a file of ours that holds the places of earlier Asterisks.
 
-    Events only say where to look; a scan says what is there.
+    Events only say where to look; a scan says what is there. `deliver` is called in several threads, and `changed`
+    when there is news from an outpost. No method waits for a file system that others serve.
     """
 
-    def __init__(self, settings: Settings, search: Search, memory: Path, deliver: Deliver) -> None:
+    def __init__(
+        self, settings: Settings, search: Search, memory: Path, deliver: Deliver, changed: Callable[[], None]
+    ) -> None:
         self._settings = settings
-        self._search = search
         self._memory = memory
         self._deliver = deliver
-        self._watch = DirectoryWatch()
+        self._changed = changed
+        self._mounts = Mounts.now(settings.watch.poll)
         self._places = Places((), (), ())
-        self._problems: dict[str, str] = {}
+        self._here = Post(search, DirectoryWatch(Inotify()), deliver, lambda directory: not self._server(directory))
+        self._outposts: dict[Mount, Outpost] = {}
+        self._ready = select.epoll()
+        self._mountinfo = file_system.MOUNTS.open("rb")
+        self._ready.register(self._here.fileno(), select.EPOLLIN)
+        self._ready.register(self._mountinfo, select.EPOLLPRI)
 
     def fileno(self) -> int:
         """What to wait on for events."""
-        return self._watch.fileno()
+        return self._ready.fileno()
 
     def close(self) -> None:
-        """Ends the watches."""
-        self._watch.close()
+        """Ends the watches; those that hang are left behind."""
+        deadline = time.monotonic() + _LAST_ANSWER
+        for outpost in self._outposts.values():
+            outpost.end(max(0.0, deadline - time.monotonic()))
+        self._here.close()
+        self._mountinfo.close()
+        self._ready.close()
 
     def begin(self, *, quiet: bool) -> None:
-        """Arms the watches, takes up the claims of an earlier run, and looks at all that is there."""
-        self._take_up_left_claims()
-        self._refresh()
-        self._watch.hints()
-        self._scan_all(Found.START, quiet=quiet)
-        if self._search.lost:
-            self._search.forget_lost_claims()
-            self._scan_all(Found.START, quiet=quiet)
+        """Arms the watches, takes up the claims of an earlier run, and looks at all that is there.
+
+        Does not wait long for file systems that others serve.
+        """
+        self._refresh_here()
+        self._here.begin(Found.START, quiet=quiet)
+        deadline = time.monotonic() + _FIRST_ANSWER
+        for begun in self._man_outposts(Found.START, quiet=quiet):
+            begun.wait(max(0.0, deadline - time.monotonic()))
 
     def use(self, settings: Settings, claims: Claims) -> None:
         """Goes on under changed settings."""
         self._settings = settings
-        self._search = self._search.under(claims, settings.asterisk.executables, settings.cores.action)
+
+        def change(post: Post) -> None:
+            post.use(post.search.under(claims, settings.asterisk.executables, settings.cores.action))
+
+        change(self._here)
+        for outpost in self._outposts.values():
+            outpost.ask(change)
         self.rescan()
 
     def look(self) -> None:
         """Follows up what the watches have seen since the last call."""
-        hints = self._watch.hints()
-        self._follow(hints)
-        if any(self._tells_of_a_start(hint) for hint in hints):
+        if self._mounts != Mounts.now(self._settings.watch.poll):
             self._refresh()
-            self._follow(self._watch.hints())
+        if any(self._tells_of_a_start(hint) for hint in self._here.look()):
+            self._refresh()
+            self._here.look()
 
     def rescan(self) -> None:
         """Looks everywhere, unasked."""
-        self._take_up_left_claims()
         self._refresh()
-        self._scan_all(Found.SCAN)
+        self._here.rescan()
+        for outpost in self._outposts.values():
+            if not outpost.silent_since:
+                outpost.ask(Post.rescan)
 
     def look_at_unfinished(self) -> None:
-        """Looks again at cores that were being written."""
-        for path in sorted(self._search.unfinished):
-            self._file(*os.path.split(path), found=Found.EVENT)
+        """Looks again at cores that were being written; outposts do so by themselves."""
+        self._here.look_at_unfinished()
 
     @property
     def has_unfinished(self) -> bool:
         """Whether a core is being written, as far as is known."""
-        return bool(self._search.unfinished)
+        return self._here.has_unfinished
+
+    @property
+    def has_outposts(self) -> bool:
+        """Whether there are places that may fall silent, which nothing but time tells."""
+        return bool(self._outposts)
 
     @property
     def watched(self) -> tuple[str, ...]:
         """The places that are watched now."""
-        absent = self._watch.absent()
-        return tuple(directory for directory in self._places.cores if directory not in absent)
+        known = [outpost.known.watched for outpost in self._outposts.values() if not outpost.silent_since]
+        return (*self._here.watched, *chain.from_iterable(known))
 
     @property
     def asterisks(self) -> frozenset[int]:
@@ -92,59 +128,72 @@ class Lookout:
 
     def unwatched(self) -> tuple[str, ...]:
         """What is not watched, as sentences for people."""
-        absent = (f"{directory} cannot be watched" for directory in self._watch.absent() if directory in self._expected)
-        return tuple(f"not watched: {what}" for what in (*self._places.unwatched, *absent))
+        known = [outpost.known.absent for outpost in self._outposts.values() if not outpost.silent_since]
+        missing = (*self._here.absent, *chain.from_iterable(known))
+        absent = [f"{directory} cannot be watched" for directory in missing if directory in self._expected]
+        return tuple(f"not watched: {what}" for what in (*self._places.unwatched, *self._silent(), *absent))
 
     def problems(self) -> tuple[str, ...]:
         """What went wrong with cores that therefore wait where they are."""
-        return tuple(self._problems.values())
+        known = [outpost.known.problems for outpost in self._outposts.values()]
+        return (*self._here.problems, *chain.from_iterable(known))
+
+    def _silent(self) -> Iterator[str]:
+        for mount, outpost in self._outposts.items():
+            if since := outpost.silent_since:
+                for directory in outpost.directories or (mount.point,):
+                    yield f"{directory} does not answer since {since.astimezone():%Y-%m-%d %H:%M:%S}"
 
     @property
     def _expected(self) -> tuple[str, ...]:
-        return tuple(os.path.realpath(directory) for directory in self._settings.watch.directories)
+        watch = self._settings.watch
+        return tuple(self._mounts.real(directory) for directory in (*watch.directories, *watch.poll))
 
     def _refresh(self) -> None:
         """Learns the places anew; looks into those that were not watched before."""
-        before = self._places
-        self._places = places.current(self._settings, self._memory)
-        if self._places != before:
-            self._watch.watch((*self._places.cores, *self._places.starts))
-        else:
-            self._watch.rearm()
+        self._refresh_here()
+        self._man_outposts(Found.SCAN, quiet=False)
 
-    def _follow(self, hints: list[Hint]) -> None:
-        for hint in hints:
-            if hint.directory not in self._places.cores:
-                continue
-            if isinstance(hint, Scan):
-                self._scan(hint.directory, Found.SCAN)
+    def _refresh_here(self) -> None:
+        self._mounts = Mounts.now(self._settings.watch.poll)
+        self._places = places.current(self._settings, self._memory)
+        here = [directory for directory in self._places.cores if not self._server(directory)]
+        starts = [directory for directory in self._places.starts if not self._server(directory)]
+        self._here.watch(here, starts)
+
+    def _man_outposts(self, found: Found, *, quiet: bool) -> list[threading.Event]:
+        """Sees to it that each server of places, or of cores that are claimed, has its outpost; tells which begin."""
+        there: dict[Mount, list[str]] = {}
+        claims = self._here.search.claims
+        for directory in map(claims.directory, claims.noted()):
+            if mount := self._server(directory):
+                there.setdefault(mount, [])
+        for directory in self._places.cores:
+            if mount := self._server(directory):
+                there.setdefault(mount, []).append(directory)
+        for mount in self._outposts.keys() - there.keys():
+            self._outposts.pop(mount).retire()
+        begun = []
+        for mount, directories in there.items():
+            if mount in self._outposts:
+                self._outposts[mount].watch(tuple(directories))
             else:
-                self._file(hint.directory, hint.name, found=Found.EVENT)
+                begun.append(self._open_outpost(mount, tuple(directories), found, quiet))
+        return begun
+
+    def _open_outpost(self, mount: Mount, directories: tuple[str, ...], found: Found, quiet: bool) -> threading.Event:
+        from astbtd.intake.outpost import Outpost  # brings watchdog, which most machines never need
+
+        search = self._here.search.beside()
+        outpost = Outpost(mount, search, self._deliver, lambda left: self._server(left) == mount, self._changed)
+        self._outposts[mount] = outpost
+        outpost.watch(directories)
+        return outpost.ask(lambda post: post.begin(found, quiet=quiet))
+
+    def _server(self, directory: str | None) -> Mount | None:
+        return self._mounts.served_by_others(directory) if directory is not None else None
 
     def _tells_of_a_start(self, hint: Hint) -> bool:
         if hint.directory not in self._places.starts:
             return False
         return isinstance(hint, Scan) or hint.name in asterisk.RUN_FILES
-
-    def _take_up_left_claims(self) -> None:
-        for claim in self._search.left_claims():
-            self._deliver(claim)
-
-    def _scan_all(self, found: Found, *, quiet: bool = False) -> None:
-        for directory in self._places.cores:
-            self._scan(directory, found, quiet=quiet)
-
-    def _scan(self, directory: str, found: Found, *, quiet: bool = False) -> None:
-        for name in self._search.names(directory):
-            self._file(directory, name, found=found, quiet=quiet)
-
-    def _file(self, directory: str, name: str, *, found: Found, quiet: bool = False) -> None:
-        path = os.path.join(directory, name)
-        try:
-            claim = self._search.file(directory, name, found, quiet=quiet)
-        except AstbtdError as error:
-            self._problems[path] = f"{path}: {error.message}"
-            return
-        self._problems.pop(path, None)
-        if claim:
-            self._deliver(claim)

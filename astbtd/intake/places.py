@@ -12,6 +12,7 @@ from astbtd import durable
 from astbtd.intake import asterisk, core_pattern
 from astbtd.intake.asterisk import RunningAsterisk
 from astbtd.intake.core_pattern import CorePattern, Kind
+from astbtd.intake.file_system import Mounts
 from astbtd.settings import Settings
 
 _MOST_REMEMBERED = 16
@@ -37,22 +38,28 @@ def current(settings: Settings, memory: Path | None = None) -> Places:
     """
     running = asterisk.running(settings.asterisk.executables)
     run_directory = settings.asterisk.run_directory or asterisk.run_directory(Path(settings.asterisk.configuration))
-    places = combine(settings.watch.directories, _pattern(), running, run_directory)
+    mounts = Mounts.now(settings.watch.poll)
+    configured = (*settings.watch.directories, *settings.watch.poll)
+    places = combine(configured, _pattern(), running, run_directory, mounts)
     if memory is None:
         return places
     learned = _remember(memory, [each.cwd for each in running if each.cwd])
-    return replace(places, cores=_real([*places.cores, *learned]))
+    return replace(places, cores=_real([*places.cores, *learned], mounts))
 
 
 def combine(
-    configured: Sequence[str], pattern: CorePattern, running: Sequence[RunningAsterisk], run_directory: str
+    configured: Sequence[str],
+    pattern: CorePattern,
+    running: Sequence[RunningAsterisk],
+    run_directory: str,
+    mounts: Mounts,
 ) -> Places:
     """The places that follow from what is configured and what runs; directories by their real names, each once."""
     cores = [*configured, *_dumped_into(pattern, running)]
     hidden = [f"Asterisk, pid {each.pid}: {each.hidden}" for each in running if each.hidden]
     unwatched = [*([pattern.unwatched] if pattern.unwatched else []), *hidden]
     asterisks = frozenset(each.pid for each in running)
-    return Places(_real(cores), _real([run_directory]), tuple(unwatched), asterisks)
+    return Places(_real(cores, mounts), _real([run_directory], mounts), tuple(unwatched), asterisks)
 
 
 def _pattern() -> CorePattern:
@@ -85,5 +92,5 @@ def _remember(memory: Path, directories: Sequence[str]) -> list[str]:
     return learned
 
 
-def _real(directories: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(os.path.realpath(directory) for directory in directories))
+def _real(directories: Sequence[str], mounts: Mounts) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(mounts.real(directory) for directory in directories))

@@ -45,7 +45,7 @@ class Search:
     refused: Callable[[str, str], None]
     unfinished: set[str] = field(default_factory=set)
     lost: set[str] = field(default_factory=set)
-    _claimed: set[str] = field(default_factory=set)
+    _claimed: dict[str, object] = field(default_factory=dict)
     _known: _Remembered = field(default_factory=_Remembered)
     _taken: _Remembered = field(default_factory=_Remembered)
     _told: _Remembered = field(default_factory=_Remembered)
@@ -54,10 +54,14 @@ class Search:
         """A search that judges by other settings, and does not say again what this one said."""
         return replace(self, claims=claims, executables=executables, action=action, _known=_Remembered())
 
+    def beside(self) -> "Search":
+        """A search for another thread, elsewhere: of the two, one collects a core that both come across."""
+        return Search(self.claims, self.collected, self.executables, self.action, self.refused, _claimed=self._claimed)
+
     def names(self, directory: str) -> list[str]:
-        """The files in a directory that are to be looked at; none where it cannot be read."""
+        """What in a directory is to be looked at; nothing where it cannot be read."""
         try:
-            return [entry.name for entry in os.scandir(directory) if not entry.is_dir(follow_symlinks=False)]
+            return os.listdir(directory)  # os.scandir may stop all threads while it asks a file system for types
         except OSError:
             return []
 
@@ -85,10 +89,15 @@ class Search:
             self.refused(finding.path, finding.reason)
         return None
 
-    def left_claims(self) -> Iterator[Claim]:
-        """The claims that an earlier run left; those whose core is not where it was are put in `lost`."""
+    def left_claims(self, ours: Callable[[str | None], bool]) -> Iterator[Claim]:
+        """The claims that an earlier run left in directories that are `ours`; those whose core is gone become `lost`.
+
+        The directory of a claim whose note is damaged is None.
+        """
         self.lost.clear()
         for crash_id in list(self.claims.noted()):
+            if not ours(self.claims.directory(crash_id)):
+                continue
             try:
                 claim = self._resumed(crash_id, None)
             except AlreadyClaimed:
@@ -99,24 +108,32 @@ class Search:
                 self.lost.add(crash_id)
 
     def forget_lost_claims(self) -> None:
-        """Forgets the claims in `lost`: they were never completed, or were given up but for the note."""
+        """Forgets the claims in `lost`: they were never completed, or were given up but for the note.
+
+        One whose directory is gone waits for it: a disk or a file server may come back.
+        """
         for crash_id in self.lost:
-            self.claims.forget(crash_id)
+            directory = self.claims.directory(crash_id)
+            if directory is None or os.path.isdir(directory):
+                self.claims.forget(crash_id)
 
     def _claim(self, candidate: Candidate, found: Found, quiet: bool) -> Claim | None:
         self._taken.add(os.fstat(candidate.descriptor))
-        if candidate.facts.identity in self._claimed | self.collected():
+        identity, mine, collected = candidate.facts.identity, object(), self.collected()
+        for settled in collected.intersection(list(self._claimed)):
+            self._claimed.pop(settled, None)
+        if identity in collected or self._claimed.setdefault(identity, mine) is not mine:
             os.close(candidate.descriptor)
             return None
         try:
             claim = self.claims.take(candidate, found, copy=self.action is CoreAction.LEAVE, quiet=quiet)
         except BaseException as error:
+            self._claimed.pop(identity, None)
             self._taken.remove(os.fstat(candidate.descriptor))
             os.close(candidate.descriptor)
             if isinstance(error, AlreadyClaimed | Vanished):
                 return None
             raise
-        self._claimed.add(claim.note.facts.identity)
         return claim
 
     def _moved_claim(self, crash_id: str, directory: str) -> Claim | None:
@@ -130,7 +147,7 @@ class Search:
         claim = self.claims.resume(crash_id, directory)
         if claim:
             self._taken.add(os.fstat(claim.descriptor))
-            self._claimed.add(claim.note.facts.identity)
+            self._claimed[claim.note.facts.identity] = claim.id
         return claim
 
 

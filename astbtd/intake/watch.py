@@ -5,14 +5,11 @@ nearest existing parent is. Overflow and every new watch ask for a scan, so that
 """
 
 import os
-import select
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from astbtd.intake import file_system
 from astbtd.intake.backend import Backend, Event, Happened
-from astbtd.intake.inotify import Inotify
 
 
 @dataclass(frozen=True)
@@ -32,50 +29,23 @@ class Scan:
 
 Hint = Written | Scan
 
-BackendMaker = Callable[[], Backend]
-
-
-def by_file_system(directory: str) -> BackendMaker:
-    """inotify, or polling where inotify cannot see."""
-    if file_system.inotify_sees(file_system.type_of(directory)):
-        return Inotify
-    from astbtd.intake.polling import Polling  # brings watchdog, which most machines never need
-
-    return Polling
-
-
-@dataclass(frozen=True)
-class _Armed:
-    """Who watches a directory, and which directory it was."""
-
-    backend: Backend
-    device: int
-    inode: int
-
 
 class DirectoryWatch:
-    """Watches on a changing set of directories, given by their real paths.
+    """Watches on a changing set of directories, given by their real paths, all through one backend."""
 
-    `choose` names the backend for a directory; each is made when first needed.
-    """
-
-    def __init__(self, choose: Callable[[str], BackendMaker] = by_file_system) -> None:
-        self._choose = choose
-        self._backends: dict[BackendMaker, Backend] = {}
-        self._ready = select.epoll()
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
         self._wanted: tuple[str, ...] = ()
-        self._armed: dict[str, _Armed] = {}
+        self._armed: dict[str, tuple[int, int]] = {}
         self._hints: list[Hint] = []
 
     def fileno(self) -> int:
-        """What to wait on for events, of whichever backend."""
-        return self._ready.fileno()
+        """What to wait on for events."""
+        return self._backend.fileno()
 
     def close(self) -> None:
         """Ends all watches."""
-        self._ready.close()
-        for backend in self._backends.values():
-            backend.close()
+        self._backend.close()
 
     def watch(self, directories: Iterable[str]) -> None:
         """Watches these directories from now on, and no others."""
@@ -98,7 +68,7 @@ class DirectoryWatch:
 
     def hints(self) -> list[Hint]:
         """What has happened since the last call; does not wait."""
-        events = [event for backend in self._backends.values() for event in backend.events()]
+        events = self._backend.events()
         for event in events:
             if event.what is Happened.GONE:
                 self._drop(event.directory)
@@ -122,26 +92,17 @@ class DirectoryWatch:
         except OSError:
             self._drop(directory)
             return
-        known = self._armed.get(directory)
-        if known and (known.device, known.inode) == (status.st_dev, status.st_ino):
+        identity = status.st_dev, status.st_ino
+        if self._armed.get(directory) == identity:
             return
         self._drop(directory)
-        backend = self._backend(directory)
-        if backend.add(directory):
-            self._armed[directory] = _Armed(backend, status.st_dev, status.st_ino)
+        if self._backend.add(directory):
+            self._armed[directory] = identity
             self._hints.append(Scan(directory))
 
     def _drop(self, directory: str) -> None:
-        known = self._armed.pop(directory, None)
-        if known:
-            known.backend.remove(directory)
-
-    def _backend(self, directory: str) -> Backend:
-        make = self._choose(directory)
-        if make not in self._backends:
-            self._backends[make] = make()
-            self._ready.register(self._backends[make].fileno(), select.EPOLLIN)
-        return self._backends[make]
+        if self._armed.pop(directory, None):
+            self._backend.remove(directory)
 
 
 def _nearest_existing(directory: str) -> str | None:

@@ -1,63 +1,71 @@
 """Directories are watched through inotify or by polling, and both keep the same promises."""
 
-import os
 import select
 import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import pytest
 
+from astbtd.intake.backend import Backend
 from astbtd.intake.inotify import Inotify
 from astbtd.intake.polling import Polling
-from astbtd.intake.watch import BackendMaker, DirectoryWatch, Hint, Scan, Written
-from astbtd.model import Found
-from tests.harness import PATIENCE, RunningDaemon, crash
+from astbtd.intake.watch import DirectoryWatch, Hint, Scan, Written
+from tests.fuse import needs_fuse, served
+from tests.harness import PATIENCE, scratch_directory
 
-BACKENDS: dict[str, BackendMaker] = {"inotify": Inotify, "polling": partial(Polling, seconds=0.05)}
+Shown = Callable[[Path], str]
 
-needs_fuse = pytest.mark.skipif(
-    not (shutil.which("bindfs") and os.path.exists("/dev/fuse")), reason="needs bindfs and /dev/fuse"
-)
+OFTEN = 0.05  # seconds between two looks
+
+BACKENDS: dict[str, Callable[[], Backend]] = {
+    "inotify": Inotify,
+    "polling": lambda: Polling(OFTEN),
+    "polling of what FUSE shows": lambda: Polling(OFTEN),
+}
 
 
 @contextmanager
-def watching(choose: Callable[[str], BackendMaker]) -> Iterator[DirectoryWatch]:
-    watch = DirectoryWatch(choose)
+def watching(backend: Backend) -> Iterator[DirectoryWatch]:
+    watch = DirectoryWatch(backend)
     try:
         yield watch
     finally:
         watch.close()
 
 
-@pytest.fixture(params=BACKENDS)
-def watch(request: pytest.FixtureRequest) -> Iterator[DirectoryWatch]:
-    """A watch that uses one backend for every directory."""
-    with watching(lambda _: BACKENDS[request.param]) as watch:
+@pytest.fixture(params=[*list(BACKENDS)[:2], pytest.param(list(BACKENDS)[2], marks=needs_fuse)])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Every test that has to do with this is run once for each."""
+    return str(request.param)
+
+
+@pytest.fixture
+def shown(backend: str, scratch: Path) -> Iterator[Shown]:
+    """The path by which the watch knows a directory in `scratch`, where others make all changes."""
+    if "FUSE" not in backend:
+        yield str
+        return
+    with scratch_directory() as front, served(scratch, front):
+        yield lambda directory: str(front / directory.relative_to(scratch))
+
+
+@pytest.fixture
+def watch(backend: str) -> Iterator[DirectoryWatch]:
+    """A watch through one backend."""
+    with watching(BACKENDS[backend]()) as watch:
         yield watch
 
 
 @pytest.fixture
-def watched(watch: DirectoryWatch, spool: Path) -> DirectoryWatch:
+def watched(watch: DirectoryWatch, shown: Shown, spool: Path) -> DirectoryWatch:
     """The same, with an eye on the spool."""
-    watch.watch([str(spool)])
-    assert watch.hints() == [Scan(str(spool))]
+    watch.watch([shown(spool)])
+    assert watch.hints() == [Scan(shown(spool))]
     return watch
-
-
-@contextmanager
-def passed_through(behind: Path, front: Path) -> Iterator[None]:
-    """Shows `behind` at `front` through FUSE: changes made behind it are not made through its file system."""
-    subprocess.run(["bindfs", behind, front], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", front], check=True)
 
 
 def seen(watch: DirectoryWatch, *awaited: Hint) -> list[Hint]:
@@ -67,9 +75,9 @@ def seen(watch: DirectoryWatch, *awaited: Hint) -> list[Hint]:
     return hints
 
 
-def lost(watch: DirectoryWatch, directory: Path) -> None:
+def lost(watch: DirectoryWatch, directory: str) -> None:
     """Waits until the directory's absence is known."""
-    wait(watch, [], lambda: watch.absent() == (str(directory),))
+    wait(watch, [], lambda: watch.absent() == (directory,))
 
 
 def wait(watch: DirectoryWatch, hints: list[Hint], condition: Callable[[], bool]) -> None:
@@ -91,190 +99,200 @@ def test_a_new_watch_asks_for_a_scan_once(watched: DirectoryWatch) -> None:
     assert watched.absent() == ()
 
 
-def test_a_file_closed_after_writing_is_reported(watched: DirectoryWatch, spool: Path) -> None:
+def test_a_file_closed_after_writing_is_reported(watched: DirectoryWatch, spool: Path, shown: Shown) -> None:
     (spool / "core").write_bytes(b"dumped")
 
-    seen(watched, Written(str(spool), "core"))
+    seen(watched, Written(shown(spool), "core"))
 
 
-def test_a_file_written_once_more_is_reported_once_more(watched: DirectoryWatch, spool: Path) -> None:
+def test_a_file_written_once_more_is_reported_once_more(watched: DirectoryWatch, spool: Path, shown: Shown) -> None:
     (spool / "core").write_bytes(b"dumped")
-    seen(watched, Written(str(spool), "core"))
+    seen(watched, Written(shown(spool), "core"))
 
     (spool / "core").write_bytes(b"dumped again")
 
-    seen(watched, Written(str(spool), "core"))
+    seen(watched, Written(shown(spool), "core"))
 
 
-def test_a_file_replaced_by_another_of_its_name_is_reported(watched: DirectoryWatch, spool: Path) -> None:
+def test_a_file_replaced_by_another_of_its_name_is_reported(watched: DirectoryWatch, spool: Path, shown: Shown) -> None:
     (spool / "core").write_bytes(b"the first crash")
-    seen(watched, Written(str(spool), "core"))
+    seen(watched, Written(shown(spool), "core"))
     (spool / "claimed").hardlink_to(spool / "core")
-    seen(watched, Written(str(spool), "claimed"))
+    seen(watched, Written(shown(spool), "claimed"))
 
     (spool / "core").unlink()
     (spool / "core").write_bytes(b"the second crash")
 
-    seen(watched, Written(str(spool), "core"))
+    seen(watched, Written(shown(spool), "core"))
 
 
-def test_a_file_moved_in_is_reported(watched: DirectoryWatch, spool: Path, scratch: Path) -> None:
+def test_a_file_moved_in_is_reported(watched: DirectoryWatch, spool: Path, scratch: Path, shown: Shown) -> None:
     (scratch / "dump").write_bytes(b"dumped elsewhere")
 
     (scratch / "dump").rename(spool / "core")
 
-    seen(watched, Written(str(spool), "core"))
+    seen(watched, Written(shown(spool), "core"))
 
 
-def test_a_file_renamed_within_is_reported_by_its_new_name(watched: DirectoryWatch, spool: Path) -> None:
+def test_a_file_renamed_within_is_reported_by_its_new_name(watched: DirectoryWatch, spool: Path, shown: Shown) -> None:
     (spool / ".core.part").write_bytes(b"copied")
-    seen(watched, Written(str(spool), ".core.part"))
+    seen(watched, Written(shown(spool), ".core.part"))
 
     (spool / ".core.part").rename(spool / "core")
 
-    seen(watched, Written(str(spool), "core"))
+    seen(watched, Written(shown(spool), "core"))
 
 
 @pytest.mark.parametrize("name", ["a b\n(c", "größer", ".hidden", "+"])
-def test_names_are_reported_as_they_are(watched: DirectoryWatch, spool: Path, name: str) -> None:
+def test_names_are_reported_as_they_are(watched: DirectoryWatch, spool: Path, name: str, shown: Shown) -> None:
     (spool / name).touch()
 
-    seen(watched, Written(str(spool), name))
+    seen(watched, Written(shown(spool), name))
 
 
-def test_a_name_that_is_no_text_leads_there_all_the_same(watched: DirectoryWatch, spool: Path) -> None:
+def test_a_name_that_is_no_text_leads_there_all_the_same(watched: DirectoryWatch, spool: Path, shown: Shown) -> None:
     hints: list[Hint] = []
 
     (spool / "core").touch()
     (spool / "\udcff\udcfe").touch()
     (spool / "later").touch()
 
-    wait(watched, hints, lambda: {Scan(str(spool)), Written(str(spool), "\udcff\udcfe")} & set(hints) != set())
+    wait(watched, hints, lambda: {Scan(shown(spool)), Written(shown(spool), "\udcff\udcfe")} & set(hints) != set())
     (spool / "next").touch()
-    seen(watched, Written(str(spool), "next"))
+    seen(watched, Written(shown(spool), "next"))
 
 
-def test_directories_within_are_neither_reported_nor_looked_into(watched: DirectoryWatch, spool: Path) -> None:
+def test_directories_within_are_neither_reported_nor_looked_into(
+    watched: DirectoryWatch, spool: Path, shown: Shown
+) -> None:
     (spool / "below").mkdir()
     (spool / "below" / "core").touch()
     (spool / "core").touch()
 
-    hints = seen(watched, Written(str(spool), "core"))
+    hints = seen(watched, Written(shown(spool), "core"))
 
-    assert set(hints) == {Written(str(spool), "core")}
+    assert set(hints) == {Written(shown(spool), "core")}
 
 
-def test_a_directory_that_appears_late_is_scanned_and_watched(watch: DirectoryWatch, scratch: Path) -> None:
+def test_a_directory_that_appears_late_is_scanned_and_watched(
+    watch: DirectoryWatch, scratch: Path, shown: Shown
+) -> None:
     late = scratch / "not" / "yet"
-    watch.watch([str(late)])
-    assert watch.absent() == (str(late),)
+    watch.watch([shown(late)])
+    assert watch.absent() == (shown(late),)
 
     late.mkdir(parents=True)
 
-    seen(watch, Scan(str(late)))
+    seen(watch, Scan(shown(late)))
     assert watch.absent() == ()
     (late / "core").touch()
-    seen(watch, Written(str(late), "core"))
+    seen(watch, Written(shown(late), "core"))
 
 
-def test_a_directory_that_is_deleted_and_made_anew_is_watched_again(watched: DirectoryWatch, spool: Path) -> None:
+def test_a_directory_that_is_deleted_and_made_anew_is_watched_again(
+    watched: DirectoryWatch, spool: Path, shown: Shown
+) -> None:
     spool.rmdir()
-    lost(watched, spool)
+    lost(watched, shown(spool))
 
     spool.mkdir()
 
-    seen(watched, Scan(str(spool)))
+    seen(watched, Scan(shown(spool)))
     (spool / "core").touch()
-    seen(watched, Written(str(spool), "core"))
+    seen(watched, Written(shown(spool), "core"))
 
 
 def test_a_directory_that_is_renamed_away_and_replaced_is_watched_under_its_old_name(
-    watched: DirectoryWatch, spool: Path, scratch: Path
+    watched: DirectoryWatch, spool: Path, scratch: Path, shown: Shown
 ) -> None:
     away = spool.rename(scratch / "away")
     spool.mkdir()
-    seen(watched, Scan(str(spool)))
+    seen(watched, Scan(shown(spool)))
 
     (away / "left").touch()
     (spool / "core").touch()
 
-    hints = seen(watched, Written(str(spool), "core"))
-    assert Written(str(spool), "left") not in hints
+    hints = seen(watched, Written(shown(spool), "core"))
+    assert Written(shown(spool), "left") not in hints
 
 
 def test_a_directory_renamed_away_is_absent_until_it_comes_back(
-    watched: DirectoryWatch, spool: Path, scratch: Path
+    watched: DirectoryWatch, spool: Path, scratch: Path, shown: Shown
 ) -> None:
     spool.rename(scratch / "away")
-    lost(watched, spool)
+    lost(watched, shown(spool))
     (scratch / "away" / "core").touch()
 
     (scratch / "away").rename(spool)
 
-    seen(watched, Scan(str(spool)))
+    seen(watched, Scan(shown(spool)))
 
 
 def test_a_replacement_that_went_unnoticed_is_mended_by_rearming(
-    watched: DirectoryWatch, spool: Path, scratch: Path
+    watched: DirectoryWatch, spool: Path, scratch: Path, shown: Shown
 ) -> None:
     spool.rename(scratch / "away")
     spool.mkdir()
 
     watched.rearm()
 
-    assert Scan(str(spool)) in watched.hints()
+    assert Scan(shown(spool)) in watched.hints()
     (spool / "core").touch()
-    seen(watched, Written(str(spool), "core"))
+    seen(watched, Written(shown(spool), "core"))
 
 
-def test_of_two_watched_directories_within_each_other_both_are_reported(watched: DirectoryWatch, spool: Path) -> None:
+def test_of_two_watched_directories_within_each_other_both_are_reported(
+    watched: DirectoryWatch, spool: Path, shown: Shown
+) -> None:
     within = spool / "within"
     within.mkdir()
-    watched.watch([str(spool), str(within)])
-    seen(watched, Scan(str(within)))
+    watched.watch([shown(spool), shown(within)])
+    seen(watched, Scan(shown(within)))
 
     (within / "core").touch()
-    seen(watched, Written(str(within), "core"))
+    seen(watched, Written(shown(within), "core"))
     shutil.rmtree(within)
 
-    lost(watched, within)
+    lost(watched, shown(within))
 
 
-def test_a_changed_set_is_what_is_watched(watched: DirectoryWatch, spool: Path, scratch: Path) -> None:
+def test_a_changed_set_is_what_is_watched(watched: DirectoryWatch, spool: Path, scratch: Path, shown: Shown) -> None:
     other = scratch / "other"
     other.mkdir()
 
-    watched.watch([str(other)])
+    watched.watch([shown(other)])
 
-    assert watched.hints() == [Scan(str(other))]
+    assert watched.hints() == [Scan(shown(other))]
     (spool / "core").touch()
     (other / "core").touch()
-    hints = seen(watched, Written(str(other), "core"))
-    assert {hint.directory for hint in hints} == {str(other)}
+    hints = seen(watched, Written(shown(other), "core"))
+    assert {hint.directory for hint in hints} == {shown(other)}
 
 
-def test_nothing_is_reported_of_the_parent_of_an_absent_directory(watch: DirectoryWatch, scratch: Path) -> None:
+def test_nothing_is_reported_of_the_parent_of_an_absent_directory(
+    watch: DirectoryWatch, scratch: Path, shown: Shown
+) -> None:
     late = scratch / "late"
-    watch.watch([str(late)])
+    watch.watch([shown(late)])
 
     (scratch / "core").touch()
     late.mkdir()
 
-    assert {hint.directory for hint in seen(watch, Scan(str(late)))} == {str(late)}
+    assert {hint.directory for hint in seen(watch, Scan(shown(late)))} == {shown(late)}
 
 
-def test_what_has_happened_is_told_once(watched: DirectoryWatch, spool: Path) -> None:
+def test_what_has_happened_is_told_once(watched: DirectoryWatch, spool: Path, shown: Shown) -> None:
     (spool / "core").touch()
-    seen(watched, Written(str(spool), "core"))
+    seen(watched, Written(shown(spool), "core"))
     (spool / "other").touch()
 
-    hints = seen(watched, Written(str(spool), "other"))
+    hints = seen(watched, Written(shown(spool), "other"))
 
-    assert hints.count(Written(str(spool), "other")) == 1
+    assert hints.count(Written(shown(spool), "other")) == 1
 
 
 def test_polling_takes_threads_only_while_there_is_something_to_poll(spool: Path) -> None:
-    with watching(lambda _: BACKENDS["polling"]) as watch:
+    with watching(Polling()) as watch:
         assert polling_threads() == []
         watch.watch([str(spool)])
         assert polling_threads() == ["polling", f"polling {spool}"]
@@ -291,81 +309,3 @@ def test_a_directory_that_cannot_be_polled_is_absent_and_takes_no_thread(spool: 
 
     assert polling_threads() == []
     backend.close()
-
-
-@needs_fuse
-def test_each_directory_has_the_backend_that_its_file_system_needs(scratch: Path, spool: Path) -> None:
-    behind, front = scratch / "behind", scratch / "front"
-    behind.mkdir()
-    front.mkdir()
-    watch = DirectoryWatch()
-    with passed_through(behind, front):
-        watch.watch([str(spool), str(front)])
-        assert polling_threads() == ["polling", f"polling {front}"]
-        (spool / "core").touch()
-        (behind / "core").touch()
-        seen(watch, Written(str(spool), "core"), Written(str(front), "core"))
-        watch.close()
-
-
-@needs_fuse
-def test_a_directory_that_is_mounted_over_is_polled_from_the_next_rearming_on(scratch: Path, spool: Path) -> None:
-    behind = scratch / "behind"
-    behind.mkdir()
-    watch = DirectoryWatch()
-    watch.watch([str(spool)])
-    assert polling_threads() == []
-    with passed_through(behind, spool):
-        watch.rearm()
-        (behind / "core").touch()
-        seen(watch, Scan(str(spool)), Written(str(spool), "core"))
-    watch.rearm()
-    assert polling_threads() == []
-    watch.close()
-
-
-@pytest.fixture
-def behind(running: RunningDaemon, scratch: Path, spool: Path) -> Iterator[Path]:
-    """What the spool of the running daemon shows through FUSE: there Asterisk works, as on another machine."""
-    behind = scratch / "behind"
-    behind.mkdir()
-    with passed_through(behind, spool):
-        running.start()
-        yield behind
-
-
-@needs_fuse
-def test_a_core_written_where_inotify_cannot_see_is_collected(
-    running: RunningDaemon, programs: Path, spool: Path, behind: Path
-) -> None:
-    crash(programs, behind, "segv")
-    (recorded,) = running.wait_for_crashes(1)
-    assert recorded.core.path == str(spool / "core")
-    assert recorded.core.found is Found.EVENT
-    assert list(behind.iterdir()) == []
-
-
-@needs_fuse
-def test_a_core_that_arrives_in_pieces_where_leases_do_not_tell_is_taken_when_complete(
-    running: RunningDaemon, programs: Path, scratch: Path, behind: Path
-) -> None:
-    whole = crash(programs, scratch, "segv").read_bytes()
-    half = len(whole) // 2
-    (behind / "arriving").write_bytes(whole[:half])
-    crash(programs, behind, "abort")
-    assert [each.signal.name for each in running.wait_for_crashes(1) if each.signal] == ["SIGABRT"]
-    with (behind / "arriving").open("ab") as arriving:
-        arriving.write(whole[half:])
-    assert [each.core.truncated for each in running.wait_for_crashes(2)] == [False, False]
-
-
-@needs_fuse
-def test_a_core_that_stays_cut_short_where_leases_do_not_tell_is_collected_as_truncated(
-    running: RunningDaemon, programs: Path, scratch: Path, behind: Path
-) -> None:
-    whole = crash(programs, scratch, "segv").read_bytes()
-    (scratch / "cut").write_bytes(whole[: len(whole) // 2])
-    os.utime(scratch / "cut", (1_000_000_000, 1_000_000_000))
-    (scratch / "cut").rename(behind / "core")
-    (recorded,) = running.wait_for_crashes(1)
-    assert recorded.core.truncated

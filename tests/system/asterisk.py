@@ -7,7 +7,8 @@ from pathlib import Path
 from .container import Container, wait_until
 
 UNIT = "asterisk.service"
-CORE = "/var/lib/asterisk/core"
+WORKING_DIRECTORY = "/var/lib/asterisk"
+CORE = f"{WORKING_DIRECTORY}/core"
 CRASH_MODULE = Path(__file__).parent / "crash_module"
 
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from .image import cached_image, images_directory
+from .image import FORKY, Suite, cached_image, images_directory
 from .nspawn import ENVIRONMENT, boot
 
 COMMAND_SECONDS = 60
@@ -39,10 +39,10 @@ class Container:
 
     @classmethod
     @contextmanager
-    def booted(cls) -> Iterator["Container"]:
+    def booted(cls, suite: Suite = FORKY) -> Iterator["Container"]:
         """A container whose systemd has finished starting up; gone, with all it wrote, at the end of the block."""
         scratch = tempfile.TemporaryDirectory(prefix="container-", dir=images_directory())
-        with scratch as directory, boot(cached_image(), Path(directory)) as starting:
+        with scratch as directory, boot(cached_image(suite), Path(directory)) as starting:
             yield cls(starting.wait())
 
     def run(
@@ -63,6 +63,11 @@ class Container:
             said = completed.stdout + completed.stderr
             raise AssertionError(f"{' '.join(argv)}: exit status {completed.returncode}\n{said}")
         return completed
+
+    def modes_below(self, directory: str) -> dict[str, str]:
+        """Mode, owner and group of a directory and all below it, links left out, by path below it."""
+        listing = self.run("find", directory, "!", "-type", "l", "-printf", "%P\t%m %u:%g\n").stdout
+        return dict(line.split("\t") for line in listing.splitlines())
 
     def write(self, path: str, text: str, mode: int = 0o644) -> None:
         """Write a file of the container's."""

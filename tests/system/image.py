@@ -1,4 +1,4 @@
-"""The Debian root file system that the containers start from: built once, then kept. Run as a program, it builds it.
+"""The Debian root file systems that the containers start from: built once, then kept. Run as a program, it builds all.
 
 Environment: `ASTBTD_IMAGES` is the directory that holds images (default `/var/cache/astbtd-images`).
 """
@@ -10,15 +10,25 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-SUITE = "forky"
+SYSTEM_PACKAGES = ("systemd", "systemd-sysv", "dbus", "procps", "util-linux", "make", "gcc", "libc6-dev")
+"""What the tests need in every image, besides what astbtd says that it runs on."""
 
-SYSTEM_PACKAGES = (
-    *("systemd", "systemd-sysv", "dbus", "procps", "util-linux", "make"),
-    *("asterisk", "asterisk-modules", "asterisk-dev", "gcc", "libc6-dev"),
-)
-"""What the tests need in an image, besides what astbtd says that it runs on."""
+
+@dataclass(frozen=True)
+class Suite:
+    """A release of Debian, and what its image holds besides."""
+
+    name: str
+    packages: tuple[str, ...] = ()
+
+
+BOOKWORM = Suite("bookworm")
+TRIXIE = Suite("trixie")
+FORKY = Suite("forky", ("asterisk", "asterisk-modules", "asterisk-dev"))
+SUITES = (BOOKWORM, TRIXIE, FORKY)
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 BUILD_SECONDS = 1800
@@ -32,45 +42,46 @@ def images_directory() -> Path:
     return directory
 
 
-def cached_image() -> Path:
-    """The image, built first where it is missing or lists other packages."""
+def cached_image(suite: Suite) -> Path:
+    """The image of a suite, built first where it is missing or lists other packages."""
     images = images_directory()
-    image = images / SUITE
-    with _locked(images / f".{SUITE}.lock"):
-        if not _is_current(image):
-            building = images / f".{SUITE}.building"
+    image = images / suite.name
+    with _locked(images / f".{suite.name}.lock"):
+        if not _is_current(image, suite):
+            building = images / f".{suite.name}.building"
             _discard(building)
-            _build(building)
+            _build(building, suite)
             _discard(image)
             building.rename(image)
     return image
 
 
-def _recipe() -> str:
+def _recipe(suite: Suite) -> str:
     """A hash of all that decides what an image contains: this very file, and the packages."""
-    return hashlib.sha256(Path(__file__).read_bytes() + " ".join(_packages()).encode()).hexdigest()
+    return hashlib.sha256(Path(__file__).read_bytes() + " ".join(_packages(suite)).encode()).hexdigest()
 
 
-def _packages() -> tuple[str, ...]:
+def _packages(suite: Suite) -> tuple[str, ...]:
     """The packages of an image; what astbtd runs on is the Makefile's to say."""
-    return (*SYSTEM_PACKAGES, *_output("make", "-s", f"--directory={CHECKOUT}", "run-packages").split())
+    run_packages = _output("make", "-s", f"--directory={CHECKOUT}", "run-packages").split()
+    return (*SYSTEM_PACKAGES, *suite.packages, *run_packages)
 
 
-def _is_current(image: Path) -> bool:
+def _is_current(image: Path, suite: Suite) -> bool:
     stamp = image / STAMP
-    return stamp.is_file() and stamp.read_text().strip() == _recipe()
+    return stamp.is_file() and stamp.read_text().strip() == _recipe(suite)
 
 
-def _build(root: Path) -> None:
-    """Debootstrap gives the base; apt in the base, which resolves alternatives, the rest."""
-    _run("debootstrap", "--variant=minbase", SUITE, str(root), _mirror(), "/usr/share/debootstrap/scripts/sid")
+def _build(root: Path, suite: Suite) -> None:
+    """Debootstrap, whose script for sid serves all suites, gives the base; apt in the base, the rest."""
+    _run("debootstrap", "--variant=minbase", suite.name, str(root), _mirror(), "/usr/share/debootstrap/scripts/sid")
     (root / "etc/hostname").write_text("pbx\n")
     (root / "etc/apt/apt.conf.d/90-from-host").write_text(_acquire_settings())
     _run_in(root, "apt-get", "update")
     with _services_forbidden(root):
-        _run_in(root, "apt-get", *_INSTALL_OPTIONS, "install", *_packages())
+        _run_in(root, "apt-get", *_INSTALL_OPTIONS, "install", *_packages(suite))
     _run_in(root, "apt-get", "clean")
-    (root / STAMP).write_text(_recipe() + "\n")
+    (root / STAMP).write_text(_recipe(suite) + "\n")
 
 
 _INSTALL_OPTIONS = ("--yes", "--no-install-recommends", "--option=Dpkg::Options::=--force-unsafe-io")
@@ -134,4 +145,5 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    cached_image()
+    for each in SUITES:
+        cached_image(each)

@@ -2,15 +2,29 @@
 
 import json
 import re
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .container import Container, wait_until
+from .image import STAMP
 
 UNIT = "astbtd.service"
 STORE = "/var/lib/astbtd"
 CONFIGURATION = "/etc/astbtd.yaml"
+
+HIGHEST_EXPOSURE = 2.5
+"""What `systemd-analyze security` says; a line of the unit that is loosened shows here."""
+
+GDBS_OWN = "/srv/gdb"
+"""A directory that the user of gdb may write to; by itself it has none."""
+
+HESITANT = f"""#!/bin/sh
+mkdir {GDBS_OWN}/hesitated 2>/dev/null && exec sleep infinity
+exec gdb "$@"
+"""
+"""A gdb that does nothing the first time, until it is killed."""
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _INSTALLED_FROM = ("Makefile", "astbtd", "etc", "man", "packaging")
@@ -26,15 +40,26 @@ class Service:
 
     container: Container
 
-    def install(self) -> None:
+    def install(self, *variables: str) -> None:
         """`make install`, as after a clone."""
         for name in _INSTALLED_FROM:
             self.container.copy_in(_CHECKOUT / name, f"{_SOURCES}/{name}")
-        self.container.run("make", f"--directory={_SOURCES}", "install")
+        self.make("install", *variables)
 
-    def uninstall(self) -> None:
+    def uninstall(self, *variables: str) -> None:
         """`make uninstall`."""
-        self.container.run("make", f"--directory={_SOURCES}", "uninstall")
+        self.make("uninstall", *variables)
+
+    def make(self, target: str, *variables: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """`make` in the checkout that it was installed from."""
+        return self.container.run("make", f"--directory={_SOURCES}", target, *variables, check=check)
+
+    def installed(self) -> list[str]:
+        """The files, links and directories that have its name; not the store, the checkout and the image's stamp."""
+        elsewhere = ("/proc", "/sys", "/run", "/var", _SOURCES, f"/{STAMP}")
+        skipped = [word for path in elsewhere for word in ("-path", path, "-prune", "-o")]
+        found = self.container.run("find", "/", *skipped, "-name", "*astbtd*", "-print", "-prune").stdout
+        return sorted(found.splitlines())
 
     def configure(self, text: str) -> None:
         """Replaces the configuration; it is for the caller to have it read."""
@@ -79,6 +104,23 @@ class Service:
     def property(self, name: str) -> str:
         """A property of the unit."""
         return self.container.run("systemctl", "show", f"--property={name}", "--value", UNIT).stdout.strip()
+
+    def complaints(self) -> str:
+        """What systemd has to say against the unit; it has no manual page to look for in an image without man."""
+        verified = self.container.run("systemd-analyze", "verify", "--man=no", UNIT)
+        return verified.stdout + verified.stderr
+
+    def replace_gdb(self, script: str) -> None:
+        """Has the daemon run a script in place of gdb."""
+        program = "/usr/local/bin/not-gdb"
+        self.container.run("install", "-d", "-o", "astbtd-gdb", GDBS_OWN)
+        self.container.write(program, script, mode=0o755)
+        self.configure(f"gdb: {{program: {program}}}\n")
+        self.reload()
+
+    def left_in(self, directory: str) -> str:
+        """The names of cores and claims in a directory of Asterisk's."""
+        return self.container.run("find", directory, "-name", "core*", "-o", "-name", ".astbtd.*").stdout
 
     def exposure(self) -> float:
         """How much its sandbox leaves open, from 0 to 10, as systemd rates it."""

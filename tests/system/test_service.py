@@ -8,23 +8,15 @@ import pytest
 from astbtd.announce.journal import Event
 from tests.documented import COMMANDS, frames
 
-from .asterisk import CORE, Crash
-from .container import Container, wait_until
+from .asterisk import CORE, WORKING_DIRECTORY, Crash
+from .container import wait_until
 from .machine import Machine, booted
-from .service import CONFIGURATION, STORE, Record
+from .service import CONFIGURATION, GDBS_OWN, HESITANT, HIGHEST_EXPOSURE, STORE, Record
 
 CRASH_COLLECTED = Event.CRASH_COLLECTED.value
 CONFIGURATION_REJECTED = Event.CONFIGURATION_REJECTED.value
 
 BAD_CONFIGURATION = "cores: {action: delete}\ngdb: {time: soon}\n"
-
-HIGHEST_EXPOSURE = 2.5
-"""What `systemd-analyze security` says; a line of the unit that is loosened shows here."""
-
-INSTALLED_TO = ("/usr/local", "/usr/lib/systemd", "/usr/lib/sysusers.d", "/etc/systemd")
-
-GDBS_OWN = "/srv/gdb"
-"""A directory that the user of gdb may write to; by itself it has none."""
 
 # A gdb that first leaves word of what it is and of what it may read.
 WITNESS = f"""#!/bin/sh
@@ -35,12 +27,6 @@ echo "store: $(may_read {STORE}/incoming/lock)"
 echo "shadow: $(may_read /etc/shadow)"
 echo "interfaces: $(grep -c : /proc/net/dev)"
 exec >&3 3>&-
-exec gdb "$@"
-"""
-
-# A gdb that does nothing the first time, until it is killed.
-HESITANT = f"""#!/bin/sh
-mkdir {GDBS_OWN}/hesitated 2>/dev/null && exec sleep infinity
 exec gdb "$@"
 """
 
@@ -144,7 +130,7 @@ def test_the_backtrace_is_what_the_documentations_command_prints_and_bt(machine:
 
 
 def test_files_are_open_to_the_group_and_the_core_to_root_alone(machine: Machine, crash: Record) -> None:
-    modes = modes_below(machine.container, STORE)
+    modes = machine.container.modes_below(STORE)
     directory = f"crashes/{crash['id']}"
     assert {modes[path] for path in ("", "crashes", directory)} == {"750 root:astbtd"}
     assert modes["incoming"].startswith("700 root:")
@@ -168,7 +154,7 @@ def test_other_users_read_nothing_and_learn_what_helps(machine: Machine, crash: 
 
 @pytest.mark.usefixtures("crash")
 def test_nothing_is_left_where_asterisk_works(machine: Machine) -> None:
-    assert left_by_collecting(machine.container) == ""
+    assert machine.service.left_in(WORKING_DIRECTORY) == ""
 
 
 def test_the_next_crashes_are_collected_too(machine: Machine, crash: Record) -> None:
@@ -183,8 +169,7 @@ def test_the_next_crashes_are_collected_too(machine: Machine, crash: Record) -> 
 
 
 def test_the_unit_is_what_systemd_expects(machine: Machine) -> None:
-    verified = machine.container.run("systemd-analyze", "verify", "astbtd.service")
-    assert verified.stdout + verified.stderr == ""
+    assert machine.service.complaints() == ""
 
 
 def test_the_sandbox_is_on(machine: Machine) -> None:
@@ -230,7 +215,7 @@ def test_a_bad_configuration_at_start_is_final(own_machine: Machine) -> None:
 
 
 def test_gdb_may_nothing_but_read_the_core(own_machine: Machine) -> None:
-    replace_gdb(own_machine, WITNESS)
+    own_machine.service.replace_gdb(WITNESS)
 
     collected = own_machine.crash(Crash.SEGV)
 
@@ -251,7 +236,7 @@ def test_gdb_may_nothing_but_read_the_core(own_machine: Machine) -> None:
 
 
 def test_a_killed_daemon_goes_on_where_it_was(own_machine: Machine) -> None:
-    replace_gdb(own_machine, HESITANT)
+    own_machine.service.replace_gdb(HESITANT)
 
     died = own_machine.asterisk.crash(Crash.SEGV)
     wait_until(lambda: own_machine.container.run("ls", GDBS_OWN).stdout != "", "gdb is started")
@@ -261,7 +246,7 @@ def test_a_killed_daemon_goes_on_where_it_was(own_machine: Machine) -> None:
     assert collected["extraction"]["ended"] == "ok"
     assert own_machine.service.listed() == [collected]
     assert len(own_machine.service.entries(MESSAGE_ID=CRASH_COLLECTED)) == 1
-    assert left_by_collecting(own_machine.container) == ""
+    assert own_machine.service.left_in(WORKING_DIRECTORY) == ""
 
 
 @pytest.mark.parametrize(
@@ -278,7 +263,7 @@ def test_an_asterisk_that_starts_in_another_directory_is_known_before_it_crashes
     core = own_machine.crash(Crash.SEGV)["core"]
 
     assert core | {"path": f"{directory}/core", "found": "event", "state": "kept"} == core
-    assert left_by_collecting(own_machine.container, directory) == ""
+    assert own_machine.service.left_in(directory) == ""
 
 
 def test_an_upgrade_puts_the_new_program_to_work(own_machine: Machine) -> None:
@@ -290,32 +275,10 @@ def test_an_upgrade_puts_the_new_program_to_work(own_machine: Machine) -> None:
 
 def test_uninstall_keeps_what_was_collected(own_machine: Machine) -> None:
     own_machine.crash(Crash.SEGV)
-    kept = modes_below(own_machine.container, f"{STORE}/crashes")
+    kept = own_machine.container.modes_below(f"{STORE}/crashes")
 
     own_machine.service.uninstall()
 
     assert own_machine.service.property("LoadState") == "not-found"
-    assert own_machine.container.run("which", "astbtd", check=False).stdout == ""
-    assert own_machine.container.run("find", *INSTALLED_TO, "-name", "*astbtd*").stdout == ""
-    assert modes_below(own_machine.container, f"{STORE}/crashes") == kept
-    assert own_machine.container.run("ls", CONFIGURATION).returncode == 0
-
-
-def replace_gdb(machine: Machine, script: str) -> None:
-    """Has the daemon run a script in place of gdb."""
-    program = "/usr/local/bin/not-gdb"
-    machine.container.run("install", "-d", "-o", "astbtd-gdb", GDBS_OWN)
-    machine.container.write(program, script, mode=0o755)
-    machine.service.configure(f"gdb: {{program: {program}}}\n")
-    machine.service.reload()
-
-
-def left_by_collecting(container: Container, directory: str = "/var/lib/asterisk") -> str:
-    """The names of cores and claims in a directory of Asterisk's."""
-    return container.run("find", directory, "-name", "core*", "-o", "-name", ".astbtd.*").stdout
-
-
-def modes_below(container: Container, directory: str) -> dict[str, str]:
-    """Mode, owner and group of a directory and all below it, links left out, by path below it."""
-    listing = container.run("find", directory, "!", "-type", "l", "-printf", "%P\t%m %u:%g\n").stdout
-    return dict(line.split("\t") for line in listing.splitlines())
+    assert own_machine.service.installed() == [CONFIGURATION]
+    assert own_machine.container.modes_below(f"{STORE}/crashes") == kept

@@ -265,3 +265,16 @@ def test_every_change_is_told(journal: Journal) -> None:
     watched.stop()
 
     assert seen == [claim(1, pid=1).id, None]
+
+
+def test_work_that_hangs_does_not_hold_up_the_end(
+    worker: Worker, journal: Journal, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("astbtd.worker._LAST_WORDS", 0.01)
+    worker.use(journal.work(before=gate), PATIENCE)
+    worker.put(claim(1))
+    worker.put(claim(0))
+    worker.start()
+    assert happened(gate.taken)
+
+    assert [left.id for left in worker.stop()] == [claim(0).id]

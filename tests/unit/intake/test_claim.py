@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,57 @@ def test_a_core_that_must_not_be_touched_is_copied_and_left_as_it_was(take: Take
     assert (after.st_nlink, after.st_mode, after.st_ctime_ns) == (1, before.st_mode, before.st_ctime_ns)
     assert os.pread(claim.descriptor, 1 << 20, 0) == path.read_bytes()
     assert names_in(claims.incoming) == [f"{claim.id}.claim", f"{claim.id}.core"]
+
+
+def test_a_claim_that_is_fetched_is_read_from_a_copy_and_still_holds_the_core(
+    take: Take, claims: Claims, dump: Dump
+) -> None:
+    path = dump()
+    content = path.read_bytes()
+    chunks: list[None] = []
+
+    fetched = claims.fetched(take(path), lambda: chunks.append(None))
+
+    path.write_bytes(b"")
+    assert os.pread(fetched.descriptor, 1 << 20, 0) == content
+    assert chunks
+    claims.finish(fetched, remove_original=True)
+    assert names_in(path.parent) == []
+    assert names_in(claims.incoming) == []
+
+
+def test_a_claim_that_finds_no_room_for_its_copy_stands(tmp_path: Path, dump: Dump) -> None:
+    (tmp_path / "incoming").mkdir()
+    claims = Claims(tmp_path / "incoming", -1, no_room)
+    claim = claims.take(candidate(dump()), Found.EVENT, copy=False)
+
+    with pytest.raises(NoRoom):
+        claims.fetched(claim, lambda: None)
+
+    assert list(claims.noted()) == [claim.id]
+    assert os.fstat(claim.descriptor).st_size > 0
+
+
+def test_a_claim_is_finished_where_its_core_lies(take: Take, claims: Claims, dump: Dump) -> None:
+    asked: list[Callable[[], None]] = []
+    claim = replace(take(dump()), there=asked.append)
+
+    claims.finish(claim, remove_original=True)
+    assert list(claims.noted()) == [claim.id]
+
+    for job in asked:
+        job()
+    assert list(claims.noted()) == []
+
+
+def test_a_claim_tells_where_it_was_made(take: Take, claims: Claims, dump: Dump) -> None:
+    path = dump()
+    claim = take(path)
+
+    assert claims.directory(claim.id) == str(path.parent)
+    (claims.incoming / f"{claim.id}.claim").write_bytes(b"damaged")
+    assert claims.directory(claim.id) is None
+    assert claims.directory("another") is None
 
 
 def test_without_room_for_a_copy_nothing_is_claimed(tmp_path: Path, dump: Dump) -> None:

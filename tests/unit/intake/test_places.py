@@ -5,6 +5,7 @@ from pathlib import Path
 
 from astbtd.intake import core_pattern, places
 from astbtd.intake.asterisk import RunningAsterisk
+from astbtd.intake.file_system import Mounts
 from astbtd.intake.places import Places
 
 HERE = RunningAsterisk(100, "/var/lib/asterisk")
@@ -13,7 +14,7 @@ HIDDEN = RunningAsterisk(300, None, "its working directory /tmp is private to it
 
 
 def combined(pattern: str, running: Sequence[RunningAsterisk] = (), configured: Sequence[str] = ()) -> Places:
-    return places.combine(configured, core_pattern.parse(pattern), running, "/nonexistent/run/asterisk")
+    return places.combine(configured, core_pattern.parse(pattern), running, "/nonexistent/run/asterisk", Mounts.now())
 
 
 def test_a_relative_pattern_leads_to_every_working_directory() -> None:

@@ -1,0 +1,179 @@
+"""astbtd on the oldest Debian that it supports, and the next, with nothing but the packages of each."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from .asterisk import WORKING_DIRECTORY
+from .container import Container, wait_until
+from .image import BOOKWORM, TRIXIE
+from .service import GDBS_OWN, HIGHEST_EXPOSURE, STORE, Record, Service
+from .stand_in import StandIn
+
+QUIET = f"""#!/bin/sh
+(chrt --pid $$; ionice --pid=$$; nice) >{GDBS_OWN}/quiet
+exec gdb "$@"
+"""
+"""A gdb that leaves word of how little it disturbs."""
+
+PACKAGES = ("gdb", "python3", "python3-pyinotify", "python3-systemd", "python3-watchdog", "python3-yaml", "systemd")
+
+_IMPORTED = """
+import json, pyinotify, sys, systemd, watchdog, yaml, zstandard
+modules = (pyinotify, systemd, watchdog, yaml, zstandard)
+print(json.dumps([sys.executable, *(module.__file__ for module in modules)]))
+"""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine with something in Asterisk's place, and astbtd, both running as services."""
+
+    container: Container
+    asterisk: StandIn
+    service: Service
+
+    def crash(self) -> Record:
+        """Crashes it; the record of that, once all is done that is done for a crash."""
+        return self.service.collected(self.asterisk.crash())
+
+
+@pytest.fixture(scope="module", params=[BOOKWORM, TRIXIE], ids=lambda suite: suite.name)
+def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
+    with Container.booted(request.param) as container:
+        machine = Machine(container, StandIn(container), Service(container))
+        machine.asterisk.install()
+        machine.service.install()
+        machine.service.start()
+        yield machine
+
+
+@pytest.fixture(scope="module")
+def crash(machine: Machine) -> Record:
+    """The first crash of the machine."""
+    return machine.crash()
+
+
+def test_it_runs_on_debians_own_packages_alone(
+    machine: Machine, record_property: Callable[[str, object], None]
+) -> None:
+    versions = machine.container.run("dpkg-query", "--show", "--showformat=${Package} ${Version}\n", *PACKAGES).stdout
+    record_property("packages", versions.splitlines())
+    program, *modules = json.loads(machine.container.run("/usr/local/lib/astbtd/bin/python3", "-c", _IMPORTED).stdout)
+    assert program == "/usr/local/lib/astbtd/bin/python3"
+    assert {module.partition("dist-packages")[0] for module in modules} == {"/usr/lib/python3/"}
+    assert machine.container.run("dpkg", "--verify", *PACKAGES).stdout == ""
+
+
+def test_a_crash_is_recorded(crash: Record) -> None:
+    assert crash["signal"]["name"] == "SIGSEGV"
+    assert crash["diagnosis"]["crash_function"] == "do_forward"
+    assert crash["diagnosis"]["verdict"] == "usable"
+    assert crash["asterisk"]["version"] == "22.10.0-astbtd"
+    assert crash["extraction"]["ended"] == "ok"
+    expected = {"path": f"{WORKING_DIRECTORY}/core", "found": "event", "state": "kept", "truncated": False}
+    assert crash["core"] | expected == crash["core"]
+
+
+def test_the_journal_has_the_crash_and_explains_it(machine: Machine, crash: Record) -> None:
+    (entry,) = machine.service.entries(ASTBTD_ID=crash["id"])
+    assert entry["ASTBTD_CRASH_FUNCTION"] == "do_forward"
+    assert json.loads(entry["ASTBTD_RECORD"])["id"] == crash["id"]
+    explained = machine.container.run("journalctl", "-x", f"ASTBTD_ID={crash['id']}").stdout
+    assert "Subject: Asterisk crashed: SIGSEGV in do_forward" in explained
+    assert f"`astbtd show {crash['id']}` says why" in explained
+
+
+def test_the_status_shows_the_crash(machine: Machine, crash: Record) -> None:
+    shown = f"SIGSEGV in do_forward ({crash['diagnosis']['verdict']})"
+    wait_until(lambda: shown in machine.service.status(), f"the status shows {shown}")
+
+
+def test_the_command_shows_the_crash(machine: Machine, crash: Record) -> None:
+    assert crash["id"] in machine.service.command("list")
+    assert machine.service.command("show").startswith("Asterisk crashed: SIGSEGV")
+    assert machine.service.command("core", crash["id"]).startswith("\x7fELF")
+
+
+def test_nothing_is_left_where_asterisk_works(machine: Machine, crash: Record) -> None:
+    assert crash["core"]["state"] == "kept"
+    assert machine.service.left_in(WORKING_DIRECTORY) == ""
+
+
+def test_members_of_the_group_read_the_report_and_others_do_not(machine: Machine, crash: Record) -> None:
+    machine.container.run("useradd", "--groups=astbtd", "reader")
+    for user, status in (("reader", 0), ("nobody", 1)):
+        show = machine.container.run("runuser", f"--user={user}", "--", "astbtd", "show", crash["id"], check=False)
+        assert show.returncode == status
+
+
+def test_the_unit_is_what_systemd_expects(machine: Machine) -> None:
+    assert machine.service.complaints() == ""
+
+
+def test_the_sandbox_is_tight(machine: Machine, record_property: Callable[[str, object], None]) -> None:
+    exposure = machine.service.exposure()
+    record_property("exposure", exposure)
+    assert exposure <= HIGHEST_EXPOSURE
+
+
+def test_the_pbx_comes_first(machine: Machine) -> None:
+    daemon = machine.service.property("MainPID")
+    assert machine.container.run("ps", "-o", "nice=", "--pid", daemon).stdout.strip() == "10"
+    assert machine.container.run("ionice", f"--pid={daemon}").stdout.strip() == "best-effort: prio 7"
+    assert [machine.service.property(name) for name in ("CPUWeight", "IOWeight", "OOMPolicy")] == [
+        "10",
+        "10",
+        "continue",
+    ]
+
+
+@pytest.mark.usefixtures("crash")
+def test_gdb_makes_itself_idle(machine: Machine) -> None:
+    machine.service.replace_gdb(QUIET)
+    machine.crash()
+    said = machine.container.run("cat", f"{GDBS_OWN}/quiet").stdout.splitlines()
+    assert said[0].endswith("SCHED_IDLE")
+    assert said[-2:] == ["idle", "19"]
+
+
+@pytest.mark.usefixtures("crash")
+def test_a_polled_directory_is_watched_as_well(machine: Machine) -> None:
+    machine.service.configure(f"watch: {{poll: [{WORKING_DIRECTORY}]}}\n")
+    machine.service.reload()
+    threads = machine.container.run("sh", "-c", f"ls /proc/{machine.service.property('MainPID')}/task | wc -l").stdout
+    assert int(threads) >= 4
+
+    assert machine.crash()["core"]["found"] == "event"
+
+
+@pytest.mark.usefixtures("crash")
+def test_settings_are_changed_by_reload(machine: Machine) -> None:
+    machine.service.configure("cores: {action: delete}\n")
+    machine.service.reload()
+
+    assert machine.crash()["core"]["state"] == "removed"
+
+
+def test_a_bad_configuration_is_kept_out_at_reload_and_final_at_start(machine: Machine) -> None:
+    machine.service.configure("gdb: {time: soon}\n")
+    machine.service.reload()
+    assert "old settings in force" in machine.service.property("StatusText")
+
+    machine.container.run("systemctl", "restart", "astbtd", check=False)
+
+    assert machine.service.property("ExecMainStatus") == "78"
+    assert machine.service.property("NRestarts") == "0"
+    machine.service.configure("")
+    machine.service.start()
+
+
+def test_uninstall_leaves_what_was_collected(machine: Machine, crash: Record) -> None:
+    machine.service.uninstall()
+
+    assert machine.service.property("LoadState") == "not-found"
+    assert machine.container.run("cat", f"{STORE}/crashes/{crash['id']}/report.txt").stdout.startswith(
+        "Asterisk crashed"
+    )
