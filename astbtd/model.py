@@ -175,10 +175,11 @@ class Extraction:
 
 @dataclass(frozen=True)
 class Signature:
-    """What two crashes of the same bug have in common; `id` is 12 hexadecimal digits of `text`."""
+    """What two crashes of the same bug have in common; `id` is 12 hexadecimal digits of `text`, `rule` what gave it."""
 
     id: str
     text: str
+    rule: str | None = None
 
 
 @dataclass(frozen=True)
