@@ -206,12 +206,16 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class CrashSignature:
-    """A crash's signature and its place among the crashes that share it, counted from 1 by crash time."""
+    """A crash's signature and its place among the crashes that share it, counted from 1 by crash time.
+
+    `after_version`: the version of Asterisk that crashed last before the first of them, if that was another one.
+    """
 
     id: str
     text: str
     occurrence: int
     first_seen: datetime
+    after_version: str | None = None
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ _INTERRUPTED = 130  # what a shell reports for SIGINT
 _EPILOG = """\
 ID is a full id, a unique prefix of one, 'latest', or -N for the N-th newest.
 
-exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing matched, 78 bad configuration
+exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing matched,
+4 not usable, 78 bad configuration
 """
 
 
@@ -35,6 +36,7 @@ VERBS = {
     "list": Verb("list", "the crashes in the store, newest first"),
     "show": Verb("show", "the report of one crash (default: the newest)"),
     "top": Verb("top", "the signatures by how often they crashed, since when, in which versions"),
+    "diagnose": Verb("diagnose", "the verdict over backtrace text from anywhere"),
     "core": Verb("core", "write a kept core out again, decompressed"),
     "pin": Verb("pin", "exempt a crash from retention"),
     "unpin": Verb("pin", "let retention have a crash again"),

@@ -33,7 +33,7 @@ from astbtd.diagnosis.threads import Threads
 __all__ = ["Backtrace", "Frame", "Thread", "parse"]
 
 _LOCAL = "        "  # what gdb puts before a local variable
-_INDENTED = ("#", "* frame #", "frame #", "Signal: ", "Stack trace of thread ")  # what others indent as far
+_INDENTED = ("#", "[0x", "* frame #", "frame #", "Signal: ", "Stack trace of thread ")  # what others indent as far
 _PROMPT = re.compile(r"(?:\((?:gdb|lldb)\)[ \t]*+){1,100}")
 _LIKE_A_FRAME = re.compile(r"(?:frame )?#\d{1,9}\b")
 _OF_DEBUG_THREADS = re.compile(r"\bast_ree?ntrancy_(?:un)?lock\b|^=== (?:Currently Held Locks|---> .{0,80}Lock #)")
@@ -159,7 +159,8 @@ class _Reader:
         if not said.crashed:
             self._selected = said
         elif self._in_header(self._current):
-            self._current = said
+            known = self._current.number if self._current and said.number is None else said.number
+            self._current = replace(said, number=known)
 
     def _signalled(self, said: Signalled) -> None:
         if self._in_header(self._backtrace.signal):
@@ -194,7 +195,7 @@ class _Reader:
         listing.stopped = listing.stopped or self._stopped
         if self._heading:
             listing.crashed = listing.crashed or self._heading.crashed
-            listing.asserted = self._asserted if self._heading.asserted else listing.asserted
+            listing.asserted = (self._asserted or "") if self._heading.asserted else listing.asserted
         self._threads.add(listing, stack.frames, stack.count)
 
     def _of_whom(self, frame: Frame | None = None) -> Listing:

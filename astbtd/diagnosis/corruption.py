@@ -61,4 +61,4 @@ def _entry(stack: Stack) -> Role | None:
 
 def _may_be_of(stack: Stack) -> bool:
     """Whether what was said of the heap may be why this thread ended: it aborted, or nothing of it is left."""
-    return Role.ABORT in stack.parts or not stack.frames
+    return stack.asserting or not stack.frames

@@ -1,4 +1,4 @@
-"""Reads frames that others than gdb printed: Asterisk, glibc, coredumpctl, elfutils, valgrind, lldb, sanitizers.
+"""Reads frames that others than gdb print: Asterisk, glibc, coredumpctl, elfutils, valgrind, lldb, Android.
 
 Sources of the forms: Asterisk's main/backtrace.c and main/lock.c; glibc's debug/backtracesyms.c; systemd's
 src/shared/elf-util.c; elfutils' src/stack.c; valgrind's coregrind/m_debuginfo/debuginfo.c; LLVM's
@@ -45,13 +45,17 @@ _SANITIZER = re.compile(
     r"#(?P<level>\d{1,6}) (?P<address>0x[0-9a-f]+) {1,2}(?:in (?P<name>(?:(?! \().)+?)(?<! at)(?<! from) )?"
     r"(?:\((?P<object>/[^()]+?)\+0x[0-9a-f]+\)(?: \(BuildId: \w+\))?|(?P<file>[^\s():]+):(?P<line>\d{1,7})(?::\d+)?)$"
 )
+# `    #01 pc 0000000000022424  /system/lib64/libc.so (abort+116)`, as Android writes it
+_ANDROID = re.compile(
+    r"#(?P<level>\d{1,6}) pc (?P<address>[0-9a-f]{8,16})\s{1,4}(?P<object>/\S+)(?: \((?P<name>[^\s()]+)\+\d+\))?$"
+)
 # `* frame #0: 0x00007f5a libc.so.7`raise(s=6) at raise.c:52:10 [opt]`
 _LLDB = re.compile(
     r"(?:\* )?frame #(?P<level>\d{1,6}): (?P<address>0x[0-9a-f]+) (?P<object>[^\s`]+)`(?P<name>[^\s(]+)"
     r"(?:\((?P<arguments>.*)\))?(?: \+ \d+)?(?: at (?P<file>[^\s:]+):(?P<line>\d{1,7})(?::\d+)?)?(?: \[\w+\])*$"
 )
 
-_NUMBERED = (_RESOLVED, _SYMBOL, _COREDUMPCTL, _ELFUTILS, _SANITIZER)
+_NUMBERED = (_RESOLVED, _SYMBOL, _COREDUMPCTL, _ELFUTILS, _SANITIZER, _ANDROID)
 _BY_FIRST_CHARACTER = {
     "#": _NUMBERED,
     "[": (_RESOLVED,),

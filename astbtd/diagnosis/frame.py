@@ -56,12 +56,14 @@ class FrameText:
     def __init__(self, line: str, indent: int = 0) -> None:
         """`line` satisfies `starts_frame`; it stood `indent` blanks to the right, and the others will, too."""
         start = _started(line)
+        self.numbered = bool(start and start[1])
         self.level = int(start[1] or 0) if start else 0
         self._indent = indent
         self._parts = [line]
         self._length = len(line)
         self._depth = 0
         self._in_string = False
+        self._has_arguments = False
         self._scan(line)
 
     def continues(self, line: str) -> bool:
@@ -73,7 +75,7 @@ class FrameText:
         if self._in_string or self._depth > 0:
             return True
         text = "".join(self._parts)[-_LONGEST_NAME:]
-        if "(" in self._parts[0]:
+        if self._has_arguments:
             return _goes_on(text, line)
         if _WITHOUT_NAME.match(text):
             return "(" in line
@@ -82,7 +84,9 @@ class FrameText:
     def add(self, line: str) -> None:
         """Joins `line`; a terminal cuts inside a word, gdb at a blank and indents."""
         line, last = self._outdented(line), self._parts[-1]
-        at_blank = line.startswith(" ") or last.endswith(" in") or (line.startswith("(") and not self._depth)
+        at_blank = (
+            line.startswith(" ") or last.endswith((" in", " at", " from")) or (line.startswith("(") and not self._depth)
+        )
         part = " " + line.lstrip(" ") if at_blank else line
         self._parts.append(part)
         self._length += len(part)
@@ -106,6 +110,7 @@ class FrameText:
         for token in _TOKEN.finditer(part, start):
             self._in_string = token[0][0] == '"' and not token["closed"]
             self._depth = max(0, self._depth + _depth_change(token[0]))
+            self._has_arguments = self._has_arguments or self._depth > 0
 
 
 def starts_frame(line: str) -> bool:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 class StackBegins:
     """The frames of a thread follow. `crashed`: the line says that this one crashed, and perhaps by what `signal`.
 
-    `aside`: what follows tells of the past, such as where memory was freed. `asserted`: Asterisk's log prints
-    it since an assertion failed.
+    `aside`: what follows tells of the past, such as where memory was freed. `asserted`: the program prints
+    it itself, since an assertion failed.
     """
 
     number: int | None = None
@@ -164,6 +164,8 @@ _AT_THE_BEGINNING: tuple[tuple[str, str, _Meaning], ...] = (
     ("==", r"\d+==ERROR: \w+Sanitizer: (.{1,200})", lambda found: HeapSaid(found[1], checked=True)),
     ("freed by thread ", "", lambda _: StackBegins(aside=True)),
     ("previously allocated by thread ", "", lambda _: StackBegins(aside=True)),
+    # glibc before 2.26, when it aborted
+    ("=", r"=+ Backtrace: =+", lambda _: StackBegins(asserted=True)),
     # Asterisk
     ("=== Thread ID: ", r"\S{1,40}(?: LWP:(\d{1,10}))?", _locking_thread),
     (
@@ -190,7 +192,7 @@ _ANYWHERE: tuple[tuple[re.Pattern[str], _Meaning], ...] = (
             r"malloc\.c:\d+\D{0,40}\bassert|stack smashing detected|<jemalloc>: |Freeing unregistered memory|"
             r"(?:[Ll]ow|[Hh]igh) fence violation|Memory corrupted after free).{0,120}"
         ),
-        lambda found: HeapSaid(found[0].strip(" *")),
+        lambda found: HeapSaid(found[0].strip(' *"')),
     ),
     (
         re.compile(r"\bMemory Allocation Failure\b.{0,160}|\b[Cc]annot allocate memory\b"),

@@ -13,6 +13,8 @@ _LOGGED = re.compile(
     r"|[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d [\w.-]+ [\w.@/-]+(?:\[\d+\])?: "
     r"|\d{4}-\d\d-\d\dT[\d:.,]{8,15}(?:Z|[+-]\d\d:?\d\d)? [\w.-]+ [\w.@/-]+(?:\[\d+\])?: "
 )
+# Asterisk's own backtraces in the log of a container, or on the console, each of which has its own words before them.
+_TRACED = re.compile(r"[^#]{1,160}(?=# ?\d{1,4}: (?:\[0x|[\w./-]+(?:\(| ))|#\d{1,4} pc [0-9a-f]{8})")
 _QUOTED = re.compile(r" {0,3}>(?:[ \t]?>)* ?")
 _PAGER = re.compile(r"-{2,3}Type <(?:RET|return)> [^-\n]{1,80}-{2,3}")
 
@@ -50,4 +52,6 @@ def bare(line: str) -> str | None:
     if line[:1] == "[" or line[:1].isalnum():
         logged = _LOGGED.match(line)
         line = line[logged.end() :] if logged else line
+    if line[:1] != "#" and "#" in line[:164] and (traced := _TRACED.match(line)):
+        line = line[traced.end() :]
     return line.replace("&lt;", "<").replace("&gt;", ">") if "&lt;" in line else line

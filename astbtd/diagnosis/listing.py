@@ -14,8 +14,8 @@ class Thread:
     """A thread and its frames, innermost first. `number` is gdb's; `stopped` is why gdb could not go on unwinding.
 
     `count` is how many frames the text has; of a very long listing only the innermost are in `frames`. `crashed`: the
-    text says that this is the one. `asserted`: Asterisk's log printed these frames, because an assertion failed in the
-    function of that name, which is empty where the log does not tell. `locks`: what `core show locks` lists for it.
+    text says that this is the one. `asserted`: the program printed these frames itself, because an assertion failed in
+    the function of that name, which is empty where the log does not tell. `locks`: what `core show locks` lists for it.
     """
 
     number: int | None

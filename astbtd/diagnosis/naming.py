@@ -18,7 +18,7 @@ class Stack:
     """The frames in which a thread crashed, innermost first: not those of a signal's handler.
 
     `asserted` is the function whose assertion failed, as Asterisk's log has it; empty if it does not say which, None if
-    no such log printed these frames.
+    it was not the program itself that printed these frames.
     """
 
     frames: tuple[Frame, ...]
@@ -63,7 +63,7 @@ def code(stack: Stack, skip: str | None = None) -> Iterator[str]:
     skipped = words(skip) if skip else ()
     for index, frame in enumerate(stack.frames):
         part = role(frame)
-        if part is Role.NAMELESS and not (stack.asserting and _machinery_follows(stack.frames[index:])):
+        if part is Role.NAMELESS and not (stack.asserting and _checks(stack.frames, index)):
             return
         if part is Role.CODE and frame.function and (name := plain_name(frame.function)) not in skipped:
             yield name
@@ -116,7 +116,7 @@ def once(names: Iterable[str]) -> Iterator[str]:
     return iter(dict.fromkeys(names))
 
 
-def _machinery_follows(frames: Sequence[Frame]) -> bool:
-    """Whether the frames without a name, at the beginning of these, were called by machinery: they are part of it."""
-    caller = next((role(frame) for frame in frames if role(frame) is not Role.NAMELESS), Role.CODE)
-    return caller not in _OPEN_ENDED
+def _checks(frames: Sequence[Frame], index: int) -> bool:
+    """Whether a frame without a name is part of the way to an assertion: it called it, or machinery called it."""
+    caller = next((role(frame) for frame in frames[index:] if role(frame) is not Role.NAMELESS), Role.CODE)
+    return caller not in _OPEN_ENDED or role(frames[index - 1]) is Role.ASTERISK_ASSERT

@@ -23,9 +23,12 @@ _NOTHING = "nothing"
 
 @dataclass(frozen=True)
 class Ending:
-    """One way to end: `words` are for the text; what stands in the other fields has to be so."""
+    """One way to end: `words` are for the text, `names` is how many functions at least it takes to tell two apart; what
+    stands in the other fields has to be so.
+    """
 
     words: str
+    names: int = 1
     corruption: MemoryCorruption | None = None
     parts: frozenset[Role] = frozenset()
     waiting: bool = False
@@ -49,16 +52,16 @@ class Rule:
     skip: str | None = None
     most: int = 1
 
-    def names(self, stack: Stack) -> list[str]:
-        """The names that this rule finds, none if it does not apply."""
+    def names(self, stack: Stack, least: int = 1) -> list[str]:
+        """The names that this rule finds, none if it does not apply; it may give up to `least`."""
         found = SOURCES[self.source](stack, self.skip)
-        return [name[:_LONGEST_NAME] for name in islice(once(found), self.most)]
+        return [name[:_LONGEST_NAME] for name in islice(once(found), max(self.most, least))]
 
 
 def signature(stack: Stack, corruption: MemoryCorruption | None = None, waiting: bool = False) -> Signature:
     """The signature of a crash in `stack`; `waiting`: it did not crash but waits for another thread."""
     ending = next(each for each in _endings() if each.is_that_of(stack, corruption, waiting))
-    rule, names = next(_decisions(stack), (_NOTHING, ["??"]))
+    rule, names = next(_decisions(stack, ending.names), (_NOTHING, ["??"]))
     text = f"{ending.words} {' < '.join(names)}"
     return Signature(hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:12], text, rule)
 
@@ -69,8 +72,8 @@ def crash_function(stack: Stack) -> str | None:
     return next((name for rule in rules for name in rule.names(stack)), None)
 
 
-def _decisions(stack: Stack) -> Iterator[tuple[str, list[str]]]:
-    return ((rule.name, names) for rule in _rules().values() if (names := rule.names(stack)))
+def _decisions(stack: Stack, least: int) -> Iterator[tuple[str, list[str]]]:
+    return ((rule.name, names) for rule in _rules().values() if (names := rule.names(stack, least)))
 
 
 @cache
@@ -91,6 +94,7 @@ def _endings() -> tuple[Ending, ...]:
     return tuple(
         Ending(
             each["words"],
+            each.get("names", 1),
             MemoryCorruption(each["corruption"]) if "corruption" in each else None,
             frozenset(map(Role, each.get("parts", ()))),
             each.get("waiting", False),

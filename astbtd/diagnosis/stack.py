@@ -20,13 +20,14 @@ class Stack:
 
     def ends_before(self, frame: Frame | FrameText) -> bool:
         """Whether `frame` is no further out than the last one: it belongs to another stack."""
-        return NEXT < frame.level <= self._level
+        return NEXT < frame.level <= self._level and not self._goes_on_without_numbers(frame)
 
     def begin(self, frame: Frame | FrameText) -> None:
         """Begins the next frame, of which more lines may follow."""
+        next_out = frame.level == NEXT or self._goes_on_without_numbers(frame)
         self.end_frame()
         self._begun = frame
-        self._level = self._level + 1 if frame.level == NEXT else frame.level
+        self._level = self._level + 1 if next_out else frame.level
 
     def go_on(self, line: str) -> bool:
         """Takes a line that belongs to the last frame, or a local variable of it; False if it is neither."""
@@ -37,6 +38,11 @@ class Stack:
             self._optimized = self._optimized or is_optimized(line)
             return True
         return False
+
+    def _goes_on_without_numbers(self, frame: Frame | FrameText) -> bool:
+        """Whether somebody took the numbers off: a frame without one follows another at once."""
+        last = self._begun
+        return isinstance(frame, FrameText) and isinstance(last, FrameText) and not (frame.numbered or last.numbered)
 
     def end_frame(self) -> None:
         """Ends the last frame: nothing of it follows any more."""
