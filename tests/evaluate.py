@@ -1,8 +1,8 @@
 """Holds the diagnosis against a corpus of real backtraces that people have labelled: `make evaluate CORPUS=DIR`.
 
-DIR has the texts and index.jsonl, an object a file: `file`, and of the fields of a diagnosis those that were judged,
-`crash_function_alt` (functions that would do as well), `same_bug_as` and `near_miss` (other files, with the same bug and
-with one that only looks alike), `n_threads` and `n_frames_crash_thread`. Exits with 1 where a figure falls short.
+DIR has the texts and index.jsonl, an object a file: `file`, the fields of a diagnosis that were judged,
+`crash_function_alt` (functions that would do as well), `same_bug_as` (another file, with the same bug), `n_threads` and
+`n_frames_crash_thread`. Exits with 1 where a figure falls short.
 """
 
 import argparse

@@ -44,8 +44,8 @@ def symbols(objects: Sequence[str]) -> tuple[str, ...]:
     others = [name for name in objects if not _asterisks(name)]
     asterisk = (
         "Install the debug symbols of the very build that crashed (Debian: package asterisk-dbgsym from the "
-        "debian-debug archive; RHEL family: `dnf debuginfo-install asterisk`; a build of your own: `make install` without "
-        "stripping)."
+        "debian-debug archive; RHEL family: `dnf debuginfo-install asterisk`; a build of your own: `make install` "
+        "without stripping)."
     )
     other = (
         f"Install the debug symbols of {', '.join(others)} (Debian: `find-dbgsym-packages CORE` names the packages; "

@@ -112,7 +112,8 @@ class _Reader:
         if not body:
             self._stack.end_frame()
         elif frame:
-            self._take(frame)
+            if not self._stack.swallow(frame, line):
+                self._take(frame)
         elif said := heading(whole if "FRACK!" in whole else body):  # the log tells whose assertion it was
             self._stack.end_frame()
             self._hear(said)

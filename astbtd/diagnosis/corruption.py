@@ -23,14 +23,13 @@ _NO_MEMORY = re.compile(r"\bexception_id=1\b")  # pjlib's PJ_NO_MEMORY_EXCEPTION
 
 def memory_corruption(stack: Stack, said: Sequence[HeapSaid]) -> MemoryCorruption | None:
     """Whether memory was corrupted; None where the text ends before it tells. `said` is about this crash."""
-    names = {plain_name(frame.function) for frame in stack.machinery if frame.function}
-    if any(name in words("stack_check") for name in names):
+    if stack_was_smashed(stack):
         return MemoryCorruption.CERTAIN
     entry = _entry(stack)
     if entry:
         return MemoryCorruption.CERTAIN if entry in _RELEASING else MemoryCorruption.LIKELY
     complaints = [each.message for each in said if not each.no_memory and (each.checked or _may_be_of(stack))]
-    if complaints or any(name in words("heap_check") for name in names):
+    if complaints or Role.HEAP_CHECK in stack.parts:
         in_malloc = complaints and all(map(_IN_MALLOC.search, complaints))
         return MemoryCorruption.LIKELY if in_malloc else MemoryCorruption.CERTAIN
     return None if stack.parts <= _ON_THE_WAY and len(stack.machinery) == len(stack.frames) else MemoryCorruption.NONE
@@ -51,12 +50,8 @@ def memory_ran_out(stack: Stack, said: Sequence[HeapSaid]) -> bool:
 
 def _entry(stack: Stack) -> Role | None:
     """The part of the outermost frame of the allocator: what the program had called."""
-    parts = [
-        role(frame)
-        for frame in stack.machinery
-        if frame.function and plain_name(frame.function) not in words("heap_check")
-    ]
-    return next((part for part in reversed(parts) if part in _ALLOCATING | _RELEASING), None)
+    parts = map(role, reversed(stack.machinery))
+    return next((part for part in parts if part in _ALLOCATING | _RELEASING), None)
 
 
 def _may_be_of(stack: Stack) -> bool:

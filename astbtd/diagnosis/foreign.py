@@ -32,8 +32,8 @@ _COREDUMPCTL = re.compile(
 )
 # `#0  0x00007f5a      raise - /usr/lib64/libc.so.6`; ` - 1` stands behind an address that a call returns to.
 _ELFUTILS = re.compile(
-    r"#(?P<level>\d{1,6})\s{1,4}(?P<address>0x[0-9a-f]+)(?: - 1)?(?:\s{1,8}(?P<name>[\w.@$~]+))?"
-    r"(?: - (?P<object>/\S+))?$"
+    r"#(?P<level>\d{1,6})\s{1,4}(?P<address>0x[0-9a-f]+)(?: - 1)?(?=\s)"
+    r"(?:\s{1,8}(?P<name>(?!in?$)[\w.@$~]+))?(?: - (?P<object>/\S+))?$"
 )
 # `==77==    by 0x281830: pbx_exec (pbx_app.c:492)`
 _VALGRIND = re.compile(

@@ -7,6 +7,7 @@ stops, gdb prints its frame without the number.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from astbtd.diagnosis.lines import LONGEST_LINE
 
@@ -15,6 +16,7 @@ _LONGEST_NAME = 512
 _WIDEST_WRAP = 7  # gdb indents a wrapped argument by up to 4 blanks, a local variable by 8
 
 _START = re.compile(r"#(\d{1,9})\s+(?:(0x[0-9a-fA-F]{1,16}) (?:in )?)?(?=\S)")
+_ADDRESS = re.compile(r"(0x[0-9a-fA-F]{1,16})\s*")
 _STOPPED_AT = re.compile(r"()(0x[0-9a-fA-F]{1,16}) in (?=[^\s(][^(]* \()")
 _TOKEN = re.compile(r""""(?:[^"\\]|\\.)*+(?P<closed>")?|'(?:\\(?:[0-7]{1,3}|.)|[^'\\])'|[()]""", re.DOTALL)
 _REST_OF_STRING = re.compile(r'(?:[^"\\]|\\.)*+"')
@@ -72,7 +74,7 @@ class FrameText:
         indent = len(line) - len(line.lstrip(" "))
         if self._length > _LONGEST_FRAME or indent > _WIDEST_WRAP or _OF_SOMETHING_ELSE.match(line):
             return False
-        if self._in_string or self._depth > 0:
+        if self.is_open:
             return True
         text = "".join(self._parts)[-_LONGEST_NAME:]
         if self._has_arguments:
@@ -80,6 +82,11 @@ class FrameText:
         if _WITHOUT_NAME.match(text):
             return "(" in line
         return (indent > 0 or " in " in text) and _ARGUMENTS_FOLLOW.match(line) is not None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the list of arguments has no end yet."""
+        return self._in_string or self._depth > 0
 
     def add(self, line: str) -> None:
         """Joins `line`; a terminal cuts inside a word, gdb at a blank and indents."""
@@ -131,13 +138,15 @@ def read(text: str) -> Frame:
     level, address, rest = int(start[1] or 0), start[2], text[start.end() :]
     if rest.startswith("<signal handler called>"):
         return Frame(level, text.rstrip(), signal_handler=True)
+    if bare := _ADDRESS.fullmatch(rest):  # and nothing else: elfutils' form of a frame without a name
+        return Frame(level, text.rstrip(), int(bare[1], 16))
     name, arguments, place = _split(rest)
     file, line, library = _place(place)
     return Frame(
         level=level,
         text=text.rstrip(),
         address=int(address, 16) if address else None,
-        function=None if name in NAMELESS else name[:_LONGEST_NAME],
+        function=None if name in NAMELESS else _shared(name[:_LONGEST_NAME]),
         arguments=arguments,
         file=file,
         line=line,
@@ -194,13 +203,19 @@ def _place(place: str) -> tuple[str | None, int | None, str | None]:
     word, _, where = place.partition(" ")
     where = where.strip()
     if word == "from" or (word == "at" and _SHARED_OBJECT.search(where)):
-        return None, None, where or None
+        return None, None, _shared(where) or None
     if word != "at":
         return None, None, None
     file, colon, line = where.rpartition(":")
     if colon and line.isdecimal() and len(line) < 10:
-        return file, int(line), None
+        return _shared(file), int(line), None
     return where or None, None, None
+
+
+@lru_cache(maxsize=4096)
+def _shared(text: str) -> str:
+    """The same text, once: a backtrace names few functions and files, many times."""
+    return text
 
 
 def _depth_change(mark: str) -> int:

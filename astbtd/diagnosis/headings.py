@@ -188,7 +188,7 @@ _ANYWHERE: tuple[tuple[re.Pattern[str], _Meaning], ...] = (
     (
         re.compile(
             r"\b(?:double free or corruption|free\(\): |munmap_chunk\(\): |realloc\(\): |malloc\(\): |"
-            r"malloc_consolidate\(\): |tcache_thread_shutdown\(\): |corrupted (?:size vs|double-linked|unsorted) |"
+            r"malloc_consolidate\(\): |tcache_thread_shutdown\(\): |corrupted (?:size vs|double-linked|unsorted)|"
             r"malloc\.c:\d+\D{0,40}\bassert|stack smashing detected|<jemalloc>: |Freeing unregistered memory|"
             r"(?:[Ll]ow|[Hh]igh) fence violation|Memory corrupted after free).{0,120}"
         ),

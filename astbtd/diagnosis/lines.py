@@ -14,7 +14,7 @@ _LOGGED = re.compile(
     r"|\d{4}-\d\d-\d\dT[\d:.,]{8,15}(?:Z|[+-]\d\d:?\d\d)? [\w.-]+ [\w.@/-]+(?:\[\d+\])?: "
 )
 # Asterisk's own backtraces in the log of a container, or on the console, each of which has its own words before them.
-_TRACED = re.compile(r"[^#]{1,160}(?=# ?\d{1,4}: (?:\[0x|[\w./-]+(?:\(| ))|#\d{1,4} pc [0-9a-f]{8})")
+_TRACED = re.compile(r"[^#]{1,160}(?=# ?\d{1,4}: (?:\[0x|(?!0x)[\w./-]+(?:\(| ))|#\d{1,4} pc [0-9a-f]{8})")
 _QUOTED = re.compile(r" {0,3}>(?:[ \t]?>)* ?")
 _PAGER = re.compile(r"-{2,3}Type <(?:RET|return)> [^-\n]{1,80}-{2,3}")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from astbtd.diagnosis.frame import Frame
 from astbtd.diagnosis.headings import LockListed
 
-_FEW_FRAMES = 12  # of a thread that did not crash, in a text that is too long to keep them all
+_FEW_FRAMES = 8  # of a thread that did not crash, in a text that is too long to keep them all
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,7 @@ def _frames(text: str) -> str:
     if not thread:
         return printable(text[:_LONGEST_RAW_TEXT]).strip("\n") or "gdb printed nothing."
     lines = [printable_line(frame.text) for frame in thread.frames[:_MOST_FRAMES]]
-    rest = len(thread.frames) - len(lines)
+    rest = thread.count - len(lines)
     return "\n".join([*lines, f"... and {rest} more frames, in {Section.BACKTRACE}"] if rest else lines)
 
 

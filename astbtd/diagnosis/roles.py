@@ -19,6 +19,7 @@ class Role(StrEnum):
     ABORT = "abort"
     ALLOCATE = "allocate"
     RELEASE = "release"
+    HEAP_CHECK = "heap_check"
     LOCK = "lock"
     ASTERISK_ASSERT = "asterisk_assert"
     ASTERISK_ALLOCATE = "asterisk_allocate"
@@ -31,7 +32,7 @@ class Role(StrEnum):
 
 LISTED = tuple(role for role in Role if role.value not in ("code", "nameless", "unknown", "signal_handler"))
 ASSERTING = frozenset({Role.ABORT, Role.ASTERISK_ASSERT})
-_IN_C_LIBRARY = frozenset({Role.ABORT, Role.ALLOCATE, Role.RELEASE, Role.LOCK, Role.C_LIBRARY})
+_IN_C_LIBRARY = frozenset({Role.ABORT, Role.ALLOCATE, Role.RELEASE, Role.HEAP_CHECK, Role.LOCK, Role.C_LIBRARY})
 
 # What compilers and linkers append: .constprop.0, .isra.1, .part.2, .cold, .clone.3, .lto_priv.4, @GLIBC_2.2.5, @plt,
 # and the demangler's ` [clone .isra.1]`.

@@ -17,16 +17,34 @@ class Stack:
         self._level = -1
         self._begun: Frame | FrameText | None = None
         self._optimized = False
+        self._swallowed = False
 
     def ends_before(self, frame: Frame | FrameText) -> bool:
         """Whether `frame` is no further out than the last one: it belongs to another stack."""
         return NEXT < frame.level <= self._level and not self._goes_on_without_numbers(frame)
 
+    def swallow(self, frame: Frame | FrameText, line: str) -> bool:
+        """Takes a `line` that looks like a frame where none can be: it is text of an argument that was wrapped.
+
+        A second one is a frame all the same, after one that was cut short.
+        """
+        last = self._begun
+        if (
+            self._swallowed
+            or not isinstance(last, FrameText)
+            or not last.is_open
+            or not NEXT < frame.level <= self._level
+        ):
+            return False
+        last.add(line)
+        self._swallowed = True
+        return True
+
     def begin(self, frame: Frame | FrameText) -> None:
         """Begins the next frame, of which more lines may follow."""
         next_out = frame.level == NEXT or self._goes_on_without_numbers(frame)
         self.end_frame()
-        self._begun = frame
+        self._begun, self._swallowed = frame, False
         self._level = self._level + 1 if next_out else frame.level
 
     def go_on(self, line: str) -> bool:

@@ -7,7 +7,7 @@ from astbtd.diagnosis.headings import Selected
 from astbtd.diagnosis.listing import Listing, Thread
 
 _FIRST = 1  # gdb numbers the threads of a core from its notes, where the crashed one is first
-_MOST_THREADS = 20_000
+_MOST_THREADS = 10_000
 _MANY_FRAMES = 10_000  # kept of all threads; of those that come after that, few are
 _MOST_UNNUMBERED = 10  # listings without a number whose thread is looked for
 
@@ -45,21 +45,27 @@ class Threads:
     def add(self, listing: Listing, frames: Sequence[Frame], count: int) -> None:
         """Adds frames to a thread, shortened where there are many already."""
         listing.add(frames, count)
-        if listing.number is None:
+        if listing.number is None and not self.left_out:
             for frame in frames:
                 self._by_frame.setdefault(_mark(frame), listing)
         self._kept += len(frames)
-        if self._kept > _MANY_FRAMES and listing.number not in (None, _FIRST) and not listing.crashed:
+        if self._kept > _MANY_FRAMES and listing.number != _FIRST and not listing.crashed:
             listing.shorten()
 
     def gathered(self, current: Selected | None) -> tuple[Thread, ...]:
         """All threads, each once; `current` is the one that gdb selected by itself."""
         for listing, other in self._same(current):
-            other.join(listing)
-            self._all.remove(listing)
+            self._unite(listing, other)
         if current and (crashed := self._selected(current)):
             crashed.crashed = True
         return tuple(listing.thread() for listing in self._all if listing.frames or listing.locks)
+
+    def _unite(self, listing: Listing, other: Listing) -> None:
+        """Adds `listing` to `other`, which takes the place of the first of them."""
+        other.join(listing)
+        first, second = sorted([self._all.index(listing), self._all.index(other)])
+        self._all[first] = other
+        del self._all[second]
 
     def _new(self, listing: Listing) -> Listing:
         if len(self._all) < _MOST_THREADS or listing.number == _FIRST:
