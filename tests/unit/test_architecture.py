@@ -210,7 +210,7 @@ def test_what_runs_inside_gdb_is_imported_by_nobody_and_imports_nothing_of_ours(
     assert imports(INSIDE_GDB) == set()
 
 
-@pytest.mark.parametrize("verb", ["list", "show", "top", "core", "pin", "prune", "check_config", "extract"])
+@pytest.mark.parametrize("verb", ["list", "show", "top", "core", "pin", "prune", "check_config", "extract", "diagnose"])
 def test_reading_verbs_work_where_systemd_is_missing(verb: str) -> None:
     assert "astbtd.announce.systemd" not in closure(f"astbtd.cli.{verb}")
 
