@@ -175,10 +175,16 @@ class Extraction:
 
 @dataclass(frozen=True)
 class Signature:
-    """What two crashes of the same bug have in common; `id` is 12 hexadecimal digits of `text`, `rule` what gave it."""
+    """What two crashes of the same bug have in common; `id` is 12 hexadecimal digits of `text`."""
 
     id: str
     text: str
+
+
+@dataclass(frozen=True)
+class DecidedSignature(Signature):
+    """A signature and the rule that decided it, by its name in diagnosis/words/signature.toml."""
+
     rule: str | None = None
 
 
@@ -201,7 +207,7 @@ class Diagnosis:
     verdict: Verdict
     reasons: tuple[str, ...]
     advice: tuple[str, ...]
-    signature: Signature
+    signature: DecidedSignature
 
 
 @dataclass(frozen=True)

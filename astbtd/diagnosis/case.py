@@ -14,7 +14,7 @@ from astbtd.diagnosis.roles import Role, in_c_library, plain_name, role
 from astbtd.diagnosis.signature import crash_function, signature
 from astbtd.diagnosis.waiting import hanging, sleeps
 from astbtd.diagnosis.words import words
-from astbtd.model import MemoryCorruption, Signature
+from astbtd.model import DecidedSignature, MemoryCorruption
 
 _FIRST = 1  # gdb numbers the threads of a core from its notes, where the crashed one is first
 _ABORTING = frozenset({"abort", "__assert_fail", "__assert", "__libc_message", "__fortify_fail", "ast_do_crash"})
@@ -64,7 +64,7 @@ class Case:
         return crash_function(self.stack)
 
     @property
-    def signature(self) -> Signature:
+    def signature(self) -> DecidedSignature:
         return signature(self.stack, self.memory_corruption, waiting=not self.crashed)
 
     @property

@@ -15,7 +15,7 @@ from typing import Any
 
 from astbtd.diagnosis.naming import SOURCES, Stack, once
 from astbtd.diagnosis.roles import Role
-from astbtd.model import MemoryCorruption, Signature
+from astbtd.model import DecidedSignature, MemoryCorruption
 
 _LONGEST_NAME = 100
 _NOTHING = "nothing"
@@ -58,12 +58,12 @@ class Rule:
         return [name[:_LONGEST_NAME] for name in islice(once(found), max(self.most, least))]
 
 
-def signature(stack: Stack, corruption: MemoryCorruption | None = None, waiting: bool = False) -> Signature:
+def signature(stack: Stack, corruption: MemoryCorruption | None = None, waiting: bool = False) -> DecidedSignature:
     """The signature of a crash in `stack`; `waiting`: it did not crash but waits for another thread."""
     ending = next(each for each in _endings() if each.is_that_of(stack, corruption, waiting))
     rule, names = next(_decisions(stack, ending.names), (_NOTHING, ["??"]))
     text = f"{ending.words} {' < '.join(names)}"
-    return Signature(hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:12], text, rule)
+    return DecidedSignature(hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:12], text, rule)
 
 
 def crash_function(stack: Stack) -> str | None:

@@ -28,14 +28,12 @@ class Threads:
     def numbered(self, number: int, lwp: int | None = None) -> Listing:
         """The thread of that number in gdb."""
         listing = self._numbered.get(number) or self._new(Listing(number))
-        self._numbered[number] = listing
         listing.lwp = lwp if lwp is not None else listing.lwp
         return listing
 
     def with_lwp(self, lwp: int) -> Listing:
         """The thread of that process id, whose number is not told."""
-        self._by_lwp[lwp] = listing = self._by_lwp.get(lwp) or self._new(Listing(lwp=lwp))
-        return listing
+        return self._by_lwp.get(lwp) or self._new(Listing(lwp=lwp))
 
     def with_frame(self, frame: Frame | None) -> Listing:
         """The thread of which nothing is told but this frame."""
@@ -68,10 +66,14 @@ class Threads:
         del self._all[second]
 
     def _new(self, listing: Listing) -> Listing:
-        if len(self._all) < _MOST_THREADS or listing.number == _FIRST:
-            self._all.append(listing)
-        else:
+        if len(self._all) >= _MOST_THREADS and listing.number != _FIRST:
             self.left_out += 1
+            return listing
+        self._all.append(listing)
+        if listing.number is not None:
+            self._numbered[listing.number] = listing
+        elif listing.lwp is not None:
+            self._by_lwp[listing.lwp] = listing
         return listing
 
     def _selected(self, current: Selected) -> Listing | None:
@@ -84,11 +86,19 @@ class Threads:
         numbers = {listing.lwp: listing for listing in self._numbered.values() if listing.lwp is not None}
         yield from [(listing, numbers[lwp]) for lwp, listing in self._by_lwp.items() if lwp in numbers]
         unnumbered = [listing for listing in self._all if listing.number is None and listing.lwp is None]
-        crashed = self.numbered(current.number) if current and current.number is not None else None
         for index, listing in enumerate(unnumbered[:_MOST_UNNUMBERED]):
-            other = (crashed if index == 0 else None) or self._resembling(listing)
-            if other:
+            other = self._crashed(listing, current) if index == 0 else self._resembling(listing)
+            if other and other is not listing:
                 yield listing, other
+
+    def _crashed(self, listing: Listing, current: Selected | None) -> Listing | None:
+        """Whose the first frames without a number are: those of the thread that gdb selected by itself."""
+        if not current or current.number is None:
+            return self._resembling(listing)
+        if current.number not in self._numbered:
+            listing.number = current.number
+            self._numbered[current.number] = listing
+        return self._numbered[current.number]
 
     def _resembling(self, listing: Listing) -> Listing | None:
         if not listing.frames:

@@ -19,7 +19,7 @@ def hanging(threads: Sequence[Thread]) -> tuple[Thread, ...]:
     waiting = tuple(filter(waits_for_lock, threads))
     if waiting or not _picked_out(threads):
         return waiting
-    return tuple(threads) if all(map(sleeps, threads)) else ()
+    return tuple(threads) if all(_any(list(_innermost(thread)), "wait") for thread in threads) else ()
 
 
 def waits_for_lock(thread: Thread) -> bool:

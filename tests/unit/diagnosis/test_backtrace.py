@@ -141,3 +141,31 @@ def test_what_is_asked_at_a_prompt_later_changes_no_thread() -> None:
     asked = "[Current thread is 1 (LWP 1)]\n#0  0x1 in f ()\n(gdb) thread\n[Current thread is 3 (LWP 3)]\n(gdb) quit\n"
 
     assert [(thread.number, thread.crashed) for thread in parse(asked).threads] == [(1, True)]
+
+
+def test_of_very_many_threads_some_are_only_counted() -> None:
+    text = "".join(f"Thread {number} (LWP {number}):\n#0  0x1 in f{number} ()\n" for number in range(12_000, 0, -1))
+
+    backtrace = parse(f"[Current thread is 13000 (LWP 13000)]\n#0  0x2 in other ()\n{text}")
+
+    assert len(backtrace.threads) + backtrace.threads_left_out == 12_001
+    assert backtrace.threads_left_out > 0
+    assert [thread.number for thread in backtrace.threads if thread.crashed] == [13_000]
+    assert backtrace.threads[-1].number == 1
+
+
+def test_of_a_very_long_stack_the_innermost_frames_are_kept_and_all_are_counted() -> None:
+    (thread,) = parse("".join(f"#{level}  0x1 in f ()\n" for level in range(5000))).threads
+
+    assert (len(thread.frames), thread.count, thread.frames[-1].level) == (1000, 5000, 999)
+
+
+def test_threads_that_did_not_crash_are_shortened_where_there_are_many() -> None:
+    frames = "".join(f"#{level}  0x1 in f (a=1) at f.c:1\n" for level in range(40))
+    text = "".join(f"Thread {number} (LWP {number}):\n{frames}" for number in range(400, 0, -1))
+
+    threads = parse(text).threads
+
+    assert {thread.count for thread in threads} == {40}
+    assert (len(threads[-1].frames), threads[-1].number) == (40, 1)
+    assert len(threads[-2].frames) < 40

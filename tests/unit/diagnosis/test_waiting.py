@@ -75,6 +75,7 @@ def test_a_sleeping_thread_is_one_only_where_somebody_picked_it_out() -> None:
 
     assert diagnose(f"Thread 266 (LWP 9):\n{sleeping}").deadlock
     assert not diagnose(f"Thread 1 (LWP 9):\n{sleeping}").deadlock
+    assert not diagnose("Thread 266 (LWP 9):\n#0  0x1 in poll ()\n#1  0x2 in run ()\n").deadlock
     assert not diagnose("Thread 266 (LWP 9):\n#0  0x1 in busy ()\n#1  0x2 in run ()\n").deadlock
 
 
