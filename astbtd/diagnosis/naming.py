@@ -57,15 +57,21 @@ def asserted_in(stack: Stack, _: str | None = None) -> Iterator[str]:
 def code(stack: Stack, skip: str | None = None) -> Iterator[str]:
     """The functions that are no machinery, innermost first, none that stands in the list `skip`.
 
-    Addresses that belong to no object are passed over, as gdb makes them up where a stack is damaged. Code of Asterisk
-    that has no name ends the search: what is further out is not where it crashed.
+    Addresses that belong to no object are passed over, as gdb makes them up where a stack is damaged. So is a module
+    without symbols that a build with symbols called. Where there are only the names that a stripped build exports, the
+    next such name says nothing of where it crashed.
     """
     skipped = words(skip) if skip else ()
+    nameless = False
     for index, frame in enumerate(stack.frames):
         part = role(frame)
-        if part is Role.NAMELESS and not (stack.asserting and _checks(stack.frames, index)):
+        if part is Role.NAMELESS:
+            nameless = nameless or not (stack.asserting and _checks(stack.frames, index))
+        if part is not Role.CODE or not frame.function:
+            continue
+        if nameless and frame.line is None:
             return
-        if part is Role.CODE and frame.function and (name := plain_name(frame.function)) not in skipped:
+        if (name := plain_name(frame.function)) not in skipped:
             yield name
 
 

@@ -116,6 +116,13 @@ def test_code_without_a_name_is_told_by_its_module() -> None:
     assert crash_function(crashed) is None
 
 
+def test_a_module_without_symbols_is_passed_over_where_its_callers_have_them() -> None:
+    text = "#0  0x1 in ?? () from /usr/lib/asterisk/modules/codec_x.so\n#1  0x2 in {}\n"
+
+    assert crash_function(stack(text.format("destroy (pvt=0x1) at translate.c:300"))) == "destroy"
+    assert crash_function(stack(text.format("destroy ()"))) is None
+
+
 def test_addresses_that_belong_to_nothing_are_passed_over() -> None:
     assert crash_function(named(None, None, "play")) == "play"
 
