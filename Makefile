@@ -6,6 +6,7 @@ PREFIX ?= /usr/local
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 VENV := .venv
 PROGRAMS ?= $(CURDIR)/build/programs
+CORPUS ?= ../shared/corpus
 
 # What a Debian machine needs to run astbtd, to build and test it, and to boot the test container.
 RUN_PACKAGES := gdb python3 python3-venv python3-pyinotify python3-systemd python3-watchdog python3-yaml python3-zstandard
@@ -17,7 +18,8 @@ missing = $(shell for package in $(1); do \
 install-packages = set -e; missing="$(call missing,$(1))"; test -z "$$missing" || { \
 	$(SUDO) apt-get update -q; $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; }
 
-.PHONY: help dev demo test test-system examples check lint types users programs run-packages install uninstall clean
+.PHONY: help dev demo test test-system evaluate bench-diagnosis examples check lint types users programs run-packages \
+	install uninstall clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -59,6 +61,12 @@ lint: dev ## ruff
 
 types: dev ## mypy --strict
 	$(VENV)/bin/mypy
+
+evaluate: dev ## the diagnosis against labelled backtraces (CORPUS=DIR)
+	$(VENV)/bin/python -m tests.evaluate $(CORPUS)
+
+bench-diagnosis: dev ## what a backtrace costs to read, up to 50 MB
+	$(VENV)/bin/python -m tests.bench.diagnosis
 
 check: lint types test ## lint, types and tests: what has to pass before a commit
 

@@ -182,6 +182,13 @@ class Signature:
 
 
 @dataclass(frozen=True)
+class DecidedSignature(Signature):
+    """A signature and the rule that decided it, by its name in diagnosis/words/signature.toml."""
+
+    rule: str | None = None
+
+
+@dataclass(frozen=True)
 class Diagnosis:
     """What a backtrace's text tells; the fields are those of `astbtd diagnose --json`."""
 
@@ -200,17 +207,21 @@ class Diagnosis:
     verdict: Verdict
     reasons: tuple[str, ...]
     advice: tuple[str, ...]
-    signature: Signature
+    signature: DecidedSignature
 
 
 @dataclass(frozen=True)
 class CrashSignature:
-    """A crash's signature and its place among the crashes that share it, counted from 1 by crash time."""
+    """A crash's signature and its place among the crashes that share it, counted from 1 by crash time.
+
+    `after_version`: the version of Asterisk that crashed last before the first of them, if that was another one.
+    """
 
     id: str
     text: str
     occurrence: int
     first_seen: datetime
+    after_version: str | None = None
 
 
 @dataclass(frozen=True)

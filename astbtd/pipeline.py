@@ -4,7 +4,10 @@ import platform
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
+from io import StringIO
 from pathlib import Path
+from typing import TextIO
 
 from astbtd import durable, sparse
 from astbtd.archive.keep import Progress, keep
@@ -30,7 +33,7 @@ from astbtd.model import (
     Source,
 )
 
-_LONGEST_TEXT = 64 << 20  # bytes of a backtrace that are diagnosed
+_PIECE = 1 << 16  # characters of a backtrace that are read at a time
 _LONGEST_EXCERPT = 1 << 20
 
 Announce = Callable[[Claim, Crash, Path], None]
@@ -77,9 +80,8 @@ class Pipeline:
     def _examined(self, claim: Claim, staged: Path) -> Crash:
         facts = claim.note.facts
         extracted, diagnosis = examine(claim.descriptor, facts, staged, self.extractor)
-        signature = place_in_signature(
-            self.store, diagnosis.signature.id, diagnosis.signature.text, claim.id, facts.crashed_at
-        )
+        first = CrashSignature(diagnosis.signature.id, diagnosis.signature.text, 1, facts.crashed_at)
+        signature = place_in_signature(self.store, first, claim.id, extracted.asterisk.version)
         crash = make_record(facts, claim.note.path, claim.note.found, extracted, diagnosis, signature)
         write_report(crash, staged, self.store.group)
         return crash
@@ -117,6 +119,7 @@ def examine(core: int, facts: CoreFacts, directory: Path, extractor: Extractor) 
     extracted = extractor.extract(core, facts, directory)
     evidence = Evidence(
         signal=facts.signal,
+        lwp=facts.process.tid,
         asterisk=extracted.asterisk,
         extraction=extracted.extraction,
         truncated=facts.truncated,
@@ -124,7 +127,8 @@ def examine(core: int, facts: CoreFacts, directory: Path, extractor: Extractor) 
         unreadable=extracted.objects.missing,
         abort_message=extracted.abort_message,
     )
-    return extracted, diagnose(_text(directory / Section.BACKTRACE, _LONGEST_TEXT), evidence)
+    with _opened(directory / Section.BACKTRACE) as text:
+        return extracted, diagnose(iter(partial(text.read, _PIECE), ""), evidence)
 
 
 def make_record(
@@ -159,17 +163,17 @@ def make_record(
 
 def write_report(crash: Crash, directory: Path, group: int = -1) -> None:
     """Writes report.txt beside the sections."""
-    thread = _text(directory / Section.THREAD1, _LONGEST_EXCERPT)
-    report = render(crash, thread)
+    with _opened(directory / Section.THREAD1) as thread:
+        report = render(crash, thread.read(_LONGEST_EXCERPT))
     durable.write_new(directory / REPORT_FILE, report.encode(errors="replace"), group=group)
 
 
-def _text(path: Path, longest: int) -> str:
+def _opened(path: Path) -> TextIO:
+    """A section's text, empty where there is none; only a newline ends a line."""
     try:
-        with path.open("rb") as file:
-            return file.read(longest).decode(errors="replace")
+        return path.open(encoding="utf-8", errors="replace", newline="\n")
     except FileNotFoundError:
-        return ""
+        return StringIO()
 
 
 def _boot_id(moment: datetime) -> str | None:

@@ -14,6 +14,7 @@ from astbtd.model import (
     CoreState,
     Crash,
     CrashSignature,
+    DecidedSignature,
     Diagnosis,
     Ended,
     Extraction,
@@ -22,7 +23,6 @@ from astbtd.model import (
     MemoryCorruption,
     Process,
     Signal,
-    Signature,
     Source,
     Symbols,
     Verdict,
@@ -86,7 +86,7 @@ def diagnosis(function: str | None, signature: str) -> Diagnosis:
         verdict=Verdict.USABLE,
         reasons=("all frames have names",),
         advice=("File it.",),
-        signature=Signature(signature, "SIGSEGV ast_bridge_join"),
+        signature=DecidedSignature(signature, "SIGSEGV ast_bridge_join"),
     )
 
 

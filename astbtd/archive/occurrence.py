@@ -10,15 +10,19 @@ from astbtd.archive.store import DamagedRecord, Store
 from astbtd.model import Crash, CrashSignature
 
 
-def place_in_signature(
-    store: Store, signature_id: str, text: str, crash_id: str, crashed_at: datetime
-) -> CrashSignature:
-    """The signature of a crash about to be committed, counted among the earlier ones of the same signature."""
-    earlier = dropwhile(lambda crash: _order(crash) >= (crashed_at, crash_id), store.outlines())
-    before = next((crash.signature for crash in earlier if crash.signature.id == signature_id), None)
-    if before is None:
-        return CrashSignature(signature_id, text, 1, crashed_at)
-    return CrashSignature(signature_id, text, before.occurrence + 1, before.first_seen)
+def place_in_signature(store: Store, signature: CrashSignature, crash_id: str, version: str | None) -> CrashSignature:
+    """The place of a crash about to be committed among the earlier ones of its signature.
+
+    `signature` is that of a crash seen for the first time, `version` that of the Asterisk that crashed.
+    """
+    order = (signature.first_seen, crash_id)
+    for crash in dropwhile(lambda crash: _order(crash) >= order, store.outlines()):
+        before = crash.signature
+        if before.id == signature.id:
+            return replace(before, text=signature.text, occurrence=before.occurrence + 1)
+        if signature.after_version is None and version and crash.asterisk.version not in (None, version):
+            signature = replace(signature, after_version=crash.asterisk.version)
+    return signature
 
 
 def renumber_after(store: Store, crash: Crash) -> None:
@@ -27,7 +31,7 @@ def renumber_after(store: Store, crash: Crash) -> None:
     later = list(takewhile(lambda other: _order(other) > _order(crash), store.outlines()))
     for other in reversed([other for other in later if other.signature.id == before.id]):
         number = max(other.signature.occurrence, before.occurrence + 1)
-        moved = replace(other.signature, occurrence=number, first_seen=before.first_seen)
+        moved = replace(before, text=other.signature.text, occurrence=number)
         if moved != other.signature:
             _move(store, other.id, moved)
         before = moved

@@ -1,175 +1,172 @@
-"""Reads what gdb printed about a core into threads and frames.
+"""Reads what gdb, or another program, printed about a core into threads and frames.
 
 One text may hold the header, `bt`, `bt full` and `thread apply all bt`, one after another: each thread comes out once.
-A line that starts a frame or a thread stands at the line's beginning, where text from the crashed process's memory
-cannot be, since gdb writes the newlines of a string as escapes. Only a newline ends a line: memory may hold any other
-separator.
+Text from the crashed process's memory cannot forge a frame, since gdb writes the newlines of a string as escapes.
+
+What is kept of a text is bounded, however long it is: lines are cut, of a thread the innermost frames are kept, fewer
+where the thread did not crash and there are many; the rest is counted.
 """
 
 import re
-import signal
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
 
-from astbtd.diagnosis.frame import LONGEST_LINE, Frame, FrameText, is_optimized, starts_frame
+from astbtd.diagnosis import foreign
+from astbtd.diagnosis.frame import Frame, FrameText, is_optimized, starts_frame
+from astbtd.diagnosis.headings import (
+    Asserted,
+    Heading,
+    HeapSaid,
+    LockListed,
+    Selected,
+    Signalled,
+    StackBegins,
+    UnwindingStopped,
+    heading,
+)
+from astbtd.diagnosis.lines import bare, lines
+from astbtd.diagnosis.listing import Listing, Thread
+from astbtd.diagnosis.stack import Stack
+from astbtd.diagnosis.threads import Threads
 
 __all__ = ["Backtrace", "Frame", "Thread", "parse"]
 
-_MOST_FRAMES = 250_000  # an 8 MB stack of nothing but recursion is about 174,000
-
-_LINE = re.compile(r"[^\n]+")
-_PROMPT = re.compile(r"(?:\(gdb\)[ \t]*+){1,100}")
-_THREAD = re.compile(r"Thread (?:\d{1,9}\.)?(\d{1,9}) \((.{0,300})")
-_LWP = re.compile(r"\b(?:LWP|process) (\d{1,10})")
-_SELECTED = re.compile(r"\[(Current thread is|Switching to thread) (?:\d{1,9}\.)?(\d{1,9})\b")
-_SIGNAL = re.compile(
-    r'(?:Program|Thread [\d.]{1,20} "[^"]{0,64}") (?:terminated with|received) signal (SIG[A-Z0-9]{2,10}|\d{1,2})\b'
-)
-_STOPPED = re.compile(r"Backtrace stopped: (.{1,200})")
-_HEADINGS = ("Thread ", "[", "Backtrace stopped: ", "Program ")
-
-
-@dataclass(frozen=True)
-class Thread:
-    """A thread and its frames, innermost first. `number` is gdb's; `stopped` is why gdb could not go on unwinding."""
-
-    number: int | None
-    lwp: int | None
-    frames: tuple[Frame, ...]
-    stopped: str | None = None
-
-    @property
-    def text(self) -> str:
-        """The thread's `bt`, one frame a line."""
-        return "\n".join(frame.text for frame in self.frames)
+_LOCAL = "        "  # what gdb puts before a local variable
+_INDENTED = ("#", "[0x", "* frame #", "frame #", "Signal: ", "Stack trace of thread ")  # what others indent as far
+_PROMPT = re.compile(r"(?:\((?:gdb|lldb)\)[ \t]*+){1,100}")
+_LIKE_A_FRAME = re.compile(r"(?:frame )?#\d{1,9}\b")
+_OF_DEBUG_THREADS = re.compile(r"\bast_ree?ntrancy_(?:un)?lock\b|^=== (?:Currently Held Locks|---> .{0,80}Lock #)")
 
 
 @dataclass(frozen=True)
 class Backtrace:
-    """All threads of a text, in its order. `signal` is a name such as SIGSEGV.
+    """All threads of a text, in its order, and what the lines around them say.
 
-    `current` is the number of the thread that gdb had selected when it opened the core: the one that crashed.
+    `signal` is a name such as SIGSEGV. `asserted` is the function in which an assertion of Asterisk's failed, empty if
+    the log does not name it. `heap_said` is what the allocator complained of. `optimized`: `<optimized out>` stands
+    anywhere. `debug_threads`: something is there that only builds with DEBUG_THREADS have. `unread` counts lines that
+    look like frames and are none, `first_unread` is one of them.
     """
 
     threads: tuple[Thread, ...] = ()
     signal: str | None = None
-    current: int | None = None
+    asserted: str | None = None
+    heap_said: HeapSaid | None = None
+    optimized: bool = False
+    debug_threads: bool = False
+    threads_left_out: int = 0
+    unread: int = 0
+    first_unread: str | None = None
 
     def thread(self, number: int | None) -> Thread | None:
         """The thread of that number."""
         return next((thread for thread in self.threads if thread.number == number), None)
 
 
-def parse(text: str) -> Backtrace:
-    """The threads in `text`, whatever it is: junk gives fewer frames, never an exception."""
+def parse(text: str | Iterable[str]) -> Backtrace:
+    """The threads in `text`, or in the pieces it comes in: junk gives fewer frames, never an exception."""
     reader = _Reader()
-    for line in _lines(text):
-        if reader.full:
-            break
+    for line in lines(text):
         reader.line(line)
     return reader.backtrace()
-
-
-def _lines(text: str) -> Iterator[str]:
-    for match in _LINE.finditer(text):
-        start, end = match.span()
-        yield text[start : min(end, start + LONGEST_LINE)].rstrip("\r")
-
-
-@dataclass
-class _Listing:
-    """What the text says of one thread, in one or several listings: the longest counts, marks of all are kept."""
-
-    lwp: int | None = None
-    stopped: str | None = None
-    frames: list[Frame] = field(default_factory=list)
-    optimized: set[tuple[int, str | None]] = field(default_factory=set)
-
-    def add(self, frames: list[Frame]) -> None:
-        self.optimized.update((frame.level, frame.function) for frame in frames if frame.optimized)
-        if len(frames) > len(self.frames):
-            self.frames = frames
-
-    def join(self, other: "_Listing") -> None:
-        self.add(other.frames)
-        self.optimized |= other.optimized
-        self.lwp = self.lwp if self.lwp is not None else other.lwp
-        self.stopped = self.stopped or other.stopped
-
-    def thread(self, number: int | None) -> Thread:
-        frames = (
-            replace(frame, optimized=True) if (frame.level, frame.function) in self.optimized else frame
-            for frame in self.frames
-        )
-        return Thread(number, self.lwp, tuple(frames), self.stopped)
 
 
 class _Reader:
     """Takes the lines one by one. A thread's number stands before its frames; frames without one are the selected's."""
 
     def __init__(self) -> None:
-        self._listings: dict[int | None, _Listing] = {}
-        self._signal: str | None = None
-        self._current: int | None = None
-        self._selected: int | None = None
-        self._number: int | None = None
+        self._backtrace = Backtrace()
+        self._threads = Threads()
+        self._current: Selected | None = None  # whom gdb selected by itself
+        self._selected: Selected | None = None  # whom somebody selected
         self._prompted = False
-        self._frames: list[Frame] = []
-        self._frame: FrameText | None = None
-        self._optimized = False
-        self._count = 0
-
-    @property
-    def full(self) -> bool:
-        return self._count >= _MOST_FRAMES
-
-    def line(self, line: str) -> None:
-        if line.startswith("(gdb)"):
-            self._end_frame()
-            self._prompted = True
-            line = _PROMPT.sub("", line, count=1)
-        if starts_frame(line):
-            self._end_frame()
-            self._frame = FrameText(line)
-        elif line.startswith(_HEADINGS) and self._heading(line):
-            pass
-        elif self._frame and self._frame.continues(line):
-            self._frame.add(line)
-        elif line.startswith((" ", "\t")):
-            self._optimized = self._optimized or is_optimized(line)
+        self._heading: StackBegins | None = None  # of the frames that come
+        self._asserted: str | None = None  # the function of the last FRACK message
+        self._stack = Stack()
+        self._stopped: str | None = None
+        self._until_traced = False  # the stack is a lock's entry, until a trace of it comes
 
     def backtrace(self) -> Backtrace:
-        self._end_listing()
-        self._assign_unnumbered()
-        threads = tuple(listing.thread(number) for number, listing in self._listings.items() if listing.frames)
-        return Backtrace(threads, self._signal, self._current)
+        self._end_stack()
+        threads = self._threads.gathered(self._current)
+        return replace(self._backtrace, threads=threads, threads_left_out=self._threads.left_out)
 
-    def _heading(self, line: str) -> bool:
-        """Takes a line that stands outside the frames; False if `line` is none that matters."""
-        if match := _THREAD.match(line):
-            self._thread(int(match[1]), match[2])
-        elif match := _SELECTED.match(line):
-            self._end_listing()
-            self._select(match[1], int(match[2]))
-        elif match := _STOPPED.match(line):
-            self._end_frame()
-            self._listing().stopped = match[1].strip()
-        elif match := _SIGNAL.match(line):
-            self._signal = _signal_name(match[1]) if self._in_header(self._signal) else self._signal
-        return match is not None
+    def line(self, line: str) -> None:
+        self._look_for_marks(line)
+        if line.startswith(_LOCAL) and not line.lstrip().startswith(_INDENTED):
+            self._stack.go_on(line)
+            return
+        plain = bare(line)
+        if plain is None:
+            return
+        if plain.startswith(("(gdb)", "(lldb)")):
+            self._stack.end_frame()
+            self._prompted = True
+            plain = _PROMPT.sub("", plain, count=1)
+        self._plain_line(plain, line)
 
-    def _thread(self, number: int, description: str) -> None:
-        self._end_listing()
-        self._number = number
-        lwp = _LWP.search(description)
-        self._listing().lwp = int(lwp[1]) if lwp else None
+    def _plain_line(self, line: str, whole: str) -> None:
+        body = line.lstrip()
+        frame = _frame(body, len(line) - len(body))
+        if not body:
+            self._stack.end_frame()
+        elif frame:
+            if not self._stack.swallow(frame, line):
+                self._take(frame)
+        elif said := heading(whole if "FRACK!" in whole else body):  # the log tells whose assertion it was
+            self._stack.end_frame()
+            self._hear(said)
+        elif not self._stack.go_on(line) and _LIKE_A_FRAME.match(body):
+            self._note(unread=self._backtrace.unread + 1, first_unread=self._backtrace.first_unread or body[:200])
 
-    def _select(self, how: str, number: int) -> None:
-        if how == "Switching to thread":
-            self._selected = number
+    def _take(self, frame: Frame | FrameText) -> None:
+        if self._until_traced:
+            self._stack, self._until_traced = Stack(), False
+        if self._stack.ends_before(frame):
+            self._end_stack()
+            self._heading = None
+        self._stack.begin(frame)
+
+    def _hear(self, said: Heading) -> None:
+        match said:
+            case StackBegins():
+                self._begin_stack(said)
+            case Selected():
+                self._end_stack()
+                self._heading = None
+                self._select(said)
+            case Signalled():
+                self._signalled(said)
+            case UnwindingStopped():
+                self._stopped = said.reason
+            case Asserted():
+                self._asserted = said.function or ""
+                self._note(asserted=self._backtrace.asserted or self._asserted)
+            case LockListed():
+                self._lock(said)
+            case HeapSaid() if not self._backtrace.heap_said:
+                self._note(heap_said=said)
+            case _:
+                pass
+
+    def _begin_stack(self, said: StackBegins) -> None:
+        self._end_stack()
+        self._heading = said
+        if said.signal:
+            self._signalled(Signalled(said.signal))
+
+    def _select(self, said: Selected) -> None:
+        if not said.crashed:
+            self._selected = said
         elif self._in_header(self._current):
-            self._current = number
+            known = self._current.number if self._current and said.number is None else said.number
+            self._current = replace(said, number=known)
+
+    def _signalled(self, said: Signalled) -> None:
+        if self._in_header(self._backtrace.signal):
+            self._note(signal=said.signal)
+            self._current = Selected(said.number) if said.number is not None else self._current
 
     def _in_header(self, known: object) -> bool:
         """Whether a heading still counts: the header's last one does, as the command line printed before may hold any
@@ -177,57 +174,50 @@ class _Reader:
         """
         return known is None or not self._prompted
 
-    def _listing(self) -> _Listing:
-        return self._listings.setdefault(self._number if self._number is not None else self._selected, _Listing())
+    def _lock(self, said: LockListed) -> None:
+        self._end_stack()
+        listing = self._of_whom()
+        listing.locks.append(said)
+        if said.waiting:
+            listing.forget_frames()
+            self._stack.begin(Frame(0, f"{said.function} at {said.file}:{said.line}", None, said.function))
+            self._until_traced = True
 
-    def _end_frame(self) -> None:
-        if self._frame:
-            frame = self._frame.frame()
-            if self._frames and frame.level <= self._frames[-1].level:
-                self._end_frames()
-            self._frames.append(replace(frame, optimized=True) if self._optimized else frame)
-            self._count += 1
-        self._frame, self._optimized = None, False
+    def _end_stack(self) -> None:
+        """Ends a listing of frames; what follows without a heading is the selected thread's again."""
+        stack, self._stack = self._stack, Stack()
+        stack.end_frame()
+        if stack.frames and not (self._heading and self._heading.aside):
+            self._keep(stack)
+        self._stopped, self._until_traced = None, False
 
-    def _end_frames(self) -> None:
-        """Ends a listing; what follows without a thread's heading is the selected thread again."""
-        if self._frames:
-            self._listing().add(self._frames)
-            self._frames, self._number = [], None
+    def _keep(self, stack: Stack) -> None:
+        listing = self._of_whom(stack.frames[0])
+        listing.stopped = listing.stopped or self._stopped
+        if self._heading:
+            listing.crashed = listing.crashed or self._heading.crashed
+            listing.asserted = (self._asserted or "") if self._heading.asserted else listing.asserted
+        self._threads.add(listing, stack.frames, stack.count)
 
-    def _end_listing(self) -> None:
-        self._end_frame()
-        self._end_frames()
-        self._number = None
+    def _of_whom(self, frame: Frame | None = None) -> Listing:
+        if self._heading and self._heading.number is not None:
+            return self._threads.numbered(self._heading.number, self._heading.lwp)
+        if self._heading and self._heading.lwp is not None:
+            return self._threads.with_lwp(self._heading.lwp)
+        if self._selected and self._selected.number is not None:
+            return self._threads.numbered(self._selected.number)
+        return self._threads.with_frame(frame)
 
-    def _assign_unnumbered(self) -> None:
-        """Gives the frames listed without a number to the thread they are of, if the text says which."""
-        unnumbered = self._listings.get(None)
-        if not unnumbered:
-            return
-        number = self._current if self._current is not None else self._same_thread(unnumbered)
-        if number is None:
-            return
-        self._current = number
-        listings, self._listings = self._listings, {}
-        for key, listing in listings.items():
-            self._listings.setdefault(number if key is None else key, _Listing()).join(listing)
+    def _look_for_marks(self, line: str) -> None:
+        if "optimized out>" in line and not self._backtrace.optimized and is_optimized(line):
+            self._note(optimized=True)
+        if ("entrancy" in line or line.startswith("===")) and _OF_DEBUG_THREADS.search(line):
+            self._note(debug_threads=True)
 
-    def _same_thread(self, unnumbered: _Listing) -> int | None:
-        innermost = _identity(unnumbered)
-        for number, listing in self._listings.items():
-            if number is not None and innermost and _identity(listing) == innermost:
-                return number
-        return None
-
-
-def _identity(listing: _Listing) -> tuple[tuple[int, int | None, str | None], ...]:
-    return tuple((frame.level, frame.address, frame.function) for frame in listing.frames[:5])
+    def _note(self, **seen: Any) -> None:
+        self._backtrace = replace(self._backtrace, **seen)
 
 
-def _signal_name(word: str) -> str | None:
-    if not word.isdecimal():
-        return word
-    with suppress(ValueError):
-        return signal.Signals(int(word)).name
-    return None
+def _frame(body: str, indent: int) -> Frame | FrameText | None:
+    """The frame that begins with this line, None if it is none."""
+    return foreign.read(body) or (FrameText(body, indent) if starts_frame(body) else None)

@@ -1,45 +1,53 @@
 """One crash under diagnosis: the backtrace, the thread that crashed, and what else is known."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
 from astbtd.diagnosis.backtrace import Backtrace, Frame, Thread, parse
+from astbtd.diagnosis.corruption import memory_corruption, memory_ran_out
 from astbtd.diagnosis.evidence import Evidence
-from astbtd.diagnosis.roles import ALLOCATING, RELEASING, Role, in_c_library, plain_name, role
-from astbtd.diagnosis.signature import crash_function
-from astbtd.model import MemoryCorruption
+from astbtd.diagnosis.headings import HeapSaid, heading
+from astbtd.diagnosis.naming import Stack
+from astbtd.diagnosis.roles import Role, in_c_library, plain_name, role
+from astbtd.diagnosis.signature import crash_function, signature
+from astbtd.diagnosis.waiting import hanging, sleeps
+from astbtd.diagnosis.words import words
+from astbtd.model import DecidedSignature, MemoryCorruption
 
 _FIRST = 1  # gdb numbers the threads of a core from its notes, where the crashed one is first
-_ABORTING = frozenset({"abort", "__assert_fail", "__libc_message", "__fortify_fail"})
+_ABORTING = frozenset({"abort", "__assert_fail", "__assert", "__libc_message", "__fortify_fail", "ast_do_crash"})
 _RAISING = re.compile(r"\bsig(?:no)?(?:=sig(?:no)?@entry)?=6\b")
-# Functions of main/lock.c that are compiled in by DEBUG_THREADS only, and what `core show locks` prints with it.
-# glibc's malloc.c: malloc_printerr's messages, which name the function that noticed. A stripped glibc names no frame.
-_ABORTED_IN_FREE = re.compile(r"\bfree\b|munmap_chunk")
-_ABORTED_IN_MALLOC = re.compile(r"\b(?:malloc|calloc|realloc|memalign|mremap_chunk)|tcache|corrupted")
-_DEBUG_THREADS = re.compile(r"\bast_ree?ntrancy_lock\b|^=== (?:Currently Held Locks|---> .{0,80}Lock #)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Case:
-    """What the findings look at. The frames are the crash thread's, innermost first."""
+    """What the findings look at."""
 
     backtrace: Backtrace
     evidence: Evidence
-    thread: Thread | None
-    debug_threads: bool
 
     @classmethod
-    def of(cls, text: str, evidence: Evidence) -> "Case":
+    def of(cls, text: str | Iterable[str], evidence: Evidence) -> "Case":
         """The case that `text`, whatever it is, and `evidence` make."""
-        backtrace = parse(text)
-        asterisk = evidence.asterisk
-        debug_threads = bool(asterisk and asterisk.debug_threads) or _DEBUG_THREADS.search(text) is not None
-        return cls(backtrace, evidence, crash_thread(backtrace), debug_threads)
+        return cls(parse(text), evidence)
+
+    @cached_property
+    def thread(self) -> Thread | None:
+        """The thread that crashed; where nothing did, the first that hangs."""
+        return crash_thread(self.backtrace, self.evidence.lwp) if self.crashed else self.hanging[0]
 
     @property
     def frames(self) -> tuple[Frame, ...]:
+        """The frames of that thread, innermost first."""
         return self.thread.frames if self.thread else ()
+
+    @cached_property
+    def stack(self) -> Stack:
+        """What of these frames was the crash."""
+        asserted = self.thread.asserted if self.thread else self.backtrace.asserted
+        return Stack.of(self.frames, asserted)
 
     @cached_property
     def called(self) -> tuple[Frame, ...]:
@@ -51,42 +59,74 @@ class Case:
         """The frames of Asterisk, its modules and the libraries it uses: not the C library's."""
         return tuple(frame for frame in self.called if not in_c_library(frame))
 
-    @property
+    @cached_property
     def crash_function(self) -> str | None:
-        return crash_function(self.frames)
+        return crash_function(self.stack)
 
     @property
+    def signature(self) -> DecidedSignature:
+        return signature(self.stack, self.memory_corruption, waiting=not self.crashed)
+
+    @property
+    def debug_threads(self) -> bool:
+        asterisk = self.evidence.asterisk
+        return bool(asterisk and asterisk.debug_threads) or self.backtrace.debug_threads
+
+    @cached_property
     def signal(self) -> str | None:
-        """The signal's name: as the core has it, as gdb says it, or SIGABRT where the thread aborts itself."""
+        """The signal's name: as the core has it, as the text says it, or SIGABRT where the thread aborts itself."""
         if self.evidence.signal:
             return self.evidence.signal.name
-        return self.backtrace.signal or ("SIGABRT" if any(map(_aborts, self.frames)) else None)
+        if self.backtrace.signal:
+            return self.backtrace.signal
+        thread = crash_thread(self.backtrace, self.evidence.lwp)
+        return "SIGABRT" if thread and any(map(aborts, thread.frames)) else None
+
+    @cached_property
+    def crashed(self) -> bool:
+        """Whether the process crashed, as it is taken to have unless its threads wait for one another."""
+        thread = crash_thread(self.backtrace, self.evidence.lwp)
+        if not self.hanging or self.backtrace.asserted is not None or self.signal in words("crash_signals"):
+            return True
+        if any(map(_gave_up, self.backtrace.threads)):
+            return True
+        return thread is not None and is_crash_thread(thread) and not sleeps(thread)
+
+    @cached_property
+    def hanging(self) -> tuple[Thread, ...]:
+        """The threads that wait for others, which says something if nothing crashed."""
+        return hanging(self.backtrace.threads)
 
     @property
     def memory_corruption(self) -> MemoryCorruption | None:
-        """Whether the crash is in the allocator; None where the text ends before it tells."""
-        machinery, ended = _innermost_machinery(self.frames)
-        message = self.evidence.abort_message or ""
-        if machinery & RELEASING or _ABORTED_IN_FREE.search(message):
-            return MemoryCorruption.CERTAIN
-        if machinery & ALLOCATING or _ABORTED_IN_MALLOC.search(message):
-            return MemoryCorruption.LIKELY
-        cut_short = ended and machinery <= {Role.ABORT, Role.SIGNAL_HANDLER}
-        return None if cut_short else MemoryCorruption.NONE
+        return memory_corruption(self.stack, self.heap_said)
+
+    @property
+    def memory_ran_out(self) -> bool:
+        """Whether something says that memory could not be had."""
+        return memory_ran_out(self.stack, self.heap_said)
+
+    @property
+    def heap_said(self) -> tuple[HeapSaid, ...]:
+        """What the allocator complained of: in the text, in the frames' arguments, in the core."""
+        texts = [self.evidence.abort_message or "", *(frame.arguments for frame in self.stack.machinery)]
+        said = (self.backtrace.heap_said, *map(heading, texts))
+        return tuple(each for each in said if isinstance(each, HeapSaid))
 
 
-def crash_thread(backtrace: Backtrace) -> Thread | None:
-    """The thread that crashed: gdb's current one, else one that got a signal or aborts, else the first."""
-    current = backtrace.thread(backtrace.current)
-    if current:
-        return current
-    signalled = next((thread for thread in backtrace.threads if _signalled(thread)), None)
-    return signalled or backtrace.thread(_FIRST) or next(iter(backtrace.threads), None)
+def crash_thread(backtrace: Backtrace, lwp: int | None = None) -> Thread | None:
+    """The thread that crashed: the one that got the signal, else one that a signal's handler or an abort is in, else
+    gdb's first, else the text's. `lwp` is the process id of the thread that got the signal, where it is known.
+    """
+    for is_it in (lambda thread: lwp is not None and thread.lwp == lwp, lambda thread: thread.crashed, _gave_up):
+        if found := next(filter(is_it, backtrace.threads), None):
+            return found
+    return backtrace.thread(_FIRST) or next(iter(backtrace.threads), None)
 
 
-def is_crash_thread(thread: Thread, backtrace: Backtrace) -> bool:
+def is_crash_thread(thread: Thread) -> bool:
     """Whether the text says, or gdb's numbering, that `thread` is the one that crashed; else it is a guess."""
-    return thread.number in (backtrace.current, _FIRST) or _signalled(thread)
+    return thread.crashed or thread.number == _FIRST or _gave_up(thread)
 
 
 def frames_called(frames: tuple[Frame, ...]) -> tuple[Frame, ...]:
@@ -95,11 +135,8 @@ def frames_called(frames: tuple[Frame, ...]) -> tuple[Frame, ...]:
     return frames[: starts[-1] + 1] if starts else frames
 
 
-def _signalled(thread: Thread) -> bool:
-    return any(frame.signal_handler or _aborts(frame) for frame in thread.frames)
-
-
-def _aborts(frame: Frame) -> bool:
+def aborts(frame: Frame) -> bool:
+    """Whether the process ends itself in `frame`."""
     if not frame.function:
         return False
     return plain_name(frame.function) in _ABORTING or (
@@ -107,12 +144,5 @@ def _aborts(frame: Frame) -> bool:
     )
 
 
-def _innermost_machinery(frames: tuple[Frame, ...]) -> tuple[set[Role], bool]:
-    """The parts of the innermost frames that are no code, and whether there are no other frames."""
-    parts: set[Role] = set()
-    for frame in frames:
-        part = role(frame)
-        if part in (Role.CODE, Role.UNKNOWN):
-            return parts, False
-        parts.add(part)
-    return parts, True
+def _gave_up(thread: Thread) -> bool:
+    return any(frame.signal_handler or aborts(frame) for frame in thread.frames)

@@ -9,12 +9,14 @@ from astbtd.model import Asterisk, Extraction, Signal
 class Evidence:
     """What the core's notes, the binary and the extraction tell; the defaults mean "not known".
 
-    `signal` is from the core's notes and is trusted over the text. `truncated`: the core ends before its memory does.
-    `changed_binary`: the executable on disk has another build id than the core. `unreadable`: the objects that gdb
-    could not read. `abort_message` is what the C library said when it aborted the process.
+    `signal` and `lwp`, the thread that got it, are from the core's notes and are trusted over the text. `truncated`:
+    the core ends before its memory does. `changed_binary`: the executable on disk has another build id than the core.
+    `unreadable`: the objects that gdb could not read. `abort_message` is what the C library said when it aborted the
+    process.
     """
 
     signal: Signal | None = None
+    lwp: int | None = None
     asterisk: Asterisk | None = None
     extraction: Extraction | None = None
     truncated: bool = False

@@ -1,18 +1,22 @@
-"""The rules that judge a backtrace, one function each: what is wrong, and what to do about it.
+"""The rules that judge a backtrace, one function each: what is wrong, and what to do about it."""
 
-The advice is that of Asterisk's documentation, "Getting a Backtrace" and "MALLOC_DEBUG Compiler Flag"
-(docs.asterisk.org/Development/Debugging).
-"""
-
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from astbtd.diagnosis import advice
 from astbtd.diagnosis.case import Case
-from astbtd.diagnosis.roles import Role, plain_object, role
+from astbtd.diagnosis.corruption import stack_was_smashed
+from astbtd.diagnosis.frame import Frame
+from astbtd.diagnosis.roles import in_c_library, plain_object
+from astbtd.diagnosis.waiting import circle
 from astbtd.model import Ended, MemoryCorruption, Verdict
+from astbtd.quantities import counted
 
 GRAVEST_FIRST = (Verdict.UNUSABLE, Verdict.PARTIAL, Verdict.USABLE)
 _MOST_NAMES = 3
+_INNERMOST = 3  # frames whose arguments may be why it crashed
+_POISON = re.compile(r"=0x(?:dead){2,4}\b")
 
 
 @dataclass(frozen=True)
@@ -24,21 +28,6 @@ class Finding:
     best: Verdict = Verdict.USABLE
 
 
-_SYMBOLS = (
-    "Install the debug symbols of the very build that crashed (Debian: package asterisk-dbgsym from the debian-debug "
-    "archive; RHEL family: `dnf debuginfo-install asterisk`; a build of your own: install it unstripped).",
-    "Then read the core again (`astbtd core ID --output CORE`, where it was kept): `astbtd extract CORE`.",
-)
-_REBUILD = (
-    "Build Asterisk from source with DONT_OPTIMIZE (`make menuselect`, 'Compiler Flags'), `make`, `make install`, "
-    "restart Asterisk; the next crash will show every value.",
-)
-_FIND_CORRUPTION = (
-    "To find what wrote there, rebuild with MALLOC_DEBUG (`make menuselect`, 'Compiler Flags'), `make`, "
-    "`make install`, restart Asterisk, and attach /var/log/asterisk/mmlog after the next crash.",
-    "Or run Asterisk, built without MALLOC_DEBUG, under valgrind: "
-    "`valgrind --suppressions=contrib/valgrind.supp --log-file=valgrind.txt asterisk -cg`.",
-)
 _LIMITS = {
     Ended.TIMEOUT: ("gdb was stopped at its time limit", "Raise `gdb.time` in /etc/astbtd.yaml"),
     Ended.TOO_MUCH_OUTPUT: ("gdb was stopped at its limit of output", "Raise `gdb.output` in /etc/astbtd.yaml"),
@@ -69,7 +58,7 @@ def _changed_binary(case: Case) -> Finding | None:
     return Finding(
         "The Asterisk on disk is another build than the one that crashed: names and lines may be wrong.",
         (
-            "Install the build that crashed again, then read the core with `astbtd extract CORE`.",
+            f"Install the build that crashed again, then {advice.READ_AGAIN}.",
             "Restart Asterisk after every upgrade, so that the running build is the installed one.",
         ),
         Verdict.UNUSABLE,
@@ -79,8 +68,10 @@ def _changed_binary(case: Case) -> Finding | None:
 def _nameless(case: Case) -> Finding | None:
     if not case.frames or case.crash_function:
         return None
-    advice = _symbols(case) if case.own else ("Check that the text is whole: it ends in the C library.",)
-    return Finding("No frame of the crash thread names a function of Asterisk.", advice, Verdict.UNUSABLE)
+    remedy = (
+        _symbols(case, _unnamed(case)) if case.own else ("Check that the text is whole: it ends in the C library.",)
+    )
+    return Finding("No frame tells in which function of Asterisk it was.", remedy, Verdict.UNUSABLE)
 
 
 def _unfinished(case: Case) -> Finding | None:
@@ -90,7 +81,7 @@ def _unfinished(case: Case) -> Finding | None:
     what, remedy = _LIMITS[extraction.ended]
     return Finding(
         f"{what}: frames or threads may be missing.",
-        (f"{remedy}, then read the core again with `astbtd extract CORE`.",),
+        (f"{remedy}, then {advice.READ_AGAIN}.",),
         Verdict.PARTIAL,
     )
 
@@ -116,14 +107,14 @@ def _unreadable(case: Case) -> Finding | None:
 
 
 def _missing_symbols(case: Case) -> Finding | None:
-    unnamed = [frame for frame in case.called if role(frame) is Role.UNKNOWN]
+    unnamed = _unnamed(case)
     if not unnamed:
         return None
-    objects = _listed(plain_object(frame.library) for frame in unnamed if frame.library)
-    where = f", in {objects}" if objects else ""
+    objects = _objects(unnamed)
+    where = f", in {_listed(objects)}" if objects else ""
     return Finding(
-        f"{_of(len(unnamed), len(case.called))} of the crash thread have no function name (`??`){where}.",
-        _symbols(case),
+        f"No function name (`??`) for {_of(len(unnamed), len(case.called))} of the crash thread{where}.",
+        _symbols(case, unnamed),
         Verdict.PARTIAL,
     )
 
@@ -134,8 +125,8 @@ def _missing_lines(case: Case) -> Finding | None:
     if 2 * len(unplaced) <= len(code):
         return None
     return Finding(
-        f"{_of(len(unplaced), len(code))} of Asterisk's in the crash thread have no source file and line.",
-        _symbols(case),
+        f"No source file and line for {_of(len(unplaced), len(code))} of Asterisk's in the crash thread.",
+        _symbols(case, unplaced),
         Verdict.PARTIAL,
     )
 
@@ -145,14 +136,49 @@ def _optimized(case: Case) -> Finding | None:
     asterisk = case.evidence.asterisk
     dont_optimize = asterisk.dont_optimize if asterisk else None
     seen = [frame for frame in case.own if frame.optimized]
+    values = sum(frame.arguments.count("optimized out>") for frame in seen)
     if dont_optimize:
         return Finding("Some values are <optimized out>, in code built apart from Asterisk.") if seen else None
     if seen:
+        arguments = f", {counted(values, 'argument', 'arguments')} of theirs among them" if values else ""
         frames = _of(len(seen), len(case.own))
-        return Finding(f"{frames} of Asterisk's have values that are <optimized out>.", _REBUILD, Verdict.PARTIAL)
+        reason = f"Values are <optimized out> in {frames} of Asterisk's{arguments}."
+        return Finding(reason, advice.REBUILD_UNOPTIMIZED, Verdict.PARTIAL)
     if dont_optimize is False and case.frames:
-        return Finding("Asterisk was built with optimisation (no DONT_OPTIMIZE).", _REBUILD, Verdict.PARTIAL)
+        reason = "Asterisk was built with optimisation (no DONT_OPTIMIZE)."
+        return Finding(reason, advice.REBUILD_UNOPTIMIZED, Verdict.PARTIAL)
     return None
+
+
+def _gaps(case: Case) -> Finding | None:
+    """Frames that somebody left out, or that were lost on the way."""
+    levels = [frame.level for frame in case.frames]
+    pairs = zip([-1, *levels], levels, strict=False)
+    gaps = [
+        f"#{last + 1}" if level - last == 2 else f"#{last + 1} to #{level - 1}"
+        for last, level in pairs
+        if level - last > 1
+    ]
+    if not gaps or (case.thread and case.thread.locks):
+        return None
+    return Finding(
+        f"Frames are missing from the text: {_listed(gaps)}.",
+        ("Give the whole of what gdb printed.",),
+        Verdict.PARTIAL,
+    )
+
+
+def _unread(case: Case) -> Finding | None:
+    backtrace = case.backtrace
+    if not backtrace.unread and not backtrace.threads_left_out:
+        return None
+    said = []
+    if backtrace.unread:
+        lines = counted(backtrace.unread, "line looks like a frame", "lines look like frames")
+        said.append(f"{lines} and could not be read, the first: {backtrace.first_unread}")
+    if backtrace.threads_left_out:
+        said.append(f"{counted(backtrace.threads_left_out, 'more thread is', 'more threads are')} counted, not read")
+    return Finding("; ".join(said) + ".")
 
 
 def _stopped(case: Case) -> Finding | None:
@@ -165,19 +191,54 @@ def _stopped(case: Case) -> Finding | None:
 
 
 def _corruption(case: Case) -> Finding | None:
+    if stack_was_smashed(case.stack):
+        reason = "A local variable was overrun: the compiler's stack protector found it."
+        return Finding(_with_message(reason, case), advice.FIND_STACK_OVERRUN)
     match case.memory_corruption:
         case MemoryCorruption.CERTAIN:
-            reason = "The crash is in free(): the heap was damaged before, somewhere else."
-            return Finding(_with_message(reason, case), _FIND_CORRUPTION)
-        case MemoryCorruption.LIKELY:
+            reason = "Memory is corrupt: the crash is in free(), or the allocator found it; the damage was done before."
+            return Finding(_with_message(reason, case), advice.FIND_CORRUPTION)
+        case MemoryCorruption.LIKELY if not case.memory_ran_out:
             reason = "The crash is in malloc(), calloc() or realloc(): the heap was damaged before, or memory ran out."
-            return Finding(_with_message(reason, case), _FIND_CORRUPTION)
+            return Finding(_with_message(reason, case), advice.FIND_CORRUPTION)
     return None
 
 
+def _out_of_memory(case: Case) -> Finding | None:
+    if not case.memory_ran_out:
+        return None
+    return Finding(_with_message("Memory ran out: an allocation failed.", case), advice.FIND_MEMORY)
+
+
+def _used_after_free(case: Case) -> Finding | None:
+    poisoned = [frame for frame in case.stack.frames[:_INNERMOST] if _POISON.search(frame.arguments)]
+    if not poisoned:
+        return None
+    return Finding(
+        "An address is 0xdeaddead, which MALLOC_DEBUG writes into memory that is freed: it was used after that.",
+        advice.FIND_USE_AFTER_FREE,
+    )
+
+
+def _waiting(case: Case) -> Finding | None:
+    if case.crashed:
+        return None
+    ring = circle(case.backtrace.threads)
+    if ring:
+        chain = ", ".join(f"LWP {thread.lwp} wants a lock of the next" for thread in ring)
+        return Finding(
+            f"Deadlock: {chain}, the last one of the first.", () if case.debug_threads else advice.SHOW_LOCKS
+        )
+    threads = counted(len(case.hanging), "thread waits", "threads wait")
+    return Finding(
+        f"Nothing says that it crashed: {threads} for another one, so this looks like a deadlock.",
+        () if case.debug_threads else advice.SHOW_LOCKS,
+    )
+
+
 def _with_message(reason: str, case: Case) -> str:
-    message = case.evidence.abort_message
-    return f"{reason} The C library said: {message}" if message else reason
+    said = case.evidence.abort_message or next((each.message for each in case.heap_said), None)
+    return f"{reason} It said: {said}" if said else reason
 
 
 _RULES: tuple[Callable[[Case], Finding | None], ...] = (
@@ -191,17 +252,30 @@ _RULES: tuple[Callable[[Case], Finding | None], ...] = (
     _missing_lines,
     _optimized,
     _stopped,
+    _gaps,
     _corruption,
+    _out_of_memory,
+    _used_after_free,
+    _waiting,
+    _unread,
 )
 
 
-def _symbols(case: Case) -> tuple[str, ...]:
+def _symbols(case: Case, frames: Sequence[Frame]) -> tuple[str, ...]:
     """What brings names and lines back; symbols of another build than the crashed one would not."""
-    return () if case.evidence.changed_binary else _SYMBOLS
+    return () if case.evidence.changed_binary else advice.symbols(_objects(frames))
+
+
+def _unnamed(case: Case) -> list[Frame]:
+    return [frame for frame in case.called if not frame.function and not in_c_library(frame)]
+
+
+def _objects(frames: Sequence[Frame]) -> list[str]:
+    return list(dict.fromkeys(plain_object(frame.library) for frame in frames if frame.library))
 
 
 def _of(count: int, total: int) -> str:
-    return f"{count} of {total} frames" if total != 1 else "The only frame"
+    return f"{count} of {total} frames" if total != 1 else "the only frame"
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -1,23 +1,36 @@
 """Reads one stack frame as gdb prints it: `#2  0x5581 in function (arguments) at FILE:LINE`.
 
 The forms are those of gdb's print_frame (gdb/stack.c): the address is missing for an inlined frame and at the start
-of a line of source, `from LIBRARY` stands where there is no source, `??` where there is no symbol.
+of a line of source, `from LIBRARY` stands where there is no source, `??` where there is no symbol. Where a program
+stops, gdb prints its frame without the number.
 """
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
-LONGEST_LINE = 1 << 14  # characters of a line that are looked at
-_LONGEST_FRAME = 1 << 15
+from astbtd.diagnosis.lines import LONGEST_LINE
+
+_LONGEST_FRAME = 2 * LONGEST_LINE
 _LONGEST_NAME = 512
 _WIDEST_WRAP = 7  # gdb indents a wrapped argument by up to 4 blanks, a local variable by 8
 
-_START = re.compile(r"#(\d{1,9})\s+(?:(0x[0-9a-fA-F]{1,16}) in )?(?=\S)")
+_START = re.compile(r"#(\d{1,9})\s+(?:(0x[0-9a-fA-F]{1,16}) (?:in )?)?(?=\S)")
+_ADDRESS = re.compile(r"(0x[0-9a-fA-F]{1,16})\s*")
+_STOPPED_AT = re.compile(r"()(0x[0-9a-fA-F]{1,16}) in (?=[^\s(][^(]* \()")
 _TOKEN = re.compile(r""""(?:[^"\\]|\\.)*+(?P<closed>")?|'(?:\\(?:[0-7]{1,3}|.)|[^'\\])'|[()]""", re.DOTALL)
 _REST_OF_STRING = re.compile(r'(?:[^"\\]|\\.)*+"')
 _AFTER_ARGUMENTS = re.compile(r"\s*+(?:$|(?:at|from)\s)")
-_CUT_PATH = re.compile(r"\) at [^\s:]{1,400}$")
-_REST_OF_PATH = re.compile(r"[^\s:()]{1,400}:\d{1,9}$")
+_SHARED_OBJECT = re.compile(r"\.so(?:\.[\w.]*)?$")
+NAMELESS = ("", "??", "???", "n/a", "<unknown>", "(below main)")
+
+# How a frame's text ends when nothing is missing, and what may follow all the same.
+_COMPLETE = re.compile(r"(?:\)|:\d+|\.so[\w.]*|called>)\s*$")
+_PLACE_FOLLOWS = re.compile(r" *(?:at|from) ")
+_NUMBER_GOES_ON = re.compile(r"[\d.]{1,8}$")
+_WITHOUT_NAME = re.compile(r"#\d+\s*(?:0x[0-9a-fA-F]*(?: i?n?)?)?\s*$")
+_ARGUMENTS_FOLLOW = re.compile(r" {0,4}[\w:~<>*&, ]*\((?!More stack)")
+_OF_SOMETHING_ELSE = re.compile(r"#|\t|\d+\t|[ \t]+[\w$.:<>~]+ = |No (?:locals|symbol)|\(More stack|\.\.\.$|\$\d+ = ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,28 +55,46 @@ class Frame:
 class FrameText:
     """Gathers the lines that a terminal, a pager or gdb made of one frame."""
 
-    def __init__(self, line: str) -> None:
+    def __init__(self, line: str, indent: int = 0) -> None:
+        """`line` satisfies `starts_frame`; it stood `indent` blanks to the right, and the others will, too."""
+        start = _started(line)
+        self.numbered = bool(start and start[1])
+        self.level = int(start[1] or 0) if start else 0
+        self._indent = indent
         self._parts = [line]
         self._length = len(line)
         self._depth = 0
         self._in_string = False
+        self._has_arguments = False
         self._scan(line)
 
     def continues(self, line: str) -> bool:
-        """Whether `line` belongs to this frame: an argument list is open, or the place in the source follows."""
-        body = line.lstrip(" ")
-        if self._length > _LONGEST_FRAME or not body or len(line) - len(body) > _WIDEST_WRAP or body[0] == "\t":
+        """Whether `line` belongs to this frame: an argument list is open, or its place in the source is not told."""
+        line = self._outdented(line)
+        indent = len(line) - len(line.lstrip(" "))
+        if self._length > _LONGEST_FRAME or indent > _WIDEST_WRAP or _OF_SOMETHING_ELSE.match(line):
             return False
-        if self._in_string or self._depth > 0:
+        if self.is_open:
             return True
-        last = self._parts[-1]
-        if body.startswith(("at ", "from ")):
-            return last.rstrip().endswith(")")
-        return bool(_CUT_PATH.search(last[-_LONGEST_NAME:]) and _REST_OF_PATH.match(line))
+        text = "".join(self._parts)[-_LONGEST_NAME:]
+        if self._has_arguments:
+            return _goes_on(text, line)
+        if _WITHOUT_NAME.match(text):
+            return "(" in line
+        return (indent > 0 or " in " in text) and _ARGUMENTS_FOLLOW.match(line) is not None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the list of arguments has no end yet."""
+        return self._in_string or self._depth > 0
 
     def add(self, line: str) -> None:
         """Joins `line`; a terminal cuts inside a word, gdb at a blank and indents."""
-        part = " " + line.lstrip(" ") if line.startswith(" ") else line
+        line, last = self._outdented(line), self._parts[-1]
+        at_blank = (
+            line.startswith(" ") or last.endswith((" in", " at", " from")) or (line.startswith("(") and not self._depth)
+        )
+        part = " " + line.lstrip(" ") if at_blank else line
         self._parts.append(part)
         self._length += len(part)
         self._scan(part)
@@ -71,6 +102,9 @@ class FrameText:
     def frame(self) -> Frame:
         """The frame that the gathered lines describe."""
         return read("".join(self._parts))
+
+    def _outdented(self, line: str) -> str:
+        return line.removeprefix(" " * self._indent) if self._indent else line
 
     def _scan(self, part: str) -> None:
         start = 0
@@ -83,11 +117,12 @@ class FrameText:
         for token in _TOKEN.finditer(part, start):
             self._in_string = token[0][0] == '"' and not token["closed"]
             self._depth = max(0, self._depth + _depth_change(token[0]))
+            self._has_arguments = self._has_arguments or self._depth > 0
 
 
 def starts_frame(line: str) -> bool:
     """Whether `line` is the first line of a frame."""
-    return line.startswith("#") and _START.match(line) is not None
+    return _started(line) is not None
 
 
 def is_optimized(text: str) -> bool:
@@ -97,25 +132,38 @@ def is_optimized(text: str) -> bool:
 
 def read(text: str) -> Frame:
     """The frame that `text`, one line, describes. The text must satisfy `starts_frame`."""
-    start = _START.match(text)
+    start = _started(text)
     if not start:
         raise ValueError("not a frame")
-    level, address, rest = int(start[1]), start[2], text[start.end() :]
+    level, address, rest = int(start[1] or 0), start[2], text[start.end() :]
     if rest.startswith("<signal handler called>"):
         return Frame(level, text.rstrip(), signal_handler=True)
+    if bare := _ADDRESS.fullmatch(rest):  # and nothing else: elfutils' form of a frame without a name
+        return Frame(level, text.rstrip(), int(bare[1], 16))
     name, arguments, place = _split(rest)
     file, line, library = _place(place)
     return Frame(
         level=level,
         text=text.rstrip(),
         address=int(address, 16) if address else None,
-        function=None if name in ("", "??") else name[:_LONGEST_NAME],
+        function=None if name in NAMELESS else _shared(name[:_LONGEST_NAME]),
         arguments=arguments,
         file=file,
         line=line,
         library=library,
         optimized=is_optimized(arguments),
     )
+
+
+def _started(line: str) -> re.Match[str] | None:
+    return _START.match(line) if line.startswith("#") else _STOPPED_AT.match(line) if line.startswith("0x") else None
+
+
+def _goes_on(text: str, line: str) -> bool:
+    """Whether `line` goes on with a frame whose arguments are all there."""
+    if not _COMPLETE.search(text):
+        return True
+    return (_PLACE_FOLLOWS if text.rstrip().endswith(")") else _NUMBER_GOES_ON).match(line) is not None
 
 
 def _split(rest: str) -> tuple[str, str, str]:
@@ -151,14 +199,23 @@ def _split_unfinished(rest: str) -> tuple[str, str, str]:
 
 
 def _place(place: str) -> tuple[str | None, int | None, str | None]:
-    if place.startswith("from "):
-        return None, None, place[5:].strip() or None
-    if not place.startswith("at "):
+    """The file, the line and the shared object that `at ...` or `from ...` names."""
+    word, _, where = place.partition(" ")
+    where = where.strip()
+    if word == "from" or (word == "at" and _SHARED_OBJECT.search(where)):
+        return None, None, _shared(where) or None
+    if word != "at":
         return None, None, None
-    file, colon, line = place[3:].strip().rpartition(":")
+    file, colon, line = where.rpartition(":")
     if colon and line.isdecimal() and len(line) < 10:
-        return file, int(line), None
-    return place[3:].strip() or None, None, None
+        return _shared(file), int(line), None
+    return where or None, None, None
+
+
+@lru_cache(maxsize=4096)
+def _shared(text: str) -> str:
+    """The same text, once: a backtrace names few functions and files, many times."""
+    return text
 
 
 def _depth_change(mark: str) -> int:

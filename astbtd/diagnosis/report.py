@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 
 from astbtd.diagnosis.backtrace import parse
 from astbtd.diagnosis.case import crash_thread
-from astbtd.model import Asterisk, Crash, Section, Verdict
+from astbtd.model import Asterisk, Crash, CrashSignature, Diagnosis, Section, Verdict
 from astbtd.printable import printable, printable_line
+from astbtd.quantities import counted
 
 TRACKER = "https://github.com/asterisk/asterisk/issues"
 
@@ -24,13 +25,14 @@ _ANSWERS = {
     Verdict.PARTIAL: "partly; see the advice below",
     Verdict.UNUSABLE: "no; follow the advice below first",
 }
+_FILE_IT = f"Search {TRACKER} for the function; if nobody has reported it, file it."
 
 
 def render(crash: Crash, crash_thread_text: str) -> str:
     """The report of `crash`; `crash_thread_text` is gdb's `bt` or `bt full` of its thread, whatever stands there."""
     parts = [
         summary(crash),
-        _section("What to do", _numbered(crash.diagnosis.advice or ("File it, as described at the end.",))),
+        _section("What to do", _numbered(crash.diagnosis.advice or (_FILE_IT,))),
         _section(f"The crash {_thread_name(crash)}", _frames(crash_thread_text)),
         _section("How to file it", _numbered(_filing(crash))),
     ]
@@ -42,18 +44,45 @@ def summary(crash: Crash) -> str:
     return "\n".join(_summary(crash))
 
 
+def brief(diagnosis: Diagnosis) -> str:
+    """What a backtrace's text alone tells, for people: the same beginning, reasons and advice as in a report."""
+    lines = [
+        *_verdict(f"{_signal(diagnosis.signal, diagnosis)} in {_function(diagnosis)}", diagnosis),
+        _wrapped("Read:      ", _read(diagnosis)),
+        _wrapped("Signature: ", f"{diagnosis.signature.text} ({diagnosis.signature.id})"),
+        *_reasons(diagnosis),
+    ]
+    advice = [_section("What to do", _numbered(diagnosis.advice))] if diagnosis.advice else []
+    return "\n\n".join(["\n".join(lines), *advice]) + "\n"
+
+
 def _summary(crash: Crash) -> Iterator[str]:
     """The reasons come last, since only their number is unknown."""
-    diagnosis = crash.diagnosis
-    grade = f"{diagnosis.verdict}, quality {diagnosis.quality:g} of 1"
-    yield _wrapped("Asterisk crashed: ", _what(crash))
-    yield _wrapped("Good enough to file? ", f"{_ANSWERS[diagnosis.verdict]} ({grade})")
+    yield from _verdict(_what(crash), crash.diagnosis)
     yield _wrapped("When:      ", f"{_time(crash.crashed_at)} on {crash.host} (crash {crash.id})")
     yield _wrapped("Version:   ", _version(crash.asterisk))
+    yield _wrapped("Seen:      ", _occurrence(crash.signature))
     yield _wrapped("Signature: ", f"{crash.signature.text} ({crash.signature.id})")
-    yield _wrapped("Seen:      ", _occurrence(crash))
+    yield from _reasons(crash.diagnosis)
+
+
+def _verdict(what: str, diagnosis: Diagnosis) -> Iterator[str]:
+    """What happened, whether the backtrace is good enough to file, what to do next."""
+    verb = "hangs" if diagnosis.deadlock else "crashed"
+    grade = f"{diagnosis.verdict}, quality {diagnosis.quality:g} of 1"
+    yield _wrapped(f"Asterisk {verb}: ", what)
+    yield _wrapped("Good enough to file? ", f"{_ANSWERS[diagnosis.verdict]} ({grade})")
+    yield _wrapped("Next:      ", diagnosis.advice[0] if diagnosis.advice else _FILE_IT)
+
+
+def _reasons(diagnosis: Diagnosis) -> Iterator[str]:
     for index, reason in enumerate(diagnosis.reasons):
         yield _wrapped("           " if index else "Why:       ", reason)
+
+
+def _read(diagnosis: Diagnosis) -> str:
+    threads = counted(diagnosis.threads, "thread", "threads")
+    return f"{threads}; {counted(diagnosis.frames, 'frame', 'frames')} in the one that matters"
 
 
 def _what(crash: Crash) -> str:
@@ -61,8 +90,15 @@ def _what(crash: Crash) -> str:
     description = (crash.signal and signal.strsignal(crash.signal.number)) or ""
     address = f"address {crash.signal.address}" if crash.signal and crash.signal.address else ""
     details = ", ".join(filter(None, (description, address)))
-    function = crash.diagnosis.crash_function or "a function without a name"
-    return f"{name or 'unknown signal'}{f' ({details})' if details else ''} in {_short(function)}"
+    return f"{_signal(name, crash.diagnosis)}{f' ({details})' if details else ''} in {_function(crash.diagnosis)}"
+
+
+def _signal(name: str | None, diagnosis: Diagnosis) -> str:
+    return name or ("it waits" if diagnosis.deadlock else "unknown signal")
+
+
+def _function(diagnosis: Diagnosis) -> str:
+    return _short(diagnosis.crash_function or "a function without a name")
 
 
 def _version(asterisk: Asterisk) -> str:
@@ -72,10 +108,11 @@ def _version(asterisk: Asterisk) -> str:
     return f"{version}, built {'with' if asterisk.dont_optimize else 'without'} DONT_OPTIMIZE"
 
 
-def _occurrence(crash: Crash) -> str:
-    if crash.signature.occurrence <= 1:
-        return "for the first time"
-    return f"{_ordinal(crash.signature.occurrence)} time since {_time(crash.signature.first_seen)}"
+def _occurrence(signature: CrashSignature) -> str:
+    after = f", first after version {signature.after_version}" if signature.after_version else ""
+    if signature.occurrence <= 1:
+        return f"for the first time{after}"
+    return f"{signature.occurrence} times since {_time(signature.first_seen)}{after}"
 
 
 def _thread_name(crash: Crash) -> str:
@@ -89,7 +126,7 @@ def _frames(text: str) -> str:
     if not thread:
         return printable(text[:_LONGEST_RAW_TEXT]).strip("\n") or "gdb printed nothing."
     lines = [printable_line(frame.text) for frame in thread.frames[:_MOST_FRAMES]]
-    rest = len(thread.frames) - len(lines)
+    rest = thread.count - len(lines)
     return "\n".join([*lines, f"... and {rest} more frames, in {Section.BACKTRACE}"] if rest else lines)
 
 
@@ -126,8 +163,3 @@ def _short(name: str) -> str:
 
 def _time(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _ordinal(number: int) -> str:
-    suffix = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th") if number % 100 not in (11, 12, 13) else "th"
-    return f"{number}{suffix}"

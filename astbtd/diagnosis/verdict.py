@@ -2,21 +2,20 @@
 
 from collections.abc import Iterable, Sequence
 
-from astbtd.diagnosis.case import Case, crash_thread, is_crash_thread
+from astbtd.diagnosis.case import Case, is_crash_thread
 from astbtd.diagnosis.evidence import Evidence
 from astbtd.diagnosis.findings import GRAVEST_FIRST, Finding, findings
 from astbtd.diagnosis.quality import quality
-from astbtd.diagnosis.signature import signature
 from astbtd.model import Diagnosis, Verdict
 
-__all__ = ["Evidence", "crash_thread", "diagnose"]
+__all__ = ["Evidence", "diagnose"]
 
 _USABLE, _PARTIAL = 0.8, 0.3  # the lowest quality of each verdict
 _NOTHING_KNOWN = Evidence()
 
 
-def diagnose(text: str, evidence: Evidence = _NOTHING_KNOWN) -> Diagnosis:
-    """The diagnosis of a backtrace's text, whatever it is: junk gives an unusable one, never an exception."""
+def diagnose(text: str | Iterable[str], evidence: Evidence = _NOTHING_KNOWN) -> Diagnosis:
+    """The diagnosis of a backtrace's text, or of the pieces it comes in: junk gives an unusable one, no exception."""
     case = Case.of(text, evidence)
     grade = quality(case.backtrace, case.thread)
     found = findings(case)
@@ -26,18 +25,18 @@ def diagnose(text: str, evidence: Evidence = _NOTHING_KNOWN) -> Diagnosis:
         crash_thread=_number(case),
         top_frame=_top_frame(case),
         crash_function=case.crash_function,
-        threads=len(case.backtrace.threads),
-        frames=len(case.frames),
-        optimized=any(frame.optimized for thread in case.backtrace.threads for frame in thread.frames),
-        missing_symbols=any(frame.function is None and not frame.signal_handler for frame in case.frames),
+        threads=len(case.backtrace.threads) + case.backtrace.threads_left_out,
+        frames=case.thread.count if case.thread else 0,
+        optimized=case.backtrace.optimized,
+        missing_symbols=any(frame.function is None and "??" in frame.text for frame in case.frames),
         memory_corruption=case.memory_corruption,
         debug_threads=case.debug_threads,
-        deadlock=None,
+        deadlock=not case.crashed,
         quality=grade,
         verdict=verdict,
         reasons=_reasons(found, evidence, verdict, grade),
         advice=_unique(line for finding in found for line in finding.advice),
-        signature=signature(case.signal, case.frames),
+        signature=case.signature,
     )
 
 
@@ -48,11 +47,13 @@ def _by_quality(grade: float) -> Verdict:
 
 
 def _number(case: Case) -> int | None:
-    return case.thread.number if case.thread and is_crash_thread(case.thread, case.backtrace) else None
+    return case.thread.number if case.thread and is_crash_thread(case.thread) else None
 
 
 def _top_frame(case: Case) -> str | None:
-    return case.frames[0].function if case.frames and case.frames[0].level == 0 else None
+    if not case.thread or case.thread.locks or not case.frames or case.frames[0].level != 0:
+        return None
+    return case.frames[0].function
 
 
 def _reasons(found: Sequence[Finding], evidence: Evidence, verdict: Verdict, grade: float) -> tuple[str, ...]:

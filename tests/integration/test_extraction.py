@@ -118,6 +118,22 @@ def test_the_same_bug_has_the_same_signature_in_another_process(
     assert second.signature.first_seen == first.crashed_at
 
 
+@pytest.fixture(scope="module")
+def optimized(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs as most people run them."""
+    return build(tmp_path_factory.mktemp("optimised"), "OPTIMIZE=1")
+
+
+@pytest.mark.parametrize("mode", ["segv", "abort", "double-free", "smash"])
+def test_the_same_bug_has_the_same_signature_with_and_without_optimisation(
+    extracting: RunningDaemon, programs: Path, optimized: Path, scratch: Path, mode: str
+) -> None:
+    first = extract(extracting, crash(programs, scratch, mode))
+    second = extract(extracting, crash(optimized, scratch, mode))
+    assert second.diagnosis.optimized
+    assert first.signature.text == second.signature.text
+
+
 def test_runaway_recursion_gives_a_limited_backtrace_that_says_so(
     extracting: RunningDaemon, programs: Path, scratch: Path
 ) -> None:

@@ -244,7 +244,9 @@ def test_what_runs_inside_gdb_is_written_for_an_old_python() -> None:
         ast.parse(source, path, feature_version=GDBS_OLDEST_PYTHON)
 
 
-@pytest.mark.parametrize("verb", ["list", "show", "top", "core", "pin", "prune", "check", "check_config", "extract"])
+@pytest.mark.parametrize(
+    "verb", ["list", "show", "top", "core", "pin", "prune", "check", "check_config", "diagnose", "extract"]
+)
 def test_reading_verbs_work_where_systemd_is_missing(verb: str) -> None:
     assert "astbtd.announce.systemd" not in closure(f"astbtd.cli.{verb}")
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from astbtd.archive.occurrence import place_in_signature, renumber_after
 from astbtd.archive.store import DamagedRecord, Store
 from astbtd.errors import AstbtdError, NothingMatched
-from astbtd.model import KEPT_CORE_FILE, RECORD_FILE, Crash
+from astbtd.model import KEPT_CORE_FILE, RECORD_FILE, Asterisk, Crash
 from tests.builders import crash
 
 
@@ -34,7 +34,7 @@ def commit(store: Store, *crashes: Crash) -> None:
 
 def process(store: Store, one: Crash) -> None:
     """Stores a crash as the pipeline does: numbered among those of its signature."""
-    place = place_in_signature(store, one.signature.id, one.signature.text, one.id, one.crashed_at)
+    place = place_in_signature(store, one.signature, one.id, one.asterisk.version)
     numbered = replace(one, signature=place)
     commit(store, numbered)
     renumber_after(store, numbered)
@@ -266,6 +266,15 @@ def test_crashes_of_each_signature_are_counted_by_themselves(
         )
         assert [each.signature.occurrence for each in sharing] == list(range(1, len(sharing) + 1))
         assert {each.signature.first_seen for each in sharing} == {sharing[0].crashed_at}
+
+
+def test_a_signature_that_came_with_another_version_says_after_which(store: Store) -> None:
+    older = replace(crash(1, signature="a" * 12), asterisk=Asterisk("22.9.0"))
+    process(store, older)
+    for minutes in (4, 3):
+        process(store, crash(minutes, signature="b" * 12))
+
+    assert [each.signature.after_version for each in store.crashes()] == ["22.9.0", "22.9.0", None]
 
 
 def test_what_retention_forgot_still_counts(store: Store) -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from astbtd.diagnosis.report import render
+from astbtd.diagnosis.report import brief, render
 from astbtd.diagnosis.verdict import Evidence, diagnose
 from astbtd.model import (
     Asterisk,
@@ -58,7 +58,7 @@ def crash(text: str, occurrence: int = 3) -> Crash:
         "Asterisk 22.10.0",
         "file? yes",
         "usable",
-        "3rd time",
+        "3 times since 2026-02-27",
     ],
 )
 def test_the_first_ten_lines_tell_what_matters(two_threads: str, fact: str) -> None:
@@ -121,7 +121,28 @@ def test_a_runaway_recursion_does_not_fill_the_report() -> None:
 
 @pytest.mark.parametrize(
     ("occurrence", "words"),
-    [(1, "for the first time"), (2, "2nd"), (11, "11th"), (21, "21st"), (112, "112th")],
+    [(1, "for the first time"), (12, "12 times since 2026-02-27 12:00:00 UTC, first after version 22.9.0")],
 )
 def test_the_occurrence_is_told(two_threads: str, occurrence: int, words: str) -> None:
-    assert words in render(crash(two_threads, occurrence), two_threads)
+    told = crash(two_threads, occurrence)
+    told = replace(told, signature=replace(told.signature, after_version="22.9.0"))
+
+    assert words in render(told, two_threads)
+
+
+@pytest.mark.parametrize("name", ["two_threads", "double_free", "stripped", "optimized"])
+def test_the_first_ten_lines_tell_what_to_do_next(request: pytest.FixtureRequest, name: str) -> None:
+    text = request.getfixturevalue(name)
+    crashed = crash(text)
+
+    first = " ".join(line.strip() for line in render(crashed, text).splitlines()[:10])
+
+    assert (*crashed.diagnosis.advice, "https://github.com/asterisk/asterisk/issues")[0] in first
+
+
+def test_the_brief_verdict_of_a_text_begins_as_a_report_does(double_free: str) -> None:
+    told = brief(diagnose(double_free)).splitlines()
+
+    assert told[0] == "Asterisk crashed: SIGABRT in spoil"
+    assert told[1].startswith("Good enough to file? yes")
+    assert told[2].startswith("Next:      To find what damages the memory")
