@@ -55,10 +55,10 @@ class Service:
         return self.container.run("make", f"--directory={_SOURCES}", target, *variables, check=check)
 
     def installed(self) -> list[str]:
-        """The files, links and directories that have its name; not the store, the checkout and the image's stamp."""
+        """The files, links and directories that bear its name; not the store, the checkout and the image's stamp."""
         elsewhere = ("/proc", "/sys", "/run", "/var", _SOURCES, f"/{STAMP}")
         skipped = [word for path in elsewhere for word in ("-path", path, "-prune", "-o")]
-        found = self.container.run("find", "/", *skipped, "-name", "*astbtd*", "-print", "-prune").stdout
+        found = self.container.run("find", "/", *skipped, "-name", "astbtd*", "-print", "-prune").stdout
         return sorted(found.splitlines())
 
     def configure(self, text: str) -> None:
