@@ -16,7 +16,7 @@ from astbtd.model import MemoryCorruption
 
 _ALLOCATING = frozenset({Role.ALLOCATE, Role.ASTERISK_ALLOCATE})
 _RELEASING = frozenset({Role.RELEASE, Role.ASTERISK_RELEASE})
-_ON_THE_WAY = frozenset({Role.ABORT, Role.SIGNAL_HANDLER})
+_ON_THE_WAY = frozenset({Role.ABORT, Role.SIGNAL_HANDLER, Role.C_LIBRARY})
 _IN_MALLOC = re.compile(r"\b(?:malloc|calloc|realloc|memalign|malloc_consolidate|sysmalloc)\b")
 _NO_MEMORY = re.compile(r"\bexception_id=1\b")  # pjlib's PJ_NO_MEMORY_EXCEPTION, the first that it allocates
 
@@ -32,7 +32,7 @@ def memory_corruption(stack: Stack, said: Sequence[HeapSaid]) -> MemoryCorruptio
     if complaints or Role.HEAP_CHECK in stack.parts:
         in_malloc = complaints and all(map(_IN_MALLOC.search, complaints))
         return MemoryCorruption.LIKELY if in_malloc else MemoryCorruption.CERTAIN
-    return None if stack.parts <= _ON_THE_WAY and len(stack.machinery) == len(stack.frames) else MemoryCorruption.NONE
+    return None if _ends_on_the_way(stack) else MemoryCorruption.NONE
 
 
 def stack_was_smashed(stack: Stack) -> bool:
@@ -52,6 +52,12 @@ def _entry(stack: Stack) -> Role | None:
     """The part of the outermost frame of the allocator: what the program had called."""
     parts = map(role, reversed(stack.machinery))
     return next((part for part in parts if part in _ALLOCATING | _RELEASING), None)
+
+
+def _ends_on_the_way(stack: Stack) -> bool:
+    """Whether the text ends before it tells who aborted."""
+    aborting = Role.ABORT in stack.parts or not stack.parts
+    return aborting and stack.parts <= _ON_THE_WAY and len(stack.machinery) == len(stack.frames)
 
 
 def _may_be_of(stack: Stack) -> bool:

@@ -65,6 +65,10 @@ def test_what_lies_beyond_the_threads_start_is_not_missed(two_threads: str) -> N
 
 def test_a_text_cut_inside_the_abort_tells_nothing_of_memory() -> None:
     assert diagnose("#0  __GI_raise (sig=sig@entry=6) at raise.c:50\n").memory_corruption is None
+    assert (
+        diagnose("#0  0x1 in __kernel_vsyscall ()\n#1  0x2 in raise () from /lib/libc.so.6\n").memory_corruption is None
+    )
+    assert diagnose("#0  0x1 in usleep ()\n").memory_corruption is MemoryCorruption.NONE
 
 
 def test_abort_tells_the_signal_where_no_header_does() -> None:
