@@ -90,3 +90,32 @@ def test_one_that_talks_without_end_is_cut(path: Path) -> None:
 def test_a_socket_that_is_not_there(path: Path) -> None:
     with pytest.raises(AstbtdError, match="No such file or directory"):
         console.ask(str(path), US, "core show uptime", 60)
+
+
+def test_how_far_an_answer_came_is_known(path: Path) -> None:
+    def serve(connection: socket.socket) -> None:
+        connection.sendall(BANNER + b"=== Thread")
+        while connection.recv(100):
+            pass
+
+    with listening(path, serve):
+        answer = console.ask_patiently(str(path), None, "core show locks", 0.5)
+
+    assert (answer.text, answer.pid, answer.in_time) == ("=== Thread", US, False)
+
+
+def test_where_nobody_accepts_there_is_no_answer_in_time(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as before:
+        listener.bind(str(path))
+        listener.listen(0)
+        before.connect(str(path))
+
+        answer = console.ask_patiently(str(path), None, "core show uptime", 0.1)
+
+    assert (answer.pid, answer.in_time) == (None, False)
+
+
+def test_where_nobody_listens_nobody_is_waited_for(path: Path) -> None:
+    answer = console.ask_patiently(str(path), None, "core show uptime", 60)
+
+    assert (answer.text, answer.pid, answer.in_time) == ("", None, True)
