@@ -117,6 +117,14 @@ def sync_directory(directory: Path) -> None:
     _sync(directory, os.O_DIRECTORY)
 
 
+def publish(staged: Path, place: Path) -> Path:
+    """Moves a directory to its place in one step, durably, and returns that."""
+    os.rename(staged, place)
+    sync_directory(place.parent)
+    sync_directory(staged.parent)
+    return place
+
+
 def remove_tree(directory: Path) -> None:
     """Removes a directory of ours and all in it; one that is not there is no error."""
     with suppress(FileNotFoundError):

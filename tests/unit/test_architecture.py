@@ -14,11 +14,11 @@ from astbtd.extraction import packed
 
 ROOT = Path(__file__).parents[2]
 
-ROOMS = ("intake", "extraction", "diagnosis", "archive", "announce")
+ROOMS = ("intake", "capture", "extraction", "diagnosis", "archive", "announce")
 LAYERS = (  # the highest first; who stands in one may import what stands in it or below
     ("__main__", "cli"),
-    ("daemon", "worker", "ledger", "assembly", "checker", "tidying"),
-    ("pipeline", "readiness"),
+    ("daemon", "worker", "ledger", "assembly", "checker", "deadlock_watch", "tidying"),
+    ("pipeline", "investigation", "readiness"),
     ROOMS,
     (
         "",  # the package itself: its version
@@ -37,6 +37,7 @@ LAYERS = (  # the highest first; who stands in one may import what stands in it 
         "clock",
         "timers",
         "wakeup",
+        "deadlock",
         "model",
         "errors",
     ),
@@ -253,6 +254,11 @@ def test_reading_verbs_work_where_systemd_is_missing(verb: str) -> None:
 
 def test_the_daemon_does_not_load_what_only_the_commands_use() -> None:
     assert {module for module in closure("astbtd.daemon") if place(module) == "cli"} == set()
+
+
+def test_the_daemon_has_no_code_that_traces() -> None:
+    assert "astbtd.capture.ptrace" not in closure("astbtd.daemon")
+    assert "astbtd.capture.ptrace" in closure("astbtd.cli.deadlock")
 
 
 def test_the_daemon_does_not_load_watchdog_until_a_directory_is_polled() -> None:
