@@ -126,6 +126,7 @@ def examine(core: int, facts: CoreFacts, directory: Path, extractor: Extractor) 
         changed_binary=extracted.objects.changed,
         unreadable=extracted.objects.missing,
         abort_message=extracted.abort_message,
+        states=extracted.states,
     )
     with _opened(directory / Section.BACKTRACE) as text:
         return extracted, diagnose(iter(partial(text.read, _PIECE), ""), evidence)

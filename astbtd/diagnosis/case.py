@@ -13,6 +13,7 @@ from astbtd.diagnosis.naming import Stack
 from astbtd.diagnosis.roles import Role, in_c_library, plain_name, role
 from astbtd.diagnosis.signature import crash_function, signature
 from astbtd.diagnosis.waiting import hanging, sleeps
+from astbtd.diagnosis.waits import Conclusion, conclude, sight
 from astbtd.diagnosis.words import words
 from astbtd.model import DecidedSignature, MemoryCorruption
 
@@ -60,6 +61,12 @@ class Case:
         return tuple(frame for frame in self.called if not in_c_library(frame))
 
     @cached_property
+    def locks(self) -> Conclusion | None:
+        """What the threads' locks come to; None where they cannot be read."""
+        sighting = sight(self.backtrace, self.evidence.states)
+        return conclude([sighting]) if sighting.known else None
+
+    @property
     def crash_function(self) -> str | None:
         return crash_function(self.stack)
 

@@ -1,7 +1,8 @@
 """What is known of a crash besides the text of its backtrace."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from astbtd.deadlock import ThreadStates
 from astbtd.model import Asterisk, Extraction, Signal
 
 
@@ -12,7 +13,7 @@ class Evidence:
     `signal` and `lwp`, the thread that got it, are from the core's notes and are trusted over the text. `truncated`:
     the core ends before its memory does. `changed_binary`: the executable on disk has another build id than the core.
     `unreadable`: the objects that gdb could not read. `abort_message` is what the C library said when it aborted the
-    process.
+    process. `states` are the threads'.
     """
 
     signal: Signal | None = None
@@ -23,3 +24,4 @@ class Evidence:
     changed_binary: bool = False
     unreadable: tuple[str, ...] = ()
     abort_message: str | None = None
+    states: ThreadStates = field(default_factory=ThreadStates)

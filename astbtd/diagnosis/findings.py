@@ -220,6 +220,12 @@ def _used_after_free(case: Case) -> Finding | None:
     )
 
 
+def _deadlocked(case: Case) -> Finding | None:
+    if not case.locks or not case.locks.cycle:
+        return None
+    return Finding(f"Threads were deadlocked when it died: {case.locks.summary.removeprefix('deadlock: ')}.")
+
+
 def _waiting(case: Case) -> Finding | None:
     if case.crashed:
         return None
@@ -258,6 +264,7 @@ _RULES: tuple[Callable[[Case], Finding | None], ...] = (
     _used_after_free,
     _waiting,
     _unread,
+    _deadlocked,
 )
 
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from astbtd import durable, processes
+from astbtd.deadlock import ThreadStates
 from astbtd.errors import AstbtdError
-from astbtd.extraction import inventory, objects, packed, sections
+from astbtd.extraction import inventory, objects, packed, sections, states
 from astbtd.extraction.confinement import Account, confined
 from astbtd.extraction.facts import GdbFacts
 from astbtd.extraction.objects import Objects
@@ -47,6 +48,7 @@ class Extracted:
     extraction: Extraction
     asterisk: Asterisk
     abort_message: str | None
+    states: ThreadStates
     objects: Objects
 
 
@@ -107,7 +109,9 @@ class _Work:
             symbols=Symbols.ALL,
             notes=(*notes, *(f"gdb could not read {path}" for path in self.found.missing)),
         )
-        return Extracted(extraction, facts.asterisk, facts.abort_message, self.found)
+        return Extracted(
+            extraction, facts.asterisk, facts.abort_message, states.read(self.sections.states()), self.found
+        )
 
     def _best_run(self) -> tuple[processes.Finished, tuple[str, ...]]:
         first = self._run_with_python(frames=0)

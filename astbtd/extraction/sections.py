@@ -9,10 +9,12 @@ from pathlib import Path
 from astbtd import durable
 from astbtd.model import Section
 
-FACTS = "facts"
-"""The section that holds facts as JSON, for the record and not for people."""
+FACTS, STATES = "facts", "states"
+"""The sections that hold JSON, for the record and not for people: facts of Asterisk, states of its threads."""
 
+_DATA = (FACTS, STATES)
 _LARGEST_FACTS = 1 << 20
+_LARGEST_STATES = 16 << 20  # about 500 bytes a thread
 
 
 @dataclass(frozen=True)
@@ -26,13 +28,17 @@ class Sections:
         return sum(os.fstat(descriptor).st_size for descriptor in self.descriptors.values())
 
     def sizes(self) -> dict[str, int]:
-        """The size of every section that has anything in it, the facts left out."""
+        """The size of every section that has anything in it, those for the record left out."""
         sizes = {name: os.fstat(descriptor).st_size for name, descriptor in self.descriptors.items()}
-        return {name: size for name, size in sizes.items() if size and name != FACTS}
+        return {name: size for name, size in sizes.items() if size and name not in _DATA}
 
     def facts(self) -> bytes:
         """What gdb wrote as facts, capped."""
         return os.pread(self.descriptors[FACTS], _LARGEST_FACTS, 0)
+
+    def states(self) -> bytes:
+        """What gdb wrote of threads, capped."""
+        return os.pread(self.descriptors[STATES], _LARGEST_STATES, 0)
 
     def start_of(self, section: Section) -> bytes:
         """The first 64 KiB of a section."""
@@ -53,14 +59,14 @@ class Sections:
 
 @contextmanager
 def opened(directory: Path, group: int) -> Iterator[Sections]:
-    """Creates every section's file in `directory`; afterwards the empty ones and the facts are removed."""
+    """Creates every section's file in `directory`; afterwards the empty ones and those for the record are removed."""
     descriptors: dict[str, int] = {}
     try:
-        for name in (*Section, FACTS):
+        for name in (*Section, *_DATA):
             descriptors[str(name)] = durable.create(directory / name, group=group)
         yield Sections(descriptors)
     finally:
         for name, descriptor in descriptors.items():
-            if name == FACTS or os.fstat(descriptor).st_size == 0:
+            if name in _DATA or os.fstat(descriptor).st_size == 0:
                 (directory / name).unlink()
             os.close(descriptor)

@@ -11,6 +11,7 @@ from astbtd.extraction.inside_gdb import locks, pbx
 from astbtd.extraction.inside_gdb.about import About
 from astbtd.extraction.inside_gdb.job import JOB, run, write
 from astbtd.extraction.inside_gdb.memory import NoDebugInformation, NotThere
+from astbtd.extraction.inside_gdb.waits import thread_states
 
 PROLOGUE = ("p $_siginfo", "info signal $_siginfo.si_signo")  # as in Asterisk's own ast_coredumper
 STRIPPED = """
@@ -32,6 +33,7 @@ def main() -> None:
     for section in ("locks.txt", "info.txt"):
         write(section, about.lines())
     write("facts", json.dumps(facts(about)))
+    write("states", json.dumps(thread_states()))
     all_threads(sorted(gdb.selected_inferior().threads(), key=lambda thread: -thread.num))
     tables(about)
 
