@@ -6,11 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from astbtd.archive.captures import Captures
 from astbtd.archive.keep import Progress
 from astbtd.archive.reserve import Reserve
 from astbtd.archive.store import Store
+from astbtd.console import CONTROL_SOCKET
 from astbtd.extraction.confinement import account
 from astbtd.extraction.gdb import Extractor
+from astbtd.intake.asterisk import run_directory
 from astbtd.intake.claim import Claims
 from astbtd.pipeline import Announce, Pipeline
 from astbtd.settings import Settings
@@ -34,6 +37,11 @@ class Parts:
             self.store, self.claims, self.reserve, self.extractor, settings.cores.action, announce, progress
         )
 
+    @property
+    def captures(self) -> Captures:
+        """The captures in the store."""
+        return Captures(self.store.root, self.store.group)
+
 
 def assemble(
     settings: Settings, stopped: Callable[[], None], make_room: Callable[[int], None] = lambda _: None
@@ -48,6 +56,12 @@ def assemble(
     claims = Claims(store.incoming, gdb.gid if gdb.switched else -1, reserve.check)
     extractor = Extractor(settings.gdb, gdb, store.group, reserve.check, stopped)
     return Parts(store, reserve, claims, extractor)
+
+
+def console(settings: Settings) -> Path:
+    """The socket on which Asterisk's console listens."""
+    directory = settings.asterisk.run_directory or run_directory(Path(settings.asterisk.configuration))
+    return Path(directory) / CONTROL_SOCKET
 
 
 def readers() -> int:

@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from astbtd import deadlock_watch
 from astbtd.announce import journal, status, systemd
 from astbtd.announce.journal import Priority
 from astbtd.archive import thinning
-from astbtd.assembly import assemble
+from astbtd.assembly import assemble, console
 from astbtd.checker import Checker
 from astbtd.clock import SteadyClock
+from astbtd.deadlock_watch import WatchThread
 from astbtd.errors import AstbtdError
 from astbtd.intake.claim import Claim
 from astbtd.intake.lookout import Lookout
@@ -44,6 +46,7 @@ class Daemon:
         self._ledger = Ledger(self._parts.store)
         self._checker = Checker(check, self._wakeup.wake)
         self._checked: frozenset[int] = frozenset()
+        self._deadlock_watch: WatchThread | None = None
         self._said: set[str] = set()
         self._shown = ""
 
@@ -74,6 +77,7 @@ class Daemon:
         self._worker.start()
         self._worker.tidy()
         self._set_timers(lookout)
+        self._watch_for_deadlocks()
         self._say_news(lookout)
         systemd.notify("READY=1")
         self._checked = lookout.asterisks
@@ -158,8 +162,21 @@ class Daemon:
             self._instruct_worker()
             self._set_timers(lookout)
             self._checker.ask()
+            self._watch_for_deadlocks()
             journal.note("configuration reloaded")
         systemd.notify("READY=1")
+
+    def _watch_for_deadlocks(self) -> None:
+        """Starts the watch as the settings want it, in place of the one before."""
+        if self._deadlock_watch:
+            self._deadlock_watch.stop()
+        self._deadlock_watch = deadlock_watch.start(
+            self._settings,
+            console(self._settings),
+            systemd.runtime_directory() or self._parts.store.incoming,
+            self._parts.captures,
+            lambda message: journal.note(message, Priority.WARNING),
+        )
 
     def _search(self) -> Search:
         settings = self._settings

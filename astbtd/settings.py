@@ -43,6 +43,12 @@ def _program(value: object) -> str:
     return _absolute(value) if isinstance(value, str) and "/" in value else _name(value)
 
 
+def _one_line(value: object) -> str:
+    if not isinstance(value, str) or not value.isprintable() or not value.strip():
+        raise ValueError(value)
+    return value
+
+
 def _whole_number(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(value)
@@ -62,6 +68,8 @@ AddressSpace = Annotated[int, _at_least(64 << 20, _SIZE)]
 OutputBytes = Annotated[int, _at_least(1 << 16, _SIZE)]
 Count = Annotated[int, _at_least(0, Wording(_whole_number, "a whole number"))]
 Frames = Annotated[int, _at_least(10, Wording(_whole_number, "a whole number"))]
+AtLeastOne = Annotated[int, _at_least(1, Wording(_whole_number, "a whole number"))]
+Command = Annotated[str, Wording(_one_line, "a command of Asterisk's console")]
 
 
 @dataclass(frozen=True)
@@ -102,6 +110,19 @@ class GdbSettings:
 
 
 @dataclass(frozen=True)
+class DeadlockSettings:
+    """When a running Asterisk is captured unasked, and how many captures are kept. Times in seconds."""
+
+    watch: bool = False
+    interval: Seconds = 60.0
+    limit: Seconds = 10.0
+    failures: AtLeastOne = 3
+    per_day: AtLeastOne = 3
+    question: Command = "core show channels count"
+    keep: AtLeastOne = 20
+
+
+@dataclass(frozen=True)
 class Limits:
     """How much of one kind is kept; None is no limit.
 
@@ -135,6 +156,7 @@ class Settings:
     watch: WatchSettings = field(default_factory=WatchSettings)
     cores: CoreSettings = field(default_factory=CoreSettings)
     gdb: GdbSettings = field(default_factory=GdbSettings)
+    deadlock: DeadlockSettings = field(default_factory=DeadlockSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
 
 

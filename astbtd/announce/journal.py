@@ -6,6 +6,7 @@ from enum import Enum, IntEnum
 
 from astbtd.announce import systemd
 from astbtd.codec import plain
+from astbtd.deadlock import Deadlock, Finding
 from astbtd.model import Crash, Ended
 from astbtd.printable import printable_line
 from astbtd.quantities import counted
@@ -21,6 +22,7 @@ class Event(Enum):
     WAITING_CORES_COLLECTED = "8ccc05fedbf14496a6cfbe1784035a1a"
     CORE_REFUSED = "f6f8840ad5ee45bea22c8722cbd97d48"
     RETENTION_REMOVED = "d66eb8d4c0484ed0b36431eaffd35a59"
+    DEADLOCK_CAPTURED = "1438c60ce09b423f8649ceacb47eefc8"
     CONFIGURATION_REJECTED = "f45a312af9bd4f258a179ea1fefc0ae6"
     CHECK_FAILED = "59c92c550b7a4ab1b5cc96b05eaae856"
 
@@ -61,6 +63,20 @@ def refused(path: str, reason: str) -> None:
 def retention(removed: str) -> None:
     """Says what a run of retention removed."""
     _send(Event.RETENTION_REMOVED, Priority.INFO, f"retention removed {removed}", {})
+
+
+def deadlock(record: Deadlock, directory: str) -> None:
+    """Announces one capture of a running Asterisk."""
+    priority = Priority.CRITICAL if record.finding is Finding.DEADLOCK else Priority.WARNING
+    stopped = sum(sample.stopped_seconds for sample in record.samples)
+    message = f"Asterisk captured: {record.summary}; stopped for {stopped * 1000:.0f} ms in all: {directory}"
+    fields = {
+        "ASTBTD_ID": record.id,
+        "ASTBTD_FINDING": record.finding.value,
+        "ASTBTD_PATH": directory,
+        "ASTBTD_RECORD": json.dumps(plain(record)),
+    }
+    _send(Event.DEADLOCK_CAPTURED, priority, message, fields)
 
 
 def configuration_rejected(problems: str) -> None:

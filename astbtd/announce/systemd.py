@@ -24,6 +24,12 @@ def notify(state: str) -> None:
     daemon.notify(state)
 
 
+def runtime_directory() -> Path | None:
+    """The unit's own directory below /run; None outside of a unit."""
+    named = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    return Path(named) if named else None
+
+
 def watchdog_interval() -> float | None:
     """The seconds within which the service manager wants a sign of life, None if it wants none."""
     microseconds = os.environ.get("WATCHDOG_USEC", "")

@@ -1,15 +1,19 @@
-"""`astbtd list`: the crashes in the store, newest first."""
+"""`astbtd list`: the crashes and captures in the store, newest first."""
 
 import argparse
-from collections.abc import Iterable, Iterator
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from itertools import islice
 
+from astbtd.archive.captures import Captures
 from astbtd.archive.outline import Outline
 from astbtd.archive.store import DamagedRecord, Store
 from astbtd.cli import period
 from astbtd.cli.common import add_json, coloured, local, open_store, readable, warn, write_json
 from astbtd.cli.table import Column, print_table, terminal_width
-from astbtd.errors import ExitCode
+from astbtd.deadlock import Deadlock
+from astbtd.errors import AstbtdError, ExitCode, NothingMatched
 from astbtd.model import Crash
 
 
@@ -19,16 +23,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     period.add_arguments(parser)
     parser.add_argument("--signature", metavar="ID", help="crashes of this signature (a prefix will do)")
     parser.add_argument("--signal", metavar="NAME", help="crashes by this signal, such as SIGSEGV")
+    parser.add_argument("--deadlocks", action="store_true", help="captures of a running Asterisk only")
 
 
 def run(options: argparse.Namespace) -> ExitCode:
     """Prints a table, or JSON. Raises NothingMatched where a table would be empty."""
     store = open_store(options)
-    crashes = list(islice(_matching(store, options), options.limit))
+    crashes = [] if options.deadlocks else list(islice(_matching(store, options), options.limit))
+    captures = list(islice(_captures(store, options), options.limit))
     if options.json:
-        write_json(list(_whole(store, crashes)))
-    elif crashes:
-        print_table(_COLUMNS, map(_row, crashes))
+        write_json(captures if options.deadlocks else list(_whole(store, crashes)))
+    elif crashes or captures:
+        print_table(_COLUMNS, islice(_rows(crashes, captures), options.limit))
+    elif options.deadlocks:
+        raise NothingMatched(f"no capture in {store.root} matches", "`astbtd deadlock` makes one")
     else:
         raise period.nothing_matched(store)
     return ExitCode.DONE
@@ -42,6 +50,21 @@ def _matching(store: Store, options: argparse.Namespace) -> Iterator[Outline]:
         if wanted_signal and (crash.signal is None or crash.signal.name != wanted_signal):
             continue
         yield crash
+
+
+def _captures(store: Store, options: argparse.Namespace) -> Iterator[Deadlock]:
+    """The captures, which have neither signature nor signal to be found by."""
+    if options.signature or options.signal or (options.json and not options.deadlocks):
+        return
+    captures = Captures(store.root)
+    for capture_id in captures.ids():
+        try:
+            capture = captures.load(capture_id)
+        except AstbtdError as error:
+            warn([error.message])
+            continue
+        if (options.since or capture.captured_at) <= capture.captured_at <= (options.until or capture.captured_at):
+            yield capture
 
 
 def _whole(store: Store, crashes: Iterable[Outline]) -> Iterator[Crash]:
@@ -66,10 +89,17 @@ _WIDE = 100
 """Characters on a line that leave room for the weekday and the time's zone."""
 
 
+def _rows(crashes: Iterable[Outline], captures: Iterable[Deadlock]) -> Iterator[Sequence[str]]:
+    """Both in one, newest first, as each comes."""
+    died = ((crash.crashed_at, _row(crash)) for crash in crashes)
+    living = ((capture.captured_at, _captured(capture)) for capture in captures)
+    return (row for _, row in heapq.merge(died, living, key=lambda row: row[0], reverse=True))
+
+
 def _row(crash: Outline) -> tuple[str, ...]:
     thinned = "thinned" if crash.texts_removed_at else ""
     return (
-        _time(crash),
+        _time(crash.crashed_at),
         str(crash.process.pid or "-"),
         crash.signal.name if crash.signal else "-",
         crash.diagnosis.verdict,
@@ -80,6 +110,13 @@ def _row(crash: Outline) -> tuple[str, ...]:
     )
 
 
-def _time(crash: Outline) -> str:
+def _captured(capture: Deadlock) -> tuple[str, ...]:
+    """A capture in the columns of crashes: nothing died, so that it has no signal and no core."""
+    waiting = next((wait.function for wait in capture.wait_for if wait.function), "-")
+    process = str(capture.process.pid or "-")
+    return (_time(capture.captured_at), process, "(live)", capture.finding, "-", "", waiting, capture.id)
+
+
+def _time(moment: datetime) -> str:
     narrow = (terminal_width() or _WIDE) < _WIDE
-    return f"{crash.crashed_at.astimezone():%Y-%m-%d %H:%M:%S}" if narrow else local(crash.crashed_at)
+    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}" if narrow else local(moment)

@@ -36,6 +36,7 @@ VERBS = {
     "show": Verb("show", "the report of one crash (default: the newest)"),
     "top": Verb("top", "the signatures by how often they crashed, since when, in which versions"),
     "diagnose": Verb("diagnose", "the verdict over backtrace text from anywhere"),
+    "deadlock": Verb("deadlock", "capture a running Asterisk, and name who waits for whom"),
     "core": Verb("core", "write a kept core out again, decompressed"),
     "pin": Verb("pin", "exempt a crash from retention"),
     "unpin": Verb("pin", "let retention have a crash again"),

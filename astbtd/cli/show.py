@@ -1,31 +1,41 @@
-"""`astbtd show`: one crash's report, one of its sections, or where it is."""
+"""`astbtd show`: the report of a crash or a capture, one of its sections, or where it is."""
 
 import argparse
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
+from astbtd.archive.captures import Captures
 from astbtd.archive.store import DamagedRecord, Store
 from astbtd.cli.common import add_json, local, open_store, write, write_json
+from astbtd.deadlock import BACKTRACE_FILE, FULL_FILE, LOCKS_FILE
 from astbtd.diagnosis.report import summary
 from astbtd.errors import AstbtdError, ExitCode, NothingMatched
 from astbtd.model import REPORT_FILE, Crash, Section
 
-SECTIONS = {"report": REPORT_FILE, **{section.value.split(".")[0]: section.value for section in Section}}
-"""The names that `--section` takes, and their files."""
+SECTIONS = {
+    file.split(".")[0]: file for file in (REPORT_FILE, *map(str, Section), BACKTRACE_FILE, FULL_FILE, LOCKS_FILE)
+}
+"""The names that `--section` takes, and their files; the last three are those of captures."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds its options."""
-    parser.add_argument("id", metavar="ID", nargs="?", default="latest", help="which crash (default: the newest)")
+    parser.add_argument(
+        "id", metavar="ID", nargs="?", default="latest", help="which crash or capture (default: the newest crash)"
+    )
     what = parser.add_mutually_exclusive_group()
     add_json(what)
     what.add_argument("--section", choices=SECTIONS, metavar="NAME", help=f"one section: {', '.join(SECTIONS)}")
-    what.add_argument("--path", action="store_true", help="the directory with the crash's files")
+    what.add_argument("--path", action="store_true", help="the directory with its files")
 
 
 def run(options: argparse.Namespace) -> ExitCode:
     """Prints what is asked for. Raises NothingMatched."""
     store = open_store(options)
+    captures = Captures(store.root)
+    if capture_id := _capture(store, captures, options.id):
+        return _show_capture(captures, capture_id, options)
     crash_id = store.resolve(options.id)
     if options.json:
         write_json(store.load(crash_id))
@@ -35,6 +45,33 @@ def run(options: argparse.Namespace) -> ExitCode:
         write(_text(store, crash_id, SECTIONS[options.section]))
     else:
         write(_report(store, crash_id))
+    return ExitCode.DONE
+
+
+def _capture(store: Store, captures: Captures, selector: str) -> str | None:
+    """The capture that is meant; None where it is a crash, as with `latest` and `-N`. Raises NothingMatched."""
+    matches = captures.matching(selector)
+    if not matches or selector in store.ids():
+        return None
+    both = [*matches, *(crash_id for crash_id in store.ids() if crash_id.startswith(selector))]
+    if len(both) > 1 and selector not in matches:
+        raise NothingMatched(f"{len(both)} crashes' and captures' ids start with {selector!r}", "give more of the id")
+    return matches[0]
+
+
+def _show_capture(captures: Captures, capture_id: str, options: argparse.Namespace) -> ExitCode:
+    directory = captures.directory(capture_id)
+    if options.json:
+        write_json(captures.load(capture_id))
+    elif options.path:
+        write(f"{directory}\n")
+    else:
+        file = SECTIONS[options.section or "report"]
+        try:
+            write(_read(directory / file))
+        except FileNotFoundError:
+            there = ", ".join(sorted(entry.name for entry in directory.iterdir()))
+            raise NothingMatched(f"capture {capture_id} has no {file}", f"it has {there}") from None
     return ExitCode.DONE
 
 
@@ -58,11 +95,17 @@ def _retained(crash: Crash) -> Iterator[str]:
 
 
 def _text(store: Store, crash_id: str, file: str) -> str:
-    path = store.directory(crash_id) / file
+    try:
+        return _read(store.directory(crash_id) / file)
+    except FileNotFoundError:
+        raise _not_there(store, crash_id, file) from None
+
+
+def _read(path: Path) -> str:
     try:
         return path.read_text(errors="replace")
     except FileNotFoundError:
-        raise _not_there(store, crash_id, file) from None
+        raise
     except OSError as error:
         raise AstbtdError(f"{path}: {error.strerror}", "use sudo, or join the group: adduser USER astbtd") from error
 

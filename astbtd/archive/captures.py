@@ -1,0 +1,121 @@
+"""Keeps the captures of running Asterisks: `deadlocks/<id>/` in the store, complete or absent, the newest few.
+
+They are made in `capturing/`, which is private, and locked by whoever makes one.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from astbtd import durable
+from astbtd.codec import Decoder, plain
+from astbtd.deadlock import RECORD_FILE, Deadlock
+from astbtd.errors import AstbtdError
+from astbtd.model import CRASH_ID
+
+_LARGEST_RECORD = 16 << 20
+_SHORTEST_PREFIX = 4
+
+
+@dataclass(frozen=True)
+class Captures:
+    """The captures in the store at `root`; their files are readable by `group`, -1 for our own."""
+
+    root: Path
+    group: int = -1
+
+    def prepare(self) -> None:
+        """Makes the directories, in a store that is there. Raises AstbtdError."""
+        with durable.said_plainly(f"cannot use the store {self.root}"):
+            durable.make_directory(self._staging, durable.PRIVATE_DIRECTORY_MODE)
+            durable.make_directory(self._deadlocks, group=self.group)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keeps others from capturing meanwhile, and removes what a killed one left. Raises AstbtdError."""
+        descriptor = os.open(self._staging, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for entry in self._staging.iterdir():
+                durable.remove_tree(entry)
+            yield
+        except BlockingIOError as error:
+            raise AstbtdError("another capture is being made", "wait for it: `astbtd list --deadlocks`") from error
+        finally:
+            os.close(descriptor)
+
+    def stage(self, name: str) -> Path:
+        """A new, empty directory to make a capture in, or a part of one."""
+        staged = self._staging / name
+        durable.make_directory(staged, group=self.group)
+        return staged
+
+    def core(self, group: int) -> int:
+        """A descriptor of a new file for a snapshot, which `group` can read. It has no name: it ends with its use."""
+        path = self._staging / "core"
+        path.unlink(missing_ok=True)
+        descriptor = durable.create(path, durable.GROUP_READS, group)
+        path.unlink()
+        return descriptor
+
+    def commit(self, staged: Path, record: Deadlock, keep: int) -> Path:
+        """Makes a staged capture visible in one step, and removes the oldest beyond `keep`; returns its directory."""
+        text = json.dumps(plain(record), indent=2, ensure_ascii=False) + "\n"
+        durable.write_new(staged / RECORD_FILE, text.encode(errors="replace"), group=self.group)
+        durable.sync_tree(staged)
+        committed = durable.publish(staged, self.directory(record.id))
+        for capture_id in self.ids()[keep:]:
+            self.remove(capture_id)
+        return committed
+
+    def directory(self, capture_id: str) -> Path:
+        """Where a capture's files are."""
+        return self._deadlocks / capture_id
+
+    def ids(self) -> list[str]:
+        """The ids of all captures, newest first."""
+        try:
+            names = os.listdir(self._deadlocks)
+        except OSError:  # no capture was made, or the store cannot be read, which those say who read the crashes
+            return []
+        return sorted((name for name in names if CRASH_ID.fullmatch(name)), reverse=True)
+
+    def matching(self, selector: str) -> list[str]:
+        """The captures whose ids begin so; none where that is too short to be meant."""
+        long_enough = len(selector) >= _SHORTEST_PREFIX
+        return [capture_id for capture_id in self.ids() if capture_id.startswith(selector)] if long_enough else []
+
+    def moment(self, capture_id: str) -> datetime:
+        """When a capture was made, to the second."""
+        return datetime.strptime(capture_id.partition("-")[0], "%Y%m%dT%H%M%S%z")
+
+    def load(self, capture_id: str) -> Deadlock:
+        """The record of a capture. Raises AstbtdError."""
+        path = self.directory(capture_id) / RECORD_FILE
+        decoder = Decoder(strict=False)
+        try:
+            with path.open("rb") as file:
+                record = decoder.dataclass(Deadlock, json.loads(file.read(_LARGEST_RECORD)), "")
+        except (OSError, ValueError, RecursionError) as error:
+            raise AstbtdError(f"the record of capture {capture_id} is damaged: {error}") from error
+        if record is None:
+            raise AstbtdError(f"the record of capture {capture_id} is damaged: {'; '.join(decoder.problems)}")
+        return record
+
+    def remove(self, capture_id: str) -> None:
+        """Removes a capture with all its files, in one step for whoever reads the store meanwhile."""
+        doomed = durable.publish(self.directory(capture_id), self._staging / f"{capture_id}.removed")
+        durable.remove_tree(doomed)
+
+    @property
+    def _deadlocks(self) -> Path:
+        return self.root / "deadlocks"
+
+    @property
+    def _staging(self) -> Path:
+        return self.root / "capturing"
