@@ -18,8 +18,8 @@ missing = $(shell for package in $(1); do \
 install-packages = set -e; missing="$(call missing,$(1))"; test -z "$$missing" || { \
 	$(SUDO) apt-get update -q; $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; }
 
-.PHONY: help dev demo test test-system evaluate bench-diagnosis examples check lint types users programs run-packages \
-	install uninstall clean
+.PHONY: help dev demo test test-system evaluate bench-diagnosis bench-deadlock examples check lint types users programs \
+	run-packages install uninstall clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -54,6 +54,9 @@ examples: dev users ## docs/examples anew: what astbtd writes of real crashes
 	@$(call install-packages,$(SYSTEM_PACKAGES))
 	@$(MAKE) -s -C tests/programs BUILD=$(PROGRAMS) pbx
 	$(SUDO) $(VENV)/bin/python -m tests.system.examples $(PROGRAMS) docs/examples
+bench-deadlock: dev ## how long Asterisk stands still for a capture, against gdb
+	@$(call install-packages,$(SYSTEM_PACKAGES))
+	$(SUDO) $(VENV)/bin/python -m tests.system.bench_deadlock
 
 lint: dev ## ruff
 	$(VENV)/bin/ruff check .

@@ -1,5 +1,7 @@
 """The backtrace that the Asterisk documentation asks for, to compare ours with."""
 
+import re
+
 COMMANDS = ("-ex", "bt", "-ex", "bt full", "-ex", "thread apply all bt", "--batch")
 """gdb's arguments: those of the documentation, and `bt`."""
 
@@ -12,3 +14,13 @@ def frames(printed: str) -> list[str]:
     _, _, listed = printed.partition("[Current thread is")
     lines = [line for line in listed.splitlines()[1:] if line.strip() and not line.startswith("warning: ")]
     return [line.replace(" from tmp/", " from /tmp/") for line in lines]
+
+
+def traced(printed: str) -> dict[int, list[str]]:
+    """The frames of each thread by its LWP, in a text of `thread apply all bt`."""
+    found: dict[int, list[str]] = {}
+    for thread in f"\n{printed}".split("\nThread ")[1:]:
+        heading, *lines = thread.splitlines()
+        if lwp := re.search(r"\(LWP (\d+)\)", heading):
+            found[int(lwp[1])] = [line for line in lines if line.startswith("#")]
+    return found

@@ -10,6 +10,7 @@ UNIT = "asterisk.service"
 WORKING_DIRECTORY = "/var/lib/asterisk"
 CORE = f"{WORKING_DIRECTORY}/core"
 CRASH_MODULE = Path(__file__).parent / "crash_module"
+LOCK_MODULE = Path(__file__).parent / "lock_module"
 
 
 class Crash(Enum):
@@ -21,6 +22,20 @@ class Crash(Enum):
     SMASH = "smash"
 
 
+class Scene(Enum):
+    """The ways to wait for locks that the other module offers, by the word that its console command takes."""
+
+    TWO_MUTEXES = "two-mutexes"
+    THREE_MUTEXES = "three-mutexes"
+    MUTEX_AND_RWLOCK = "mutex-and-rwlock"
+    CHANNELS_AND_MUTEX = "channels-and-mutex"
+    EXITED_OWNER = "exited-owner"
+    SLOW_OWNER = "slow-owner"
+    SLOW_READER = "slow-reader"
+    CONTEND = "contend"
+    REST = "rest"
+
+
 @dataclass(frozen=True)
 class Asterisk:
     """The Asterisk that a container's asterisk.service runs."""
@@ -29,13 +44,25 @@ class Asterisk:
 
     def install_crash_module(self) -> None:
         """Build the module against this Asterisk's own headers; it is loaded from the next start on, and now."""
-        self.container.copy_in(CRASH_MODULE, "/usr/src/crash_module")
-        self.container.run("make", "--directory=/usr/src/crash_module", "install")
-        self.console("module load res_astbtd_crash.so")
+        self._install(CRASH_MODULE, "res_astbtd_crash.so")
+
+    def install_lock_module(self) -> None:
+        """The same for the module whose threads wait for locks."""
+        self._install(LOCK_MODULE, "res_astbtd_locks.so")
 
     def console(self, command: str) -> str:
         """What the console prints for a command."""
         return self.container.run("asterisk", "-rx", command).stdout
+
+    def play(self, scene: Scene) -> None:
+        """Let threads wait for locks, as they do from when this returns on."""
+        self.console(f"astbtd lock {scene.value}")
+
+    def restart(self) -> None:
+        """Start it again, however often that was done lately; what waited for locks is gone, and leaves no core."""
+        self.container.run("systemctl", "kill", "--signal=KILL", UNIT)
+        self.container.run("systemctl", "reset-failed", UNIT)
+        self.container.run("systemctl", "restart", UNIT)
 
     def start_in(self, directory: str) -> None:
         """Start it again, in another working directory."""
@@ -54,6 +81,12 @@ class Asterisk:
     def deadlock(self) -> None:
         """Two threads, each holding the lock that the other waits for."""
         self.console("astbtd deadlock")
+
+    def _install(self, sources: Path, module: str) -> None:
+        there = f"/usr/src/{sources.name}"
+        self.container.copy_in(sources, there)
+        self.container.run("make", f"--directory={there}", "install")
+        self.console(f"module load {module}")
 
     def is_active(self) -> bool:
         """Whether systemd holds Asterisk for started, which Asterisk itself reports to it."""

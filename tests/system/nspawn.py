@@ -40,6 +40,8 @@ class Boot:
         told: dict[str, str] = {}
         while not {"READY", "X_NSPAWN_LEADER_PID"} <= told.keys():
             told.update(self._notification(deadline - time.monotonic()))
+        # What the container's systemd reports from now on nobody reads; nspawn would wait for room, and never end.
+        self.notifications.close()
         return int(told["X_NSPAWN_LEADER_PID"])
 
     def _notification(self, seconds: float) -> dict[str, str]:

@@ -1,0 +1,306 @@
+"""A real Asterisk whose threads wait for one another is captured, by hand and unattended, and goes on afterwards."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from astbtd.announce.journal import Event
+from tests.documented import traced
+
+from .asterisk import Asterisk, Crash, Scene
+from .container import Container, wait_until
+from .service import STORE, Service
+
+Capture = dict[str, Any]
+"""A deadlock.json, as any program would read it."""
+
+WATCH = "deadlock: {watch: true, interval: 1s, limit: 1s, failures: 2, per_day: 1}\n"
+HIGHEST_EXPOSURE = 2.8
+"""Above the daemon's: this unit may trace, and run first."""
+HEALTHY_CAPTURES = 100
+KILLS = 200
+
+# Captures Asterisk again and again, kills each capture at a random moment, every other one while Asterisk stands still
+# or right after that, and sees each time whether Asterisk runs on.
+KILLING = r"""
+import random, subprocess, sys, time
+moments = random.Random(20261123)
+pid = int(sys.argv[1])
+quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+stopped = held = 0
+
+def is_traced():
+    return "TracerPid:\t0\n" not in open(f"/proc/{pid}/status").read()
+
+for number in range(KILLS):
+    capture = subprocess.Popen(["astbtd", "deadlock", "--samples", "1"], **quiet)
+    if number % 2:
+        while not is_traced() and capture.poll() is None:
+            pass
+        time.sleep(moments.uniform(0, 0.03))
+    else:
+        time.sleep(moments.uniform(0, 1))
+    held += is_traced()
+    capture.kill()
+    capture.wait()
+    answer = subprocess.run(["asterisk", "-rx", "core show uptime"], capture_output=True, text=True, timeout=20)
+    assert "System uptime" in answer.stdout, answer
+    states = subprocess.run(["ps", "-L", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout.split()
+    stopped += any(state[0] in "Tt" for state in states)
+print(held, stopped)
+"""
+
+
+class Machine:
+    """A machine with Asterisk, both modules in it, and astbtd."""
+
+    def __init__(self, container: Container) -> None:
+        self.container = container
+        self.asterisk = Asterisk(container)
+        self.service = Service(container)
+
+    def set_up(self) -> None:
+        self.asterisk.install_crash_module()
+        self.asterisk.install_lock_module()
+        self.service.install()
+
+    def capture(self, scene: Scene, *options: str) -> Capture:
+        """What a capture of a new Asterisk says whose threads wait in that way."""
+        self.asterisk.restart()
+        self.asterisk.play(scene)
+        captured: Capture = json.loads(self.service.command("deadlock", "--json", *options))
+        self.assert_that_asterisk_runs_on(captured["process"]["pid"])
+        return captured
+
+    def assert_that_asterisk_runs_on(self, pid: int) -> None:
+        assert self.asterisk.main_pid() == pid
+        assert "System uptime" in self.asterisk.console("core show uptime")
+
+    def captures(self) -> list[Capture]:
+        """All captures in the store."""
+        return list(json.loads(self.service.command("list", "--deadlocks", "--json")))
+
+
+@contextmanager
+def booted() -> Iterator[Machine]:
+    with Container.booted() as container:
+        machine = Machine(container)
+        machine.set_up()
+        yield machine
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Machine]:
+    """For tests that restart Asterisk as they like."""
+    with booted() as machine:
+        yield machine
+
+
+def waits(captured: Capture) -> dict[str, Capture]:
+    """Who waits, by the function that the thread began in."""
+    return {wait["thread_name"]: wait for wait in captured["wait_for"]}
+
+
+def lwp(captured: Capture, thread: str) -> int:
+    return int(waits(captured)[thread]["lwp"])
+
+
+@pytest.mark.parametrize(
+    ("scene", "threads"),
+    [
+        (Scene.TWO_MUTEXES, {"alpha_then_beta": "beta", "beta_then_alpha": "alpha"}),
+        (
+            Scene.THREE_MUTEXES,
+            {"alpha_then_beta": "beta", "beta_then_gamma": "gamma_lock", "gamma_then_alpha": "alpha"},
+        ),
+        (Scene.MUTEX_AND_RWLOCK, {"alpha_then_directory": "directory", "directory_then_alpha": "alpha"}),
+    ],
+)
+def test_threads_that_wait_in_a_circle_are_a_deadlock(machine: Machine, scene: Scene, threads: dict[str, str]) -> None:
+    captured = machine.capture(scene, "--interval", "1s")
+
+    circle = [lwp(captured, thread) for thread in threads]
+    assert captured["finding"] == "deadlock"
+    assert set(captured["cycle"]) == set(circle)
+    assert {thread: wait["lock_name"] for thread, wait in waits(captured).items()} == threads
+    assert [waits(captured)[thread]["owner_lwp"] for thread in threads] == [*circle[1:], circle[0]]
+    assert {wait["kind"] for wait in captured["wait_for"] if wait["lock_name"] == "directory"} <= {"rwlock"}
+    assert {wait["kind"] for wait in captured["wait_for"] if wait["lock_name"] != "directory"} == {"mutex"}
+
+
+def test_the_report_names_the_circle_in_its_first_line(machine: Machine) -> None:
+    captured = machine.capture(Scene.TWO_MUTEXES, "--interval", "1s")
+
+    first, *_ = machine.service.command("show", captured["id"]).splitlines()
+
+    one, other = captured["cycle"]
+    (line,) = re.findall(r"res_astbtd_locks.c:\d+", first)
+    assert first in (
+        f"deadlock: LWP {one} (alpha_then_beta, {line}) waits for beta held by LWP {other}, "
+        f"which waits for alpha held by LWP {one}",
+        f"deadlock: LWP {one} (beta_then_alpha, {line}) waits for alpha held by LWP {other}, "
+        f"which waits for beta held by LWP {one}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("scene", "thread", "kind", "owner_state", "end"),
+    [
+        (Scene.EXITED_OWNER, "only_alpha", "mutex", "gone", "which no longer exists"),
+        (Scene.SLOW_OWNER, "only_alpha", "mutex", "sleeping", "which sleeps"),
+        (Scene.SLOW_READER, "only_write_directory", "rwlock", "readers", "held by readers, unknown which"),
+    ],
+)
+def test_a_chain_that_is_no_circle_is_named_by_its_end(
+    machine: Machine, scene: Scene, thread: str, kind: str, owner_state: str, end: str
+) -> None:
+    captured = machine.capture(scene, "--interval", "1s")
+
+    (wait,) = captured["wait_for"]
+    assert captured["finding"] == "stuck"
+    assert captured["cycle"] is None
+    assert (wait["thread_name"], wait["kind"], wait["owner_state"], wait["stuck"]) == (thread, kind, owner_state, True)
+    assert captured["summary"].endswith(end)
+
+
+def test_a_capture_has_the_frames_that_gdb_shows_of_the_process_itself(machine: Machine) -> None:
+    captured = machine.capture(Scene.TWO_MUTEXES, "--samples", "1")
+
+    pid = str(captured["process"]["pid"])
+    documented = machine.container.run("gdb", "-ex", "thread apply all bt", "--batch", "/usr/sbin/asterisk", pid).stdout
+    ours = machine.service.command("show", captured["id"], "--section", "backtrace-threads")
+
+    same = [thread for thread, frames in traced(documented).items() if traced(ours).get(thread) == frames]
+    assert len(traced(ours)) == captured["samples"][0]["threads"]
+    assert set(captured["cycle"]) <= set(same)
+    assert len(same) >= 0.95 * len(traced(documented)), "but for threads that moved in between"
+
+
+def test_core_show_locks_is_asked_for_and_its_absence_recorded(machine: Machine) -> None:
+    captured = machine.capture(Scene.TWO_MUTEXES, "--samples", "1")
+
+    assert captured["locks_cli"] == "unavailable"
+    locks = machine.service.command("show", captured["id"], "--section", "core-show-locks")
+    assert locks.startswith("No such command 'core show locks'")
+
+
+def test_a_capture_is_announced(machine: Machine) -> None:
+    captured = machine.capture(Scene.TWO_MUTEXES, "--samples", "1")
+
+    (entry,) = machine.service.entries(MESSAGE_ID=Event.DEADLOCK_CAPTURED.value, ASTBTD_ID=captured["id"])
+    assert captured["summary"] in entry["MESSAGE"]
+    assert json.loads(entry["ASTBTD_RECORD"]) == captured
+
+
+def test_the_files_are_open_to_the_group_alone_and_no_memory_is_left(machine: Machine) -> None:
+    captured = machine.capture(Scene.TWO_MUTEXES)
+
+    listing = machine.container.run("find", f"{STORE}/deadlocks/{captured['id']}", "-printf", "%f %m %u:%g\n").stdout
+    assert {line.split(" ", 1)[1] for line in listing.splitlines()[1:]} == {"640 root:astbtd"}
+    assert {line.split()[0] for line in listing.splitlines()[1:]} == {
+        "deadlock.json",
+        "report.txt",
+        *(f"{name}{number}.txt" for number in ("", "-2") for name in ("backtrace-threads", "core-show-locks")),
+        *(f"backtrace-threads-full{number}.txt" for number in ("", "-2")),
+    }
+    assert machine.container.run("find", f"{STORE}/capturing", "-mindepth", "1").stdout == ""
+
+
+def test_the_unit_captures_by_hand(machine: Machine) -> None:
+    machine.asterisk.restart()
+    machine.asterisk.play(Scene.TWO_MUTEXES)
+    before = len(machine.captures())
+
+    machine.container.run("systemctl", "start", "astbtd-deadlock.service", timeout=120)
+
+    captured, *_ = machine.captures()
+    assert len(machine.captures()) == before + 1
+    assert (captured["finding"], captured["asked_by"]) == ("deadlock", "command")
+
+
+def test_the_units_sandbox_is_tight(machine: Machine) -> None:
+    rating = machine.container.run("systemd-analyze", "security", "--no-pager", "astbtd-deadlock.service").stdout
+    assert float(re.findall(r"[0-9.]+", rating.splitlines()[-1])[-1]) <= HIGHEST_EXPOSURE
+    for unit in ("astbtd-deadlock.service", "astbtd-deadlock.path"):
+        verified = machine.container.run("systemd-analyze", "verify", unit)
+        assert verified.stdout + verified.stderr == ""
+
+
+def test_a_crash_of_a_deadlocked_asterisk_says_so_and_is_not_hidden_by_a_capture(machine: Machine) -> None:
+    captured = machine.capture(Scene.TWO_MUTEXES, "--samples", "1")
+    machine.service.start()
+
+    crashed = machine.service.collected(machine.asterisk.crash(Crash.SEGV))
+
+    assert crashed["process"]["pid"] == captured["process"]["pid"]
+    assert crashed["core"]["identity"][:6] == captured["id"][-6:]
+    assert crashed["diagnosis"]["deadlock"] is True
+    assert any("deadlocked when it died: LWP" in reason for reason in crashed["diagnosis"]["reasons"])
+    machine.container.run("systemctl", "stop", "astbtd")
+
+
+def test_a_crash_of_an_asterisk_at_rest_was_no_deadlock(machine: Machine) -> None:
+    machine.asterisk.restart()
+    machine.service.start()
+
+    assert machine.service.collected(machine.asterisk.crash(Crash.SEGV))["diagnosis"]["deadlock"] is False
+    machine.container.run("systemctl", "stop", "astbtd")
+
+
+def test_the_watch_captures_once_when_the_console_does_not_answer(machine: Machine) -> None:
+    machine.asterisk.restart()
+    machine.service.configure(WATCH)
+    machine.service.start()
+    before = len(machine.captures())
+    machine.asterisk.play(Scene.CHANNELS_AND_MUTEX)
+
+    wait_until(lambda: len(machine.captures()) > before, "the watch has Asterisk captured", seconds=60)
+
+    captured, *_ = machine.captures()
+    assert (captured["finding"], captured["asked_by"]) == ("deadlock", "watch")
+    assert captured["process"]["pid"] == machine.asterisk.main_pid()
+    assert any("has not answered 2 times in a row" in entry["MESSAGE"] for entry in machine.service.entries())
+    machine.asterisk.restart()
+    wait_until(lambda: "calls processed" in machine.asterisk.console("core show channels count"), "Asterisk answers")
+    machine.asterisk.play(Scene.CHANNELS_AND_MUTEX)
+    limit = "no capture, since there were 1 within a day"
+    wait_until(lambda: any(limit in entry["MESSAGE"] for entry in machine.service.entries()), "the limit holds")
+    assert len(machine.captures()) == before + 1
+    machine.container.run("systemctl", "stop", "astbtd")
+    machine.service.configure("")
+
+
+def test_a_busy_healthy_asterisk_is_never_called_deadlocked(machine: Machine) -> None:
+    machine.asterisk.restart()
+    machine.asterisk.play(Scene.CONTEND)
+
+    found = set()
+    waiting = 0
+    for _ in range(HEALTHY_CAPTURES):
+        captured = json.loads(machine.service.command("deadlock", "--json", "--samples", "1"))
+        found.add(captured["finding"])
+        waiting += len(captured["wait_for"])
+
+    assert found <= {"none", "unknown"}
+    assert waiting > HEALTHY_CAPTURES, "threads did contend"
+    assert len(machine.captures()) == 20
+    machine.assert_that_asterisk_runs_on(captured["process"]["pid"])
+    two = json.loads(machine.service.command("deadlock", "--json", "--interval", "2s"))
+    assert two["finding"] == "none"
+    machine.asterisk.play(Scene.REST)
+
+
+def test_asterisk_runs_on_whenever_a_capture_is_killed(machine: Machine) -> None:
+    machine.asterisk.restart()
+    pid = machine.asterisk.main_pid()
+
+    script = KILLING.replace("KILLS", str(KILLS))
+    held, stopped = machine.container.run("python3", "-c", script, str(pid), timeout=600).stdout.split()
+
+    assert int(held) > KILLS / 10, "captures were killed while they held Asterisk"
+    assert stopped == "0"
+    machine.assert_that_asterisk_runs_on(pid)
