@@ -17,6 +17,8 @@ _SEED = 20261122
 def test_fifty_kills_during_fifty_crashes_leave_fifty_records_and_no_trace_of_staging(
     running: RunningDaemon, programs: Path, spool: Path
 ) -> None:
+    keeping_all = {"cores": {"per_signature": None}}
+    running.configure({"watch": {"directories": [str(spool)]}, "retention": keeping_all})
     moments = random.Random(_SEED)  # noqa: S311 - reproducible, not secret
     crashing = threading.Thread(target=crash_often, args=(programs, spool))
     with core_pattern("core.%p"):
