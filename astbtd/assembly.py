@@ -54,7 +54,7 @@ def assemble(
     reserve = Reserve(store.root, settings.retention.minimum_free, make_room)
     gdb = account(settings.gdb.user)
     claims = Claims(store.incoming, gdb.gid if gdb.switched else -1, reserve.check)
-    extractor = Extractor(settings.gdb, gdb, store.group, reserve.check, stopped)
+    extractor = Extractor(settings.gdb, gdb, store.group, settings.extract.symbols, reserve.check, stopped)
     return Parts(store, reserve, claims, extractor)
 
 

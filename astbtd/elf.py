@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import islice
+from typing import NamedTuple
 
 Read = Callable[[int, int], bytes]
 """Gives up to `size` bytes at `position`; fewer where there are no more."""
@@ -35,9 +36,8 @@ class FileType(IntEnum):
     CORE = 4
 
 
-@dataclass(frozen=True)
-class Segment:
-    """One program header: `file_size` bytes at `offset` of the file belong at `address`."""
+class Segment(NamedTuple):
+    """One program header: `file_size` bytes at `offset` of the file belong at `address`. A core has thousands."""
 
     type: int
     flags: int

@@ -10,10 +10,11 @@ from typing import Annotated
 from astbtd import quantities
 from astbtd.codec import Decoder, Wording
 from astbtd.errors import BadConfiguration
-from astbtd.model import CoreAction
+from astbtd.model import CoreAction, Symbols
 
 DEFAULT_FILE = Path("/etc/astbtd.yaml")
 
+_ONLY_COMMENTS = re.compile(rb"(?:[ \t]*(?:#[\t -~]*)?\r?\n)*")
 _LARGEST_FILE = 1 << 20  # bytes; a configuration is a page, and a device or a log given by mistake is not read
 
 
@@ -110,6 +111,13 @@ class GdbSettings:
 
 
 @dataclass(frozen=True)
+class ExtractSettings:
+    """How gdb is used."""
+
+    symbols: Symbols = Symbols.LAZY
+
+
+@dataclass(frozen=True)
 class DeadlockSettings:
     """When a running Asterisk is captured unasked, and how many captures are kept. Times in seconds."""
 
@@ -157,6 +165,7 @@ class Settings:
     cores: CoreSettings = field(default_factory=CoreSettings)
     gdb: GdbSettings = field(default_factory=GdbSettings)
     deadlock: DeadlockSettings = field(default_factory=DeadlockSettings)
+    extract: ExtractSettings = field(default_factory=ExtractSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
 
 
@@ -178,7 +187,9 @@ def load(path: Path | None) -> Settings:
 
 def parse(text: bytes, origin: str) -> Settings:
     """The settings that a YAML document holds; `origin` names it in errors. Raises BadConfiguration."""
-    import yaml  # not needed for the many commands that run without a configuration file
+    if _ONLY_COMMENTS.fullmatch(text):
+        return Settings()
+    import yaml  # takes longer to load than most commands, which run on a configuration as it was installed
 
     try:
         data = yaml.safe_load(text)

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 
 from astbtd.codec import Decoder
-from astbtd.model import Asterisk
+from astbtd.model import Asterisk, Symbols
 
 _LONGEST_TEXT = 1024
 _MOST_OPTIONS = 64
@@ -22,14 +22,18 @@ class _AsteriskFacts:
 @dataclass(frozen=True)
 class _Reported:
     gdb_version: str | None = None
+    symbols: Symbols = Symbols.ALL
     asterisk: _AsteriskFacts = _AsteriskFacts()
 
 
 @dataclass(frozen=True)
 class GdbFacts:
-    """The version of gdb, and what it read of Asterisk; `abort_message` is what libc said when it aborted."""
+    """The version of gdb, whose symbols it read, and what of Asterisk; `abort_message` is what libc said when it
+    aborted.
+    """
 
     gdb_version: str | None
+    symbols: Symbols
     abort_message: str | None
     asterisk: Asterisk
 
@@ -39,7 +43,7 @@ class GdbFacts:
         reported = _decoded(data)
         read = reported.asterisk
         asterisk = built_with(read.version, read.all_options, read.abi_options, lock_table=read.lock_table)
-        return cls(_short(reported.gdb_version), _short(read.abort_message), asterisk)
+        return cls(_short(reported.gdb_version), reported.symbols, _short(read.abort_message), asterisk)
 
 
 def _decoded(data: bytes) -> _Reported:

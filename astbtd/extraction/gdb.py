@@ -6,6 +6,7 @@ hundreds of thousands); a gdb without Python is given the command line of the As
 
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ _SETTINGS = (
 )
 _PART_SECONDS = 20  # of CPU time, for one table of info.txt or locks.txt: 20,000 channels took two
 _DOCUMENTED = ("bt", "bt full", "thread apply all bt")
+_GROUP_WRITES = 0o770
 _NO_PYTHON = b"Python scripting is not supported"
 _WHY_NO_PYTHON = (
     "this gdb has no Python, so there is only backtrace.txt; install the package gdb in place of gdb-minimal"
@@ -56,12 +58,14 @@ class Extracted:
 class Extractor:
     """How cores are extracted. `group` may read the texts, -1 for our own.
 
-    `reserve` raises NoRoom when so many bytes more are not to be had; `stopped` raises to end a run early.
+    `symbols` says whose gdb reads; `reserve` raises NoRoom when so many bytes more are not to be had; `stopped` raises
+    to end a run early.
     """
 
     settings: GdbSettings
     account: Account
     group: int
+    symbols: Symbols
     reserve: Callable[[int], None]
     stopped: Callable[[], None]
 
@@ -106,7 +110,7 @@ class _Work:
             seconds=round(finished.seconds, 3),
             ended=finished.ended,
             sections=self.sections.sizes(),
-            symbols=Symbols.ALL,
+            symbols=facts.symbols,
             notes=(*notes, *(f"gdb could not read {path}" for path in self.found.missing)),
         )
         return Extracted(
@@ -131,6 +135,8 @@ class _Work:
             job = {
                 "core": _path(self.core),
                 "executable": self._program(),
+                "program": self.facts.process.executable,
+                "shown": self._to_be_shown(),
                 "frames": frames,
                 "sections": self.sections.descriptors,
                 "crashed_at": self.facts.crashed_at.timestamp(),
@@ -165,6 +171,15 @@ class _Work:
         if executable in self.found.copied:
             return objects.place(".", executable)
         return None if executable in self.found.missing else executable
+
+    def _to_be_shown(self) -> str | None:
+        """A new directory where gdb may make links to the objects it reads; its name is in no core's memory."""
+        if self.extractor.symbols is Symbols.ALL:
+            return None
+        name = secrets.token_hex(8)
+        account = self.extractor.account
+        durable.make_directory(self.copies / name, _GROUP_WRITES, group=account.gid if account.switched else -1)
+        return name
 
     def _watch(self) -> Ended | None:
         self.extractor.stopped()

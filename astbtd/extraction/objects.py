@@ -72,9 +72,13 @@ def _copy(path: str, copies: Path, account: Account, reserve: Callable[[int], No
         return _Outcome.MISSING if named_like_an_object(path) else _Outcome.NO_OBJECT
 
 
-def _is_program(descriptor: int) -> bool:
+def _may_be_program(descriptor: int) -> bool:
     status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode) or status.st_size > _LARGEST_OBJECT:
+    return stat.S_ISREG(status.st_mode) and status.st_size <= _LARGEST_OBJECT
+
+
+def _is_program(descriptor: int) -> bool:
+    if not _may_be_program(descriptor):
         return False
     try:
         return elf.read_header(elf.file_reader(descriptor)).type in (elf.FileType.EXECUTABLE, elf.FileType.SHARED)
@@ -98,7 +102,7 @@ def build_id_on_disk(path: str) -> str | None:
     """The build id of the program or shared object that now has that path; None if there is none with one."""
     try:
         with _opened(path) as descriptor:
-            return elf.build_id(elf.file_reader(descriptor)) if _is_program(descriptor) else None
+            return elf.build_id(elf.file_reader(descriptor)) if _may_be_program(descriptor) else None
     except OSError:
         return None
 

@@ -12,7 +12,7 @@ import pytest
 from astbtd.extraction import gdb, packed
 from astbtd.extraction.confinement import account
 from astbtd.intake.corefile import read_facts
-from astbtd.model import Crash, Ended, Extraction, Section
+from astbtd.model import Crash, Ended, Extraction, Section, Symbols
 from astbtd.settings import GdbSettings
 from tests.harness import RunningDaemon, crash, scratch_directory
 from tests.integration.conftest import build, extract, text
@@ -326,7 +326,9 @@ def extract_here(core: Path, directory: Path) -> Extraction:
     core.chmod(0o644)
     for section in Section:
         (directory / section).unlink(missing_ok=True)
-    extractor = gdb.Extractor(GdbSettings(), account("astbtd-gdb"), -1, reserve=lambda _: None, stopped=lambda: None)
+    extractor = gdb.Extractor(
+        GdbSettings(), account("astbtd-gdb"), -1, Symbols.LAZY, reserve=lambda _: None, stopped=lambda: None
+    )
     descriptor = os.open(core, os.O_RDONLY)
     try:
         return extractor.extract(descriptor, read_facts(descriptor), directory).extraction

@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -465,6 +466,19 @@ static FRAME int __ast_pbx_run(struct ast_channel *c)
 	return res;
 }
 
+/* MiB of locals that the thread that crashes has. */
+static long locals;
+
+static FRAME int run_with_locals(struct ast_channel *c)
+{
+	struct ast_channel copies[((size_t) locals << 20) / sizeof(*c) + 1];
+
+	for (size_t i = 0; i < sizeof(copies) / sizeof(*copies); i++) {
+		copies[i] = *c;
+	}
+	return __ast_pbx_run(c) + copies[0].priority;
+}
+
 static FRAME void *pbx_thread(void *data)
 {
 	struct ast_channel *c = data;
@@ -473,7 +487,11 @@ static FRAME void *pbx_thread(void *data)
 	/* The main thread too is to be found where it belongs. */
 	await_others_asleep();
 	c->blocker = pthread_self();
-	__ast_pbx_run(c);
+	if (locals) {
+		run_with_locals(c);
+	} else {
+		__ast_pbx_run(c);
+	}
 	return c;
 }
 
@@ -510,6 +528,7 @@ static struct {
 	int threads;
 	long megabytes;
 	long stack;
+	long untouched;
 	int hold;
 	const char *pid_file;
 } options = { .threads = 8, .stack = AST_STACKSIZE };
@@ -526,6 +545,8 @@ static __attribute__((noreturn)) void usage(void)
 		"  --modules DIR  load every DIR/*.so (modules, beside the program)\n"
 		"  --pid-file F   write the process id to F before \"ready\"\n"
 		"  --megabytes N  fill N MiB of heap\n"
+		"  --untouched N  map N MiB and leave them alone\n"
+		"  --locals N     MiB of locals in the thread that crashes\n"
 		"  --stack N      KiB of stack for the thread that crashes (%d)\n"
 		"  --hold         crash only after a byte or the end of standard input\n"
 		"  --note TEXT    no effect: text for the command line\n", AST_STACKSIZE);
@@ -563,6 +584,8 @@ static void parse_options(int argc, char **argv)
 		{ "modules", required_argument, NULL, 'm' },
 		{ "pid-file", required_argument, NULL, 'p' },
 		{ "megabytes", required_argument, NULL, 'M' },
+		{ "untouched", required_argument, NULL, 'u' },
+		{ "locals", required_argument, NULL, 'l' },
 		{ "stack", required_argument, NULL, 's' },
 		{ "hold", no_argument, NULL, 'h' },
 		{ "note", required_argument, NULL, 'n' },
@@ -576,6 +599,8 @@ static void parse_options(int argc, char **argv)
 		case 'm': snprintf(cfg_paths.module_dir, sizeof(cfg_paths.module_dir), "%s", optarg); break;
 		case 'p': options.pid_file = optarg; break;
 		case 'M': options.megabytes = number(optarg); break;
+		case 'u': options.untouched = number(optarg); break;
+		case 'l': locals = number(optarg); break;
 		case 's': options.stack = number(optarg); break;
 		case 'h': options.hold = 1; break;
 		case 'n': break;
@@ -621,6 +646,16 @@ static void fill_heap(long megabytes)
 		x ^= x >> 7;
 		x ^= x << 17;
 		ballast[i] = x;
+	}
+}
+
+/* As the kernel dumps it, a hole in the core. */
+static void map_untouched(long megabytes)
+{
+	size_t size = (size_t) megabytes << 20;
+
+	if (size && mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) == MAP_FAILED) {
+		err(1, "%ld MiB", megabytes);
 	}
 }
 
@@ -673,14 +708,18 @@ static FRAME int monitor_sig_flags(void *unused)
 static FRAME int asterisk_daemon(const char *runuser, const char *rungroup)
 {
 	int expected = options.threads;
+	/* A pointer into a module in which no frame lies, unless it is the one that crashes. */
+	ast_app_execute music_on_hold;
 
 	gettimeofday(&ast_startuptime, NULL);
 	ast_lastreloadtime = channel.creationtime = ast_startuptime;
 	ast_register_application("Hangup", pbx_builtin_hangup);
 	ast_register_application("Set", pbx_builtin_setvar);
 	load_modules();
+	music_on_hold = pbx_findapp("StartMusicOnHold") ? pbx_findapp("StartMusicOnHold")->execute : NULL;
 	plan_call(options.mode);
 	fill_heap(options.megabytes);
+	map_untouched(options.untouched);
 
 	start_idle_threads(options.threads);
 	if (options.mode->kind == CRASH) {
@@ -702,7 +741,7 @@ static FRAME int asterisk_daemon(const char *runuser, const char *rungroup)
 		open_gate();
 	}
 	monitor_sig_flags(NULL);
-	return !runuser || !rungroup;
+	return !runuser || !rungroup || !music_on_hold;
 }
 
 int main(int argc, char **argv)

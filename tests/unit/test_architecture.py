@@ -59,6 +59,7 @@ WRITERS = {  # who makes, opens for writing, or renames files besides durable, a
     "astbtd.archive.store": {
         "rename"
     },  # a staged directory becomes a crash, and a crash what is to be removed, by one rename
+    "astbtd.extraction.inside_gdb.objects": {"os.symlink"},  # objects that gdb is shown, in a directory of its own
     "astbtd.intake.claim": {"os.open"},  # the note of a claim, to lock it
     "astbtd.intake.names": {"os.link", "os.rename"},  # the claim, in a directory that is not ours
     "astbtd.cli.main": {"os.open"},  # /dev/null, when nobody reads on

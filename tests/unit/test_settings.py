@@ -4,6 +4,7 @@ import dataclasses
 import os
 import re
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -35,6 +36,12 @@ def refusal(path: Path) -> str:
         settings.load(path)
     assert caught.value.exit_code is ExitCode.BAD_CONFIGURATION
     return "\n".join(caught.value.problems)
+
+
+def test_a_configuration_as_installed_is_read_without_loading_yaml(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "yaml", None)
+
+    assert settings.parse(DOCUMENTED.read_bytes(), "astbtd.yaml") == Settings()
 
 
 def uncommented(text: str) -> str:

@@ -9,15 +9,17 @@ import os
 import gdb
 
 JOB = json.loads(os.environ["ASTBTD_JOB"])
-"""core, executable: names to open them by; frames: the most per thread, 0 for all; sections: descriptors by name;
-crashed_at: seconds since 1970; part_seconds: the most CPU time that one part of info.txt or locks.txt may take.
+"""core, executable: names to open them by; program: the path of the executable that crashed; shown: the directory for
+links to the objects that gdb is shown, None if it is shown all; frames: the most per thread, 0 for all; sections:
+descriptors by name; crashed_at: seconds since 1970; part_seconds: the most CPU time that one part of info.txt or
+locks.txt may take.
 """
 
 
 def run(command: str) -> str:
-    """What a command of gdb's prints, or why it failed."""
+    """What a command of gdb's prints, or why it failed; with objects under the names that the process knew."""
     try:
-        return gdb.execute(command, to_string=True) or ""
+        return (gdb.execute(command, to_string=True) or "").replace(JOB["shown"] or "", "")
     except gdb.error as error:
         return f"{error}\n"
     except (MemoryError, RuntimeError) as error:
@@ -36,3 +38,10 @@ def write(section: str, text: str) -> None:
                 raise
             JOB["sections"][section] = None
             return
+
+
+def rewrite(section: str, text: str) -> None:
+    """Puts a text in the place of a section's."""
+    os.ftruncate(JOB["sections"][section], 0)
+    os.lseek(JOB["sections"][section], 0, os.SEEK_SET)
+    write(section, text)

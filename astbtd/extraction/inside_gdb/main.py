@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 
 import gdb
 
 from astbtd.extraction.inside_gdb import locks, pbx
 from astbtd.extraction.inside_gdb.about import About
-from astbtd.extraction.inside_gdb.job import JOB, run, write
+from astbtd.extraction.inside_gdb.job import JOB, rewrite, run, write
 from astbtd.extraction.inside_gdb.memory import NoDebugInformation, NotThere
+from astbtd.extraction.inside_gdb.objects import Objects
 from astbtd.extraction.inside_gdb.waits import thread_states
 
+AT_ONCE = 10  # seconds
 PROLOGUE = ("p $_siginfo", "info signal $_siginfo.si_signo")  # as in Asterisk's own ast_coredumper
 STRIPPED = """
 What is not known for want of debug information takes an asterisk that has it. Install the package that holds it for
@@ -24,7 +27,8 @@ kept can be extracted again: astbtd core ID --output FILE, then astbtd extract F
 
 def main() -> None:
     """All sections; tables come last, since nothing in them may cost a backtrace."""
-    write("backtrace.txt", load())
+    objects = Objects()
+    write("backtrace.txt", load(objects))
     prologue = "".join(run(command) for command in PROLOGUE)
     for section in ("thread1.txt", "brief.txt", "full.txt", "locks.txt"):
         write(section, prologue)
@@ -32,18 +36,21 @@ def main() -> None:
     about = About()
     for section in ("locks.txt", "info.txt"):
         write(section, about.lines())
-    write("facts", json.dumps(facts(about)))
+    write("facts", json.dumps(facts(about, objects)))
+    threads = sorted(gdb.selected_inferior().threads(), key=lambda thread: -thread.num)
+    gdb.write(objects.complete(threads))
     write("states", json.dumps(thread_states()))
-    all_threads(sorted(gdb.selected_inferior().threads(), key=lambda thread: -thread.num))
+    all_threads(threads)
+    rewrite("facts", json.dumps(facts(about, objects)))
     tables(about)
 
 
-def load() -> str:
+def load(objects: Objects) -> str:
     """Loads program and core; returns what gdb says about them, the header of a backtrace."""
     if JOB["frames"]:
         gdb.execute(f"set backtrace limit {JOB['frames']}")
     said = run(f"file {quoted(JOB['executable'])}") if JOB["executable"] else ""
-    return said + str(gdb.execute(f"core-file {JOB['core']}", to_string=True))
+    return said + objects.open_core()
 
 
 def crash_thread() -> None:
@@ -54,7 +61,7 @@ def crash_thread() -> None:
         write("thread1.txt", run(f"thread apply {gdb.selected_thread().num} bt full"))
 
 
-def facts(about: About) -> dict[str, object]:
+def facts(about: About, objects: Objects) -> dict[str, object]:
     """What the record wants to know."""
     asterisk = {
         "version": about.version,
@@ -63,16 +70,26 @@ def facts(about: About) -> dict[str, object]:
         "abort_message": about.abort_message,
         "lock_table": locks.has_table(),
     }
-    return {"gdb_version": gdb.VERSION, "asterisk": asterisk}
+    return {"gdb_version": gdb.VERSION, "symbols": objects.symbols, "asterisk": asterisk}
 
 
 def all_threads(threads: list[gdb.InferiorThread]) -> None:
-    """One thread at a time, so that a kill loses one thread's text; in the order of `thread apply all`."""
+    """One thread at a time, so that a kill loses one thread's text; in the order of `thread apply all`.
+
+    Frames are computed once for a thread in short and in full, until what is in full costs so much that the rest waits.
+    """
+    waiting = []
+    started = time.monotonic()
     for thread in threads:
+        thread.switch()
         text = run(f"thread apply {thread.num} bt")
         write("backtrace.txt", text)
         write("brief.txt", text)
-    for thread in threads:
+        if time.monotonic() - started < AT_ONCE:
+            write("full.txt", run(f"thread apply {thread.num} bt full"))
+        else:
+            waiting.append(thread)
+    for thread in waiting:
         write("full.txt", run(f"thread apply {thread.num} bt full"))
 
 

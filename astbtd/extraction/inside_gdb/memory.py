@@ -5,9 +5,15 @@ The memory may be corrupt, and somebody's on the network may have written it.
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
+
 import gdb
 
+from astbtd.extraction.inside_gdb.job import run
+
 LONGEST_TEXT = 1024
+_VARIABLE = re.compile(r"&(\w+)")
 _PAGE = 4096
 
 
@@ -24,10 +30,18 @@ class NoDebugInformation(NotThere):
 
 def number(expression: str) -> int | None:
     """The value of an expression, which may name what an executable without debug information still exports."""
+    if not all(map(is_known, _VARIABLE.findall(expression))):
+        return None
     try:
         return int(gdb.parse_and_eval(expression))
     except (gdb.error, OverflowError, ValueError):
         return None
+
+
+@lru_cache(maxsize=256)
+def is_known(name: str) -> bool:
+    """Whether there is a variable or function of that name; an expression takes gdb ten times as long to say so."""
+    return not run(f"info address {name}").startswith("No symbol")
 
 
 def text(expression: str) -> str | None:
@@ -77,7 +91,7 @@ def variable(name: str, source: str) -> gdb.Value:
 
     By its name alone the crashed module's own may be found; by the file alone, a library's file of the same name.
     """
-    for expression in (f"'{source}'::{name}", name):
+    for expression in (f"'{source}'::{name}", name) if is_known(name) else ():
         try:
             value = gdb.parse_and_eval(expression)
             if value.type.strip_typedefs().code != gdb.TYPE_CODE_ERROR:

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from astbtd.extraction.facts import GdbFacts
-from astbtd.model import Asterisk
+from astbtd.model import Asterisk, Symbols
 
-NOTHING = GdbFacts(None, None, Asterisk())
+NOTHING = GdbFacts(None, Symbols.ALL, None, Asterisk())
 
 
 def read(**asterisk: object) -> Asterisk:
@@ -19,6 +19,7 @@ def read(**asterisk: object) -> Asterisk:
 def test_all_that_gdb_reports() -> None:
     data = {
         "gdb_version": "13.1",
+        "symbols": "lazy",
         "asterisk": {
             "version": "22.10.0",
             "all_options": "DONT_OPTIMIZE, BETTER_BACKTRACES, OPTIONAL_API",
@@ -30,6 +31,7 @@ def test_all_that_gdb_reports() -> None:
 
     assert GdbFacts.read(json.dumps(data).encode()) == GdbFacts(
         "13.1",
+        Symbols.LAZY,
         "free(): invalid pointer",
         Asterisk("22.10.0", ("DONT_OPTIMIZE", "BETTER_BACKTRACES", "OPTIONAL_API"), True, False, True),
     )
