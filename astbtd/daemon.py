@@ -68,14 +68,13 @@ class Daemon:
                 self._end(lookout)
 
     def _begin(self, lookout: Lookout) -> None:
-        """Arms the watches and takes stock; only then is the daemon ready."""
+        """Arms the watches and looks for what waits; only then is the daemon ready."""
         store = self._parts.store
         lookout.begin(quiet=store.is_new)
         store.clean(set(self._parts.claims.noted()))
-        self._ledger.count()
         self._instruct_worker()
+        self._worker.tidy(first=True)  # it counts what is in the store, for the status
         self._worker.start()
-        self._worker.tidy()
         self._set_timers(lookout)
         self._watch_for_deadlocks()
         self._say_news(lookout)

@@ -6,7 +6,6 @@ The only place that makes files in the store. All paths are inside private direc
 import errno
 import fcntl
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -127,6 +126,8 @@ def publish(staged: Path, place: Path) -> Path:
 
 def remove_tree(directory: Path) -> None:
     """Removes a directory of ours and all in it; one that is not there is no error."""
+    import shutil  # brings several modules that no reading command needs
+
     with suppress(FileNotFoundError):
         shutil.rmtree(directory)
 

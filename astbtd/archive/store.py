@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,6 +24,7 @@ from astbtd.model import CRASH_ID, KEPT_CORE_FILE, RECORD_FILE, Crash
 _LARGEST_RECORD = 4 << 20
 _SHORTEST_PREFIX = 4
 _REMOVED_SUFFIX = ".removed"
+_LOOK = "`astbtd list` shows what there is"
 
 T = TypeVar("T")
 
@@ -149,18 +150,23 @@ class Store:
 
     def ids(self) -> list[str]:
         """The ids of all crashes, newest first. Raises AstbtdError where the store cannot be read."""
+        return list(self.newest())
+
+    def newest(self) -> Iterator[str]:
+        """The same ids one by one: who wants the first few is not kept waiting for thousands."""
+        for _, same in groupby(filter(CRASH_ID.fullmatch, sorted(self._names(), reverse=True)), _second):
+            yield from self._newest_first(list(same))
+
+    def _names(self) -> list[str]:
         try:
-            names = os.listdir(self._crashes)
+            return os.listdir(self._crashes)
         except FileNotFoundError:
             return []
         except PermissionError as error:
-            raise AstbtdError(
-                f"the store {self.root} cannot be read by you", "use sudo, or join the group: adduser USER astbtd"
-            ) from error
+            remedy = "use sudo, or join the group: adduser USER astbtd"
+            raise AstbtdError(f"the store {self.root} cannot be read by you", remedy) from error
         except OSError as error:
             raise AstbtdError(f"the store {self.root} cannot be read: {error.strerror}", "check --store") from error
-        named = sorted((name for name in names if CRASH_ID.fullmatch(name)), reverse=True)
-        return [crash_id for _, same in groupby(named, _second) for crash_id in self._newest_first(list(same))]
 
     def load(self, crash_id: str) -> Crash:
         """The record of a crash. Raises DamagedRecord."""
@@ -172,23 +178,22 @@ class Store:
 
     def crashes(self) -> Iterator[Crash]:
         """All crashes, newest first; damaged records are passed over."""
-        for crash_id in self.ids():
+        for crash_id in self.newest():
             with suppress(DamagedRecord):
                 yield self.load(crash_id)
 
     def outlines(self) -> Iterator[Outline]:
         """All crashes in short, in the same way."""
-        for crash_id in self.ids():
+        for crash_id in self.newest():
             with suppress(DamagedRecord):
                 yield self.outline(crash_id)
 
     def resolve(self, selector: str) -> str:
         """The id that a full id, a unique prefix, `latest` or `-N` (N-th newest) stands for. Raises NothingMatched."""
-        ids = self.ids()
+        selector = "-1" if selector == "latest" else selector
+        ids = list(islice(self.newest(), 1 if selector == "-1" else None))
         if not ids:
             raise self.nothing_yet()
-        if selector == "latest":
-            selector = "-1"
         if re.fullmatch(r"-\d{1,9}", selector):
             position = int(selector[1:])
             if 1 <= position <= len(ids):
@@ -213,12 +218,12 @@ class Store:
 
     def point_latest(self) -> None:
         """Lets `latest` lead to the newest crash."""
-        ids = self.ids()
+        newest = next(self.newest(), None)
         link = self.root / "latest"
-        if not ids:
+        if newest is None:
             link.unlink(missing_ok=True)
-        elif not link.is_symlink() or os.readlink(link) != f"crashes/{ids[0]}":
-            durable.point(link, f"crashes/{ids[0]}")
+        elif not link.is_symlink() or os.readlink(link) != f"crashes/{newest}":
+            durable.point(link, f"crashes/{newest}")
 
     def seen(self) -> set[str]:
         """The identities of all cores that were ever collected."""
@@ -254,7 +259,7 @@ class Store:
         moments = {}
         for crash_id in same_second:
             try:
-                moments[crash_id] = self.load(crash_id).crashed_at
+                moments[crash_id] = self.outline(crash_id).crashed_at
             except DamagedRecord as error:
                 moments[crash_id] = error.crashed_at
         return sorted(same_second, key=lambda crash_id: (moments[crash_id], crash_id), reverse=True)
@@ -287,9 +292,6 @@ class Store:
     def _write_record(self, directory: Path, crash: Crash) -> None:
         text = json.dumps(plain(crash), indent=2, ensure_ascii=False) + "\n"
         durable.replace(directory / RECORD_FILE, text.encode(errors="replace"), group=self.group)
-
-
-_LOOK = "`astbtd list` shows what there is"
 
 
 def _second(crash_id: str) -> str:

@@ -9,14 +9,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from astbtd import settings
 from astbtd.archive.outline import Outline
 from astbtd.archive.store import DamagedRecord, Store
 from astbtd.codec import plain
 from astbtd.printable import printable
 from astbtd.quantities import shown_size
-from astbtd.settings import Settings
+
+if TYPE_CHECKING:
+    from astbtd.settings import Settings
 
 _RED, _YELLOW, _GREEN, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[0m"
 _COLOURS = {
@@ -37,15 +39,17 @@ def add_json(parser: argparse.ArgumentParser | argparse._MutuallyExclusiveGroup)
     parser.add_argument("--json", action="store_true", help="print JSON, as documented in the manual")
 
 
-def load_settings(options: argparse.Namespace) -> Settings:
+def load_settings(options: argparse.Namespace) -> "Settings":
     """The configuration that the command line names. Raises BadConfiguration."""
+    from astbtd import settings  # not needed where the store is given
+
     loaded = settings.load(options.config)
     return replace(loaded, store=os.path.abspath(options.store)) if options.store else loaded
 
 
 def readable(store: Store) -> Iterator[Outline]:
     """All crashes in short, newest first; says which records are damaged."""
-    for crash_id in store.ids():
+    for crash_id in store.newest():
         try:
             yield store.outline(crash_id)
         except DamagedRecord as error:

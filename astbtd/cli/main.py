@@ -1,13 +1,14 @@
-"""The `astbtd` command: reads the command line, runs one verb, turns every failure into a message and an exit code."""
+"""The `astbtd` command: reads the command line, runs one verb, turns every failure into a message and an exit code.
+
+It imports little: dataclasses, pathlib and typing take longer to load than all the rest of `astbtd --help`.
+"""
 
 import argparse
 import importlib
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 from astbtd import __version__
 from astbtd.errors import AstbtdError, ExitCode
@@ -21,12 +22,12 @@ exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing matched, 4 not usable, 78
 """
 
 
-@dataclass(frozen=True)
 class Verb:
     """One verb, its help, and the module that runs it: `astbtd.cli.<module>` with `add_arguments` and `run`."""
 
-    module: str
-    help: str
+    def __init__(self, module: str, summary: str) -> None:
+        self.module = module
+        self.help = summary
 
 
 VERBS = {
@@ -64,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
-    """Only the verb that is asked for loads its module: `--help` and `list` are to be quick."""
+    """Only the verb that is asked for gets its parser and loads its module: `--help` and `list` are to be quick."""
     parser = argparse.ArgumentParser(
         prog="astbtd",
         description="Collects, explains and keeps the backtraces of a crashed Asterisk.",
@@ -73,12 +74,13 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"astbtd {__version__}")
     _add_common(parser, None)
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for name, verb in VERBS.items():
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, prog=parser.prog)
+    asked_for = {name: VERBS[name] for name in given if name in VERBS}
+    for name, verb in (asked_for or VERBS).items():
         one = verbs.add_parser(name, help=verb.help, description=f"astbtd {name}: {verb.help}.", epilog=_EPILOG)
         one.formatter_class = argparse.RawDescriptionHelpFormatter
         _add_common(one, argparse.SUPPRESS)
-        if name in given:
+        if asked_for:
             _module(name).add_arguments(one)
     return parser
 
@@ -86,12 +88,18 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
 def _add_common(parser: argparse.ArgumentParser, default: str | None) -> None:
     """The options that may stand before or after the verb."""
     parser.add_argument(
-        "--config", metavar="FILE", type=Path, default=default, help="the configuration (default: /etc/astbtd.yaml)"
+        "--config", metavar="FILE", type=_path, default=default, help="the configuration (default: /etc/astbtd.yaml)"
     )
     parser.add_argument(
-        "--store", metavar="DIR", type=Path, default=default, help="the store (default: as configured, /var/lib/astbtd)"
+        "--store", metavar="DIR", type=_path, default=default, help="the store (as configured, or /var/lib/astbtd)"
     )
 
 
-def _module(verb: str) -> Any:
+def _path(name: str) -> object:
+    from pathlib import Path
+
+    return Path(name)
+
+
+def _module(verb: str) -> ModuleType:
     return importlib.import_module(f"astbtd.cli.{VERBS[verb].module}")

@@ -1,6 +1,5 @@
 """Prints rows under headings: as wide as they are, or as the terminal where that is narrower."""
 
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -48,7 +47,11 @@ class _Filled:
 
 def terminal_width() -> int | None:
     """How many characters fit on a line of standard output, None where that is no terminal."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    if not sys.stdout.isatty():
+        return None
+    import shutil  # brings several modules that scripts are spared
+
+    return shutil.get_terminal_size().columns
 
 
 def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
