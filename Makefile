@@ -11,6 +11,7 @@ CORPUS ?= ../shared/corpus
 # What a Debian machine needs to run astbtd, to build and test it, and to boot the test container.
 RUN_PACKAGES := gdb python3 python3-venv python3-pyinotify python3-systemd python3-watchdog python3-yaml python3-zstandard
 DEV_PACKAGES := bindfs g++ gdb gcc libc6-dev make pkg-config libsystemd-dev python3-dev python3-venv systemd strace
+BENCH_PACKAGES := time
 SYSTEM_PACKAGES := debian-archive-keyring debootstrap mount systemd-container util-linux
 
 missing = $(shell for package in $(1); do \
@@ -18,8 +19,10 @@ missing = $(shell for package in $(1); do \
 install-packages = set -e; missing="$(call missing,$(1))"; test -z "$$missing" || { \
 	$(SUDO) apt-get update -q; $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; }
 
-.PHONY: help dev demo test test-system evaluate bench-diagnosis bench-deadlock examples check lint types users programs \
-	run-packages install uninstall clean
+BENCH :=
+
+.PHONY: help dev demo test test-system bench evaluate bench-diagnosis bench-deadlock examples check lint types users \
+	programs run-packages install uninstall clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -57,6 +60,10 @@ examples: dev users ## docs/examples anew: what astbtd writes of real crashes
 bench-deadlock: dev ## how long Asterisk stands still for a capture, against gdb
 	@$(call install-packages,$(SYSTEM_PACKAGES))
 	$(SUDO) $(VENV)/bin/python -m tests.system.bench_deadlock
+
+bench: dev users ## measures everything docs/performance.md speaks of; BENCH="extraction quiet" some of it
+	@$(call install-packages,$(BENCH_PACKAGES))
+	$(SUDO) $(if $(BENCH_CORE),env BENCH_CORE=$(BENCH_CORE) BENCH_EXE=$(BENCH_EXE) )$(VENV)/bin/python -m tests.bench $(BENCH)
 
 lint: dev ## ruff
 	$(VENV)/bin/ruff check .

@@ -1,1 +1,1 @@
-"""What things cost: run by hand, printed, asserted nowhere."""
+"""Measures astbtd; `make bench` prints the table that docs/performance.md explains. Nothing here is a test."""

@@ -1,0 +1,58 @@
+"""Runs the benchmarks: all, or the themes that are named; prints the table and writes it as JSON."""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tests.bench import burst, cores, extraction, latency, quiet, startup
+from tests.bench.figures import Theme, table, write
+from tests.harness import scratch_directory
+
+_BUILD = Path("build/bench").resolve()
+
+
+def main(wanted: list[str]) -> None:
+    """Measures the themes in `wanted`, all where it is empty."""
+    figures = []
+    for name, measure in THEMES.items():
+        if name in (wanted or THEMES):
+            for theme in measure():
+                sys.stderr.write(table(theme.figures))
+                figures += theme.figures
+    write(figures, Path("build/bench.json"))
+    sys.stdout.write(table(figures))
+
+
+def _extraction() -> Iterator[Theme]:
+    with scratch_directory() as scratch:
+        for subject in cores.subjects(_BUILD, scratch):
+            yield extraction.measure(subject)
+
+
+def _view() -> Iterator[Theme]:
+    with scratch_directory() as scratch:
+        yield latency.measure(cores.subjects(_BUILD, scratch)[0])
+
+
+def _startup() -> Iterator[Theme]:
+    yield startup.measure()
+
+
+def _burst() -> Iterator[Theme]:
+    yield burst.measure(cores.small_programs(_BUILD))
+
+
+def _quiet() -> Iterator[Theme]:
+    yield quiet.measure(cores.small_programs(_BUILD))
+
+
+THEMES: dict[str, Callable[[], Iterator[Theme]]] = {
+    "extraction": _extraction,
+    "startup": _startup,
+    "burst": _burst,
+    "quiet": _quiet,
+    "view": _view,
+}
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

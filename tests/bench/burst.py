@@ -1,0 +1,93 @@
+"""Burst: a hundred cores at once, and single ones that are extreme: huge, of many threads, deep, of large locals."""
+
+import time
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+from tests.bench.cores import another
+from tests.bench.figures import Theme
+from tests.bench.usage import memory, snapshot
+from tests.harness import RunningDaemon, crash, daemon, scratch_directory
+
+_CORES = 100
+_GDB = """#!/bin/sh
+# gdb, which says when it begins and when it ends
+echo begins >>{log}
+gdb "$@"
+echo ends >>{log}
+"""
+_EXTREMES = {
+    "10 GB, sparse": ("segv", "--untouched", "10240"),
+    "2,000 threads": ("segv", "--threads", "2000"),
+    "174,000 frames of recursion": ("recurse", "--stack", "8192"),
+    "64 MB of locals": ("segv", "--locals", "64", "--stack", "81920"),
+}
+
+
+def measure(programs: Path) -> Theme:
+    """The figures."""
+    theme = Theme("Burst", [])
+    _hundred(theme, programs)
+    for name, arguments in _EXTREMES.items():
+        _extreme(theme, programs, name, arguments)
+    return theme
+
+
+def _hundred(theme: Theme, programs: Path) -> None:
+    with scratch_directory() as directory:
+        spool, waiting, log = (directory / name for name in ("spool", "waiting", "gdb.log"))
+        spool.mkdir()
+        waiting.mkdir()
+        log.touch()
+        log.chmod(0o666)
+        (directory / "gdb").write_text(_GDB.format(log=log))
+        (directory / "gdb").chmod(0o755)
+        core = crash(programs, directory, "segv", "--threads", "10")
+        cores = [another(core, waiting / f"core.{number}", number) for number in range(_CORES)]
+        settings = {"watch": {"directories": [str(spool)]}, "gdb": {"program": str(directory / "gdb")}}
+        with daemon(directory, settings) as running:
+            running.start()
+            started = time.monotonic()
+            for path in cores:
+                path.rename(spool / path.name)
+            recorded = running.wait_for_crashes(_CORES)
+            theme.add(f"{_CORES} cores at once, all recorded and kept", time.monotonic() - started, "s")
+            theme.add("of them recorded", len(recorded), "", "100")
+            theme.add("most gdbs at a time", _most_at_once(log.read_text().split()), "", "≤ 1")
+            processed = sorted(recorded, key=lambda one: one.collected_at)[1:]  # the first came while it was alone
+            later = [one.crashed_at for one in processed]
+            in_order = sum(first >= second for first, second in pairwise(later))
+            theme.add("of them processed newest first", in_order + 2, "", "100")
+            theme.add("resident set afterwards", memory(running.process.pid, "VmRSS") / 2**20, "MiB")
+
+
+def _most_at_once(log: Sequence[str]) -> int:
+    running = most = 0
+    for word in log:
+        running += 1 if word == "begins" else -1
+        most = max(most, running)
+    return most
+
+
+def _extreme(theme: Theme, programs: Path, name: str, arguments: tuple[str, ...]) -> None:
+    with scratch_directory() as directory:
+        (directory / "spool").mkdir()
+        core = crash(programs, directory, *arguments)
+        with daemon(directory, {"watch": {"directories": [str(directory / "spool")]}}) as running:
+            running.start()
+            _collect(theme, running, core, name)
+
+
+def _collect(theme: Theme, running: RunningDaemon, core: Path, name: str) -> None:
+    before = snapshot(running.process.pid)
+    started = time.time()
+    core.rename(core.parent / "spool" / "core")
+    running.wait_until(lambda: any(running.crashes()), f"the core of {name}")
+    committed = (running.store.root / "crashes").stat().st_mtime - started
+    (recorded,) = running.wait_for_crashes(1)
+    used = snapshot(running.process.pid) - before
+    theme.add(f"{name}: to record", committed, "s")
+    theme.add(f"{name}: CPU, compression included", used.own + used.children, "s")
+    theme.add(f"{name}: threads, frames of the crashed one", recorded.diagnosis.threads, str(recorded.diagnosis.frames))
+    theme.add(f"{name}: peak of the daemon", memory(running.process.pid, "VmHWM") / 2**20, "MiB")

@@ -1,0 +1,77 @@
+"""Quiet: what the daemon uses while nothing happens, and while a large core is written."""
+
+import os
+import time
+from pathlib import Path
+
+from tests.bench.figures import Theme
+from tests.bench.usage import Snapshot, memory, snapshot
+from tests.harness import RunningDaemon, crash, daemon, scratch_directory
+
+_WINDOW = 60.0  # seconds of idling that are measured, the watchdog's pings included
+_WATCHDOG = {"WATCHDOG_USEC": "60000000"}  # as packaging/systemd/astbtd.service has it
+_RESCANS = 6  # an hour
+_TIDIES = 1
+_TIMERS = 20  # how many of each timer's runs are measured
+_MEGABYTES = 500
+
+
+def measure(programs: Path) -> Theme:
+    """The figures."""
+    theme = Theme("Quiet", [])
+    _idle(theme)
+    _written(theme, programs)
+    return theme
+
+
+def _idle(theme: Theme) -> None:
+    window = _used({}, _WINDOW)
+    scans = _each({"watch": {"rescan": "1s"}})
+    tidies = _each({"retention": {"every": "1s"}})
+    hours = 3600 / _WINDOW
+    cpu = window.own * hours + scans.own * _RESCANS + tidies.own * _TIDIES
+    wakeups = window.wakeups * hours + scans.wakeups * _RESCANS + tidies.wakeups * _TIDIES
+    theme.add(f"idle hour, from {_WINDOW:.0f} s and {_TIMERS} runs of each timer: CPU", cpu, "s", "≤ 0.5 s")
+    theme.add("idle hour, likewise: wake-ups of all threads", wakeups, "")
+
+
+def _each(settings: dict[str, object]) -> Snapshot:
+    """What one run of a timer uses that has been set to a second."""
+    used = _used(settings, float(_TIMERS))
+    return Snapshot(used.own / _TIMERS, used.main / _TIMERS, 0.0, round(used.wakeups / _TIMERS))
+
+
+def _used(settings: dict[str, object], seconds: float) -> Snapshot:
+    with scratch_directory() as directory, daemon(directory, settings) as running:
+        running.environment.update(_WATCHDOG)
+        running.start()
+        _settle(running)
+        before = snapshot(running.process.pid)
+        time.sleep(seconds)
+        return snapshot(running.process.pid) - before
+
+
+def _settle(running: RunningDaemon) -> None:
+    while running.manager.receive(2.0):
+        pass
+
+
+def _written(theme: Theme, programs: Path) -> None:
+    with scratch_directory() as directory:
+        spool = directory / "spool"
+        spool.mkdir()
+        settings = {"watch": {"directories": [str(spool)]}, "cores": {"action": "delete"}}
+        with daemon(directory, settings) as running:
+            running.start()
+            _settle(running)
+            theme.add("resident set, idle", memory(running.process.pid, "VmRSS") / 2**20, "MiB", "≤ 32 MiB")
+            before = snapshot(running.process.pid)
+            crash(programs, spool, "segv", "--megabytes", str(_MEGABYTES))
+            running.wait_for_crashes(1)
+            _settle(running)
+            used = snapshot(running.process.pid) - before
+            theme.add(f"{_MEGABYTES} MB core written: CPU of the watching thread", used.main, "s", "≤ 0.05 s")
+            theme.add(f"{_MEGABYTES} MB core written and examined: CPU of the daemon", used.own, "s")
+            theme.add("wake-ups for it, of all threads", used.wakeups, "")
+            theme.add("resident set, after a core", memory(running.process.pid, "VmRSS") / 2**20, "MiB", "≤ 32 MiB")
+            theme.add("cores of this machine", os.cpu_count() or 1, "")

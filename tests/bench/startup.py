@@ -1,0 +1,93 @@
+"""Start-up: what the commands and the daemon take on a store of 10,000 crashes, against the start of a bare Python."""
+
+import json
+import shutil
+import site
+import statistics
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from astbtd.archive.store import Store
+from astbtd.codec import plain
+from astbtd.model import RECORD_FILE, REPORT_FILE, CrashSignature, Section
+from tests.bench.figures import Theme
+from tests.bench.usage import Usage, run, snapshot
+from tests.builders import crash
+from tests.harness import daemon, scratch_directory
+
+CRASHES = 10_000
+_ROUNDS = 9
+_EVERY = 30  # minutes between two crashes
+_BUGS = 50
+_SOURCES = Path(__file__).parents[2]
+_SCRIPT = "import sys\n\nfrom astbtd.cli.main import main\n\nsys.exit(main())\n"
+
+
+def measure() -> Theme:
+    """The figures."""
+    theme = Theme(f"Start-up, {CRASHES:,} crashes", [])
+    with scratch_directory() as directory:
+        python, astbtd = _installed(directory / "installed")
+        bare = _median([*python, "-c", "pass"])
+        yardstick = ("bare Python", bare.cpu)
+        theme.add("CPU of a bare Python", bare.cpu, "s")
+        store = directory / "store"
+        _fill(Store(store))
+        for verb, wanted in (
+            (["--help"], "≤ 4"),
+            (["list", "--limit", "20"], "≤ 6"),
+            (["list", "--limit", "20", "--json"], ""),
+            (["show"], ""),
+            (["list"], ""),
+        ):
+            used = _median([*astbtd, "--store", str(store), *verb])
+            theme.compare(f"CPU of `{' '.join(verb)}`", used.cpu, "s", yardstick, wanted)
+        for verb in (["top"], ["prune", "--dry-run"]):
+            used = _median([*astbtd, "--store", str(store), *verb])
+            theme.add(f"CPU of `{' '.join(verb)}`", used.cpu, "s", "≤ 1 s")
+        _start(theme, directory)
+    return theme
+
+
+def _installed(directory: Path) -> tuple[list[str], list[str]]:
+    """How Python and astbtd start where packaging/install has put them, made the same way."""
+    subprocess.run(["/usr/bin/python3", "-m", "venv", "--system-site-packages", "--without-pip", directory], check=True)
+    (packages,) = directory.glob("lib/python3*/site-packages")
+    shutil.copytree(_SOURCES / "astbtd", packages / "astbtd", ignore=shutil.ignore_patterns("__pycache__"))
+    (packages / "libraries.pth").write_text(f"{site.getsitepackages()[0]}\n")
+    (directory / "astbtd").write_text(_SCRIPT)
+    python = [str(directory / "bin" / "python3"), "-I"]
+    subprocess.run([*python, "-m", "compileall", "-q", packages / "astbtd"], check=True)
+    return python, [*python, str(directory / "astbtd")]
+
+
+def _start(theme: Theme, directory: Path) -> None:
+    with daemon(directory, {}) as running:
+        started = time.monotonic()
+        running.start()
+        theme.add("daemon ready, wall", time.monotonic() - started, "s", "≤ 2 s")
+        running.wait_until(lambda: "10000 crashes" in running.manager.status, "the store to be counted")
+        theme.add("daemon ready and the store counted, CPU", snapshot(running.process.pid).own, "s")
+        running.stop()
+
+
+def _median(argv: list[str]) -> Usage:
+    uses = [run(argv) for _ in range(_ROUNDS)]
+    return Usage(statistics.median(use.wall for use in uses), statistics.median(use.cpu for use in uses), uses[0].peak)
+
+
+def _fill(store: Store) -> None:
+    """Makes the crashes, newest in the past minutes; nothing is synced."""
+    store.prepare()
+    now = (time.time() - crash().crashed_at.timestamp()) / 60
+    for index in range(CRASHES):
+        one = crash(now - (CRASHES - index) * _EVERY, pid=index + 1, signature=f"{index % _BUGS:012x}")
+        number = CrashSignature(one.signature.id, one.signature.text, index // _BUGS + 1, one.crashed_at)
+        directory = store.directory(one.id)
+        directory.mkdir()
+        (directory / RECORD_FILE).write_text(json.dumps(plain(replace(one, signature=number)), indent=2) + "\n")
+        (directory / REPORT_FILE).write_text(f"report of {one.id}\n")
+        (directory / Section.BACKTRACE).write_text("#0  0x0 in crash () at crash.c:1\n" * 100)
+    store.point_latest()

@@ -1,0 +1,83 @@
+"""What programs use: wall time, CPU time, memory, wake-ups."""
+
+import os
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_TICK = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a program and its children used: seconds, and the largest resident set among them in bytes."""
+
+    wall: float
+    cpu: float
+    peak: int
+
+    def __add__(self, other: "Usage") -> "Usage":
+        """One after the other."""
+        return Usage(self.wall + other.wall, self.cpu + other.cpu, max(self.peak, other.peak))
+
+
+def run(argv: Sequence[str | Path], environment: Mapping[str, str] | None = None, status: int = 0) -> Usage:
+    """Runs a program to its end and measures it. Raises RuntimeError if its exit status is another than `status`."""
+    started = time.monotonic()
+    with subprocess.Popen(
+        [*map(str, argv)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **(environment or {})},
+    ) as process:
+        _, ended, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(ended)
+    if process.returncode != status:
+        raise RuntimeError(f"{argv} ended with {process.returncode}")
+    return Usage(time.monotonic() - started, used.ru_utime + used.ru_stime, used.ru_maxrss << 10)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a running process has used so far: CPU seconds of its own, of its main thread, of its ended children."""
+
+    own: float
+    main: float
+    children: float
+    wakeups: int
+
+    def __sub__(self, earlier: "Snapshot") -> "Snapshot":
+        """What was used between two snapshots."""
+        return Snapshot(
+            self.own - earlier.own,
+            self.main - earlier.main,
+            self.children - earlier.children,
+            self.wakeups - earlier.wakeups,
+        )
+
+
+def snapshot(pid: int) -> Snapshot:
+    """The use so far of a running process; its own is exact, its children's in hundredths of a second."""
+    tasks = Path(f"/proc/{pid}/task")
+    running = {task.name: int((task / "schedstat").read_text().split()[0]) / 1e9 for task in tasks.iterdir()}
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    wakeups = sum(_voluntary_switches(task) for task in tasks.iterdir())
+    return Snapshot(
+        own=sum(running.values()),
+        main=running[str(pid)],
+        children=(int(fields[13]) + int(fields[14])) / _TICK,
+        wakeups=wakeups,
+    )
+
+
+def memory(pid: int, field: str) -> int:
+    """`VmRSS` or `VmHWM` of a process, in bytes."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition(f"\n{field}:")[2].split()[0]) << 10
+
+
+def _voluntary_switches(task: Path) -> int:
+    return int((task / "status").read_text().partition("\nvoluntary_ctxt_switches:")[2].split()[0])
