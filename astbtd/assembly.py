@@ -15,7 +15,8 @@ from astbtd.extraction.confinement import account
 from astbtd.extraction.gdb import Extractor
 from astbtd.intake.asterisk import run_directory
 from astbtd.intake.claim import Claims
-from astbtd.pipeline import Announce, Pipeline
+from astbtd.intake.unpacking import Unpacker
+from astbtd.pipeline import Announce, Hear, Pipeline
 from astbtd.settings import Settings
 
 READERS = "astbtd"
@@ -31,10 +32,12 @@ class Parts:
     claims: Claims
     extractor: Extractor
 
-    def pipeline(self, settings: Settings, announce: Announce, progress: Progress) -> Pipeline:
+    def pipeline(
+        self, settings: Settings, announce: Announce, progress: Progress, hear: Hear = lambda _: None
+    ) -> Pipeline:
         """The stages, with these parts."""
         return Pipeline(
-            self.store, self.claims, self.reserve, self.extractor, settings.cores.action, announce, progress
+            self.store, self.claims, self.reserve, self.extractor, settings.cores.action, announce, progress, hear
         )
 
     @property
@@ -46,14 +49,15 @@ class Parts:
 def assemble(
     settings: Settings, stopped: Callable[[], None], make_room: Callable[[int], None] = lambda _: None
 ) -> Parts:
-    """The parts as `settings` want them; `stopped` raises to interrupt an extraction, `make_room` may free the disk.
+    """The parts as `settings` want them; `stopped` raises to interrupt what takes long, `make_room` may free the disk.
 
     Raises AstbtdError where the user of gdb is missing.
     """
     store = Store(Path(settings.store), readers())
     reserve = Reserve(store.root, settings.retention.minimum_free, make_room)
     gdb = account(settings.gdb.user)
-    claims = Claims(store.incoming, gdb.gid if gdb.switched else -1, reserve.check)
+    unpacker = Unpacker(settings.unpacking, reserve.check, stopped)
+    claims = Claims(store.incoming, gdb.gid if gdb.switched else -1, unpacker)
     extractor = Extractor(settings.gdb, gdb, store.group, settings.extract.symbols, reserve.check, stopped)
     return Parts(store, reserve, claims, extractor)
 

@@ -4,6 +4,7 @@ import selectors
 import signal
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from astbtd import deadlock_watch
@@ -15,11 +16,15 @@ from astbtd.checker import Checker
 from astbtd.clock import SteadyClock
 from astbtd.deadlock_watch import WatchThread
 from astbtd.errors import AstbtdError
-from astbtd.intake.claim import Claim
+from astbtd.intake.claim import Claim, Note
+from astbtd.intake.collectors import systemd_coredump
+from astbtd.intake.collectors.collector import Testimony
 from astbtd.intake.lookout import Lookout
 from astbtd.intake.search import Search
+from astbtd.intake.unpacking import NotUnpacked
 from astbtd.ledger import Ledger
-from astbtd.model import Crash, Found
+from astbtd.model import Crash, Found, Source
+from astbtd.pipeline import Pipeline
 from astbtd.settings import Settings
 from astbtd.tidying import tidy
 from astbtd.timers import Timers
@@ -29,6 +34,8 @@ from astbtd.worker import Work, Worker
 _BEYOND_GDB = 900.0  # seconds that the other stages of one core may take, compression included
 _FIRST_LOOK = 1.0  # seconds until an unfinished core is looked at again, doubled each time
 _LAST_LOOK = 60.0
+_JOURNAL_LATER = 10.0  # seconds for systemd-coredump, which logs a core after it has read it
+_RECENT = 60.0  # seconds since a crash while its entry may still come
 _OUTPOSTS_EVERY = 5.0  # seconds between two looks at who has fallen silent
 
 
@@ -185,21 +192,44 @@ class Daemon:
             settings.asterisk.executables,
             settings.cores.action,
             journal.refused,
+            self._worker.follow,
         )
 
     def _instruct_worker(self) -> None:
-        pipeline = self._parts.pipeline(self._settings, self._announce, lambda _: self._worker.stopped())
-        work = Work(pipeline.process, self._tidy, self._done, self._failed)
+        pipeline = self._parts.pipeline(
+            self._settings, self._announce, lambda _: self._worker.stopped(), self._heard_of
+        )
+        work = Work(partial(self._process, pipeline), self._tidy, pipeline.follow, self._done, self._failed)
         self._worker.use(work, self._settings.gdb.time * 2 + _BEYOND_GDB)
+
+    def _process(self, pipeline: Pipeline, claim: Claim) -> Crash | None:
+        try:
+            return pipeline.process(claim)
+        except NotUnpacked as error:
+            journal.refused(claim.note.path, f"{error.message}; {error.remedy}" if error.remedy else error.message)
+            return None
+
+    def _heard_of(self, note: Note) -> Testimony | None:
+        """What the journal tells of a core that systemd-coredump keeps."""
+        if note.source is not Source.SYSTEMD_COREDUMP:
+            return None
+        age = time.time() - note.facts.crashed_at.timestamp()
+        entries = systemd.entries(
+            systemd_coredump.entry_of(note.name), _JOURNAL_LATER if age < _RECENT else 0.0, self._worker.stopped
+        )
+        told = (systemd_coredump.told_by_journal(entry, note.name) for entry in entries)
+        return next(filter(None, told), None)
 
     def _announce(self, claim: Claim, crash: Crash, directory: Path) -> None:
         """Cores that had been waiting when astbtd first started are said in one summary, by `_tidy`."""
         if not (claim.note.quiet and self._parts.store.is_new):
             journal.crash(crash, str(directory))
 
-    def _done(self, _: Claim, crash: Crash) -> None:
-        self._ledger.add(crash)
-        self._worker.tidy()
+    def _done(self, claim: Claim, crash: Crash | None) -> None:
+        self._ledger.succeed(claim.note.path)
+        if crash:
+            self._ledger.add(crash)
+            self._worker.tidy()
 
     def _failed(self, what: str, error: Exception) -> None:
         reason = error.message if isinstance(error, AstbtdError) else f"{what}: {type(error).__name__}: {error}"

@@ -128,7 +128,10 @@ class Core:
 
 @dataclass(frozen=True)
 class Process:
-    """The process that died, as the core's notes describe it."""
+    """The process that died, as the core's notes describe it; `cwd` is for those to tell who saw it die.
+
+    `container`: it ran in one, so that its paths are not this machine's; None where nothing says so.
+    """
 
     pid: int | None = None
     tid: int | None = None
@@ -138,6 +141,15 @@ class Process:
     build_id: str | None = None
     command_line: str | None = None
     cwd: str | None = None
+    container: bool | None = None
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Why there is no core of a crash, and what helps to have the next one."""
+
+    reason: str
+    remedy: str
 
 
 @dataclass(frozen=True)

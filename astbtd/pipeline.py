@@ -1,6 +1,8 @@
 """The way of one core, top to bottom: extracted, diagnosed, committed, announced, kept."""
 
+import os
 import platform
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -13,11 +15,14 @@ from astbtd import durable, sparse
 from astbtd.archive.keep import Progress, keep
 from astbtd.archive.occurrence import place_in_signature, renumber_after
 from astbtd.archive.reserve import Reserve
-from astbtd.archive.store import Store
+from astbtd.archive.store import DamagedRecord, Store
 from astbtd.diagnosis.report import render
 from astbtd.diagnosis.verdict import Evidence, diagnose
-from astbtd.extraction.gdb import Extracted, Extractor
-from astbtd.intake.claim import Claim, Claims
+from astbtd.extraction.gdb import NOTHING_EXTRACTED, Extracted, Extractor
+from astbtd.intake.claim import AlreadyClaimed, Claim, Claims, Note
+from astbtd.intake.collectors.collector import Implausible, Testimony, attested
+from astbtd.intake.search import Move
+from astbtd.intake.unpacking import NotUnpacked
 from astbtd.model import (
     RECORD_FILE,
     REPORT_FILE,
@@ -39,10 +44,16 @@ _LONGEST_EXCERPT = 1 << 20
 Announce = Callable[[Claim, Crash, Path], None]
 """Tells people of a crash whose files are in the directory given."""
 
+Hear = Callable[[Note], Testimony | None]
+"""What others than the core's file tell of a claimed core."""
+
 
 @dataclass(frozen=True)
 class Pipeline:
-    """What the stages need; `progress` is told how much of a core is kept, and may raise to stop."""
+    """What the stages need; `progress` is told how much of a core is kept, and may raise to stop.
+
+    `hear` asks for what is known of a collected core besides.
+    """
 
     store: Store
     claims: Claims
@@ -51,23 +62,69 @@ class Pipeline:
     action: CoreAction
     announce: Announce
     progress: Progress
+    hear: Hear = lambda _: None
 
-    def process(self, claim: Claim) -> Crash:
+    def process(self, claim: Claim) -> Crash | None:
         """Takes a claimed core through all stages, from wherever an earlier attempt was interrupted.
 
-        Raises AstbtdError where a stage cannot be done now: the claim then stands, and the call can be repeated.
+        None where it turns out that the crash was collected from elsewhere. Raises NotUnpacked where it turns out that
+        there is no core; AstbtdError where a stage cannot be done now: the claim then stands, and the call can be
+        repeated.
         """
+        if not self._secured(claim):
+            return None
         with durable.said_plainly(f"cannot record the crash of {claim.note.path}"):
             crash = self._committed(claim)
-            self.store.mark_seen(crash.core.identity)
+            self._mark_seen(claim)
             renumber_after(self.store, crash)
             self.store.point_latest()
             crash = self._announced(claim, crash)
         with durable.said_plainly(f"cannot keep the core of {crash.id}"):
             return self._settled(crash, claim)
 
+    def follow(self, move: Move) -> bool:
+        """Records where the core of a collected crash was moved; False while the crash is in work.
+
+        What was to be removed where it was found is removed where it went, if it is the very same file.
+        """
+        if move.crash_id in self.claims.noted():
+            return False
+        try:
+            crash = self.store.load(move.crash_id)
+        except DamagedRecord:  # forgotten since
+            return True
+        if not os.path.lexists(crash.core.path):
+            path = os.path.join(move.directory, move.name)
+            self.store.change(crash.id, lambda stored: replace(stored, core=replace(stored.core, path=path)))
+        if move.inode is not None and crash.core.state in (CoreState.KEPT, CoreState.REMOVED):
+            self.claims.remove(move.directory, move.name, move.crash_id, move.inode)
+        return True
+
+    def _secured(self, claim: Claim) -> bool:
+        """Whether the core is ours to process, now that all of it can be read."""
+        try:
+            self.claims.secure(claim)
+        except (AlreadyClaimed, NotUnpacked) as error:
+            self.claims.finish(claim, remove_original=False)
+            if isinstance(error, NotUnpacked):
+                raise
+            return False
+        if claim.note.facts.identity in self.store.seen() and not self._is_committed(claim):
+            self._mark_seen(claim)
+            self.claims.finish(claim, remove_original=False)
+            return False
+        return True
+
+    def _mark_seen(self, claim: Claim) -> None:
+        """A packed core is known by the file it is packed in as well: nobody wants to unpack it again to know it."""
+        for identity in filter(None, {claim.note.facts.identity, claim.note.packed} - self.store.seen()):
+            self.store.mark_seen(identity)
+
+    def _is_committed(self, claim: Claim) -> bool:
+        return (self.store.directory(claim.id) / RECORD_FILE).exists()
+
     def _committed(self, claim: Claim) -> Crash:
-        if (self.store.directory(claim.id) / RECORD_FILE).exists():
+        if self._is_committed(claim):
             return self.store.load(claim.id)
         staged = self.store.stage(claim.id)
         try:
@@ -78,13 +135,23 @@ class Pipeline:
         return crash
 
     def _examined(self, claim: Claim, staged: Path) -> Crash:
-        facts = claim.note.facts
-        extracted, diagnosis = examine(claim.descriptor, facts, staged, self.extractor)
+        facts, loss = self._facts(claim), claim.note.loss
+        if loss:
+            extracted, diagnosis = NOTHING_EXTRACTED, diagnose("", Evidence(loss=loss))
+        else:
+            extracted, diagnosis = examine(claim.descriptor, facts, staged, self.extractor)
         first = CrashSignature(diagnosis.signature.id, diagnosis.signature.text, 1, facts.crashed_at)
         signature = place_in_signature(self.store, first, claim.id, extracted.asterisk.version)
-        crash = make_record(facts, claim.note.path, claim.note.found, extracted, diagnosis, signature)
+        crash = make_record(facts, origin(claim.note), extracted, diagnosis, signature)
         write_report(crash, staged, self.store.group)
         return crash
+
+    def _facts(self, claim: Claim) -> CoreFacts:
+        told = self.hear(claim.note)
+        try:
+            return attested(claim.note.facts, told, time.time()) if told else claim.note.facts
+        except Implausible:
+            return claim.note.facts
 
     def _announced(self, claim: Claim, crash: Crash) -> Crash:
         if crash.announced_at is not None:
@@ -123,6 +190,7 @@ def examine(core: int, facts: CoreFacts, directory: Path, extractor: Extractor) 
         asterisk=extracted.asterisk,
         extraction=extracted.extraction,
         truncated=facts.truncated,
+        container=facts.process.container is True and extractor.settings.container_root is None,
         changed_binary=extracted.objects.changed,
         unreadable=extracted.objects.missing,
         abort_message=extracted.abort_message,
@@ -132,19 +200,34 @@ def examine(core: int, facts: CoreFacts, directory: Path, extractor: Extractor) 
         return extracted, diagnose(iter(partial(text.read, _PIECE), ""), evidence)
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where a core comes from, and what has become of it by the time that its crash is recorded."""
+
+    path: str
+    source: Source
+    found: Found
+    state: CoreState = CoreState.CLAIMED
+
+
+def origin(note: Note) -> Origin:
+    """The origin of a claimed core."""
+    return Origin(note.path, note.source, note.found, CoreState.LOST if note.loss else CoreState.CLAIMED)
+
+
 def make_record(
-    facts: CoreFacts, path: str, found: Found, extracted: Extracted, diagnosis: Diagnosis, signature: CrashSignature
+    facts: CoreFacts, origin: Origin, extracted: Extracted, diagnosis: Diagnosis, signature: CrashSignature
 ) -> Crash:
     """The record of a crash that was just examined."""
     core = Core(
         identity=facts.identity,
         identity_from=facts.identity_from,
-        path=path,
+        path=origin.path,
         size=facts.size,
-        state=CoreState.CLAIMED,
+        state=origin.state,
         truncated=facts.truncated,
-        source=Source.FILE,
-        found=found,
+        source=origin.source,
+        found=origin.found,
     )
     return Crash(
         id=facts.crash_id,

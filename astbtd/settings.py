@@ -92,6 +92,23 @@ class WatchSettings:
 
 
 @dataclass(frozen=True)
+class CollectorSettings:
+    """Where other programs keep the cores that they collect; they are read there and never changed."""
+
+    systemd_coredump: tuple[PathText, ...] = ("/var/lib/systemd/coredump",)
+    apport: tuple[PathText, ...] = ("/var/crash", "/var/lib/apport/coredump")
+    abrt: tuple[PathText, ...] = ("/var/spool/abrt",)
+
+
+@dataclass(frozen=True)
+class UnpackingSettings:
+    """What a packed core may unpack to: in bytes, and in times of its packed size, pages of zeros not counted."""
+
+    size: Bytes = 64 << 30
+    ratio: AtLeastOne = 500
+
+
+@dataclass(frozen=True)
 class CoreSettings:
     """What becomes of a core once its crash is recorded."""
 
@@ -108,6 +125,7 @@ class GdbSettings:
     address_space: AddressSpace = 1 << 30
     output: OutputBytes = 64 << 20
     backtrace_limit: Frames = 200
+    container_root: Annotated[str | None, Wording(_absolute, "an absolute path")] = None
 
 
 @dataclass(frozen=True)
@@ -162,6 +180,8 @@ class Settings:
     store: PathText = "/var/lib/astbtd"
     asterisk: AsteriskSettings = field(default_factory=AsteriskSettings)
     watch: WatchSettings = field(default_factory=WatchSettings)
+    collectors: CollectorSettings = field(default_factory=CollectorSettings)
+    unpacking: UnpackingSettings = field(default_factory=UnpackingSettings)
     cores: CoreSettings = field(default_factory=CoreSettings)
     gdb: GdbSettings = field(default_factory=GdbSettings)
     deadlock: DeadlockSettings = field(default_factory=DeadlockSettings)

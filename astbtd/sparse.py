@@ -3,11 +3,15 @@
 import errno
 import os
 from collections.abc import Callable, Iterator
+from itertools import groupby
 from pathlib import Path
 
 from astbtd import durable
 
 CHUNK = 1 << 20  # bytes
+
+_PAGE = 4096
+_BLANK = bytes(_PAGE)
 
 
 def data_extents(descriptor: int) -> Iterator[tuple[int, int]]:
@@ -38,6 +42,23 @@ def copy(source: int, target: int, alive: Callable[[], None] = lambda: None) -> 
             durable.write_all(target, os.pread(source, min(CHUNK, end - position), position))
             alive()
     os.ftruncate(target, os.fstat(source).st_size)
+
+
+def write(target: int, block: bytes) -> int:
+    """Writes `block` where the descriptor stands and skips its pages of zeros; returns how many bytes were written.
+
+    What is skipped at the end has to be added by ftruncate.
+    """
+    pages = (block[start : start + _PAGE] for start in range(0, len(block), _PAGE))
+    written = 0
+    for blank, stretch in groupby(pages, key=lambda page: page == _BLANK[: len(page)]):
+        data = b"".join(stretch)
+        if blank:
+            os.lseek(target, len(data), os.SEEK_CUR)
+        else:
+            durable.write_all(target, data)
+            written += len(data)
+    return written
 
 
 def readable_copy(

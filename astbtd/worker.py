@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from astbtd.errors import Parked
 from astbtd.intake.claim import Claim
+from astbtd.intake.search import Move
 from astbtd.model import Crash
 
 _LAST_WORDS = 5.0  # seconds that work which is to stop may take for it
@@ -17,12 +18,14 @@ _LAST_WORDS = 5.0  # seconds that work which is to stop may take for it
 class Work:
     """What the worker does: `process` one claim, `tidy` the store; each may raise AstbtdError, or Parked to stop.
 
-    `done` and `failed` hear how it went, in the worker's thread.
+    `follow` records a move, False while its crash is in work. `done` and `failed` hear how it went, in the worker's
+    thread; a claim of what was collected before comes to nothing, None.
     """
 
-    process: Callable[[Claim], Crash]
+    process: Callable[[Claim], Crash | None]
     tidy: Callable[[], None]
-    done: Callable[[Claim, Crash], None]
+    follow: Callable[[Move], bool]
+    done: Callable[[Claim, Crash | None], None]
     failed: Callable[[str, Exception], None]
 
 
@@ -39,6 +42,8 @@ class Worker:
         self._condition = threading.Condition()
         self._queue: list[Claim] = []
         self._aside: list[Claim] = []
+        self._moves: list[Move] = []
+        self._following = False
         self._tidying = False
         self._tidying_first = False
         self._stopping = False
@@ -54,6 +59,13 @@ class Worker:
         """Queues a claim, by crash time."""
         with self._condition:
             insort(self._queue, claim)
+            self._condition.notify()
+
+    def follow(self, move: Move) -> None:
+        """Has it recorded where a core went, once its crash is recorded."""
+        with self._condition:
+            self._moves.append(move)
+            self._following = True
             self._condition.notify()
 
     def tidy(self, *, first: bool = False) -> None:
@@ -120,11 +132,11 @@ class Worker:
     def _next(self) -> bool:
         """Waits for work and takes it; False when the worker is to end."""
         with self._condition:
-            self._condition.wait_for(lambda: self._queue or self._tidying or self._stopping)
+            self._condition.wait_for(lambda: self._queue or self._following or self._tidying or self._stopping)
             if self._stopping:
                 return False
             self._since = time.monotonic()
-            if self._queue and not self._tidying_first:
+            if self._queue and not self._tidying_first and not self._following:
                 self._current = self._queue.pop(0)
             return True
 
@@ -136,8 +148,11 @@ class Worker:
         claim, work = self._current, self._work
         assert work is not None
         try:
-            if claim:
+            if self._following:
+                self._follow(work)
+            elif claim:
                 work.done(claim, work.process(claim))
+                self._following = bool(self._moves)
             else:
                 self._tidying = self._tidying_first = False
                 work.tidy()
@@ -146,6 +161,13 @@ class Worker:
         except Exception as error:  # whatever goes wrong with one core, the next one is still collected
             self._set_aside(claim)
             work.failed(claim.note.path if claim else "retention", error)
+
+    def _follow(self, work: Work) -> None:
+        with self._condition:
+            moves, self._moves, self._following = self._moves, [], False
+        unsettled = [move for move in moves if not work.follow(move)]
+        with self._condition:
+            self._moves += unsettled
 
     def _set_aside(self, claim: Claim | None) -> None:
         if claim:

@@ -94,8 +94,9 @@ class RunningDaemon:
         self.process.wait(PATIENCE)
 
     def configure(self, settings: Mapping[str, object]) -> None:
-        """Writes its configuration; a running daemon uses it after SIGHUP."""
-        self.configuration.write_text(yaml.safe_dump({"store": str(self.store.root), **settings}))
+        """Writes its configuration; a running daemon uses it after SIGHUP. This machine's collections are left out."""
+        own = {"store": str(self.store.root), "collectors": {"systemd_coredump": [], "apport": [], "abrt": []}}
+        self.configuration.write_text(yaml.safe_dump({**own, **settings}))
 
     def crashes(self) -> list[Crash]:
         """What is in its store."""

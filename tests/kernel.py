@@ -23,11 +23,11 @@ def setting(path: Path, value: str) -> Iterator[None]:
 
 
 @contextmanager
-def core_pattern(pattern: str) -> Iterator[None]:
-    """Lets the kernel write cores as `pattern` says, without adding the pid."""
+def core_pattern(pattern: str, *, uses_pid: bool = False) -> Iterator[None]:
+    """Lets the kernel write cores as `pattern` says, adding the pid if told to."""
     with ExitStack() as stack:
         stack.enter_context(setting(_KERNEL / "core_pattern", pattern))
-        stack.enter_context(setting(_KERNEL / "core_uses_pid", "0"))
+        stack.enter_context(setting(_KERNEL / "core_uses_pid", str(int(uses_pid))))
         yield
 
 

@@ -7,7 +7,7 @@ from enum import Enum, IntEnum
 from astbtd.announce import systemd
 from astbtd.codec import plain
 from astbtd.deadlock import Deadlock, Finding
-from astbtd.model import Crash, Ended
+from astbtd.model import CoreState, Crash, Ended
 from astbtd.printable import printable_line
 from astbtd.quantities import counted
 
@@ -97,6 +97,8 @@ def note(message: str, priority: Priority = Priority.INFO) -> None:
 
 def crash_line(crash: Crash, directory: str) -> str:
     """One line on a crash: signal, function, verdict, where to read on."""
+    if crash.core.state is CoreState.LOST:
+        return f"Asterisk crashed, and its core {crash.core.path} is lost: {directory}"
     return f"Asterisk crashed: {crash.what}; backtrace {crash.diagnosis.verdict}: {directory}"
 
 

@@ -2,6 +2,8 @@
 
 import os
 import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from systemd import daemon, journal
@@ -9,6 +11,7 @@ from systemd import daemon, journal
 IDENTIFIER = "astbtd"
 
 _SOCKET = Path("/run/systemd/journal/socket")
+_WAIT = 0.25  # seconds between two looks at whether to go on waiting
 
 
 def send(message: str, priority: int, fields: dict[str, str]) -> None:
@@ -17,6 +20,23 @@ def send(message: str, priority: int, fields: dict[str, str]) -> None:
         journal.send(message, PRIORITY=priority, SYSLOG_IDENTIFIER=IDENTIFIER, **fields)
     else:
         sys.stderr.write(f"{IDENTIFIER}: {message}\n")
+
+
+def entries(fields: Mapping[str, str], patience: float, stopped: Callable[[], None]) -> Iterator[Mapping[str, object]]:
+    """The journal's entries with these fields; where there is none yet, waits so many seconds for one.
+
+    `stopped` raises to end the wait. Who wrote an entry is for the caller to judge: any user may write any of them.
+    """
+    if not _SOCKET.exists():
+        return
+    deadline = time.monotonic() + patience
+    with journal.Reader() as reader:
+        for name, value in fields.items():
+            reader.add_match(**{name: value})
+        while not (found := list(reader)) and time.monotonic() < deadline:
+            stopped()
+            reader.wait(_WAIT)
+    yield from found
 
 
 def notify(state: str) -> None:

@@ -46,7 +46,10 @@ def write_out(kept: Path, target: int, progress: Progress) -> int:
         with kept.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as reader:
             promised = zstandard.frame_content_size(os.pread(file.fileno(), _LONGEST_HEADER, 0))
             while block := reader.read(sparse.CHUNK):
-                _write_block(target, block, sparsely)
+                if sparsely:
+                    sparse.write(target, block)
+                else:
+                    durable.write_all(target, block)
                 written += len(block)
                 progress(written)
     except zstandard.ZstdError as error:
@@ -80,13 +83,6 @@ def _blocks(core: int, size: int) -> Iterator[bytes]:
             length = min(sparse.CHUNK, end - position)
             yield os.pread(core, length, position).ljust(length, b"\0")
         position = end
-
-
-def _write_block(target: int, block: bytes, sparsely: bool) -> None:
-    if sparsely and not block.strip(b"\0"):
-        os.lseek(target, len(block), os.SEEK_CUR)
-    else:
-        durable.write_all(target, block)
 
 
 def _may_have_holes(descriptor: int) -> bool:

@@ -26,13 +26,14 @@ def run(options: argparse.Namespace) -> ExitCode:
     found = places.current(loaded)
     if options.json:
         file = options.config or settings.DEFAULT_FILE
-        written = {"valid": True, "file": str(file), "errors": [], "watched": found.cores}
+        written = {"valid": True, "file": str(file), "errors": [], "watched": found.searched}
         write_json({**written, "not_watched": found.unwatched})
         return ExitCode.DONE
     write("the configuration is valid\n")
-    for directory in found.cores:
-        write(f"watched: {directory}\n")
-    if not found.cores:
+    for directory in found.searched:
+        collector = found.collected.get(directory)
+        write(f"watched: {directory}{f' (what {collector.source} keeps)' if collector else ''}\n")
+    if not found.searched:
         write("nothing is watched: no Asterisk runs here, and watch.directories is empty\n")
     sys.stdout.flush()
     warn(f"not watched: {what}" for what in found.unwatched)

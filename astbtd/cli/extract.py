@@ -10,16 +10,19 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from astbtd import durable, pipeline, sparse
+from astbtd import durable, pipeline
 from astbtd.archive.reserve import Reserve
 from astbtd.assembly import Parts, assemble
 from astbtd.cli.common import Progress, add_json, load_settings, warn, write
 from astbtd.codec import plain
 from astbtd.errors import AstbtdError, ExitCode, NothingMatched
 from astbtd.extraction.confinement import Account
-from astbtd.intake.candidate import ANY_NUMBER, Candidate, NotYet, Refused, examine
+from astbtd.intake import places
+from astbtd.intake.candidate import ANY_NUMBER, Candidate, Examiner, NotYet, Refused
 from astbtd.intake.claim import Claim
+from astbtd.intake.copies import Copies, unpacked_facts
 from astbtd.model import CoreAction, CoreState, Crash, CrashSignature, Found
+from astbtd.pipeline import Origin
 from astbtd.printable import printable_line
 from astbtd.settings import Settings
 
@@ -79,12 +82,15 @@ def _candidate(name: str, settings: Settings, options: argparse.Namespace) -> Ca
     """The core at `name`, open. Raises AstbtdError where it is none that can be processed."""
     path = os.path.realpath(name)
     executables = None if options.executable else settings.asterisk.executables
-    finding = examine(*os.path.split(path), executables, links=ANY_NUMBER)
+    directory, inside, collector = places.collected_file(path, settings.collectors)
+    finding = Examiner(executables, ANY_NUMBER, collector).examine(directory, inside)
     if isinstance(finding, Candidate):
         return _with_executable(finding, options.executable)
     if isinstance(finding, Refused):
         raise AstbtdError(f"{name}: {finding.reason}", "for a core of another program, give --executable")
     if isinstance(finding, NotYet):
+        if finding.descriptor is not None:
+            os.close(finding.descriptor)
         raise AstbtdError(f"{name}: it is still being written", "try again when it is complete")
     raise AstbtdError(f"{name}: it is no core" if os.path.exists(path) else f"{name}: there is no such file")
 
@@ -112,7 +118,8 @@ def _stored(candidate: Candidate, settings: Settings, parts: Parts) -> Crash:
         os.close(candidate.descriptor)
         return _known(identity, candidate.path, parts)
     claim = parts.claims.take(candidate, Found.COMMAND, copy=True)
-    return parts.pipeline(settings, _announce, lambda _: None).process(claim)
+    crash = parts.pipeline(settings, _announce, lambda _: None).process(claim)
+    return crash or _known(claim.note.facts.identity, candidate.path, parts)
 
 
 def _known(identity: str, path: str, parts: Parts) -> Crash:
@@ -130,31 +137,33 @@ def _announce(_: Claim, crash: Crash, directory: Path) -> None:
 
 def _write_sections(candidate: Candidate, parts: Parts, directory: Path) -> Crash:
     """The sections and the report in a directory of the user's, which must not have any yet."""
-    facts = candidate.facts
     with durable.said_plainly(f"cannot write to {directory}"):
         directory.mkdir(parents=True, exist_ok=True)
         reserve = Reserve(directory, parts.reserve.share)
-        with _readable(candidate, parts.extractor.account, directory, reserve) as core:
+        unpacker = replace(parts.claims.unpacker, reserve=reserve.check)
+        copies = Copies(directory, parts.extractor.account.gid, unpacker)
+        with _readable(candidate, parts.extractor.account, copies) as core:
+            facts = unpacked_facts(core, candidate.facts) if candidate.packed else candidate.facts
             extractor = replace(parts.extractor, group=-1, reserve=reserve.check)
             extracted, diagnosis = pipeline.examine(core, facts, directory.resolve(), extractor)
         signature = CrashSignature(diagnosis.signature.id, diagnosis.signature.text, 1, facts.crashed_at)
-        crash = pipeline.make_record(facts, candidate.path, Found.COMMAND, extracted, diagnosis, signature)
-        crash = replace(crash, core=replace(crash.core, state=CoreState.LEFT))
+        origin = Origin(candidate.path, candidate.source, Found.COMMAND, CoreState.LEFT)
+        crash = pipeline.make_record(facts, origin, extracted, diagnosis, signature)
         pipeline.write_report(crash, directory)
         return crash
 
 
 @contextmanager
-def _readable(candidate: Candidate, account: Account, directory: Path, reserve: Reserve) -> Iterator[int]:
+def _readable(candidate: Candidate, account: Account, copies: Copies) -> Iterator[int]:
     """The core as gdb's user can read it: itself, or a copy for as long as it takes."""
-    if account.may_read(os.fstat(candidate.descriptor)):
+    if not candidate.packed and account.may_read(os.fstat(candidate.descriptor)):
         yield candidate.descriptor
         return
-    copy = directory / f".core.{candidate.facts.crash_id}"
+    name = f".{candidate.facts.crash_id}"
     try:
-        descriptor = sparse.readable_copy(candidate.descriptor, copy, account.gid, reserve.check)
+        descriptor = copies.make(candidate.descriptor, name, packed=candidate.packed)
     finally:
-        copy.unlink(missing_ok=True)
+        copies.remove(name)
     try:
         yield descriptor
     finally:

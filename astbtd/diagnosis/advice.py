@@ -14,6 +14,10 @@ REBUILD_UNOPTIMIZED = (
     "Build Asterisk without optimisation: in its source, `menuselect/menuselect --enable DONT_OPTIMIZE "
     f"menuselect.makeopts` (or `make menuselect`, 'Compiler Flags'), {_INSTALL}; the next crash will show every value.",
 )
+CONTAINER = (
+    "Name the container's root directory, as it is called here, as `gdb.container_root` in /etc/astbtd.yaml, then "
+    f"{READ_AGAIN}.",
+)
 FIND_CORRUPTION = (
     "To find what damages the memory, rebuild with MALLOC_DEBUG: `menuselect/menuselect --enable MALLOC_DEBUG "
     f"menuselect.makeopts`, {_INSTALL}, and attach /var/log/asterisk/mmlog after the next crash.",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from astbtd.deadlock import ThreadStates
-from astbtd.model import Asterisk, Extraction, Signal
+from astbtd.model import Asterisk, Extraction, Loss, Signal
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class Evidence:
     `signal` and `lwp`, the thread that got it, are from the core's notes and are trusted over the text. `truncated`:
     the core ends before its memory does. `changed_binary`: the executable on disk has another build id than the core.
     `unreadable`: the objects that gdb could not read. `abort_message` is what the C library said when it aborted the
-    process. `states` are the threads'.
+    process. `states` are the threads'. `container`: the process ran in one. `loss` says why there was no core to read.
     """
 
     signal: Signal | None = None
@@ -25,3 +25,5 @@ class Evidence:
     unreadable: tuple[str, ...] = ()
     abort_message: str | None = None
     states: ThreadStates = field(default_factory=ThreadStates)
+    container: bool = False
+    loss: Loss | None = None

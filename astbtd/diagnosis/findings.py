@@ -45,6 +45,8 @@ def findings(case: Case) -> tuple[Finding, ...]:
 def _no_frames(case: Case) -> Finding | None:
     if case.frames:
         return None
+    if loss := case.evidence.loss:
+        return Finding(loss.reason, (loss.remedy,), Verdict.UNUSABLE)
     return Finding(
         "There is no stack frame in the text.",
         ("Read gdb.log for what gdb said of the core, and check that the text is gdb's output of `bt`.",),
@@ -63,6 +65,11 @@ def _changed_binary(case: Case) -> Finding | None:
         ),
         Verdict.UNUSABLE,
     )
+
+
+def _container(case: Case) -> Finding | None:
+    why = "Asterisk ran in a container: its program and modules are not those of this machine."
+    return Finding(why, advice.CONTAINER) if case.evidence.container else None
 
 
 def _nameless(case: Case) -> Finding | None:
@@ -250,6 +257,7 @@ def _with_message(reason: str, case: Case) -> str:
 _RULES: tuple[Callable[[Case], Finding | None], ...] = (
     _no_frames,
     _changed_binary,
+    _container,
     _nameless,
     _unfinished,
     _truncated,

@@ -30,10 +30,10 @@ _SETTINGS = (
     "set auto-load libthread-db on",
     "set libthread-db-search-path $sdir",  # never the library that lies beside the crashed process's own
     "set debuginfod enabled off",
-    "set sysroot /",
     "set solib-search-path .",
     "maintenance set worker-threads 0",
 )
+_NOWHERE = "/nonexistent"
 _PART_SECONDS = 20  # of CPU time, for one table of info.txt or locks.txt: 20,000 channels took two
 _DOCUMENTED = ("bt", "bt full", "thread apply all bt")
 _GROUP_WRITES = 0o770
@@ -52,6 +52,16 @@ class Extracted:
     abort_message: str | None
     states: ThreadStates
     objects: Objects
+
+
+NOTHING_EXTRACTED = Extracted(
+    Extraction(gdb_version=None, seconds=0.0, ended=Ended.OK, sections={}, symbols=Symbols.ALL),
+    Asterisk(),
+    None,
+    ThreadStates(),
+    Objects((), (), False),
+)
+"""Of a crash without a core."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +90,17 @@ class Extractor:
             _copies(directory.with_name(f"{directory.name}.objects"), self.account) as copies,
             sections.opened(directory, self.group) as opened,
         ):
-            process = facts.process
+            process, root = facts.process, self._root(facts)
+            if root is None:
+                return _Work(self, core, facts, Objects((), (), False), copies, opened, _NOWHERE).extract()
             found = objects.prepare(
-                process.executable, process.build_id, facts.objects, self.account, copies, self.reserve
+                process.executable, process.build_id, facts.objects, self.account, copies, self.reserve, root
             )
-            return _Work(self, core, facts, found, copies, opened).extract()
+            return _Work(self, core, facts, found, copies, opened, root).extract()
+
+    def _root(self, facts: CoreFacts) -> str | None:
+        """The directory in which the paths of the process begin; None where nobody has said which one it is."""
+        return self.settings.container_root if facts.process.container else ""
 
 
 @dataclass(frozen=True)
@@ -100,10 +116,11 @@ class _Work:
     found: Objects
     copies: Path
     sections: Sections
+    root: str
 
     def extract(self) -> Extracted:
         finished, notes = self._best_run()
-        self.sections.append(Section.INFO, f"\n{inventory.listing(self.core)}")
+        self.sections.append(Section.INFO, f"\n{inventory.listing(self.core, self.root)}")
         facts = GdbFacts.read(self.sections.facts())
         extraction = Extraction(
             gdb_version=facts.gdb_version,
@@ -154,7 +171,8 @@ class _Work:
         self, arguments: Sequence[str], output: Section, pass_fds: Sequence[int], environment: dict[str, str]
     ) -> processes.Finished:
         self.sections.clear()
-        argv = [self.extractor.settings.program, "-nx", "-nh", "--batch", *_each("-iex", _SETTINGS), *arguments]
+        settings = _each("-iex", (*_SETTINGS, f"set sysroot {self.root or '/'}"))
+        argv = [self.extractor.settings.program, "-nx", "-nh", "--batch", *settings, *arguments]
         return processes.run(
             confined(argv, self.extractor.account, self.extractor.settings),
             timeout=self.extractor.settings.time,
@@ -170,11 +188,15 @@ class _Work:
         executable = self.facts.process.executable
         if executable in self.found.copied:
             return objects.place(".", executable)
-        return None if executable in self.found.missing else executable
+        nowhere = executable is None or executable in self.found.missing or self.root == _NOWHERE
+        return None if nowhere else f"{self.root}{executable}"
 
     def _to_be_shown(self) -> str | None:
-        """A new directory where gdb may make links to the objects it reads; its name is in no core's memory."""
-        if self.extractor.symbols is Symbols.ALL:
+        """A new directory where gdb may make links to the objects it reads; its name is in no core's memory.
+
+        A container's objects are read as they are: links there would lead out of it.
+        """
+        if self.extractor.symbols is Symbols.ALL or self.root:
             return None
         name = secrets.token_hex(8)
         account = self.extractor.account

@@ -8,13 +8,16 @@ from astbtd.printable import printable_line
 _NO_BUILD_ID = "-" * 40
 
 
-def listing(core: int) -> str:
-    """A line for each object in the core open at `core`: its build id, its path, and whether it was replaced since."""
+def listing(core: int, root: str = "") -> str:
+    """A line for each object in the core open at `core`: its build id, its path, and whether it was replaced since.
+
+    `root` is where the process's paths begin.
+    """
     read = elf.file_reader(core)
     header = elf.read_header(read)
     memory = CoreMemory(header, read)
     found = {mapping.path: memory.build_id(mapping) for mapping in _first_mappings(header, read)}
-    lines = [_line(path, ran) for path, ran in found.items() if ran or objects.named_like_an_object(path)]
+    lines = [_line(path, ran, root) for path, ran in found.items() if ran or objects.named_like_an_object(path)]
     return f"Program and modules in use ({len(lines)}), by build id:\n" + "".join(lines)
 
 
@@ -26,7 +29,7 @@ def _first_mappings(header: elf.Header, read: elf.Read) -> list[Mapping]:
     return list(first.values())
 
 
-def _line(path: str, ran: str | None) -> str:
-    now = objects.build_id_on_disk(path)
+def _line(path: str, ran: str | None, root: str) -> str:
+    now = objects.build_id_on_disk(root + path)
     replaced = f"  (the file there now is another build, {now})" if ran and now not in (None, ran) else ""
     return f"{ran or _NO_BUILD_ID}  {printable_line(path)}{replaced}\n"

@@ -42,15 +42,19 @@ def prepare(
     account: Account,
     copies: Path,
     reserve: Callable[[int], None],
+    root: str = "",
 ) -> Objects:
-    """Copies what `account` cannot read of the executable and the mapped objects into the directory `copies`."""
+    """Copies what `account` cannot read of the executable and the mapped objects into the directory `copies`.
+
+    They are read below `root`, and named without it, as the process knew them.
+    """
     wanted = dict.fromkeys([*([executable] if executable else []), *mapped])
-    unreadable = [path for path in wanted if path.startswith("/") and not account.can_read(path)]
-    outcomes = {path: _copy(path, copies, account, reserve) for path in unreadable}
+    unreadable = [path for path in wanted if path.startswith("/") and not account.can_read(root + path)]
+    outcomes = {path: _copy(root + path, place(str(copies), path), copies, account, reserve) for path in unreadable}
     return Objects(
         copied=tuple(path for path, outcome in outcomes.items() if outcome is _Outcome.COPIED),
         missing=tuple(path for path, outcome in outcomes.items() if outcome is _Outcome.MISSING),
-        changed=bool(executable and build_id and build_id_on_disk(executable) not in (None, build_id)),
+        changed=bool(executable and build_id and build_id_on_disk(root + executable) not in (None, build_id)),
     )
 
 
@@ -59,12 +63,12 @@ def place(copies: str, path: str) -> str:
     return os.path.join(copies, os.path.normpath(path).lstrip("/"))
 
 
-def _copy(path: str, copies: Path, account: Account, reserve: Callable[[int], None]) -> _Outcome:
+def _copy(path: str, copy: str, copies: Path, account: Account, reserve: Callable[[int], None]) -> _Outcome:
     try:
         with _opened(path) as source:
             if not _is_program(source):
                 return _Outcome.NO_OBJECT
-            target = Path(place(str(copies), path))
+            target = Path(copy)
             _make_parents(target, account, copies)
             os.close(sparse.readable_copy(source, target, account.gid, reserve))
             return _Outcome.COPIED

@@ -19,15 +19,26 @@ _REMOTE_CONSOLE = b"rasterisk"
 _OPTIONS = "BC:cde:FfG:ghIiL:M:mnpqRrs:TtU:VvWXx:"  # of main() in Asterisk's main/asterisk.c
 _CLIENT_OPTIONS = frozenset(("-r", "-R", "-x"))
 _LARGEST_CONFIGURATION = 1 << 20
+_MADE_PRIVATE = ("/tmp", "/var/tmp")  # noqa: S108 - nothing of ours goes there
+_PRIVATE = re.compile(r"systemd-private-[0-9a-f]{32}-([^/]+)-[A-Za-z0-9]{6}/tmp(?=/|$)")
+_NAME_IT = "name that directory, as it is called here, in watch.directories"
 
 
 @dataclass(frozen=True)
 class RunningAsterisk:
-    """A live Asterisk; `cwd` is None when it cannot be seen from here, `hidden` then says why."""
+    """A live Asterisk; `cwd` is None when it cannot be seen from here, `hidden` then says why.
+
+    `private` are the directories that it has for itself: the name it knows each by, and the name here.
+    """
 
     pid: int
     cwd: str | None
     hidden: str | None = None
+    private: tuple[tuple[str, str], ...] = ()
+
+    def outside(self, path: str) -> str | None:
+        """Where an absolute path of the process leads here; None where it leads to a place that is not seen here."""
+        return None if self.cwd is None else _outside(path, self.private)
 
 
 def running(executables: Collection[str]) -> tuple[RunningAsterisk, ...]:
@@ -37,7 +48,23 @@ def running(executables: Collection[str]) -> tuple[RunningAsterisk, ...]:
 
 def running_pids(executables: Collection[str]) -> tuple[int, ...]:
     """The ids of all Asterisk processes, rising; asks nothing of any file system but /proc."""
-    return tuple(pid for pid in sorted(_pids()) if _is_asterisk(pid, executables))
+    return tuple(pid for pid in sorted(pids()) if _is_asterisk(pid, executables))
+
+
+def private_directories(mounts: Mounts) -> tuple[tuple[str, str], ...]:
+    """What systemd mounted in place of /tmp and /var/tmp (PrivateTmp=): `DIRECTORY/systemd-private-.../tmp`."""
+    found = ((mount.point, _PRIVATE.search(mount.root)) for mount in mounts.mounts if mount.point in _MADE_PRIVATE)
+    return tuple((point, f"{point}/{match[0]}") for point, match in found if match)
+
+
+def is_private(directory: str) -> bool:
+    """Whether a directory is in a service's private /tmp, which systemd makes when it starts and removes at its end."""
+    return _PRIVATE.search(directory) is not None
+
+
+def next_time(directory: str) -> str:
+    """The glob of what a directory in a service's private /tmp is called the next time; others stay as they are."""
+    return _PRIVATE.sub(r"systemd-private-*-\1-*/tmp", directory)
 
 
 def run_directory(configuration: Path) -> str:
@@ -78,7 +105,8 @@ def _read_regular(path: Path) -> str:
         os.close(descriptor)
 
 
-def _pids() -> Iterator[int]:
+def pids() -> Iterator[int]:
+    """All processes."""
     return (int(entry.name) for entry in os.scandir(_PROC) if entry.name.isdigit())
 
 
@@ -90,7 +118,7 @@ def _is_asterisk(pid: int, executables: Collection[str]) -> bool:
         command = (_PROC / str(pid) / "cmdline").read_bytes().rstrip(b"\0").split(b"\0")
     except OSError:
         return False
-    return not is_client(command)
+    return command != [b""] and not is_client(command)  # what is dead already has no words
 
 
 def is_client(command: Sequence[bytes]) -> bool:
@@ -118,17 +146,28 @@ def _seen(pid: int) -> RunningAsterisk:
         theirs = Mounts.of(pid)
     except OSError as error:
         return RunningAsterisk(pid, None, f"its working directory cannot be read: {error.strerror}")
-    hidden = _why_hidden(link, name, theirs, Mounts.now())
-    return (
-        RunningAsterisk(pid, None, f"its working directory {name} {hidden}") if hidden else RunningAsterisk(pid, name)
-    )
+    ours, private = Mounts.now(), private_directories(theirs)
+    if theirs.device_of("/") != ours.device_of("/"):
+        return RunningAsterisk(pid, None, f"it runs in a container, where it works in {name}: {_NAME_IT}")
+    here = _outside(name, private)
+    hidden = _why_hidden(link, name, here, theirs, ours)
+    if hidden:
+        return RunningAsterisk(pid, None, f"its working directory {name} {hidden}")
+    return RunningAsterisk(pid, here, None, private)
 
 
-def _why_hidden(link: Path, name: str, theirs: Mounts, ours: Mounts) -> str | None:
+def _why_hidden(link: Path, name: str, here: str, theirs: Mounts, ours: Mounts) -> str | None:
     """Asks the directories themselves only where an answer is certain; else /proc alone has to do."""
-    if theirs.served_by_others(name) or ours.served_by_others(name):
-        return None if theirs.device_of(name) == ours.device_of(name) else "is private to it"
+    if theirs.served_by_others(name) or ours.served_by_others(here):
+        return None if theirs.device_of(name) == ours.device_of(here) else "is private to it"
     try:
-        return None if os.path.samefile(name, link) else "is private to it"
+        return None if os.path.samefile(here, link) else "is private to it"
     except OSError:
         return "does not exist outside of it"
+
+
+def _outside(path: str, private: Sequence[tuple[str, str]]) -> str:
+    for inside, outside in private:
+        if path == inside or path.startswith(f"{inside}/"):
+            return outside + path[len(inside) :]
+    return path

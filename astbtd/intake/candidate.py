@@ -1,6 +1,7 @@
 """Looks at one file and decides: a complete core of Asterisk, one still being written, or none of our business.
 
-The file is opened once and never by name again, so what was checked is what is used.
+The file is opened once and never by name again, so what was checked is what is used. Of a packed core only the
+beginning is unpacked here: enough to know the program, not enough to know whether the core was met elsewhere.
 """
 
 import errno
@@ -11,11 +12,16 @@ import stat
 import time
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
 
 from astbtd import elf
 from astbtd.intake import corefile, file_system
-from astbtd.model import CoreFacts
+from astbtd.intake.collectors.collector import Collector, Implausible, Testimony, attested
+from astbtd.intake.compression import Damaged
+from astbtd.intake.packing import Beginning, packing
+from astbtd.intake.problem_report import Malformed
+from astbtd.model import CoreFacts, IdentityFrom, Source
 
 _MODULES = frozenset(  # modules that practically every Asterisk loads, whatever its executable is called
     (
@@ -34,6 +40,7 @@ ANY_NUMBER = 1 << 31
 """As many names as there may be."""
 
 _DEBUGGERS = frozenset(("gdb", "gdb-minimal", "gdb-multiarch", "gdbserver", "lldb"))
+_LONGEST_START = 18  # bytes of an ELF header that tell its type
 _STANDSTILL = 60.0  # seconds without a change after which a core is taken for as long as it will ever be
 _AHEAD = 3600.0  # seconds by which a file server's clock may be ahead of ours
 _UNSUPPORTED = (errno.EINVAL, errno.EACCES, errno.EPERM, errno.EOPNOTSUPP, errno.ENOLCK)
@@ -41,12 +48,17 @@ _UNSUPPORTED = (errno.EINVAL, errno.EACCES, errno.EPERM, errno.EOPNOTSUPP, errno
 
 @dataclass(frozen=True)
 class Candidate:
-    """A complete core of Asterisk, open at `descriptor`; the receiver closes it."""
+    """A complete core of Asterisk, open at `descriptor`; the receiver closes it.
+
+    Of one that is packed in another file the facts are what its beginning tells, and its identity is that file's.
+    """
 
     descriptor: int
     directory: str
     name: str
     facts: CoreFacts
+    source: Source = Source.FILE
+    packed: bool = False
 
     @property
     def path(self) -> str:
@@ -63,9 +75,10 @@ class Refused:
 
 @dataclass(frozen=True)
 class NotYet:
-    """A core that somebody still writes."""
+    """A core that somebody still writes, where that is certain open at `descriptor`; the receiver closes it."""
 
     path: str
+    descriptor: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -76,57 +89,133 @@ class Nothing:
 Finding = Candidate | Refused | NotYet | Nothing
 
 
-def examine(directory: str, name: str, executables: Collection[str] | None, links: int = 1) -> Finding:
-    """What the file `name` in `directory` is.
+@dataclass(frozen=True)
+class Examiner:
+    """How files are judged: `executables` are the names of Asterisk, None for any program.
 
-    `executables` are the names of Asterisk, None for any program; `links` is how many names a core may have.
+    `links` is how many names a core may have. `collector` is whose collection the files are in. With `empty_counts` an
+    empty file that is being written counts as a core that is.
     """
-    path = os.path.join(directory, name)
+
+    executables: Collection[str] | None
+    links: int = 1
+    collector: Collector | None = None
+    empty_counts: bool = False
+
+    def examine(self, directory: str, name: str) -> Finding:
+        """What the file `name` in or below `directory` is."""
+        path = os.path.join(directory, name)
+        try:
+            handle = _handle(directory, name)
+        except FileNotFoundError:
+            return Nothing()
+        except OSError as error:
+            return Refused(path, f"it cannot be reached: {error.strerror}") if self.collector else Nothing()
+        try:
+            return self._examine_handle(handle, directory, name)
+        except OSError as error:
+            return Refused(path, f"it cannot be read: {error.strerror}")
+        finally:
+            os.close(handle)
+
+    def examine_open(self, descriptor: int, directory: str, name: str) -> Finding:
+        """What the open file is that had this name; it is closed unless the finding has it."""
+        finding: Finding = Nothing()
+        try:
+            finding = self._judge(descriptor, directory, name)
+        except OSError as error:
+            finding = Refused(os.path.join(directory, name), f"it cannot be read: {error.strerror}")
+        finally:
+            if getattr(finding, "descriptor", None) is None:
+                os.close(descriptor)
+        return finding
+
+    def _examine_handle(self, handle: int, directory: str, name: str) -> Finding:
+        mode = os.fstat(handle).st_mode
+        if not stat.S_ISREG(mode):
+            strange = (self.collector or name.startswith("core")) and not stat.S_ISDIR(mode)
+            return Refused(os.path.join(directory, name), "it is no regular file") if strange else Nothing()
+        descriptor = os.open(f"/proc/self/fd/{handle}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        return self.examine_open(descriptor, directory, name)
+
+    def _judge(self, descriptor: int, directory: str, name: str) -> Finding:
+        path = os.path.join(directory, name)
+        look = _look(descriptor)
+        if look is _Look.OTHER or (look is _Look.EMPTY and not self.empty_counts):
+            return Nothing()
+        written = being_written(descriptor)
+        if written:
+            return NotYet(path, descriptor) if look is not _Look.PACKED or _may_hold_a_core(descriptor) else Nothing()
+        if written is None and _changed_lately(descriptor) and _lacks_something(descriptor):
+            return NotYet(path)
+        if look is _Look.EMPTY:
+            return Nothing()
+        if os.fstat(descriptor).st_nlink > self.links:
+            return Refused(path, "it has another name as well (a hard link)")
+        try:
+            return self._as_core(descriptor, directory, name, packed=look is _Look.PACKED)
+        except (corefile.NotACore, Damaged, Malformed) as error:
+            return Refused(path, f"it is damaged: {error}")
+        except Implausible as error:
+            return Refused(path, str(error))
+
+    def _as_core(self, descriptor: int, directory: str, name: str, *, packed: bool) -> Finding:
+        status = os.fstat(descriptor)
+        facts = _beginning(descriptor, status) if packed else corefile.read_facts(descriptor)
+        if facts is None:
+            return Nothing()
+        if reason := not_ours(facts, self.executables):  # which is what a collection is full of
+            return Nothing() if self.collector else Refused(os.path.join(directory, name), reason)
+        told = self.collector.testimony(descriptor, directory, name) if self.collector else Testimony()
+        return Candidate(
+            descriptor,
+            directory,
+            name,
+            attested(facts, told, status.st_mtime),
+            self.collector.source if self.collector else Source.FILE,
+            packed,
+        )
+
+
+def examine(directory: str, name: str, executables: Collection[str] | None, links: int = 1) -> Finding:
+    """What the file `name` in `directory` is, as an `Examiner` sees it."""
+    return Examiner(executables, links).examine(directory, name)
+
+
+def _handle(directory: str, name: str) -> int:
+    """A descriptor of the file itself; no link is followed on the way there from `directory`."""
+    *between, last = name.split("/")
+    parent = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        handle = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return Nothing()
-    try:
-        return _examine_handle(handle, directory, name, executables, links)
-    except OSError as error:
-        return Refused(path, f"it cannot be read: {error.strerror}")
+        for part in between:
+            child = os.open(part, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+            os.close(parent)
+            parent = child
+        return os.open(last, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
     finally:
-        os.close(handle)
+        os.close(parent)
 
 
-def _examine_handle(handle: int, directory: str, name: str, executables: Collection[str] | None, links: int) -> Finding:
-    status = os.fstat(handle)
-    path = os.path.join(directory, name)
-    if not stat.S_ISREG(status.st_mode):
-        strange = name.startswith("core") and not stat.S_ISDIR(status.st_mode)
-        return Refused(path, "it is no regular file") if strange else Nothing()
-    descriptor = os.open(f"/proc/self/fd/{handle}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    finding: Finding = Nothing()
+def _may_hold_a_core(descriptor: int) -> bool:
+    """Whether a packed file that is still being written begins as a core, as far as can be told: most are logs."""
+    packed = packing(descriptor)
     try:
-        finding = _examine_open(descriptor, directory, name, executables, links)
-    finally:
-        if not isinstance(finding, Candidate):
-            os.close(descriptor)
-    return finding
+        start = Beginning(packed.content()).read(0, _LONGEST_START) if packed else b""
+    except (Damaged, Malformed):
+        return False
+    return len(start) < _LONGEST_START or _begins_as_a_core(start)
 
 
-def _examine_open(
-    descriptor: int, directory: str, name: str, executables: Collection[str] | None, links: int
-) -> Finding:
-    path = os.path.join(directory, name)
-    if not _looks_like_a_core(descriptor):
-        return Nothing()
-    if _is_unfinished(descriptor):
-        return NotYet(path)
-    if os.fstat(descriptor).st_nlink > links:
-        return Refused(path, "it has another name as well (a hard link)")
-    try:
-        facts = corefile.read_facts(descriptor)
-    except corefile.NotACore as error:
-        return Refused(path, f"it is damaged: {error}")
-    if reason := _not_ours(facts, executables):
-        return Refused(path, reason)
-    return Candidate(descriptor, directory, name, facts)
+def _beginning(descriptor: int, status: os.stat_result) -> CoreFacts | None:
+    """What the beginning of a packed core tells; None if what is packed there is no core."""
+    packed = packing(descriptor)
+    assert packed is not None
+    content = Beginning(packed.content())
+    if not _begins_as_a_core(content.read(0, _LONGEST_START)):
+        return None
+    facts = corefile.facts_of(content.read, status)
+    identity = corefile.file_identity(status)
+    return replace(facts, truncated=False, identity=identity, identity_from=IdentityFrom.FILE)
 
 
 def being_written(descriptor: int) -> bool | None:
@@ -151,12 +240,6 @@ def being_written(descriptor: int) -> bool | None:
     return False
 
 
-def _is_unfinished(descriptor: int) -> bool:
-    """Where nobody can tell who writes: whether a core that lacks what its headers promise may yet get it."""
-    written = being_written(descriptor)
-    return written if written is not None else _changed_lately(descriptor) and _lacks_something(descriptor)
-
-
 def _changed_lately(descriptor: int) -> bool:
     return -_AHEAD < time.time() - os.fstat(descriptor).st_mtime < _STANDSTILL
 
@@ -168,15 +251,32 @@ def _lacks_something(descriptor: int) -> bool:
         return True
 
 
-def _looks_like_a_core(descriptor: int) -> bool:
+class _Look(Enum):
+    """What the first bytes of a file look like."""
+
+    CORE = auto()
+    PACKED = auto()
+    EMPTY = auto()
+    OTHER = auto()
+
+
+def _look(descriptor: int) -> _Look:
     """Reads no more than the first bytes: most files in a watched directory are no cores."""
-    start = os.pread(descriptor, 18, 0)
-    if len(start) < 18 or start[:4] != b"\x7fELF":
+    start = os.pread(descriptor, _LONGEST_START, 0)
+    if not start:
+        return _Look.EMPTY
+    if _begins_as_a_core(start):
+        return _Look.CORE
+    return _Look.PACKED if packing(descriptor) else _Look.OTHER
+
+
+def _begins_as_a_core(start: bytes) -> bool:
+    if len(start) < _LONGEST_START or start[:4] != b"\x7fELF":
         return False
     return int.from_bytes(start[16:18], "little" if start[5] == 1 else "big") == elf.FileType.CORE
 
 
-def _not_ours(facts: CoreFacts, executables: Collection[str] | None) -> str | None:
+def not_ours(facts: CoreFacts, executables: Collection[str] | None) -> str | None:
     """Why this core is not a crash of Asterisk, None if it is one."""
     program = facts.process.executable or ""
     name = os.path.basename(program)

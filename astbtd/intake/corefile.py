@@ -54,8 +54,11 @@ class _Notes:
 
 def read_facts(descriptor: int) -> CoreFacts:
     """The facts in the core open at `descriptor`. Raises NotACore."""
-    status = os.fstat(descriptor)
-    read = elf.file_reader(descriptor)
+    return facts_of(elf.file_reader(descriptor), os.fstat(descriptor))
+
+
+def facts_of(read: elf.Read, status: os.stat_result) -> CoreFacts:
+    """The facts in a core, as far as `read` gives it; `status` is that of its file. Raises NotACore."""
     try:
         header = elf.read_header(read)
     except elf.NotElf as error:
@@ -68,6 +71,11 @@ def read_facts(descriptor: int) -> CoreFacts:
 def is_snapshot(facts: CoreFacts) -> bool:
     """Whether the process lived on: gcore writes no signal, or the one that stopped the process for it."""
     return facts.signal is None or facts.signal.number not in _DUMPING
+
+
+def file_identity(status: os.stat_result) -> str:
+    """The identity of a file, whatever is in it."""
+    return _digest(f"{status.st_dev}:{status.st_ino}:{status.st_size}:{status.st_mtime_ns}".encode())
 
 
 class _Core:
@@ -144,9 +152,7 @@ class _Core:
         random = self._memory.read(at, _RANDOM_BYTES) if at else b""
         if pid is not None and len(random) == _RANDOM_BYTES:
             return _digest(b"%d:" % pid + random), IdentityFrom.AT_RANDOM
-        found = self._status
-        text = f"{found.st_dev}:{found.st_ino}:{found.st_size}:{found.st_mtime_ns}"
-        return _digest(text.encode()), IdentityFrom.FILE
+        return file_identity(self._status), IdentityFrom.FILE
 
 
 @dataclass(frozen=True)

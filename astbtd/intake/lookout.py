@@ -8,14 +8,15 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from astbtd.intake import asterisk, file_system, places
+from astbtd.intake import asterisk, core_pattern, file_system, places
 from astbtd.intake.claim import Claims
 from astbtd.intake.file_system import Mount, Mounts
 from astbtd.intake.inotify import Inotify
 from astbtd.intake.places import Places
 from astbtd.intake.post import Deliver, Post
 from astbtd.intake.search import Search
-from astbtd.intake.watch import DirectoryWatch, Hint, Scan
+from astbtd.intake.spot import Spot
+from astbtd.intake.watch import DirectoryWatch, Hint, Scan, Written
 from astbtd.model import Found
 from astbtd.settings import Settings
 
@@ -41,7 +42,7 @@ class Lookout:
         self._deliver = deliver
         self._changed = changed
         self._mounts = Mounts.now(settings.watch.poll)
-        self._places = Places((), (), ())
+        self._places = Places()
         self._here = Post(search, DirectoryWatch(Inotify()), deliver, lambda directory: not self._server(directory))
         self._outposts: dict[Mount, Outpost] = {}
         self._ready = select.epoll()
@@ -89,9 +90,8 @@ class Lookout:
         """Follows up what the watches have seen since the last call."""
         if self._mounts != Mounts.now(self._settings.watch.poll):
             self._refresh()
-        if any(self._tells_of_a_start(hint) for hint in self._here.look()):
+        while any(self._tells_of_new_places(hint) for hint in self._here.look()):
             self._refresh()
-            self._here.look()
 
     def rescan(self) -> None:
         """Looks everywhere, unasked."""
@@ -117,9 +117,10 @@ class Lookout:
 
     @property
     def watched(self) -> tuple[str, ...]:
-        """The places that are watched now."""
+        """The places that are watched now and where the next core may appear."""
         known = [outpost.known.watched for outpost in self._outposts.values() if not outpost.silent_since]
-        return (*self._here.watched, *chain.from_iterable(known))
+        watched = (*self._here.watched, *chain.from_iterable(known))
+        return tuple(directory for directory in watched if directory in self._places.expected)
 
     @property
     def asterisks(self) -> frozenset[int]:
@@ -141,7 +142,7 @@ class Lookout:
     def _silent(self) -> Iterator[str]:
         for mount, outpost in self._outposts.items():
             if since := outpost.silent_since:
-                for directory in outpost.directories or (mount.point,):
+                for directory in [spot.directory for spot in outpost.spots] or [mount.point]:
                     yield f"{directory} does not answer since {since.astimezone():%Y-%m-%d %H:%M:%S}"
 
     @property
@@ -157,43 +158,47 @@ class Lookout:
     def _refresh_here(self) -> None:
         self._mounts = Mounts.now(self._settings.watch.poll)
         self._places = places.current(self._settings, self._memory)
-        here = [directory for directory in self._places.cores if not self._server(directory)]
-        starts = [directory for directory in self._places.starts if not self._server(directory)]
-        self._here.watch(here, starts)
+        here = [self._places.spot(directory) for directory in self._places.searched if not self._server(directory)]
+        others = [*self._places.starts, *self._places.parents, str(core_pattern.KERNEL)]
+        self._here.watch(here, [directory for directory in others if not self._server(directory)])
 
     def _man_outposts(self, found: Found, *, quiet: bool) -> list[threading.Event]:
         """Sees to it that each server of places, or of cores that are claimed, has its outpost; tells which begin."""
-        there: dict[Mount, list[str]] = {}
+        there: dict[Mount, list[Spot]] = {}
         claims = self._here.search.claims
         for directory in map(claims.directory, claims.noted()):
             if mount := self._server(directory):
                 there.setdefault(mount, [])
-        for directory in self._places.cores:
+        for directory in self._places.searched:
             if mount := self._server(directory):
-                there.setdefault(mount, []).append(directory)
+                there.setdefault(mount, []).append(self._places.spot(directory))
         for mount in self._outposts.keys() - there.keys():
             self._outposts.pop(mount).retire()
         begun = []
-        for mount, directories in there.items():
+        for mount, spots in there.items():
             if mount in self._outposts:
-                self._outposts[mount].watch(tuple(directories))
+                self._outposts[mount].watch(tuple(spots))
             else:
-                begun.append(self._open_outpost(mount, tuple(directories), found, quiet))
+                begun.append(self._open_outpost(mount, tuple(spots), found, quiet))
         return begun
 
-    def _open_outpost(self, mount: Mount, directories: tuple[str, ...], found: Found, quiet: bool) -> threading.Event:
+    def _open_outpost(self, mount: Mount, spots: tuple[Spot, ...], found: Found, quiet: bool) -> threading.Event:
         from astbtd.intake.outpost import Outpost  # brings watchdog, which most machines never need
 
         search = self._here.search.beside()
         outpost = Outpost(mount, search, self._deliver, lambda left: self._server(left) == mount, self._changed)
         self._outposts[mount] = outpost
-        outpost.watch(directories)
+        outpost.watch(spots)
         return outpost.ask(lambda post: post.begin(found, quiet=quiet))
 
     def _server(self, directory: str | None) -> Mount | None:
         return self._mounts.served_by_others(directory) if directory is not None else None
 
-    def _tells_of_a_start(self, hint: Hint) -> bool:
-        if hint.directory not in self._places.starts:
-            return False
-        return isinstance(hint, Scan) or hint.name in asterisk.RUN_FILES
+    def _tells_of_new_places(self, hint: Hint) -> bool:
+        """Asterisk has started, core_pattern was changed, or a directory has appeared that it may lead to."""
+        if hint.directory in self._places.parents and not isinstance(hint, Written):
+            return True
+        if hint.directory in self._places.starts:
+            return isinstance(hint, Scan) or hint.name in asterisk.RUN_FILES
+        changed = isinstance(hint, Scan) or hint.name in core_pattern.SETTINGS
+        return changed and hint.directory == str(core_pattern.KERNEL)

@@ -3,6 +3,8 @@
 import os
 from contextlib import suppress
 
+_ASIDE_SUFFIX = ".aside"
+
 
 class OpenedDirectory:
     """A directory held open, so that what is done in it is done there however paths change meanwhile."""
@@ -40,6 +42,16 @@ def remove_if_ours(directory: int, name: str, aside: str, inode: int) -> None:
         if _inode(directory, aside) != inode:
             os.link(aside, name, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
         os.unlink(aside, dir_fd=directory)
+
+
+def drop_claim(directory: str, link: str, name: str | None, inode: int) -> None:
+    """Removes a claim's link, and, where it is given, the `name` that the core had, if it still is `inode`."""
+    with suppress(FileNotFoundError), OpenedDirectory(directory) as opened:
+        if name is not None:
+            remove_if_ours(opened, name, link + _ASIDE_SUFFIX, inode)
+        with suppress(FileNotFoundError):
+            os.unlink(link, dir_fd=opened)
+        os.fsync(opened)
 
 
 def _inode(directory: int, name: str) -> int:

@@ -21,6 +21,7 @@ from astbtd.intake.file_system import Mount
 from astbtd.intake.polling import Polling
 from astbtd.intake.post import Deliver, Post
 from astbtd.intake.search import Search
+from astbtd.intake.spot import Spot
 from astbtd.intake.watch import DirectoryWatch
 
 _LOOK_EVERY = 2.0  # seconds, at cores that were being written and for directories that came or went
@@ -50,7 +51,7 @@ class Outpost:
         changed: Callable[[], None],
     ) -> None:
         self.known = Known()
-        self.directories: tuple[str, ...] = ()
+        self.spots: tuple[Spot, ...] = ()
         self._deliver = deliver
         self._changed = changed
         self._post = Post(search, DirectoryWatch(Polling()), self._fetch, ours, self._alive)
@@ -65,11 +66,11 @@ class Outpost:
         self._thread = threading.Thread(target=self._run, name=f"outpost {mount.point}", daemon=True)
         self._thread.start()
 
-    def watch(self, directories: tuple[str, ...]) -> None:
-        """Looks for cores in these directories from now on."""
-        if directories != self.directories:
-            self.directories = directories
-            self.ask(lambda post: post.watch(directories))
+    def watch(self, spots: tuple[Spot, ...]) -> None:
+        """Looks for cores in these spots from now on."""
+        if spots != self.spots:
+            self.spots = spots
+            self.ask(lambda post: post.watch(spots))
 
     def ask(self, job: Job) -> threading.Event:
         """Has the post do something, after all that it was asked before; the event is set once that is known."""

@@ -1,13 +1,14 @@
 """Looks after a set of directories: follows up what their watch sees, and delivers a claim for each core in them."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from astbtd.errors import AstbtdError
 from astbtd.intake.claim import Claim
 from astbtd.intake.search import Search
-from astbtd.intake.watch import DirectoryWatch, Hint, Scan
+from astbtd.intake.spot import Spot
+from astbtd.intake.watch import DirectoryWatch, Hint, Made, Scan
 from astbtd.model import Found
 
 Deliver = Callable[[Claim], None]
@@ -34,7 +35,7 @@ class Post:
         self._deliver = deliver
         self._ours = ours
         self._alive = alive
-        self._cores: tuple[str, ...] = ()
+        self._spots: dict[str, Spot] = {}
         self._problems: dict[str, str] = {}
 
     def fileno(self) -> int:
@@ -44,11 +45,12 @@ class Post:
     def close(self) -> None:
         """Ends the watches."""
         self._watch.close()
+        self._search.unfinished.close()
 
-    def watch(self, cores: Sequence[str], others: Sequence[str] = ()) -> None:
-        """Looks for cores in the directories `cores` from now on, and sees what appears in `others`."""
-        self._cores = tuple(cores)
-        self._watch.watch((*cores, *others))
+    def watch(self, spots: Sequence[Spot], others: Sequence[str] = ()) -> None:
+        """Looks for cores in these spots from now on, and sees what appears in the directories `others`."""
+        self._spots = {spot.directory: spot for spot in spots}
+        self._watch.watch((*self._spots, *others))
 
     def rearm(self) -> None:
         """Watches anew what came, went or was replaced without being seen."""
@@ -60,8 +62,10 @@ class Post:
         self._watch.hints()
         self._scan_all(found, quiet=quiet)
         if self._search.lost:
-            self._search.forget_lost_claims()
+            forgotten = self._search.forget_lost_claims()
             self._scan_all(found, quiet=quiet)
+            for claim in self._search.losses(forgotten):
+                self._hand_on(claim)
 
     def use(self, search: Search) -> None:
         """Goes on with a search under changed settings."""
@@ -71,12 +75,13 @@ class Post:
         """Follows up what the watches have seen since the last call, and returns it."""
         hints = self._watch.hints()
         for hint in hints:
-            if hint.directory not in self._cores:
+            spot = self._spots.get(hint.directory)
+            if spot is None:
                 continue
             if isinstance(hint, Scan):
-                self._scan(hint.directory, Found.SCAN)
-            else:
-                self._file(hint.directory, hint.name, found=Found.EVENT)
+                self._scan(spot, Found.SCAN)
+            elif spot.collector or not isinstance(hint, Made):
+                self._look_at(spot, hint.name, found=Found.EVENT)
         return hints
 
     def rescan(self) -> None:
@@ -86,8 +91,8 @@ class Post:
 
     def look_at_unfinished(self) -> None:
         """Looks again at cores that were being written."""
-        for path in sorted(self._search.unfinished):
-            self._file(*os.path.split(path), found=Found.EVENT)
+        for held in self._search.unfinished.all():
+            self._hand_on_all(held.path, self._search.look_again(held))
 
     @property
     def search(self) -> Search:
@@ -103,12 +108,12 @@ class Post:
     def watched(self) -> tuple[str, ...]:
         """The directories that are watched for cores now."""
         absent = self._watch.absent()
-        return tuple(directory for directory in self._cores if directory not in absent)
+        return tuple(directory for directory in self._spots if directory not in absent)
 
     @property
     def absent(self) -> tuple[str, ...]:
         """Those that cannot be watched now."""
-        return tuple(directory for directory in self._watch.absent() if directory in self._cores)
+        return tuple(directory for directory in self._watch.absent() if directory in self._spots)
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -120,21 +125,22 @@ class Post:
             self._hand_on(claim)
 
     def _scan_all(self, found: Found, *, quiet: bool = False) -> None:
-        for directory in self._cores:
-            self._scan(directory, found, quiet=quiet)
+        for spot in self._spots.values():
+            self._scan(spot, found, quiet=quiet)
 
-    def _scan(self, directory: str, found: Found, *, quiet: bool = False) -> None:
-        for name in self._search.names(directory):
-            self._file(directory, name, found=found, quiet=quiet)
+    def _scan(self, spot: Spot, found: Found, *, quiet: bool = False) -> None:
+        for entry in self._search.entries(spot):
+            self._look_at(spot, entry, found=found, quiet=quiet)
 
-    def _file(self, directory: str, name: str, *, found: Found, quiet: bool = False) -> None:
+    def _look_at(self, spot: Spot, entry: str, *, found: Found, quiet: bool = False) -> None:
         self._alive()
-        path = os.path.join(directory, name)
-        claim = None
+        path = os.path.join(spot.directory, entry)
+        self._hand_on_all(path, self._search.look(spot, entry, found, quiet=quiet))
+
+    def _hand_on_all(self, path: str, claims: Iterable[Claim]) -> None:
         with self._problem_noted(path, path):
-            claim = self._search.file(directory, name, found, quiet=quiet)
-        if claim:
-            self._hand_on(claim)
+            for claim in claims:
+                self._hand_on(claim)
 
     def _hand_on(self, claim: Claim) -> None:
         with self._problem_noted(claim.id, claim.note.path):

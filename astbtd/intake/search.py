@@ -1,41 +1,42 @@
 """Looks at files that may be cores, says once what is left alone, and claims what is ours."""
 
 import os
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 
-from astbtd.intake.candidate import Candidate, NotYet, Refused, examine
-from astbtd.intake.claim import PREFIX, AlreadyClaimed, Claim, Claims, Vanished
+from astbtd.intake import loss
+from astbtd.intake.asterisk import is_private
+from astbtd.intake.candidate import Candidate, Examiner, Finding, NotYet, Refused
+from astbtd.intake.claim import PREFIX, AlreadyClaimed, Claim, Claims, Note, Vanished
+from astbtd.intake.remembered import Remembered
+from astbtd.intake.spot import Spot
+from astbtd.intake.unfinished import Held, Unfinished
 from astbtd.model import CoreAction, Found
 
-_REMEMBERED = 20_000
-"""How many files are remembered as looked at: a busy /tmp has some thousands."""
+
+@dataclass(frozen=True)
+class Move:
+    """A collected core under a new name: the very file that was claimed where `inode` is given, else a copy of it."""
+
+    crash_id: str
+    directory: str
+    name: str
+    inode: int | None = None
 
 
-class _Remembered:
-    """Files, each in the version it had, of which the latest are remembered."""
+@dataclass(frozen=True)
+class _Taken:
+    """Where a claimed file was last seen; there is no id of a packed core until it is unpacked."""
 
-    def __init__(self) -> None:
-        self._versions: OrderedDict[tuple[int, int], tuple[int, int]] = OrderedDict()
-
-    def __contains__(self, status: os.stat_result) -> bool:
-        return self._versions.get((status.st_dev, status.st_ino)) == (status.st_size, status.st_mtime_ns)
-
-    def add(self, status: os.stat_result) -> None:
-        self._versions[status.st_dev, status.st_ino] = (status.st_size, status.st_mtime_ns)
-        while len(self._versions) > _REMEMBERED:
-            self._versions.popitem(last=False)
-
-    def remove(self, status: os.stat_result) -> None:
-        self._versions.pop((status.st_dev, status.st_ino), None)
+    path: str
+    crash_id: str | None
 
 
 @dataclass
 class Search:
     """What was looked at so far; `collected` gives the identities of all cores that were collected, by whomever.
 
-    `refused` is told a path and a reason, once for each version of a file.
+    `refused` is told a path and a reason, once for each version of a file; `moved` of collected cores with new names.
     """
 
     claims: Claims
@@ -43,51 +44,49 @@ class Search:
     executables: Collection[str]
     action: CoreAction
     refused: Callable[[str, str], None]
-    unfinished: set[str] = field(default_factory=set)
+    moved: Callable[[Move], None]
+    unfinished: Unfinished = field(default_factory=Unfinished)
     lost: set[str] = field(default_factory=set)
     _claimed: dict[str, object] = field(default_factory=dict)
-    _known: _Remembered = field(default_factory=_Remembered)
-    _taken: _Remembered = field(default_factory=_Remembered)
-    _told: _Remembered = field(default_factory=_Remembered)
+    _met: set[str] = field(default_factory=set)
+    _known: Remembered[bool] = field(default_factory=Remembered)
+    _taken: Remembered[_Taken] = field(default_factory=Remembered)
+    _told: Remembered[bool] = field(default_factory=Remembered)
 
     def under(self, claims: Claims, executables: Collection[str], action: CoreAction) -> "Search":
         """A search that judges by other settings, and does not say again what this one said."""
-        return replace(self, claims=claims, executables=executables, action=action, _known=_Remembered())
+        return replace(self, claims=claims, executables=executables, action=action, _known=Remembered())
 
     def beside(self) -> "Search":
         """A search for another thread, elsewhere: of the two, one collects a core that both come across."""
-        return Search(self.claims, self.collected, self.executables, self.action, self.refused, _claimed=self._claimed)
+        return Search(
+            self.claims, self.collected, self.executables, self.action, self.refused, self.moved, _claimed=self._claimed
+        )
 
-    def names(self, directory: str) -> list[str]:
+    def entries(self, spot: Spot) -> list[str]:
         """What in a directory is to be looked at; nothing where it cannot be read."""
         try:
-            return os.listdir(directory)  # os.scandir may stop all threads while it asks a file system for types
+            return os.listdir(spot.directory)  # os.scandir may stop all threads while it asks a file system for types
         except OSError:
             return []
 
-    def file(self, directory: str, name: str, found: Found, *, quiet: bool = False) -> Claim | None:
-        """Claims the file if it is a complete core of Asterisk that was not collected yet.
+    def look(self, spot: Spot, entry: str, found: Found, *, quiet: bool = False) -> Iterator[Claim]:
+        """Claims what is a complete core of Asterisk that was not collected yet.
 
-        A core that is still being written is put in `unfinished`. Raises NoRoom where there is no room for a copy.
+        A core that is still being written is put in `unfinished`.
         """
-        if name.startswith(PREFIX) and name.removeprefix(PREFIX) in self.claims.noted():
-            return self._moved_claim(name.removeprefix(PREFIX), directory)
-        path = os.path.join(directory, name)
-        self.unfinished.discard(path)
-        status = _status(path)
-        if status is None or status in self._known or status in self._taken:
-            return None
-        finding = examine(directory, name, self.executables)
-        if isinstance(finding, NotYet):
-            self.unfinished.add(path)
-            return None
-        if isinstance(finding, Candidate):
-            return self._claim(finding, found, quiet)
-        self._known.add(status)
-        if isinstance(finding, Refused) and status not in self._told:
-            self._told.add(status)
-            self.refused(finding.path, finding.reason)
-        return None
+        if entry.startswith(PREFIX) and entry.removeprefix(PREFIX) in self.claims.noted():
+            yield from self._moved_claim(entry.removeprefix(PREFIX), spot.directory)
+            return
+        names = spot.collector.cores(spot.directory, entry) if spot.collector else []
+        if not names and spot.plain:
+            names, spot = [entry], replace(spot, collector=None)
+        for name in names:
+            yield from self._file(spot, name, found, quiet)
+
+    def look_again(self, held: Held) -> Iterator[Claim]:
+        """Claims a core that was unfinished, if it is complete now."""
+        return self._file(held.spot, held.name, Found.EVENT, False)
 
     def left_claims(self, ours: Callable[[str | None], bool]) -> Iterator[Claim]:
         """The claims that an earlier run left in directories that are `ours`; those whose core is gone become `lost`.
@@ -107,46 +106,114 @@ class Search:
             else:
                 self.lost.add(crash_id)
 
-    def forget_lost_claims(self) -> None:
+    def forget_lost_claims(self) -> list[Note]:
         """Forgets the claims in `lost`: they were never completed, or were given up but for the note.
 
-        One whose directory is gone waits for it: a disk or a file server may come back.
+        One whose directory is gone waits for it: a disk or a file server may come back, a private /tmp does not.
         """
+        forgotten = []
         for crash_id in self.lost:
-            directory = self.claims.directory(crash_id)
-            if directory is None or os.path.isdir(directory):
+            note = self.claims.left_note(crash_id)
+            if note is None or os.path.isdir(note.directory) or is_private(note.directory):
                 self.claims.forget(crash_id)
+                forgotten += [note] if note else []
+        return forgotten
 
-    def _claim(self, candidate: Candidate, found: Found, quiet: bool) -> Claim | None:
-        self._taken.add(os.fstat(candidate.descriptor))
+    def losses(self, forgotten: list[Note]) -> Iterator[Claim]:
+        """Claims, to be recorded as lost, of which no copy had been made and no core was found again."""
+        met = self._claimed.keys() | self.collected()
+        for note in forgotten:
+            if note.copied and not met & {note.facts.identity, note.packed}:
+                yield self.claims.take_lost(replace(note, loss=loss.NEVER_COPIED))
+
+    def _file(self, spot: Spot, name: str, found: Found, quiet: bool) -> Iterator[Claim]:
+        path = os.path.join(spot.directory, name)
+        examiner = Examiner(self.executables, collector=spot.collector, empty_counts=spot.fleeting is not None)
+        held = self.unfinished.take(path)
+        if held is not None:
+            status = os.fstat(held)
+            finding = examiner.examine_open(held, spot.directory, name)
+            yield from self._judged(finding, status, spot, name, found, quiet)
+            if isinstance(finding, NotYet):
+                return
+        new = _status(path)
+        if new is None:
+            yield from self._swept_away(spot, name, found)
+        elif taken := self._taken.get(new):
+            self._note_move(taken, new, spot, name)
+        elif new not in self._known:
+            yield from self._judged(examiner.examine(spot.directory, name), new, spot, name, found, quiet)
+
+    def _judged(
+        self, finding: Finding, status: os.stat_result, spot: Spot, name: str, found: Found, quiet: bool
+    ) -> Iterator[Claim]:
+        if spot.fleeting:
+            self._met.add(os.path.join(spot.directory, name))
+        if isinstance(finding, NotYet):
+            self.unfinished.hold(Held(spot, name, finding.descriptor))
+        elif isinstance(finding, Candidate):
+            yield from self._claim(finding, spot, found, quiet)
+        else:
+            self._known.add(status, True)
+            if isinstance(finding, Refused) and status not in self._told:
+                self._told.add(status, True)
+                self.refused(finding.path, finding.reason)
+
+    def _claim(self, candidate: Candidate, spot: Spot, found: Found, quiet: bool) -> Iterator[Claim]:
+        status, crash_id = os.fstat(candidate.descriptor), candidate.facts.crash_id
+        self._taken.add(status, _Taken(candidate.path, None if candidate.packed else crash_id))
         identity, mine, collected = candidate.facts.identity, object(), self.collected()
         for settled in collected.intersection(list(self._claimed)):
             self._claimed.pop(settled, None)
         if identity in collected or self._claimed.setdefault(identity, mine) is not mine:
             os.close(candidate.descriptor)
-            return None
+            if spot.collector is None and not candidate.packed:
+                self._tell_move(Move(crash_id, candidate.directory, candidate.name))
+            return
+        copy = self.action is CoreAction.LEAVE or spot.collector is not None or spot.fleeting is not None
         try:
-            claim = self.claims.take(candidate, found, copy=self.action is CoreAction.LEAVE, quiet=quiet)
+            claim = self.claims.take(candidate, found, copy=copy, quiet=quiet)
         except BaseException as error:
             self._claimed.pop(identity, None)
-            self._taken.remove(os.fstat(candidate.descriptor))
+            self._taken.remove(status)
             os.close(candidate.descriptor)
             if isinstance(error, AlreadyClaimed | Vanished):
-                return None
+                return
             raise
-        return claim
+        yield claim
 
-    def _moved_claim(self, crash_id: str, directory: str) -> Claim | None:
+    def _note_move(self, taken: _Taken, status: os.stat_result, spot: Spot, name: str) -> None:
+        """A claimed file may be renamed by whoever finds it first, such as safe_asterisk."""
+        path = os.path.join(spot.directory, name)
+        before = _status(taken.path)
+        if path == taken.path or (before and before.st_ino == status.st_ino):
+            return
+        self._taken.add(status, replace(taken, path=path))
+        if taken.crash_id:
+            self._tell_move(Move(taken.crash_id, spot.directory, name, status.st_ino))
+
+    def _tell_move(self, move: Move) -> None:
+        if not move.name.startswith(PREFIX):  # which is our own doing
+            self.moved(move)
+
+    def _swept_away(self, spot: Spot, name: str, found: Found) -> Iterator[Claim]:
+        path = os.path.join(spot.directory, name)
+        if found is Found.EVENT and spot.fleeting and spot.fleeting.names(name) and path not in self._met:
+            self._met.add(path)
+            yield self.claims.take_lost(loss.swept_away(spot.directory, name))
+
+    def _moved_claim(self, crash_id: str, directory: str) -> Iterator[Claim]:
         """A claim of an earlier run, whose directory was renamed since."""
         claim = self._resumed(crash_id, directory) if crash_id in self.lost else None
         if claim:
             self.lost.discard(crash_id)
-        return claim
+            yield claim
 
     def _resumed(self, crash_id: str, directory: str | None) -> Claim | None:
         claim = self.claims.resume(crash_id, directory)
+        if claim and claim.descriptor != -1:
+            self._taken.add(os.fstat(claim.descriptor), _Taken(claim.note.path, crash_id))
         if claim:
-            self._taken.add(os.fstat(claim.descriptor))
             self._claimed[claim.note.facts.identity] = claim.id
         return claim
 

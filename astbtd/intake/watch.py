@@ -27,7 +27,15 @@ class Scan:
     directory: str
 
 
-Hint = Written | Scan
+@dataclass(frozen=True)
+class Made:
+    """A directory was made in a watched directory, or moved in."""
+
+    directory: str
+    name: str
+
+
+Hint = Written | Scan | Made
 
 
 class DirectoryWatch:
@@ -81,6 +89,8 @@ class DirectoryWatch:
     def _hints_of(self, event: Event) -> list[Hint]:
         if event.what is Happened.LOST:
             return [Scan(directory) for directory in self._armed]
+        if event.what is Happened.DIRECTORY:
+            return [Made(event.directory, event.name)]
         return [Written(event.directory, event.name)] if event.what is Happened.FILE else []
 
     def _targets(self) -> set[str]:

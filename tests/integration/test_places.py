@@ -88,6 +88,7 @@ def test_a_relative_core_pattern_leads_below_the_working_directory(
 
 
 def test_a_core_pattern_that_leads_to_a_program_is_reported_as_not_watched(running: RunningDaemon) -> None:
+    running.configure({})
     with core_pattern("|/bin/false %p"):
         running.start()
         checked = subprocess.run(

@@ -13,7 +13,7 @@ import pytest
 from astbtd.intake.backend import Backend
 from astbtd.intake.inotify import Inotify
 from astbtd.intake.polling import Polling
-from astbtd.intake.watch import DirectoryWatch, Hint, Scan, Written
+from astbtd.intake.watch import DirectoryWatch, Hint, Made, Scan, Written
 from tests.fuse import needs_fuse, served
 from tests.harness import PATIENCE, scratch_directory
 
@@ -162,7 +162,7 @@ def test_a_name_that_is_no_text_leads_there_all_the_same(watched: DirectoryWatch
     seen(watched, Written(shown(spool), "next"))
 
 
-def test_directories_within_are_neither_reported_nor_looked_into(
+def test_directories_within_are_reported_but_not_looked_into(
     watched: DirectoryWatch, spool: Path, shown: Shown
 ) -> None:
     (spool / "below").mkdir()
@@ -171,7 +171,7 @@ def test_directories_within_are_neither_reported_nor_looked_into(
 
     hints = seen(watched, Written(shown(spool), "core"))
 
-    assert set(hints) == {Written(shown(spool), "core")}
+    assert set(hints) == {Made(shown(spool), "below"), Written(shown(spool), "core")}
 
 
 def test_a_directory_that_appears_late_is_scanned_and_watched(

@@ -27,7 +27,7 @@ class Suite:
 
 BOOKWORM = Suite("bookworm")
 TRIXIE = Suite("trixie")
-FORKY = Suite("forky", ("asterisk", "asterisk-modules", "asterisk-dev"))
+FORKY = Suite("forky", ("asterisk", "asterisk-modules", "asterisk-dev", "systemd-coredump"))
 SUITES = (BOOKWORM, TRIXIE, FORKY)
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -122,9 +122,16 @@ def _run(*argv: str) -> None:
     )
 
 
+_IN_CHROOT = """
+mount -t proc proc "$0/proc"
+mount --bind -o ro "$0/proc/sys" "$0/proc/sys"
+exec chroot "$0" "$@"
+"""
+"""A package that brings a core_pattern of its own must not set it on this machine."""
+
+
 def _run_in(root: Path, *argv: str) -> None:
-    mount_and_chroot = 'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"'
-    _run("sh", "-c", mount_and_chroot, str(root), *argv)
+    _run("sh", "-ec", _IN_CHROOT, str(root), *argv)
 
 
 def _output(*argv: str) -> str:

@@ -3,12 +3,13 @@
 import os
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from astbtd.errors import AstbtdError
 from astbtd.intake.claim import Claim
+from astbtd.intake.search import Move
 from astbtd.model import Crash
 from astbtd.worker import Work, Worker
 from tests.builders import claim, crash
@@ -31,6 +32,8 @@ class Journal:
     one_failed: threading.Event = field(default_factory=threading.Event)
     tidied: threading.Event = field(default_factory=threading.Event)
     broken: dict[int, Exception] = field(default_factory=dict)
+    moves: list[tuple[str, list[int]]] = field(default_factory=list)
+    one_followed: threading.Event = field(default_factory=threading.Event)
 
     def work(self, before: Callable[[Claim], None] = lambda _: None) -> Work:
         """The work; `before` is called with each claim when it is taken."""
@@ -42,9 +45,17 @@ class Journal:
                 raise error
             return crash(pid=taken.note.inode)
 
-        return Work(process, self.tidied.set, self._hear_done, self._hear_failed)
+        return Work(process, self.tidied.set, self._follow, self._hear_done, self._hear_failed)
 
-    def _hear_done(self, taken: Claim, _: Crash) -> None:
+    def _follow(self, move: Move) -> bool:
+        """Moves are of the crash whose number is their id; each is written down with what was done by then."""
+        self.moves.append((move.name, list(self.done)))
+        settled = int(move.crash_id) in self.done
+        if settled:
+            self.one_followed.set()
+        return settled
+
+    def _hear_done(self, taken: Claim, _: Crash | None) -> None:
         self.done.append(taken.note.inode)
 
     def _hear_failed(self, what: str, error: Exception) -> None:
@@ -178,7 +189,7 @@ def test_housekeeping_that_fails_does_not_stop_the_work(worker: Worker, journal:
         raise AstbtdError("the store is gone")
 
     working = journal.work()
-    worker.use(Work(working.process, fail, working.done, working.failed), deadline=PATIENCE)
+    worker.use(replace(working, tidy=fail), deadline=PATIENCE)
     worker.tidy()
     worker.start()
     assert happened(journal.one_failed)
@@ -190,6 +201,17 @@ def test_housekeeping_that_fails_does_not_stop_the_work(worker: Worker, journal:
     assert happened(journal.tidied)
     assert journal.failed == [("retention", "the store is gone")]
     assert journal.done == [1]
+
+
+def test_a_move_waits_until_its_crash_is_recorded(worker: Worker, journal: Journal) -> None:
+    worker.use(journal.work(), deadline=PATIENCE)
+    worker.put(claim(2, pid=2))
+    worker.put(claim(1, pid=1))
+    worker.follow(Move("1", "/srv", "core.moved"))
+    worker.start()
+
+    assert happened(journal.one_followed)
+    assert journal.moves == [("core.moved", []), ("core.moved", [2]), ("core.moved", [2, 1])]
 
 
 def test_stopping_parks_what_is_in_work_and_returns_it_with_the_rest(worker: Worker, journal: Journal) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from astbtd.announce import journal, systemd
 from astbtd.announce.journal import Event
 from astbtd.codec import plain
-from astbtd.model import Ended
+from astbtd.model import CoreState, Ended
 from tests.builders import ABORT, crash
 from tests.harmless import harmless
 
@@ -44,6 +44,13 @@ def test_a_crash_is_one_entry_that_tells_all_that_matters(sent: list[Entry]) -> 
     ((message, priority, _),) = sent
     assert message == "Asterisk crashed: SIGSEGV in ast_bridge_join; backtrace usable: /srv/crashes/x"
     assert priority == 2
+
+
+def test_a_lost_core_is_said_in_place_of_a_backtrace(sent: list[Entry]) -> None:
+    journal.crash(crash(state=CoreState.LOST), "/srv/crashes/x")
+
+    ((message, _, _),) = sent
+    assert message == "Asterisk crashed, and its core /srv/core is lost: /srv/crashes/x"
 
 
 def test_the_fields_of_a_crash_are_those_that_are_documented(sent: list[Entry]) -> None:

@@ -35,7 +35,7 @@ def crash(text: str, occurrence: int = 3) -> Crash:
         boot_id=None,
         crashed_at=MOMENT,
         collected_at=MOMENT,
-        core=Core("00", IdentityFrom.AT_RANDOM, "/tmp/core", 1, CoreState.KEPT, False, Source.FILE, Found.EVENT),  # noqa: S108
+        core=Core("00", IdentityFrom.AT_RANDOM, "/tmp/core", 1, CoreState.KEPT, False, Source.FILE, Found.EVENT),
         process=Process(pid=31455),
         asterisk=Asterisk(version="22.10.0", dont_optimize=True),
         signal=signal,

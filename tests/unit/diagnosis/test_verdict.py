@@ -3,7 +3,7 @@
 import pytest
 
 from astbtd.diagnosis.verdict import Evidence, diagnose
-from astbtd.model import Asterisk, Diagnosis, Ended, Extraction, MemoryCorruption, Signal, Symbols, Verdict
+from astbtd.model import Asterisk, Diagnosis, Ended, Extraction, Loss, MemoryCorruption, Signal, Symbols, Verdict
 
 SEGV = Signal(number=11, name="SIGSEGV")
 
@@ -197,3 +197,17 @@ def test_memory_that_was_used_after_it_was_freed_is_recognised() -> None:
     assert "used after that" in told(diagnosis)
     assert "valgrind" in told(diagnosis)
     assert diagnosis.memory_corruption is MemoryCorruption.NONE
+
+
+def test_a_core_that_is_lost_is_said_with_what_saves_the_next_one() -> None:
+    diagnosis = diagnose("", Evidence(loss=Loss("It is gone.", "Keep the next one.")))
+
+    assert (diagnosis.reasons, diagnosis.advice) == (("It is gone.",), ("Keep the next one.",))
+    assert diagnosis.verdict is Verdict.UNUSABLE
+
+
+def test_a_container_whose_files_are_not_known_is_said_with_the_setting_that_names_them(two_threads: str) -> None:
+    diagnosis = diagnose(two_threads, Evidence(container=True))
+
+    assert "container" in diagnosis.reasons[1]
+    assert "gdb.container_root" in diagnosis.advice[0]

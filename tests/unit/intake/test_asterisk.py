@@ -9,6 +9,8 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 
 from astbtd.intake import asterisk
+from astbtd.intake.asterisk import RunningAsterisk
+from astbtd.intake.file_system import Mounts, parse
 
 DEFAULT = "/run/asterisk"
 
@@ -159,3 +161,54 @@ def test_the_options_of_a_command_line() -> None:
 
 def test_a_command_line_that_asterisk_would_refuse_has_no_options() -> None:
     assert asterisk.options([b"asterisk", b"-g", b"--unknown"]) == {}
+
+
+BOOT_ID = "0f" * 16
+INSIDE = f"systemd-private-{BOOT_ID}-asterisk.service-a1B2c3/tmp"
+MOUNTS = Mounts(
+    parse(
+        f"""\
+21 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
+22 21 254:0 /tmp/{INSIDE} /tmp rw,relatime shared:2 master:1 - ext4 /dev/vda rw
+23 21 0:30 /{INSIDE} /var/tmp rw - tmpfs tmpfs rw
+24 21 254:0 /srv/{INSIDE} /srv/elsewhere rw - ext4 /dev/vda rw
+""".encode()
+    )
+)
+
+
+def test_private_directories_are_found_where_systemd_puts_them() -> None:
+    assert asterisk.private_directories(MOUNTS) == (("/tmp", f"/tmp/{INSIDE}"), ("/var/tmp", f"/var/tmp/{INSIDE}"))
+
+
+@pytest.mark.parametrize(
+    ("path", "outside"),
+    [
+        ("/tmp", f"/tmp/{INSIDE}"),
+        ("/tmp/cores/today", f"/tmp/{INSIDE}/cores/today"),
+        ("/var/tmp/x", f"/var/tmp/{INSIDE}/x"),
+        ("/tmpfs", "/tmpfs"),
+        ("/var/lib/asterisk", "/var/lib/asterisk"),
+    ],
+)
+def test_a_path_of_a_process_leads_to_its_private_directories(path: str, outside: str) -> None:
+    process = RunningAsterisk(4242, "/", private=asterisk.private_directories(MOUNTS))
+
+    assert process.outside(path) == outside
+
+
+def test_a_path_of_a_process_that_cannot_be_seen_leads_nowhere() -> None:
+    assert RunningAsterisk(4242, None, "it runs in a container").outside("/tmp") is None
+
+
+def test_the_next_private_directory_of_a_service_has_another_name() -> None:
+    assert asterisk.next_time(f"/tmp/{INSIDE}/cores") == "/tmp/systemd-private-*-asterisk.service-*/tmp/cores"
+    assert asterisk.next_time("/var/lib/asterisk") == "/var/lib/asterisk"
+
+
+@pytest.mark.parametrize(
+    ("directory", "private"),
+    [(f"/tmp/{INSIDE}", True), (f"/tmp/{INSIDE}/cores", True), (f"/tmp/{INSIDE}s", False), ("/tmp", False)],
+)
+def test_what_is_in_a_private_directory(directory: str, private: bool) -> None:
+    assert asterisk.is_private(directory) == private

@@ -11,6 +11,7 @@ from astbtd.elf import FileType
 from astbtd.intake import file_system
 from astbtd.intake.candidate import ANY_NUMBER, Candidate, Finding, Nothing, NotYet, Refused, examine
 from tests.builders import FORMS, NOON, DeadProcess, program
+from tests.packed import COMPRESS
 
 from .conftest import Dump
 
@@ -20,7 +21,7 @@ ASTERISK = ("asterisk",)
 def examined(path: Path, executables: Collection[str] | None = ASTERISK, links: int = 1) -> Finding:
     """What a file is; a core's descriptor is closed again."""
     finding = examine(str(path.parent), path.name, executables, links)
-    if isinstance(finding, Candidate):
+    if isinstance(finding, Candidate | NotYet) and finding.descriptor is not None:
         os.close(finding.descriptor)
     return finding
 
@@ -65,6 +66,52 @@ def test_a_core_that_somebody_still_writes_is_one_only_later(dump: Dump) -> None
         assert examined(path) == NotYet(str(path))
 
     assert isinstance(examined(path), Candidate)
+
+
+def test_a_core_that_is_written_stays_open(dump: Dump) -> None:
+    path = dump()
+
+    with path.open("ab"):
+        found = examine(str(path.parent), path.name, ASTERISK)
+
+    assert isinstance(found, NotYet)
+    assert found.descriptor is not None
+    os.close(found.descriptor)
+
+
+@pytest.mark.parametrize("suffix", COMPRESS)
+def test_a_compressed_core_is_told_from_its_beginning(spool: Path, suffix: str) -> None:
+    path = spool / "dump"
+    path.write_bytes(COMPRESS[suffix](DeadProcess().core() + bytes(64 << 20)))
+
+    found = examined(path)
+
+    assert isinstance(found, Candidate)
+    assert found.packed
+    assert found.facts.process.pid == 4242
+    assert found.facts.crashed_at.timestamp() == pytest.approx(path.stat().st_mtime, abs=0.001)
+
+
+@pytest.mark.parametrize("content", [b"a log\n" * 100, program(), b""])
+def test_other_compressed_files_are_passed_over_even_while_they_are_written(spool: Path, content: bytes) -> None:
+    path = spool / "log.gz"
+    path.write_bytes(COMPRESS["gz"](content))
+
+    with path.open("ab"):
+        assert content == b"" or examined(path) == Nothing()
+    assert examined(path) == Nothing()
+
+
+def test_a_compressed_core_of_another_program_is_refused(spool: Path) -> None:
+    (spool / "dump").write_bytes(COMPRESS["xz"](DeadProcess(mapped=("/usr/bin/perl",)).core()))
+
+    assert reason(spool / "dump") == "it is a core of /usr/bin/perl, not of Asterisk"
+
+
+def test_a_damaged_compressed_core_is_refused(spool: Path) -> None:
+    (spool / "dump").write_bytes(COMPRESS["zst"](FORMS[0].header(FileType.CORE, 5)))
+
+    assert reason(spool / "dump") == "it is damaged: the table of segments is cut short"
 
 
 @pytest.fixture

@@ -10,8 +10,11 @@ import pytest
 from astbtd.errors import NoRoom
 from astbtd.intake.candidate import Candidate, examine
 from astbtd.intake.claim import PREFIX, AlreadyClaimed, Claim, Claims, Vanished
+from astbtd.intake.unpacking import Unpacker
 from astbtd.model import Found
+from astbtd.settings import UnpackingSettings
 from tests.builders import DeadProcess
+from tests.packed import COMPRESS
 
 from .conftest import Dump
 
@@ -26,16 +29,26 @@ def no_room(_: int) -> None:
     raise NoRoom("the disk is full")
 
 
+def claims_in(directory: Path, reserve: Callable[[int], None]) -> Claims:
+    (directory / "incoming").mkdir()
+    return Claims(directory / "incoming", -1, Unpacker(UnpackingSettings(), reserve, lambda: None))
+
+
 @pytest.fixture
 def claims(tmp_path: Path) -> Claims:
-    (tmp_path / "incoming").mkdir()
-    return Claims(tmp_path / "incoming", -1, room_for_all)
+    return claims_in(tmp_path, room_for_all)
 
 
 @pytest.fixture
 def take(claims: Claims) -> Take:
-    """Claims the core at a path."""
-    return lambda path, copy=False: claims.take(candidate(path), Found.EVENT, copy=copy)
+    """Claims the core at a path, for good."""
+
+    def take(path: Path, copy: bool = False) -> Claim:
+        claim = claims.take(candidate(path), Found.EVENT, copy=copy)
+        claims.secure(claim)
+        return claim
+
+    return take
 
 
 def candidate(path: Path) -> Candidate:
@@ -71,70 +84,19 @@ def test_a_core_that_must_not_be_touched_is_copied_and_left_as_it_was(take: Take
     assert names_in(claims.incoming) == [f"{claim.id}.claim", f"{claim.id}.core"]
 
 
-def test_a_claim_that_is_fetched_is_read_from_a_copy_and_still_holds_the_core(
-    take: Take, claims: Claims, dump: Dump
-) -> None:
-    path = dump()
-    content = path.read_bytes()
-    chunks: list[None] = []
-
-    fetched = claims.fetched(take(path), lambda: chunks.append(None))
-
-    path.write_bytes(b"")
-    assert os.pread(fetched.descriptor, 1 << 20, 0) == content
-    assert chunks
-    claims.finish(fetched, remove_original=True)
-    assert names_in(path.parent) == []
-    assert names_in(claims.incoming) == []
-
-
-def test_a_claim_that_finds_no_room_for_its_copy_stands(tmp_path: Path, dump: Dump) -> None:
-    (tmp_path / "incoming").mkdir()
-    claims = Claims(tmp_path / "incoming", -1, no_room)
-    claim = claims.take(candidate(dump()), Found.EVENT, copy=False)
+def test_without_room_for_a_copy_the_claim_waits(tmp_path: Path, dump: Dump) -> None:
+    claims = claims_in(tmp_path, no_room)
+    claim = claims.take(candidate(dump()), Found.EVENT, copy=True)
 
     with pytest.raises(NoRoom):
-        claims.fetched(claim, lambda: None)
+        claims.secure(claim)
 
-    assert list(claims.noted()) == [claim.id]
-    assert os.fstat(claim.descriptor).st_size > 0
-
-
-def test_a_claim_is_finished_where_its_core_lies(take: Take, claims: Claims, dump: Dump) -> None:
-    asked: list[Callable[[], None]] = []
-    claim = replace(take(dump()), there=asked.append)
-
-    claims.finish(claim, remove_original=True)
-    assert list(claims.noted()) == [claim.id]
-
-    for job in asked:
-        job()
-    assert list(claims.noted()) == []
-
-
-def test_a_claim_tells_where_it_was_made(take: Take, claims: Claims, dump: Dump) -> None:
-    path = dump()
-    claim = take(path)
-
-    assert claims.directory(claim.id) == str(path.parent)
-    (claims.incoming / f"{claim.id}.claim").write_bytes(b"damaged")
-    assert claims.directory(claim.id) is None
-    assert claims.directory("another") is None
-
-
-def test_without_room_for_a_copy_nothing_is_claimed(tmp_path: Path, dump: Dump) -> None:
-    (tmp_path / "incoming").mkdir()
-    claims = Claims(tmp_path / "incoming", -1, no_room)
-
-    with pytest.raises(NoRoom):
-        claims.take(candidate(dump()), Found.EVENT, copy=True)
-
-    assert names_in(claims.incoming) == []
+    assert names_in(claims.incoming) == [f"{claim.id}.claim"]
+    assert os.pread(claim.descriptor, 4, 0) == b"\x7fELF"
 
 
 def test_a_claim_needs_no_room(tmp_path: Path, dump: Dump) -> None:
-    (tmp_path / "incoming").mkdir()
-    claims = Claims(tmp_path / "incoming", -1, no_room)
+    claims = claims_in(tmp_path, no_room)
 
     assert claims.take(candidate(dump()), Found.EVENT, copy=False).note.name == "core"
 
@@ -159,14 +121,36 @@ def test_a_core_that_was_given_another_name_meanwhile_is_not_claimed(claims: Cla
     assert names_in(claims.incoming) == []
 
 
-def test_a_core_that_was_removed_meanwhile_is_not_claimed(claims: Claims, dump: Dump, spool: Path) -> None:
+@pytest.fixture
+def nameless(claims: Claims, dump: Dump) -> Claim:
+    """The claim on a core that was removed while it was claimed."""
     found = candidate(dump())
-    (spool / "core").unlink()
+    os.unlink(found.path)
+    return claims.take(found, Found.EVENT, copy=False)
 
-    with pytest.raises(Vanished):
-        claims.take(found, Found.EVENT, copy=False)
 
-    assert names_in(claims.incoming) == []
+def test_a_core_that_was_removed_meanwhile_is_copied(nameless: Claim, claims: Claims) -> None:
+    claims.secure(nameless)
+
+    assert os.pread(nameless.descriptor, 1 << 20, 0) == DeadProcess().core()
+    assert names_in(claims.incoming) == [f"{nameless.id}.claim", f"{nameless.id}.core"]
+
+
+def test_a_core_without_a_name_is_read_as_it_is_where_there_is_no_room_for_a_copy(
+    nameless: Claim, claims: Claims
+) -> None:
+    replace(claims, unpacker=replace(claims.unpacker, reserve=no_room)).secure(nameless)
+
+    assert nameless.secured
+    assert os.pread(nameless.descriptor, 1 << 20, 0) == DeadProcess().core()
+
+
+def test_a_core_without_a_name_gets_its_copy_before_it_is_let_go(nameless: Claim, claims: Claims) -> None:
+    claims.park(nameless)
+
+    resumed = claims.resume(nameless.id)
+    assert resumed is not None
+    assert os.pread(resumed.descriptor, 1 << 20, 0) == DeadProcess().core()
 
 
 def test_finishing_removes_link_note_and_core(take: Take, claims: Claims, dump: Dump, spool: Path) -> None:
@@ -303,3 +287,65 @@ def test_no_descriptor_is_left_open_when_a_claim_ends(take: Take, claims: Claims
     claims.park(second)
 
     assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
+def test_a_claim_that_is_fetched_is_read_from_a_copy_and_still_holds_the_core(
+    take: Take, claims: Claims, dump: Dump
+) -> None:
+    path = dump()
+    content = path.read_bytes()
+    chunks: list[None] = []
+
+    fetched = claims.fetched(take(path), lambda: chunks.append(None))
+
+    path.write_bytes(b"")
+    assert os.pread(fetched.descriptor, 1 << 20, 0) == content
+    assert chunks
+    claims.finish(fetched, remove_original=True)
+    assert names_in(path.parent) == []
+    assert names_in(claims.incoming) == []
+
+
+def test_a_claim_that_finds_no_room_for_its_copy_stands(tmp_path: Path, dump: Dump) -> None:
+    claims = claims_in(tmp_path, no_room)
+    claim = claims.take(candidate(dump()), Found.EVENT, copy=False)
+
+    with pytest.raises(NoRoom):
+        claims.fetched(claim, lambda: None)
+
+    assert list(claims.noted()) == [claim.id]
+    assert os.fstat(claim.descriptor).st_size > 0
+
+
+def test_a_claim_is_finished_where_its_core_lies(take: Take, claims: Claims, dump: Dump) -> None:
+    asked: list[Callable[[], None]] = []
+    claim = replace(take(dump()), there=asked.append)
+
+    claims.finish(claim, remove_original=True)
+    assert list(claims.noted()) == [claim.id]
+
+    for job in asked:
+        job()
+    assert list(claims.noted()) == []
+
+
+def test_a_claim_tells_where_it_was_made(take: Take, claims: Claims, dump: Dump) -> None:
+    path = dump()
+    claim = take(path)
+
+    assert claims.directory(claim.id) == str(path.parent)
+    (claims.incoming / f"{claim.id}.claim").write_bytes(b"damaged")
+    assert claims.directory(claim.id) is None
+    assert claims.directory("another") is None
+
+
+def test_a_packed_core_is_fetched_as_it_is_and_unpacked_from_there(claims: Claims, spool: Path) -> None:
+    (spool / "core.zst").write_bytes(COMPRESS["zst"](DeadProcess().core()))
+    taken = claims.take(candidate(spool / "core.zst"), Found.EVENT, copy=False)
+
+    fetched = claims.fetched(taken, lambda: None)
+    (spool / "core.zst").write_bytes(b"")
+    claims.secure(fetched)
+
+    assert os.pread(fetched.descriptor, 1 << 20, 0) == DeadProcess().core()
+    assert names_in(claims.incoming) == [f"{fetched.id}.claim", f"{fetched.id}.core"]

@@ -17,6 +17,10 @@ from astbtd.intake.core_pattern import Kind, parse
         ("/var/crash/core.%E.%t", Kind.ABSOLUTE, "/var/crash"),
         ("/core", Kind.ABSOLUTE, "/"),
         ("/srv/100%%/core", Kind.ABSOLUTE, "/srv/100%"),
+        ("/srv/%e/core", Kind.ABSOLUTE, "/srv/*"),
+        ("/srv/%%%p/%q%", Kind.ABSOLUTE, "/srv/%*"),
+        ("/srv/[pbx]/core", Kind.ABSOLUTE, "/srv/[[]pbx]"),
+        ("%h/core", Kind.RELATIVE, "*"),
         ("|/usr/lib/systemd/systemd-coredump %P %u", Kind.PIPE, None),
         ("@/run/coredump.sock", Kind.SOCKET, None),
         ("@@/run/coredump.sock", Kind.SOCKET, None),
@@ -29,20 +33,17 @@ def test_kinds_and_directories(text: str, kind: Kind, directory: str | None) -> 
     assert (pattern.kind, pattern.directory) == (kind, directory)
 
 
-@pytest.mark.parametrize("text", ["core", "cores/core.%p", "/var/crash/core.%e", "/srv/100%%/core", "/srv/%%p/core"])
-def test_a_fixed_directory_is_watched(text: str) -> None:
+@pytest.mark.parametrize("text", ["core", "cores/core.%p", "/var/crash/core.%e", "/srv/%e/core", "%h/core"])
+def test_a_directory_is_watched_even_if_it_varies(text: str) -> None:
     assert parse(text).unwatched is None
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("|/usr/share/apport/apport %p", "hands cores to a program"),
-        ("@/run/coredump.sock", "sends cores to a socket"),
+        ("|/usr/local/bin/keep-core %p", "hands cores to a program: name in watch.directories"),
+        ("@/run/keep.sock", "sends cores to a socket: name in watch.directories"),
         ("", "is empty"),
-        ("/srv/%e/core", "names a directory that varies"),
-        ("%h/core", "names a directory that varies"),
-        ("/srv/%%%p/core", "names a directory that varies"),
     ],
 )
 def test_what_is_not_watched_is_said_with_the_reason(text: str, reason: str) -> None:
@@ -50,6 +51,46 @@ def test_what_is_not_watched_is_said_with_the_reason(text: str, reason: str) -> 
 
     assert unwatched is not None
     assert reason in unwatched
+
+
+def test_without_a_pattern_the_kernel_names_cores_by_the_pid_alone() -> None:
+    pattern = parse("", uses_pid=True)
+
+    assert (pattern.kind, pattern.directory, pattern.unwatched) == (Kind.RELATIVE, ".", None)
+    assert pattern.names(".4242")
+
+
+@pytest.mark.parametrize(
+    ("text", "uses_pid", "name", "named"),
+    [
+        ("core", False, "core", True),
+        ("core", False, "core.4242", False),
+        ("core", True, "core.4242", True),
+        ("/tmp/core-%e-%t", False, "core-asterisk-1795388813", True),
+        ("/tmp/core-%e-%t", False, "upload-1795388813", False),
+        ("/srv/%e/%p.core", False, "4242.core", True),
+        ("|/usr/bin/keep", False, "core", False),
+    ],
+)
+def test_the_names_that_the_kernel_gives(text: str, uses_pid: bool, name: str, named: bool) -> None:
+    assert parse(text, uses_pid=uses_pid).names(name) == named
+
+
+@pytest.mark.parametrize(
+    ("text", "helper", "socket"),
+    [
+        ("|/usr/lib/systemd/systemd-coredump %P %u", "systemd-coredump", None),
+        ("| /usr/share/apport/apport -p%p", "apport", None),
+        ("|", None, None),
+        ("@/run/keep.sock", None, "/run/keep.sock"),
+        ("@@/run/systemd/coredump.sock", None, "/run/systemd/coredump.sock"),
+        ("core", None, None),
+    ],
+)
+def test_who_is_handed_the_cores(text: str, helper: str | None, socket: str | None) -> None:
+    pattern = parse(text)
+
+    assert (pattern.helper, pattern.socket) == (helper, socket)
 
 
 @given(st.text(max_size=127))

@@ -1,0 +1,118 @@
+"""The notes of claims: what is on disk about a core that is ours to process, locked while a process works on it."""
+
+import fcntl
+import json
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from astbtd import durable
+from astbtd.codec import Decoder, plain
+from astbtd.errors import AstbtdError
+from astbtd.model import CRASH_ID, CoreFacts, Found, Loss, Source
+
+_SUFFIX = ".claim"
+
+
+class AlreadyClaimed(AstbtdError):
+    """Another process of ours works on this core."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """What is on disk about a claim. `quiet` marks a core that waited when astbtd was first started.
+
+    `inode` is that of the file it was found in. `copied`: the claim is a private copy. `packed` is the identity of the
+    file it is packed in, `loss` says why there is no core.
+    """
+
+    facts: CoreFacts
+    directory: str
+    name: str
+    found: Found
+    inode: int
+    copied: bool
+    quiet: bool = False
+    source: Source = Source.FILE
+    packed: str | None = None
+    loss: Loss | None = None
+
+    @property
+    def path(self) -> str:
+        """Where the core was found."""
+        return os.path.join(self.directory, self.name)
+
+
+@dataclass(frozen=True)
+class Notes:
+    """The notes in the directory `incoming`."""
+
+    incoming: Path
+
+    def ids(self) -> Iterator[str]:
+        """The ids of all claims on disk, this process's own included."""
+        for entry in sorted(self.incoming.glob(f"*{_SUFFIX}")):
+            if CRASH_ID.fullmatch(entry.stem):
+                yield entry.stem
+
+    def write(self, crash_id: str, note: Note) -> int:
+        """Writes a new note and returns the descriptor that locks it. Raises AlreadyClaimed, AstbtdError."""
+        with durable.said_plainly(f"cannot note the claim of {note.path}"):
+            try:
+                lock = durable.create(self._path(crash_id), durable.PRIVATE_FILE_MODE)
+            except FileExistsError as error:
+                raise AlreadyClaimed(f"{note.path} is being processed as {crash_id}") from error
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                durable.write_all(lock, json.dumps(plain(note)).encode())
+                os.fsync(lock)
+                durable.sync_directory(self.incoming)
+            except BaseException:
+                self._path(crash_id).unlink(missing_ok=True)
+                os.close(lock)
+                raise
+        return lock
+
+    def lock(self, crash_id: str) -> int:
+        """Locks a note that is there. Raises AlreadyClaimed, FileNotFoundError."""
+        lock = os.open(self._path(crash_id), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(lock)
+            raise AlreadyClaimed(f"{crash_id} is being processed") from error
+        return lock
+
+    def peek(self, crash_id: str) -> Note | None:
+        """A note, whoever works on its core; None if it is gone, or was never completed."""
+        try:
+            with self._path(crash_id).open("rb") as file:
+                return read(file.fileno())
+        except (OSError, ValueError):
+            return None
+
+    def remove(self, crash_id: str) -> None:
+        """Removes a note, if it is there."""
+        self._path(crash_id).unlink(missing_ok=True)
+        durable.sync_directory(self.incoming)
+
+    def _path(self, crash_id: str) -> Path:
+        return self.incoming / f"{crash_id}{_SUFFIX}"
+
+
+def read(lock: int) -> Note:
+    """The note open at `lock`. Raises ValueError where it was never completed."""
+    decoder = Decoder(strict=False)
+    note = decoder.dataclass(Note, json.loads(os.pread(lock, os.fstat(lock).st_size, 0)), "")
+    if note is None:
+        raise ValueError("; ".join(decoder.problems))
+    return note
+
+
+def expect(note: Note, status: os.stat_result) -> None:
+    """Raises ValueError if what has a claim's name, with this status, is not what was claimed."""
+    same = status.st_size == note.facts.size and (note.copied or status.st_ino == note.inode)
+    if not stat.S_ISREG(status.st_mode) or not same:
+        raise ValueError(f"{note.path} is not what was claimed")
