@@ -3,6 +3,7 @@
 The directory is held through the process's own link to it, so that its mounts count as the process sees them.
 """
 
+import glob
 import os
 import stat
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ def core_directory(pid: int, kernel: Kernel) -> Directory | Unknown | None:
     pattern = kernel.pattern
     if pattern.directory is None:
         return None
-    if "%" in pattern.directory:
+    if glob.has_magic(pattern.directory):
         return Unknown(f"its directory varies: core_pattern {pattern.text!r}")
     with opened(pid) as process:
         path = _path(process, pattern)

@@ -16,7 +16,7 @@ OUR_UNIT = "astbtd.service"
 
 def facts(settings: Settings) -> Facts:
     """All that the checks judge."""
-    kernel = known("core_pattern", lambda: machine.kernel(settings.watch.directories))
+    kernel = known("core_pattern", lambda: machine.kernel(settings.watch.directories, settings.collectors))
     viewer = Viewer(settings.asterisk, kernel, machine.family(), _reader(settings.gdb.user))
     instances = [viewer.running(pid) for pid in asterisk.running_pids(settings.asterisk.executables)]
     pattern = "" if isinstance(kernel, Unknown) else kernel.pattern.text

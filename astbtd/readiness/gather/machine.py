@@ -4,10 +4,12 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from astbtd.intake import core_pattern
+from astbtd.intake import core_pattern, places
 from astbtd.intake.core_pattern import Kind
+from astbtd.intake.file_system import Mounts
 from astbtd.readiness.facts import Coredump, Disk, Family, Kernel
 from astbtd.readiness.systemd_settings import assignments, size
+from astbtd.settings import CollectorSettings
 
 _KERNEL, _FS = Path("/proc/sys/kernel"), Path("/proc/sys/fs")
 _CONFIGURED_IN = ("/usr/lib/systemd", "/usr/local/lib/systemd", "/run/systemd", "/etc/systemd")  # the last one wins
@@ -16,12 +18,17 @@ _DEBIAN = frozenset(("debian", "ubuntu"))
 _RHEL = frozenset(("rhel", "fedora", "centos"))
 
 
-def kernel(directories: Sequence[str]) -> Kernel:
-    """What decides where cores go; a program to which they go may put them into one of the configured `directories`."""
+def kernel(directories: Sequence[str], collected: CollectorSettings) -> Kernel:
+    """What decides where cores go; a program to which they go may put them into one of the configured `directories`.
+
+    What known collectors keep is `collected` unless the settings leave them out.
+    """
     pattern = core_pattern.current()
     helper = os.access(helper_of(pattern.text), os.X_OK) if pattern.kind is Kind.PIPE else None
     uses_pid = (_KERNEL / "core_uses_pid").read_text().strip() != "0"
-    unseen = None if pattern.kind is Kind.PIPE and directories else pattern.unwatched
+    collectors = places.collections(collected, Mounts.now()).values()
+    known = directories or any(collector.is_fed_by(pattern) for collector in collectors)
+    unseen = None if pattern.kind in (Kind.PIPE, Kind.SOCKET) and known else pattern.unwatched
     return Kernel(pattern, unseen, uses_pid, int((_FS / "suid_dumpable").read_text()), helper)
 
 
