@@ -152,7 +152,6 @@ class _Work:
             job = {
                 "core": _path(self.core),
                 "executable": self._program(),
-                "program": self.facts.process.executable,
                 "shown": self._to_be_shown(),
                 "frames": frames,
                 "sections": self.sections.descriptors,

@@ -19,6 +19,7 @@ from astbtd.extraction.inside_gdb.job import JOB, run
 FIRST_TO_MAP_FILES = 11  # the major version of gdb; older ones read no memory of objects that they are not shown
 VERSION = re.compile(r"(\d+)\.")
 MAPPING = re.compile(r"^\s*0x([0-9a-f]+)\s+0x([0-9a-f]+)\s+0x[0-9a-f]+\s+0x[0-9a-f]+\s+(/.*?) ?$", re.MULTILINE)
+ENTRY = re.compile(r" AT_ENTRY .* 0x([0-9a-f]+)$", re.MULTILINE)
 HIDDEN = re.compile(r"^\s+No\s+(/.*)$", re.MULTILINE)
 SAID_OF_HIDDEN = re.compile(
     r"^warning: Could not load shared library symbols for .*\n"
@@ -37,6 +38,7 @@ class Objects:
     def __init__(self) -> None:
         self._hidden = JOB["shown"] is not None and maps_files()
         self._mapped = Mapped("")
+        self._program: str | None = None
         self._names: dict[str, list[str]] = {}
         self._settled: set[int] = set()
 
@@ -57,6 +59,8 @@ class Objects:
         if not self._hidden or crashed is None:
             return said
         self._mapped = Mapped(run("info proc mappings"))
+        entry = ENTRY.search(run("info auxv"))
+        self._program = self._mapped.at(int(entry[1], 16)) if entry else None
         for name in HIDDEN.findall(run("info sharedlibrary")):
             self._names.setdefault(self._mapped.real(name), []).append(name)
         return said_in_time(SAID_OF_HIDDEN.sub("", said), self.complete([crashed]))
@@ -80,7 +84,7 @@ class Objects:
         thread.switch()
         for address in addresses():
             path = None if address in self._settled else self._mapped.at(address)
-            if path is None or path == JOB["program"] or gdb.solib_name(address):
+            if path is None or path == self._program or gdb.solib_name(address):
                 self._settled.add(address)
             elif path in self._names:
                 return path
