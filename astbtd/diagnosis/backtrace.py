@@ -27,7 +27,7 @@ from astbtd.diagnosis.headings import (
 )
 from astbtd.diagnosis.lines import bare, lines
 from astbtd.diagnosis.listing import Listing, Thread
-from astbtd.diagnosis.stack import Stack
+from astbtd.diagnosis.stack import StackText
 from astbtd.diagnosis.threads import Threads
 
 __all__ = ["Backtrace", "Frame", "Thread", "parse"]
@@ -83,7 +83,7 @@ class _Reader:
         self._prompted = False
         self._heading: StackBegins | None = None  # of the frames that come
         self._asserted: str | None = None  # the function of the last FRACK message
-        self._stack = Stack()
+        self._stack = StackText()
         self._stopped: str | None = None
         self._until_traced = False  # the stack is a lock's entry, until a trace of it comes
 
@@ -122,7 +122,7 @@ class _Reader:
 
     def _take(self, frame: Frame | FrameText) -> None:
         if self._until_traced:
-            self._stack, self._until_traced = Stack(), False
+            self._stack, self._until_traced = StackText(), False
         if self._stack.ends_before(frame):
             self._end_stack()
             self._heading = None
@@ -185,13 +185,13 @@ class _Reader:
 
     def _end_stack(self) -> None:
         """Ends a listing of frames; what follows without a heading is the selected thread's again."""
-        stack, self._stack = self._stack, Stack()
+        stack, self._stack = self._stack, StackText()
         stack.end_frame()
         if stack.frames and not (self._heading and self._heading.aside):
             self._keep(stack)
         self._stopped, self._until_traced = None, False
 
-    def _keep(self, stack: Stack) -> None:
+    def _keep(self, stack: StackText) -> None:
         listing = self._of_whom(stack.frames[0])
         listing.stopped = listing.stopped or self._stopped
         if self._heading:

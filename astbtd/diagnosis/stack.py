@@ -8,7 +8,7 @@ from astbtd.diagnosis.frame import Frame, FrameText, is_optimized
 _MOST_FRAMES = 1000  # innermost first; the others are counted
 
 
-class Stack:
+class StackText:
     """The frames so far, innermost first; `count` is how many there were in all."""
 
     def __init__(self) -> None:
