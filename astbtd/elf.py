@@ -48,11 +48,12 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True)
 class Header:
-    """An ELF file's header; `order` is '<' or '>', as `struct` wants it."""
+    """An ELF file's header; `order` is '<' or '>', as `struct` wants it, `machine` its e_machine."""
 
     wide: bool
     order: str
     type: int
+    machine: int
     segments: tuple[Segment, ...]
 
     @property
@@ -117,7 +118,7 @@ def read_header(read: Read) -> Header:
     if count == _MANY_SEGMENTS:
         count = _real_count(read, file.wide, file.order, file.sections_at)
     segments = _segments(read, file.wide, file.order, file.segments_at, file.segment_size, count)
-    return Header(file.wide, file.order, file.type, segments)
+    return Header(file.wide, file.order, file.type, file.machine, segments)
 
 
 def _real_count(read: Read, wide: bool, order: str, sections: int) -> int:

@@ -112,7 +112,8 @@ class Verdict(StrEnum):
 class Core:
     """The core file of a crash. `identity` is hexadecimal; `path` is where the core was found.
 
-    `removed_at` is since when there is no core any more, None while it is not known to be removed.
+    `removed_at` is since when there is no core any more, None while it is not known to be removed. Two cores of the same
+    `site` died in the same way.
     """
 
     identity: str
@@ -124,6 +125,7 @@ class Core:
     source: Source
     found: Found
     removed_at: datetime | None = None
+    site: str | None = None
 
 
 @dataclass(frozen=True)
@@ -265,6 +267,23 @@ class Crash:
 
 
 @dataclass(frozen=True)
+class CrashLoop:
+    """Crashes of one signature in quick succession; `first` and `last` are occurrence numbers, the times crash times."""
+
+    signature: str
+    what: str
+    since: datetime
+    until: datetime
+    first: int
+    last: int
+
+    @property
+    def crashes(self) -> int:
+        """How many crashes of this signature there were since the loop began."""
+        return self.last - self.first + 1
+
+
+@dataclass(frozen=True)
 class CoreFacts:
     """What a core file says by itself; `objects` are the files the process had mapped, the executable included."""
 
@@ -276,6 +295,7 @@ class CoreFacts:
     process: Process
     signal: Signal | None
     objects: tuple[str, ...]
+    site: str | None = None
 
     @property
     def crash_id(self) -> str:

@@ -68,6 +68,7 @@ Share = Annotated[float, Wording(quantities.percent, quantities.PERCENT_ALLOWED)
 AddressSpace = Annotated[int, _at_least(64 << 20, _SIZE)]
 OutputBytes = Annotated[int, _at_least(1 << 16, _SIZE)]
 Count = Annotated[int, _at_least(0, Wording(_whole_number, "a whole number"))]
+Crashes = Annotated[int, _at_least(2, Wording(_whole_number, "a whole number"))]
 Frames = Annotated[int, _at_least(10, Wording(_whole_number, "a whole number"))]
 AtLeastOne = Annotated[int, _at_least(1, Wording(_whole_number, "a whole number"))]
 Command = Annotated[str, Wording(_one_line, "a command of Asterisk's console")]
@@ -174,6 +175,14 @@ class RetentionSettings:
 
 
 @dataclass(frozen=True)
+class CrashLoopSettings:
+    """So many crashes of one signature within so many seconds are a loop."""
+
+    crashes: Crashes = 5
+    within: Seconds = 600.0
+
+
+@dataclass(frozen=True)
 class Settings:
     """All settings; `store` is the directory of the records."""
 
@@ -187,6 +196,7 @@ class Settings:
     deadlock: DeadlockSettings = field(default_factory=DeadlockSettings)
     extract: ExtractSettings = field(default_factory=ExtractSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
+    crash_loop: CrashLoopSettings = field(default_factory=CrashLoopSettings)
 
 
 def load(path: Path | None) -> Settings:

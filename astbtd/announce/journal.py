@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Sequence
+from datetime import datetime
 from enum import Enum, IntEnum
 
 from astbtd.announce import systemd
 from astbtd.codec import plain
 from astbtd.deadlock import Deadlock, Finding
-from astbtd.model import CoreState, Crash, Ended
+from astbtd.model import CoreState, Crash, CrashLoop, Ended
 from astbtd.printable import printable_line
 from astbtd.quantities import counted
 
@@ -23,6 +24,8 @@ class Event(Enum):
     CORE_REFUSED = "f6f8840ad5ee45bea22c8722cbd97d48"
     RETENTION_REMOVED = "d66eb8d4c0484ed0b36431eaffd35a59"
     DEADLOCK_CAPTURED = "1438c60ce09b423f8649ceacb47eefc8"
+    CRASH_LOOP_ENTERED = "7b918b561418410597902f50cf9de60c"
+    CRASH_LOOP_ENDED = "2dc7be9b0557492290d9a7c544ff58ee"
     CONFIGURATION_REJECTED = "f45a312af9bd4f258a179ea1fefc0ae6"
     CHECK_FAILED = "59c92c550b7a4ab1b5cc96b05eaae856"
 
@@ -53,6 +56,20 @@ def waiting_cores(crashes: Sequence[Crash], store: str) -> None:
     message = f"{cores} of earlier crashes had been waiting and are now in {store}; `astbtd list` shows them"
     ids = " ".join(crash.id for crash in crashes)
     _send(Event.WAITING_CORES_COLLECTED, Priority.NOTICE, message, {"ASTBTD_ID": ids, "ASTBTD_PATH": store})
+
+
+def loop_entered(loop: CrashLoop, store: str) -> None:
+    """Says once that Asterisk crashes again and again in the same way."""
+    times = f"{counted(loop.crashes, 'time', 'times')} since {_moment(loop.since)}"
+    message = f"crash loop: {loop.what}, {times}; from now on these crashes are counted, not examined at length"
+    _send(Event.CRASH_LOOP_ENTERED, Priority.CRITICAL, message, _loop_fields(loop, store))
+
+
+def loop_ended(loop: CrashLoop, store: str) -> None:
+    """Says how often it crashed until it stopped."""
+    between = f"between {_moment(loop.since)} and {_moment(loop.until)}"
+    message = f"the crash loop has ended: {loop.what}, {counted(loop.crashes, 'crash', 'crashes')} {between}"
+    _send(Event.CRASH_LOOP_ENDED, Priority.WARNING, message, _loop_fields(loop, store))
 
 
 def refused(path: str, reason: str) -> None:
@@ -113,6 +130,14 @@ def _crash_fields(crash: Crash, directory: str) -> dict[str, str]:
         "ASTBTD_PATH": directory,
         "ASTBTD_RECORD": json.dumps(plain(crash)),
     }
+
+
+def _loop_fields(loop: CrashLoop, store: str) -> dict[str, str]:
+    return {"ASTBTD_SIGNATURE": loop.signature, "ASTBTD_CRASHES": str(loop.crashes), "ASTBTD_PATH": store}
+
+
+def _moment(at: datetime) -> str:
+    return f"{at.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 def _send(event: Event, priority: Priority, message: str, fields: dict[str, str]) -> None:

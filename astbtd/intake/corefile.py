@@ -13,9 +13,11 @@ from datetime import UTC, datetime
 
 from astbtd import elf
 from astbtd.corememory import NT_FILE, CoreMemory, Mapping, mappings
+from astbtd.intake.site import crash_site
 from astbtd.model import CoreFacts, IdentityFrom, Process, Signal
 
 _PT_LOAD = 1
+_PF_X = 1
 _NT_PRSTATUS, _NT_PRPSINFO, _NT_AUXV = 1, 3, 6
 _NT_SIGINFO = 0x53494749
 _WANTED = frozenset((_NT_PRSTATUS, _NT_PRPSINFO, _NT_AUXV, NT_FILE, _NT_SIGINFO))
@@ -103,7 +105,17 @@ class _Core:
             process=process,
             signal=self._signal(),
             objects=tuple(dict.fromkeys(mapping.path for mapping in self._mappings)),
+            site=self._site(),
         )
+
+    def _site(self) -> str | None:
+        if not self._header.wide or self._header.order != "<":
+            return None
+        segments = self._header.segments
+        executable = {each.address for each in segments if each.type == _PT_LOAD and each.flags & _PF_X}
+        code = sorted((each for each in self._mappings if each.start in executable), key=lambda each: each.start)
+        status = self._notes.content.get(_NT_PRSTATUS, b"")
+        return crash_site(self._header.machine, status, self._signal(), code, self._memory.read)
 
     def _truncated(self) -> bool:
         return any(segment.offset + segment.file_size > self._status.st_size for segment in self._loads)

@@ -18,7 +18,7 @@ ROOMS = ("intake", "capture", "extraction", "diagnosis", "archive", "announce")
 LAYERS = (  # the highest first; who stands in one may import what stands in it or below
     ("__main__", "cli"),
     ("daemon", "worker", "ledger", "assembly", "checker", "deadlock_watch", "tidying"),
-    ("pipeline", "investigation", "readiness"),
+    ("pipeline", "crash_loops", "investigation", "readiness"),
     ROOMS,
     (
         "",  # the package itself: its version

@@ -1,0 +1,160 @@
+"""Notices that Asterisk crashes again and again in the same way, so that each of a thousand crashes costs little."""
+
+import json
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from astbtd import durable
+from astbtd.codec import Decoder, plain
+from astbtd.model import Crash, CrashLoop
+from astbtd.settings import CrashLoopSettings
+
+_MOST_SITES = 64
+"""How many crash sites are remembered of one loop: a stack has some garbage in it, so one bug may have a few."""
+
+
+@dataclass(frozen=True)
+class _Remembered:
+    loops: tuple[CrashLoop, ...] = ()
+
+
+class CrashLoops:
+    """The loops in force, remembered over restarts in the file `memory`; for two threads.
+
+    A signature is in a loop from its N-th crash within the window on, until none came for as long as the window.
+    """
+
+    def __init__(self, settings: CrashLoopSettings, memory: Path) -> None:
+        self._settings = settings
+        self._memory = memory
+        self._lock = threading.Lock()
+        self._recent: dict[str, list[Crash]] = {}
+        self._loops: dict[str, CrashLoop] = {}
+        self._heard: dict[str, float] = {}
+        self._sites: dict[str, dict[str, str]] = {}
+
+    def use(self, settings: CrashLoopSettings) -> None:
+        """Judges by other settings from now on."""
+        with self._lock:
+            self._settings = settings
+
+    def recall(self, newest_first: Iterable[Crash], now: datetime) -> list[CrashLoop]:
+        """Finds the loops that were in force when an earlier daemon ended, from what it remembered and the store.
+
+        Returns those that it had not remembered: nobody was told of them yet.
+        """
+        self._loops = {loop.signature: loop for loop in _read(self._memory)}
+        self._heard = dict.fromkeys(self._loops, time.monotonic() - self._settings.within)
+        crashes = self._still_counting(newest_first, now)
+        return [loop for crash in reversed(crashes) if (loop := self.note(crash, now - crash.crashed_at))]
+
+    def remember(self) -> None:
+        """Writes down which loops are in force, once people were told."""
+        with self._lock:
+            text = json.dumps(plain(_Remembered(tuple(self._loops.values()))))
+        durable.replace(self._memory, text.encode(), durable.PRIVATE_FILE_MODE)
+
+    def note(self, crash: Crash, ago: timedelta = timedelta()) -> CrashLoop | None:
+        """Counts a crash that was recorded so long ago; returns its loop if this crash began one."""
+        signature = crash.signature.id
+        with self._lock:
+            recent = self._with_recent(crash)
+            known = self._loops.get(signature)
+            if known is None and len(recent) < self._settings.crashes:
+                return None
+            loop = _extended(known, crash) if known else _begun(recent)
+            self._loops[signature] = loop
+            self._heard[signature] = time.monotonic() - max(0.0, ago.total_seconds())
+            self._learn_sites(recent)
+            return None if known else loop
+
+    def ended(self) -> list[CrashLoop]:
+        """Takes out the loops of which nothing was heard for as long as the window."""
+        with self._lock:
+            silent = [signature for signature, heard in self._heard.items() if self._left(heard) <= 0]
+            return [self._take_out(signature) for signature in silent]
+
+    def until_next_end(self) -> float | None:
+        """The seconds until a loop may have ended, None if there is none."""
+        with self._lock:
+            return min((max(0.0, self._left(heard)) for heard in self._heard.values()), default=None)
+
+    @property
+    def current(self) -> tuple[CrashLoop, ...]:
+        """The loops in force, the oldest first."""
+        with self._lock:
+            return tuple(self._loops.values())
+
+    def has(self, signature: str) -> bool:
+        """Whether this signature is in a loop."""
+        return signature in self._loops
+
+    def recognised(self, site: str | None) -> str | None:
+        """The id of a crash of a loop that died at this very site, None if there is none."""
+        with self._lock:
+            return next((sites[site] for sites in self._sites.values() if site in sites), None) if site else None
+
+    @property
+    def _window(self) -> timedelta:
+        return timedelta(seconds=self._settings.within)
+
+    def _left(self, heard: float) -> float:
+        return self._settings.within - (time.monotonic() - heard)
+
+    def _still_counting(self, newest_first: Iterable[Crash], now: datetime) -> list[Crash]:
+        """The crashes within the window, and further back until the newest of each remembered loop is found."""
+        missing = set(self._loops)
+        counting = []
+        for crash in newest_first:
+            lately = crash.crashed_at > now - self._window
+            if not lately and not missing:
+                break
+            if lately or crash.signature.id in missing:
+                counting.append(crash)
+            missing.discard(crash.signature.id)
+        return counting
+
+    def _with_recent(self, crash: Crash) -> list[Crash]:
+        """The latest crashes of this signature within the window, this one included, as many as matter."""
+        start = crash.crashed_at - self._window
+        self._recent = {key: some for key, some in self._recent.items() if some[-1].crashed_at > start}
+        before = self._recent.get(crash.signature.id, [])
+        counting = [other for other in before if other.crashed_at > start and other.id != crash.id]
+        self._recent[crash.signature.id] = [*counting[1 - self._settings.crashes :], crash]
+        return self._recent[crash.signature.id]
+
+    def _learn_sites(self, crashes: Iterable[Crash]) -> None:
+        for crash in crashes:
+            sites = self._sites.setdefault(crash.signature.id, {})
+            if crash.core.site and len(sites) < _MOST_SITES:
+                sites.setdefault(crash.core.site, crash.id)
+
+    def _take_out(self, signature: str) -> CrashLoop:
+        self._sites.pop(signature, None)
+        self._recent.pop(signature, None)
+        del self._heard[signature]
+        return self._loops.pop(signature)
+
+
+def _begun(crashes: list[Crash]) -> CrashLoop:
+    first, last = crashes[0], crashes[-1]
+    numbers = (first.signature.occurrence, last.signature.occurrence)
+    return CrashLoop(last.signature.id, last.what, first.crashed_at, last.crashed_at, *numbers)
+
+
+def _extended(loop: CrashLoop, crash: Crash) -> CrashLoop:
+    return replace(loop, until=max(loop.until, crash.crashed_at), last=max(loop.last, crash.signature.occurrence))
+
+
+def _read(memory: Path) -> tuple[CrashLoop, ...]:
+    """What was remembered; nothing where that is missing or damaged, which costs no more than an announcement."""
+    try:
+        document = json.loads(memory.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return ()
+    remembered = Decoder(strict=False).dataclass(_Remembered, document, "")
+    return remembered.loops if remembered else ()
