@@ -18,8 +18,8 @@ PRIVATE_FILE_MODE = 0o600
 GROUP_READS = 0o440
 PRIVATE_DIRECTORY_MODE = 0o700
 
-UNFINISHED_IN_DIRECTORIES = "*/.*.new"
-"""The pattern of what `unfinished` names, in the directories below one."""
+UNFINISHED = ".*.new"
+"""The pattern of what `unfinished` names."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 

@@ -112,8 +112,8 @@ class Verdict(StrEnum):
 class Core:
     """The core file of a crash. `identity` is hexadecimal; `path` is where the core was found.
 
-    `removed_at` is since when there is no core any more, None while it is not known to be removed. Two cores of the same
-    `site` died in the same way.
+    `removed_at` is since when there is no core any more, None while it is not known to be removed. Two cores of the
+    same `site` died in the same way.
     """
 
     identity: str
@@ -268,7 +268,7 @@ class Crash:
 
 @dataclass(frozen=True)
 class CrashLoop:
-    """Crashes of one signature in quick succession; `first` and `last` are occurrence numbers, the times crash times."""
+    """Crashes of one signature in quick succession, by crash time; `first` and `last` are occurrence numbers."""
 
     signature: str
     what: str

@@ -42,23 +42,36 @@ def write_out(kept: Path, target: int, progress: Progress) -> int:
     """
     written = 0
     sparsely = _may_have_holes(target)
+    for block in _decompressed(kept, progress):
+        if sparsely:
+            sparse.write(target, block)
+        else:
+            durable.write_all(target, block)
+        written += len(block)
+    if sparsely:
+        os.ftruncate(target, written)
+    return written
+
+
+def verify(kept: Path, progress: Progress) -> None:
+    """Reads a kept core to its end. Raises AstbtdError if it is damaged."""
+    for _ in _decompressed(kept, progress):
+        pass
+
+
+def _decompressed(kept: Path, progress: Progress) -> Iterator[bytes]:
+    done = 0
     try:
         with kept.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as reader:
             promised = zstandard.frame_content_size(os.pread(file.fileno(), _LONGEST_HEADER, 0))
             while block := reader.read(sparse.CHUNK):
-                if sparsely:
-                    sparse.write(target, block)
-                else:
-                    durable.write_all(target, block)
-                written += len(block)
-                progress(written)
+                yield block
+                done += len(block)
+                progress(done)
     except zstandard.ZstdError as error:
         raise AstbtdError(f"{kept} is damaged: {error}") from error
-    if written != promised:
-        raise AstbtdError(f"{kept} is damaged: it ends after {written} of {promised} bytes")
-    if sparsely:
-        os.ftruncate(target, written)
-    return written
+    if done != promised:
+        raise AstbtdError(f"{kept} is damaged: it ends after {done} of {promised} bytes")
 
 
 def _compress(core: int, target: int, progress: Progress) -> None:

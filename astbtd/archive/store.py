@@ -6,25 +6,22 @@ latest         link to the newest crash               seen       identities of a
 
 import json
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import groupby, islice
+from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
 
 from astbtd import durable
 from astbtd.archive.outline import Outline
 from astbtd.codec import Decoder, plain
-from astbtd.errors import AstbtdError, NothingMatched
+from astbtd.errors import AstbtdError
 from astbtd.model import CRASH_ID, KEPT_CORE_FILE, RECORD_FILE, Crash
 
 _LARGEST_RECORD = 4 << 20
-_SHORTEST_PREFIX = 4
 _REMOVED_SUFFIX = ".removed"
-_LOOK = "`astbtd list` shows what there is"
 
 T = TypeVar("T")
 
@@ -145,7 +142,7 @@ class Store:
         for entry in self.incoming.iterdir():
             if entry.is_dir() and entry.name.split(".")[0] not in noted:
                 durable.remove_tree(entry)
-        for unfinished in self._crashes.glob(durable.UNFINISHED_IN_DIRECTORIES):
+        for unfinished in self._crashes.glob(f"*/{durable.UNFINISHED}"):
             unfinished.unlink(missing_ok=True)
 
     def ids(self) -> list[str]:
@@ -188,42 +185,22 @@ class Store:
             with suppress(DamagedRecord):
                 yield self.outline(crash_id)
 
-    def resolve(self, selector: str) -> str:
-        """The id that a full id, a unique prefix, `latest` or `-N` (N-th newest) stands for. Raises NothingMatched."""
-        selector = "-1" if selector == "latest" else selector
-        ids = list(islice(self.newest(), 1 if selector == "-1" else None))
-        if not ids:
-            raise self.nothing_yet()
-        if re.fullmatch(r"-\d{1,9}", selector):
-            position = int(selector[1:])
-            if 1 <= position <= len(ids):
-                return ids[position - 1]
-            raise NothingMatched(f"there is no crash {selector}: the store {self.root} has {len(ids)}", _LOOK)
-        matches = [crash_id for crash_id in ids if crash_id.startswith(selector)]
-        if selector in matches:
-            return selector
-        if len(selector) < _SHORTEST_PREFIX:
-            raise NothingMatched(f"{selector!r} is too short for an id", f"give {_SHORTEST_PREFIX} characters at least")
-        if not matches:
-            raise NothingMatched(f"no crash's id starts with {selector!r}", _LOOK)
-        if len(matches) > 1:
-            raise NothingMatched(f"{len(matches)} crashes' ids start with {selector!r}", "give more of the id")
-        return matches[0]
-
-    def nothing_yet(self) -> NothingMatched:
-        """What to raise where the store is empty."""
-        return NothingMatched(
-            f"no crash has been collected in {self.root} yet", "`astbtd check-config` says what is watched"
-        )
-
     def point_latest(self) -> None:
         """Lets `latest` lead to the newest crash."""
+        if self.latest_is_right:
+            return
         newest = next(self.newest(), None)
-        link = self.root / "latest"
         if newest is None:
-            link.unlink(missing_ok=True)
-        elif not link.is_symlink() or os.readlink(link) != f"crashes/{newest}":
-            durable.point(link, f"crashes/{newest}")
+            self._latest.unlink()
+        else:
+            durable.point(self._latest, f"crashes/{newest}")
+
+    @property
+    def latest_is_right(self) -> bool:
+        """Whether `latest` leads to the newest crash, or is absent where there is none."""
+        newest = next(self.newest(), None)
+        pointed_at = os.readlink(self._latest) if self._latest.is_symlink() else None
+        return pointed_at == (newest and f"crashes/{newest}")
 
     def seen(self) -> set[str]:
         """The identities of all cores that were ever collected."""
@@ -263,6 +240,10 @@ class Store:
             except DamagedRecord as error:
                 moments[crash_id] = error.crashed_at
         return sorted(same_second, key=lambda crash_id: (moments[crash_id], crash_id), reverse=True)
+
+    @property
+    def _latest(self) -> Path:
+        return self.root / "latest"
 
     @property
     def _new(self) -> Path:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from astbtd import durable
+from astbtd.archive.selection import resolve
 from astbtd.archive.store import Store
 from astbtd.cli.common import Progress, local, open_store
 from astbtd.errors import AstbtdError, ExitCode, NothingMatched, UsageError
@@ -20,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> ExitCode:
     """Writes the core; a file that exists is not overwritten. Raises NothingMatched if none was kept."""
     store = open_store(options)
-    crash_id = store.resolve(options.id)
+    crash_id = resolve(store, options.id)
     kept = _kept(store, crash_id)
     if options.output in (None, Path("-")):
         if sys.stdout.isatty():

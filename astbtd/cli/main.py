@@ -47,6 +47,7 @@ VERBS = {
     "unpin": Verb("pin", "let retention have a crash again"),
     "prune": Verb("prune", "apply retention now"),
     "check": Verb("check", "will the next crash give a usable backtrace?"),
+    "fsck": Verb("fsck", "examine the store, explain what is wrong, repair what is safe"),
     "check-config": Verb("check_config", "validate the configuration, all errors at once"),
 }
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from itertools import dropwhile, takewhile
 
 from astbtd.archive.outline import Outline
+from astbtd.archive.selection import nothing_yet
 from astbtd.archive.store import Store
 from astbtd.cli import when
 from astbtd.errors import NothingMatched
@@ -30,7 +31,7 @@ def nothing_matched(store: Store) -> NothingMatched:
     """What to raise where a table would be empty."""
     if store.ids():
         return NothingMatched(f"no crash in {store.root} matches", "leave away a filter")
-    return store.nothing_yet()
+    return nothing_yet(store)
 
 
 def _positive(text: str) -> int:

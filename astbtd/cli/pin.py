@@ -3,6 +3,7 @@
 import argparse
 from dataclasses import replace
 
+from astbtd.archive.selection import resolve
 from astbtd.cli.common import open_store_to_change, write
 from astbtd.errors import ExitCode
 
@@ -16,6 +17,6 @@ def run(options: argparse.Namespace) -> ExitCode:
     """Changes the record. Raises NothingMatched, or AstbtdError where it is not permitted."""
     store = open_store_to_change(options)
     pinned = options.verb == "pin"
-    crash = store.change(store.resolve(options.id), lambda crash: replace(crash, pinned=pinned))
+    crash = store.change(resolve(store, options.id), lambda crash: replace(crash, pinned=pinned))
     write(f"{crash.id} is pinned: retention takes nothing from it\n" if pinned else f"{crash.id} is not pinned\n")
     return ExitCode.DONE

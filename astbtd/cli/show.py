@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from astbtd.archive.captures import Captures
+from astbtd.archive.selection import resolve
 from astbtd.archive.store import DamagedRecord, Store
 from astbtd.cli.common import add_json, local, open_store, write, write_json
 from astbtd.deadlock import BACKTRACE_FILE, FULL_FILE, LOCKS_FILE
@@ -36,7 +37,7 @@ def run(options: argparse.Namespace) -> ExitCode:
     captures = Captures(store.root)
     if capture_id := _capture(store, captures, options.id):
         return _show_capture(captures, capture_id, options)
-    crash_id = store.resolve(options.id)
+    crash_id = resolve(store, options.id)
     if options.json:
         write_json(store.load(crash_id))
     elif options.path:

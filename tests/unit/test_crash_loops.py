@@ -1,4 +1,4 @@
-"""A crash loop: begins after some crashes of one signature in quick succession, ends when they cease, is told of once."""
+"""A crash loop: some crashes of one signature in quick succession; told of when it begins and when it ends."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,7 +27,7 @@ class Clock:
         return self.now
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(crash_loops, "time", clock)
@@ -35,7 +35,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def loops(tmp_path: Path, clock: Clock) -> CrashLoops:
+def loops(tmp_path: Path) -> CrashLoops:
     return CrashLoops(SETTINGS, tmp_path / "loops")
 
 
@@ -149,7 +149,7 @@ def test_a_slow_loop_goes_on_over_a_restart(loops: CrashLoops, tmp_path: Path) -
     assert [(loop.crashes, again.ended()) for loop in again.current] == [(5, [])]
 
 
-def test_a_loop_that_nobody_was_told_of_is_told_after_a_restart(tmp_path: Path, clock: Clock) -> None:
+def test_a_loop_that_nobody_was_told_of_is_told_after_a_restart(tmp_path: Path) -> None:
     _, untold = restarted(tmp_path, [nth(number, number) for number in range(1, 4)], 5)
 
     assert untold == ["0123456789ab"]
@@ -166,7 +166,7 @@ def test_a_loop_that_ended_while_no_daemon_ran_is_told_with_its_count(loops: Cra
     assert [loop.crashes for loop in again.ended()] == [7]
 
 
-def test_a_damaged_memory_is_an_empty_one(tmp_path: Path, clock: Clock) -> None:
+def test_a_damaged_memory_is_an_empty_one(tmp_path: Path) -> None:
     (tmp_path / "loops").write_bytes(b"\xff{")
 
     again, untold = restarted(tmp_path, [], 0)

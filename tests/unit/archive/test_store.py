@@ -14,6 +14,7 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 
 from astbtd.archive.occurrence import place_in_signature, renumber_after
+from astbtd.archive.selection import resolve
 from astbtd.archive.store import DamagedRecord, Store
 from astbtd.errors import AstbtdError, NothingMatched
 from astbtd.model import KEPT_CORE_FILE, RECORD_FILE, Asterisk, Crash
@@ -145,7 +146,7 @@ def test_a_store_that_was_never_made_is_empty(tmp_path: Path) -> None:
 def test_what_a_selector_stands_for(store: Store, selector: str, minutes: int) -> None:
     commit(store, crash(1), crash(2), crash(3))
 
-    assert store.resolve(selector) == crash(minutes).id
+    assert resolve(store, selector) == crash(minutes).id
 
 
 @pytest.mark.parametrize(
@@ -164,7 +165,7 @@ def test_what_a_selector_does_not_stand_for(store: Store, selector: str, reason:
     commit(store, crash(1), crash(2))
 
     with pytest.raises(NothingMatched, match=reason):
-        store.resolve(selector)
+        resolve(store, selector)
 
 
 def test_crashes_of_one_second_are_ordered_by_their_exact_time(store: Store) -> None:
@@ -173,12 +174,12 @@ def test_crashes_of_one_second_are_ordered_by_their_exact_time(store: Store) -> 
 
     assert early.id > late.id
     assert store.ids() == [late.id, early.id]
-    assert store.resolve("latest") == late.id
+    assert resolve(store, "latest") == late.id
 
 
 def test_the_latest_of_an_empty_store_is_nothing(store: Store) -> None:
     with pytest.raises(NothingMatched):
-        store.resolve("latest")
+        resolve(store, "latest")
 
 
 @pytest.mark.parametrize(
