@@ -11,6 +11,7 @@ from astbtd.archive.keep import Progress
 from astbtd.archive.reserve import Reserve
 from astbtd.archive.store import Store
 from astbtd.console import CONTROL_SOCKET
+from astbtd.crash_loops import CrashLoops
 from astbtd.extraction.confinement import account
 from astbtd.extraction.gdb import Extractor
 from astbtd.intake.asterisk import run_directory
@@ -33,12 +34,20 @@ class Parts:
     extractor: Extractor
 
     def pipeline(
-        self, settings: Settings, announce: Announce, progress: Progress, hear: Hear = lambda _: None
+        self,
+        settings: Settings,
+        loops: CrashLoops,
+        announce: Announce,
+        progress: Progress,
+        hear: Hear = lambda _: None,
     ) -> Pipeline:
         """The stages, with these parts."""
-        return Pipeline(
-            self.store, self.claims, self.reserve, self.extractor, settings.cores.action, announce, progress, hear
-        )
+        parts = (self.store, self.claims, self.reserve, self.extractor)
+        return Pipeline(*parts, loops, settings.cores.action, announce, progress, hear)
+
+    def crash_loops(self, settings: Settings) -> CrashLoops:
+        """Nothing known of crash loops yet."""
+        return CrashLoops(settings.crash_loop, self.store.incoming / "loops")
 
     @property
     def captures(self) -> Captures:

@@ -3,9 +3,10 @@
 import json
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import takewhile
 from pathlib import Path
 
 from astbtd import durable
@@ -47,9 +48,9 @@ class CrashLoops:
 
         Returns those that it had not remembered: nobody was told of them yet.
         """
-        self._loops = {loop.signature: loop for loop in _read(self._memory)}
+        self._loops = {loop.signature: replace(loop, crashes=0) for loop in _read(self._memory)}
         self._heard = dict.fromkeys(self._loops, time.monotonic() - self._settings.within)
-        crashes = self._still_counting(newest_first, now)
+        crashes = list(self._still_counting(newest_first, now))
         return [loop for crash in reversed(crashes) if (loop := self.note(crash, now - crash.crashed_at))]
 
     def remember(self) -> None:
@@ -59,7 +60,7 @@ class CrashLoops:
         durable.replace(self._memory, text.encode(), durable.PRIVATE_FILE_MODE)
 
     def note(self, crash: Crash, ago: timedelta = timedelta()) -> CrashLoop | None:
-        """Counts a crash that was recorded so long ago; returns its loop if this crash began one."""
+        """Counts a crash that happened so long ago; returns its loop if this crash began one."""
         signature = crash.signature.id
         with self._lock:
             recent = self._with_recent(crash)
@@ -105,27 +106,25 @@ class CrashLoops:
     def _left(self, heard: float) -> float:
         return self._settings.within - (time.monotonic() - heard)
 
-    def _still_counting(self, newest_first: Iterable[Crash], now: datetime) -> list[Crash]:
-        """The crashes within the window, and further back until the newest of each remembered loop is found."""
-        missing = set(self._loops)
-        counting = []
-        for crash in newest_first:
-            lately = crash.crashed_at > now - self._window
-            if not lately and not missing:
-                break
-            if lately or crash.signature.id in missing:
-                counting.append(crash)
-            missing.discard(crash.signature.id)
-        return counting
+    def _still_counting(self, newest_first: Iterable[Crash], now: datetime) -> Iterator[Crash]:
+        """The crashes within the window, and those of each remembered loop."""
+        lately = now - self._window
+        earliest = min([lately, *(loop.since for loop in self._loops.values())])
+        for crash in takewhile(lambda crash: crash.crashed_at >= earliest, newest_first):
+            loop = self._loops.get(crash.signature.id)
+            if crash.crashed_at >= (loop.since if loop else lately):
+                yield crash
 
     def _with_recent(self, crash: Crash) -> list[Crash]:
         """The latest crashes of this signature within the window, this one included, as many as matter."""
-        start = crash.crashed_at - self._window
-        self._recent = {key: some for key, some in self._recent.items() if some[-1].crashed_at > start}
+        near = {key: [other for other in some if self._is_near(other, crash)] for key, some in self._recent.items()}
+        self._recent = {key: some for key, some in near.items() if some}
         before = self._recent.get(crash.signature.id, [])
-        counting = [other for other in before if other.crashed_at > start and other.id != crash.id]
-        self._recent[crash.signature.id] = [*counting[1 - self._settings.crashes :], crash]
+        self._recent[crash.signature.id] = [*before[1 - self._settings.crashes :], crash]
         return self._recent[crash.signature.id]
+
+    def _is_near(self, other: Crash, crash: Crash) -> bool:
+        return abs(other.crashed_at - crash.crashed_at) < self._window and other.id != crash.id
 
     def _learn_sites(self, crashes: Iterable[Crash]) -> None:
         for crash in crashes:
@@ -141,13 +140,13 @@ class CrashLoops:
 
 
 def _begun(crashes: list[Crash]) -> CrashLoop:
-    first, last = crashes[0], crashes[-1]
-    numbers = (first.signature.occurrence, last.signature.occurrence)
-    return CrashLoop(last.signature.id, last.what, first.crashed_at, last.crashed_at, *numbers)
+    moments = [crash.crashed_at for crash in crashes]
+    return CrashLoop(crashes[-1].signature.id, crashes[-1].what, min(moments), max(moments), len(crashes))
 
 
 def _extended(loop: CrashLoop, crash: Crash) -> CrashLoop:
-    return replace(loop, until=max(loop.until, crash.crashed_at), last=max(loop.last, crash.signature.occurrence))
+    since, until = min(loop.since, crash.crashed_at), max(loop.until, crash.crashed_at)
+    return replace(loop, since=since, until=until, crashes=loop.crashes + 1)
 
 
 def _read(memory: Path) -> tuple[CrashLoop, ...]:

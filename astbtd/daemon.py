@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from astbtd import deadlock_watch
+from astbtd import deadlock_watch, loops_told
 from astbtd.announce import journal, status, systemd
 from astbtd.announce.journal import Priority
 from astbtd.archive import thinning
@@ -16,14 +16,13 @@ from astbtd.checker import Checker
 from astbtd.clock import SteadyClock
 from astbtd.deadlock_watch import WatchThread
 from astbtd.errors import AstbtdError
-from astbtd.intake.claim import Claim, Note
-from astbtd.intake.collectors import systemd_coredump
-from astbtd.intake.collectors.collector import Testimony
+from astbtd.hearsay import heard_of
+from astbtd.intake.claim import Claim
 from astbtd.intake.lookout import Lookout
 from astbtd.intake.search import Search
 from astbtd.intake.unpacking import NotUnpacked
 from astbtd.ledger import Ledger
-from astbtd.model import Crash, Found, Source
+from astbtd.model import Crash, Found
 from astbtd.pipeline import Pipeline
 from astbtd.settings import Settings
 from astbtd.tidying import tidy
@@ -34,8 +33,6 @@ from astbtd.worker import Work, Worker
 _BEYOND_GDB = 900.0  # seconds that the other stages of one core may take, compression included
 _FIRST_LOOK = 1.0  # seconds until an unfinished core is looked at again, doubled each time
 _LAST_LOOK = 60.0
-_JOURNAL_LATER = 10.0  # seconds for systemd-coredump, which logs a core after it has read it
-_RECENT = 60.0  # seconds since a crash while its entry may still come
 _OUTPOSTS_EVERY = 5.0  # seconds between two looks at who has fallen silent
 
 
@@ -54,6 +51,7 @@ class Daemon:
         self._checker = Checker(check, self._wakeup.wake)
         self._checked: frozenset[int] = frozenset()
         self._deadlock_watch: WatchThread | None = None
+        self._loops = self._parts.crash_loops(settings)
         self._said: set[str] = set()
         self._shown = ""
 
@@ -79,6 +77,7 @@ class Daemon:
         store = self._parts.store
         lookout.begin(quiet=store.is_new)
         store.clean(set(self._parts.claims.noted()))
+        loops_told.recalled(self._loops, store)
         self._instruct_worker()
         self._worker.tidy(first=True)  # it counts what is in the store, for the status
         self._worker.start()
@@ -99,6 +98,7 @@ class Daemon:
         self._watch_unfinished(lookout, _FIRST_LOOK)
         self._check_new_asterisks(lookout)
         self._watch_outposts(lookout)
+        self._watch_loops()
         self._say_news(lookout)
         return not arrived & {signal.SIGTERM, signal.SIGINT}
 
@@ -146,6 +146,12 @@ class Daemon:
         self._timers.cancel("unfinished")
         self._watch_unfinished(lookout, min(seconds * 2, _LAST_LOOK))
 
+    def _watch_loops(self) -> None:
+        loops_told.ended(self._loops, self._parts.store)
+        self._timers.cancel("loops")
+        if (left := self._loops.until_next_end()) is not None:
+            self._timers.every("loops", left, lambda: None)  # the turn after it sees that the loop has ended
+
     def _show_life(self) -> None:
         if not self._worker.is_late:
             systemd.notify("WATCHDOG=1")
@@ -164,6 +170,7 @@ class Daemon:
         else:
             self._ledger.succeed("configuration")
             self._settings, self._parts = settings, parts
+            self._loops.use(settings.crash_loop)
             lookout.use(settings, parts.claims)
             self._instruct_worker()
             self._set_timers(lookout)
@@ -196,9 +203,9 @@ class Daemon:
         )
 
     def _instruct_worker(self) -> None:
-        pipeline = self._parts.pipeline(
-            self._settings, self._announce, lambda _: self._worker.stopped(), self._heard_of
-        )
+        stopped = self._worker.stopped
+        hear = partial(heard_of, stopped=stopped)
+        pipeline = self._parts.pipeline(self._settings, self._loops, self._announce, lambda _: stopped(), hear)
         work = Work(partial(self._process, pipeline), self._tidy, pipeline.follow, self._done, self._failed)
         self._worker.use(work, self._settings.gdb.time * 2 + _BEYOND_GDB)
 
@@ -209,26 +216,22 @@ class Daemon:
             journal.refused(claim.note.path, f"{error.message}; {error.remedy}" if error.remedy else error.message)
             return None
 
-    def _heard_of(self, note: Note) -> Testimony | None:
-        """What the journal tells of a core that systemd-coredump keeps."""
-        if note.source is not Source.SYSTEMD_COREDUMP:
-            return None
-        age = time.time() - note.facts.crashed_at.timestamp()
-        entries = systemd.entries(
-            systemd_coredump.entry_of(note.name), _JOURNAL_LATER if age < _RECENT else 0.0, self._worker.stopped
-        )
-        told = (systemd_coredump.told_by_journal(entry, note.name) for entry in entries)
-        return next(filter(None, told), None)
-
     def _announce(self, claim: Claim, crash: Crash, directory: Path) -> None:
-        """Cores that had been waiting when astbtd first started are said in one summary, by `_tidy`."""
-        if not (claim.note.quiet and self._parts.store.is_new):
+        """Cores that had been waiting when astbtd first started are said in one summary, by `_tidy`, and of the crashes
+        in a loop only that it has begun and ended.
+        """
+        in_loop = self._loops.has(crash.signature.id)
+        begun = self._loops.note(crash)
+        if not in_loop and not (claim.note.quiet and self._parts.store.is_new):
             journal.crash(crash, str(directory))
+        if begun:
+            loops_told.begun(self._loops, begun, self._parts.store)
 
     def _done(self, claim: Claim, crash: Crash | None) -> None:
         self._ledger.succeed(claim.note.path)
         if crash:
             self._ledger.add(crash)
+        if not (crash and crash.extraction.brief):  # in a crash loop the timer is enough
             self._worker.tidy()
 
     def _failed(self, what: str, error: Exception) -> None:
@@ -274,5 +277,11 @@ class Daemon:
             last=self._ledger.last,
             waiting=self._worker.waiting,
             working_on=self._worker.working_on,
-            problems=(*self._ledger.failures, *self._checker.problems, *lookout.problems(), *unwatched),
+            problems=(
+                *map(status.crash_loop, self._loops.current),
+                *self._ledger.failures,
+                *self._checker.problems,
+                *lookout.problems(),
+                *unwatched,
+            ),
         )

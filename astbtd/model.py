@@ -177,7 +177,9 @@ class Signal:
 
 @dataclass(frozen=True)
 class Extraction:
-    """How gdb fared. `sections` maps a section's file name to its size; `notes` say what was cut or done without."""
+    """How gdb fared. `sections` maps a section's file name to its size; `notes` say what was cut or done without;
+    `brief` says that no more was wanted than to tell one crash of a loop from another crash.
+    """
 
     gdb_version: str | None
     seconds: float
@@ -185,6 +187,7 @@ class Extraction:
     sections: Mapping[str, int]
     symbols: Symbols
     notes: tuple[str, ...] = ()
+    brief: bool = False
 
 
 @dataclass(frozen=True)
@@ -268,19 +271,13 @@ class Crash:
 
 @dataclass(frozen=True)
 class CrashLoop:
-    """Crashes of one signature in quick succession, by crash time; `first` and `last` are occurrence numbers."""
+    """So many crashes of one signature in quick succession, from the first to the last by crash time."""
 
     signature: str
     what: str
     since: datetime
     until: datetime
-    first: int
-    last: int
-
-    @property
-    def crashes(self) -> int:
-        """How many crashes of this signature there were since the loop began."""
-        return self.last - self.first + 1
+    crashes: int
 
 
 @dataclass(frozen=True)

@@ -6,40 +6,31 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
-from io import StringIO
 from pathlib import Path
-from typing import TextIO
 
 from astbtd import durable, sparse
 from astbtd.archive.keep import Progress, keep
 from astbtd.archive.occurrence import place_in_signature, renumber_after
 from astbtd.archive.reserve import Reserve
 from astbtd.archive.store import DamagedRecord, Store
-from astbtd.diagnosis.report import render
-from astbtd.diagnosis.verdict import Evidence, diagnose
-from astbtd.extraction.gdb import NOTHING_EXTRACTED, Extracted, Extractor
+from astbtd.crash_loops import CrashLoops
+from astbtd.examination import Examined, Examiner, write_report
+from astbtd.extraction.gdb import Extractor
 from astbtd.intake.claim import AlreadyClaimed, Claim, Claims, Note
 from astbtd.intake.collectors.collector import Implausible, Testimony, attested
 from astbtd.intake.search import Move
 from astbtd.intake.unpacking import NotUnpacked
 from astbtd.model import (
     RECORD_FILE,
-    REPORT_FILE,
     Core,
     CoreAction,
     CoreFacts,
     CoreState,
     Crash,
     CrashSignature,
-    Diagnosis,
     Found,
-    Section,
     Source,
 )
-
-_PIECE = 1 << 16  # characters of a backtrace that are read at a time
-_LONGEST_EXCERPT = 1 << 20
 
 Announce = Callable[[Claim, Crash, Path], None]
 """Tells people of a crash whose files are in the directory given."""
@@ -59,6 +50,7 @@ class Pipeline:
     claims: Claims
     reserve: Reserve
     extractor: Extractor
+    loops: CrashLoops
     action: CoreAction
     announce: Announce
     progress: Progress
@@ -135,16 +127,18 @@ class Pipeline:
         return crash
 
     def _examined(self, claim: Claim, staged: Path) -> Crash:
-        facts, loss = self._facts(claim), claim.note.loss
-        if loss:
-            extracted, diagnosis = NOTHING_EXTRACTED, diagnose("", Evidence(loss=loss))
-        else:
-            extracted, diagnosis = examine(claim.descriptor, facts, staged, self.extractor)
-        first = CrashSignature(diagnosis.signature.id, diagnosis.signature.text, 1, facts.crashed_at)
-        signature = place_in_signature(self.store, first, claim.id, extracted.asterisk.version)
-        crash = make_record(facts, origin(claim.note), extracted, diagnosis, signature)
+        facts = self._facts(claim)
+        examined = self._examiner.examined(claim.descriptor, facts, staged, claim.note.loss)
+        found = examined.diagnosis.signature
+        first = CrashSignature(found.id, found.text, 1, facts.crashed_at)
+        signature = place_in_signature(self.store, first, claim.id, examined.asterisk.version)
+        crash = make_record(facts, origin(claim.note), examined, signature)
         write_report(crash, staged, self.store.group)
         return crash
+
+    @property
+    def _examiner(self) -> Examiner:
+        return Examiner(self.store, self.extractor, self.loops)
 
     def _facts(self, claim: Claim) -> CoreFacts:
         told = self.hear(claim.note)
@@ -174,30 +168,11 @@ class Pipeline:
         by_command = claim.note.found is Found.COMMAND
         if by_command or self.action is CoreAction.LEAVE:
             return CoreState.LEFT
-        if self.action is CoreAction.DELETE:
+        if self.action is CoreAction.DELETE or crash.extraction.brief:
             return CoreState.LEFT if claim.note.copied else CoreState.REMOVED
         self.reserve.check(sparse.allocated(claim.descriptor))
         keep(claim.descriptor, self.store.kept_core(crash.id), self.progress)
         return CoreState.KEPT
-
-
-def examine(core: int, facts: CoreFacts, directory: Path, extractor: Extractor) -> tuple[Extracted, Diagnosis]:
-    """Extracts the core open at `core` into the empty `directory` and diagnoses what came out."""
-    extracted = extractor.extract(core, facts, directory)
-    evidence = Evidence(
-        signal=facts.signal,
-        lwp=facts.process.tid,
-        asterisk=extracted.asterisk,
-        extraction=extracted.extraction,
-        truncated=facts.truncated,
-        container=facts.process.container is True and extractor.settings.container_root is None,
-        changed_binary=extracted.objects.changed,
-        unreadable=extracted.objects.missing,
-        abort_message=extracted.abort_message,
-        states=extracted.states,
-    )
-    with _opened(directory / Section.BACKTRACE) as text:
-        return extracted, diagnose(iter(partial(text.read, _PIECE), ""), evidence)
 
 
 @dataclass(frozen=True)
@@ -215,9 +190,7 @@ def origin(note: Note) -> Origin:
     return Origin(note.path, note.source, note.found, CoreState.LOST if note.loss else CoreState.CLAIMED)
 
 
-def make_record(
-    facts: CoreFacts, origin: Origin, extracted: Extracted, diagnosis: Diagnosis, signature: CrashSignature
-) -> Crash:
+def make_record(facts: CoreFacts, origin: Origin, examined: Examined, signature: CrashSignature) -> Crash:
     """The record of a crash that was just examined."""
     core = Core(
         identity=facts.identity,
@@ -228,6 +201,7 @@ def make_record(
         truncated=facts.truncated,
         source=origin.source,
         found=origin.found,
+        site=facts.site,
     )
     return Crash(
         id=facts.crash_id,
@@ -237,27 +211,12 @@ def make_record(
         collected_at=datetime.now(UTC),
         core=core,
         process=facts.process,
-        asterisk=extracted.asterisk,
+        asterisk=examined.asterisk,
         signal=facts.signal,
-        extraction=extracted.extraction,
-        diagnosis=diagnosis,
+        extraction=examined.extraction,
+        diagnosis=examined.diagnosis,
         signature=signature,
     )
-
-
-def write_report(crash: Crash, directory: Path, group: int = -1) -> None:
-    """Writes report.txt beside the sections."""
-    with _opened(directory / Section.THREAD1) as thread:
-        report = render(crash, thread.read(_LONGEST_EXCERPT))
-    durable.write_new(directory / REPORT_FILE, report.encode(errors="replace"), group=group)
-
-
-def _opened(path: Path) -> TextIO:
-    """A section's text, empty where there is none; only a newline ends a line."""
-    try:
-        return path.open(encoding="utf-8", errors="replace", newline="\n")
-    except FileNotFoundError:
-        return StringIO()
 
 
 def _boot_id(moment: datetime) -> str | None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from astbtd.model import Crash
+from astbtd.model import Crash, CrashLoop
 from astbtd.printable import printable_line
 from astbtd.quantities import counted, shown_size
 
@@ -29,6 +29,12 @@ def line(status: Status) -> str:
     kept = f"{counted(status.crashes, 'crash', 'crashes')} kept ({shown_size(status.stored)})"
     parts = [*status.problems, places, kept, _last(status.last), _queue(status)]
     return printable_line("; ".join(part for part in parts if part))[:_LONGEST]
+
+
+def crash_loop(loop: CrashLoop) -> str:
+    """A crash loop that lasts, as one of the things that are wrong."""
+    times = counted(loop.crashes, "crash", "crashes")
+    return f"crash loop since {loop.since.astimezone():%Y-%m-%d %H:%M:%S}: {loop.what}, {times}"
 
 
 def _last(last: Crash | None) -> str:

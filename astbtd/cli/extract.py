@@ -16,6 +16,7 @@ from astbtd.assembly import Parts, assemble
 from astbtd.cli.common import Progress, add_json, load_settings, warn, write
 from astbtd.codec import plain
 from astbtd.errors import AstbtdError, ExitCode, NothingMatched
+from astbtd.examination import examine, write_report
 from astbtd.extraction.confinement import Account
 from astbtd.intake import places
 from astbtd.intake.candidate import ANY_NUMBER, Candidate, Examiner, NotYet, Refused
@@ -118,7 +119,7 @@ def _stored(candidate: Candidate, settings: Settings, parts: Parts) -> Crash:
         os.close(candidate.descriptor)
         return _known(identity, candidate.path, parts)
     claim = parts.claims.take(candidate, Found.COMMAND, copy=True)
-    crash = parts.pipeline(settings, _announce, lambda _: None).process(claim)
+    crash = parts.pipeline(settings, parts.crash_loops(settings), _announce, lambda _: None).process(claim)
     return crash or _known(claim.note.facts.identity, candidate.path, parts)
 
 
@@ -145,11 +146,12 @@ def _write_sections(candidate: Candidate, parts: Parts, directory: Path) -> Cras
         with _readable(candidate, parts.extractor.account, copies) as core:
             facts = unpacked_facts(core, candidate.facts) if candidate.packed else candidate.facts
             extractor = replace(parts.extractor, group=-1, reserve=reserve.check)
-            extracted, diagnosis = pipeline.examine(core, facts, directory.resolve(), extractor)
-        signature = CrashSignature(diagnosis.signature.id, diagnosis.signature.text, 1, facts.crashed_at)
+            examined = examine(core, facts, directory.resolve(), extractor)
+        found = examined.diagnosis.signature
+        signature = CrashSignature(found.id, found.text, 1, facts.crashed_at)
         origin = Origin(candidate.path, candidate.source, Found.COMMAND, CoreState.LEFT)
-        crash = pipeline.make_record(facts, origin, extracted, diagnosis, signature)
-        pipeline.write_report(crash, directory)
+        crash = pipeline.make_record(facts, origin, examined, signature)
+        write_report(crash, directory)
         return crash
 
 

@@ -10,7 +10,7 @@ from astbtd.archive.fsck import Examination, Finding
 from astbtd.archive.store import Store
 from astbtd.cli.common import Progress, add_json, open_store, warn, write, write_json
 from astbtd.errors import AstbtdError, ExitCode
-from astbtd.intake.claim import Claims
+from astbtd.intake.note import Notes
 from astbtd.printable import printable_line
 from astbtd.quantities import counted
 
@@ -36,8 +36,8 @@ def run(options: argparse.Namespace) -> ExitCode:
     """Examines and repairs; fails where something is left that it cannot repair."""
     store = open_store(options)
     with _alone(store) as alone, Progress("reading kept cores") as progress:
-        claims = Claims(store.incoming, reader=-1, reserve=lambda _: None)
-        examination = Examination(store, lambda: set(claims.noted()), not options.quick, progress)
+        notes = Notes(store.incoming)
+        examination = Examination(store, lambda: set(notes.ids()), not options.quick, progress)
         outcomes = []
         for finding in examination.findings():
             outcomes.append(_outcome(finding, repairing=alone and not options.dry_run))

@@ -79,8 +79,9 @@ class Extractor:
     reserve: Callable[[int], None]
     stopped: Callable[[], None]
 
-    def extract(self, core: int, facts: CoreFacts, directory: Path) -> Extracted:
-        """Writes the sections of the core open at `core` into `directory`, which must be empty.
+    def extract(self, core: int, facts: CoreFacts, directory: Path, *, brief: bool = False) -> Extracted:
+        """Writes the sections of the core open at `core` into `directory`, which must be empty; when `brief`, only what
+        the crashed thread gives.
 
         Raises AstbtdError where gdb cannot be started, and whatever `stopped` raises.
         """
@@ -92,11 +93,11 @@ class Extractor:
         ):
             process, root = facts.process, self._root(facts)
             if root is None:
-                return _Work(self, core, facts, Objects((), (), False), copies, opened, _NOWHERE).extract()
+                return _Work(self, core, facts, Objects((), (), False), copies, opened, _NOWHERE, brief).extract()
             found = objects.prepare(
                 process.executable, process.build_id, facts.objects, self.account, copies, self.reserve, root
             )
-            return _Work(self, core, facts, found, copies, opened, root).extract()
+            return _Work(self, core, facts, found, copies, opened, root, brief).extract()
 
     def _root(self, facts: CoreFacts) -> str | None:
         """The directory in which the paths of the process begin; None where nobody has said which one it is."""
@@ -117,6 +118,7 @@ class _Work:
     copies: Path
     sections: Sections
     root: str
+    brief: bool
 
     def extract(self) -> Extracted:
         finished, notes = self._best_run()
@@ -129,6 +131,7 @@ class _Work:
             sections=self.sections.sizes(),
             symbols=facts.symbols,
             notes=(*notes, *(f"gdb could not read {path}" for path in self.found.missing)),
+            brief=self.brief,
         )
         return Extracted(
             extraction, facts.asterisk, facts.abort_message, states.read(self.sections.states()), self.found
@@ -154,6 +157,7 @@ class _Work:
                 "executable": self._program(),
                 "shown": self._to_be_shown(),
                 "frames": frames,
+                "brief": self.brief,
                 "sections": self.sections.descriptors,
                 "crashed_at": self.facts.crashed_at.timestamp(),
                 "part_seconds": _PART_SECONDS,

@@ -37,6 +37,8 @@ def main() -> None:
     for section in ("locks.txt", "info.txt"):
         write(section, about.lines())
     write("facts", json.dumps(facts(about, objects)))
+    if JOB["brief"]:
+        return
     threads = sorted(gdb.selected_inferior().threads(), key=lambda thread: -thread.num)
     gdb.write(objects.complete(threads))
     write("states", json.dumps(thread_states()))
