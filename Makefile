@@ -21,7 +21,7 @@ install-packages = set -e; missing="$(call missing,$(1))"; test -z "$$missing" |
 
 BENCH :=
 
-.PHONY: help dev demo test test-system bench evaluate bench-diagnosis bench-deadlock examples check lint types users \
+.PHONY: help dev demo test fuzz test-system bench evaluate bench-diagnosis bench-deadlock examples check lint types users \
 	programs run-packages install uninstall clean
 
 help: ## this list
@@ -47,7 +47,10 @@ demo: dev users programs ## a real crash, collected and shown, on a scratch stor
 	$(SUDO) $(VENV)/bin/python -m tests.demo $(PROGRAMS)
 
 test: dev users ## unit and integration tests (as root: gdb has to change its user)
-	$(SUDO) $(VENV)/bin/python -m pytest -q -p no:cacheprovider tests/unit tests/integration
+	$(SUDO) $(VENV)/bin/python -m pytest -q -p no:cacheprovider tests/unit tests/fuzz tests/integration
+
+fuzz: dev ## the tests with hostile input, for as long as it takes
+	$(VENV)/bin/python -m pytest -q -p no:cacheprovider --hypothesis-profile=fuzz tests/fuzz
 
 test-system: dev ## the service in booted containers: Debian 12 and 13, forky with a real Asterisk
 	@$(call install-packages,$(SYSTEM_PACKAGES))

@@ -1,0 +1,51 @@
+"""Cores: headers, notes, file tables and memory, as an attacker would write them."""
+
+import os
+from pathlib import Path
+
+from hypothesis import HealthCheck, example, given
+from hypothesis import settings as limits
+
+from astbtd.codec import plain
+from astbtd.elf import FileType
+from astbtd.intake import corefile
+from astbtd.intake.candidate import Candidate, Finding, examine
+from astbtd.intake.corefile import NotACore
+from astbtd.model import CRASH_ID
+from tests.builders import FORMS, NT_FILE, NT_PRSTATUS, DeadProcess, elf_file
+from tests.fuzz.mutations import mutated
+
+SEEDS = (
+    *(DeadProcess(form).core() for form in FORMS),
+    DeadProcess(mapped=tuple(f"/usr/lib/asterisk/modules/{name}.so" for name in ("app_dial", "chan_pjsip"))).core(),
+    DeadProcess(without=(NT_FILE, NT_PRSTATUS)).core(),
+    DeadProcess(command_line="../" * 20, mapped=("/srv/../../etc/passwd", "/dev/zero", "")).core(),
+    elf_file(FORMS[0], FileType.CORE, [], count=0xFFFF, sections=64),
+)
+NAMES = frozenset(("asterisk",))
+
+
+@given(mutated(SEEDS))
+@example(b"\x7fELF")
+def test_a_core_is_understood_or_refused(core: bytes) -> None:
+    with os.fdopen(os.memfd_create("core"), "w+b", buffering=0) as file:
+        file.write(core)
+        try:
+            facts = corefile.read_facts(file.fileno())
+        except NotACore:
+            return
+    assert CRASH_ID.fullmatch(facts.crash_id)
+    assert plain(facts)["size"] == len(core)
+
+
+@limits(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(mutated(SEEDS))
+def test_a_file_is_a_candidate_or_is_left_alone(tmp_path: Path, core: bytes) -> None:
+    (tmp_path / "core").write_bytes(core)
+
+    finding = examine(str(tmp_path), "core", NAMES)
+
+    if isinstance(finding, Candidate):
+        os.close(finding.descriptor)
+    assert isinstance(finding, Finding)
+    assert (tmp_path / "core").read_bytes() == core

@@ -1,0 +1,87 @@
+"""Texts: what gdb printed, what its script reported, the configuration, core_pattern, records, the command line."""
+
+import contextlib
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as limits
+from hypothesis import strategies as st
+
+from astbtd import settings
+from astbtd.archive.store import DamagedRecord, Store
+from astbtd.cli.main import VERBS, main
+from astbtd.errors import BadConfiguration, ExitCode
+from astbtd.extraction.facts import GdbFacts
+from astbtd.intake import core_pattern
+from astbtd.model import RECORD_FILE, Crash
+from astbtd.settings import Settings
+from tests.builders import crash
+from tests.fuzz.mutations import mutated
+
+CONFIGURATION = (Path(__file__).parents[2] / "etc" / "astbtd.yaml").read_bytes().replace(b"#", b"")
+PATTERNS = (b"core", b"/var/cores/%e/core.%p", b"|/usr/lib/systemd/systemd-coredump %P %u", b"@@/run/x", b"core.%%%E")
+FACTS = (
+    b'{"gdb_version": "13.1", "asterisk": {"version": "22", "all_options": "A, B", "lock_table": true}}',
+    b'{"gdb_version": null, "asterisk": {}}',
+)
+ACTING = {"run", "extract", "check", "deadlock"}  # these do things on the machine
+READING = sorted(set(VERBS) - ACTING)
+WORDS = st.sampled_from(
+    ("latest", "-1", "-0", "-999999999", "2026", "../../etc", "\n", "--json", "--limit", "--since", "-", "--output")
+)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    made = Store(tmp_path_factory.mktemp("fuzz") / "store")
+    made.prepare()
+    made.commit(made.stage(crash().id), crash())
+    return made
+
+
+@given(mutated((CONFIGURATION, b"store: /srv\ngdb: {time: 5min}\n", b"&a [*a]", b"!!python/object:os.system {}")))
+def test_a_configuration_is_understood_or_refused(text: bytes) -> None:
+    with contextlib.suppress(BadConfiguration):
+        assert isinstance(settings.parse(text, "fuzz"), Settings)
+
+
+@given(mutated(PATTERNS))
+def test_a_core_pattern_is_understood(text: bytes) -> None:
+    pattern = core_pattern.parse(text.decode(errors="surrogateescape"))
+
+    assert pattern.directory is None or pattern.directory
+
+
+@given(mutated(FACTS))
+def test_what_gdb_reports_is_understood_or_ignored(data: bytes) -> None:
+    assert isinstance(GdbFacts.read(data), GdbFacts)
+
+
+def test_a_record_is_understood_or_damaged(store: Store) -> None:
+    path = store.directory(crash().id) / RECORD_FILE
+    whole = path.read_bytes()
+
+    @given(mutated((whole,)))
+    def read(record: bytes) -> None:
+        path.write_bytes(record)
+        with contextlib.suppress(DamagedRecord):
+            assert isinstance(store.load(crash().id), Crash)
+
+    try:
+        read()
+    finally:
+        path.write_bytes(whole)
+
+
+@limits(suppress_health_check=[HealthCheck.too_slow])
+@given(st.sampled_from(READING), st.lists(WORDS | st.text(max_size=20), max_size=4))
+def test_a_command_line_ends_with_a_documented_exit_code(store: Store, verb: str, words: list[str]) -> None:
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        try:
+            code = main(["--store", str(store.root), verb, *(word.replace("\0", "") for word in words)])
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+
+    assert code in set(ExitCode)
