@@ -11,6 +11,7 @@ from astbtd import deadlock_watch, loops_told
 from astbtd.announce import journal, status, systemd
 from astbtd.announce.journal import Priority
 from astbtd.archive import thinning
+from astbtd.archive.occurrence import number_postponed
 from astbtd.assembly import assemble, console
 from astbtd.checker import Checker
 from astbtd.clock import SteadyClock
@@ -52,6 +53,7 @@ class Daemon:
         self._checked: frozenset[int] = frozenset()
         self._deadlock_watch: WatchThread | None = None
         self._loops = self._parts.crash_loops(settings)
+        self._retention_is_due = True
         self._said: set[str] = set()
         self._shown = ""
 
@@ -112,9 +114,13 @@ class Daemon:
 
     def _set_timers(self, lookout: Lookout) -> None:
         self._timers.every("rescan", self._settings.watch.rescan, lambda: self._rescan(lookout))
-        self._timers.every("retention", self._settings.retention.every, lambda: self._worker.tidy(first=True))
+        self._timers.every("retention", self._settings.retention.every, self._have_retention_applied)
         if interval := systemd.watchdog_interval():
             self._timers.every("watchdog", interval / 2, self._show_life)
+
+    def _have_retention_applied(self) -> None:
+        self._retention_is_due = True
+        self._worker.tidy(first=True)
 
     def _rescan(self, lookout: Lookout) -> None:
         lookout.rescan()
@@ -231,8 +237,8 @@ class Daemon:
         self._ledger.succeed(claim.note.path)
         if crash:
             self._ledger.add(crash)
-        if not (crash and crash.extraction.brief):  # in a crash loop the timer is enough
-            self._worker.tidy()
+            self._retention_is_due |= not crash.extraction.brief  # in a crash loop the timer is enough
+        self._worker.tidy()
 
     def _failed(self, what: str, error: Exception) -> None:
         reason = error.message if isinstance(error, AstbtdError) else f"{what}: {type(error).__name__}: {error}"
@@ -240,15 +246,20 @@ class Daemon:
             journal.note(f"{reason} (it is tried again later)", Priority.ERROR)
 
     def _tidy(self) -> None:
-        """Says what had been waiting, if that is still to be said, and applies retention."""
+        """Says what had been waiting, if that is still to be said, puts the numbers right, and applies retention."""
         store = self._parts.store
         if store.is_new and not self._worker.waiting:
             waited = [crash for crash in store.crashes() if crash.core.found is Found.START]
             if waited:
                 journal.waiting_cores(waited, str(store.root))
             store.no_longer_new()
-        self._retain()
-        self._ledger.count()
+        if not self._worker.waiting:
+            number_postponed(store)
+        if self._retention_is_due:
+            self._retention_is_due = False
+            self._retain()
+            store.forget_oldest_seen()
+            self._ledger.count()
         self._ledger.succeed("retention")
 
     def _retain(self, needed: int = 0) -> None:

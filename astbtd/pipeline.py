@@ -10,7 +10,7 @@ from pathlib import Path
 
 from astbtd import durable, sparse
 from astbtd.archive.keep import Progress, keep
-from astbtd.archive.occurrence import place_in_signature, renumber_after
+from astbtd.archive.occurrence import place_in_signature, postpone_numbering
 from astbtd.archive.reserve import Reserve
 from astbtd.archive.store import DamagedRecord, Store
 from astbtd.crash_loops import CrashLoops
@@ -68,7 +68,8 @@ class Pipeline:
         with durable.said_plainly(f"cannot record the crash of {claim.note.path}"):
             crash = self._committed(claim)
             self._mark_seen(claim)
-            renumber_after(self.store, crash)
+            if crash.id != next(self.store.newest()):
+                postpone_numbering(self.store, crash)
             self.store.point_latest()
             crash = self._announced(claim, crash)
         with durable.said_plainly(f"cannot keep the core of {crash.id}"):

@@ -106,7 +106,8 @@ class RunningDaemon:
         """Waits until so many crashes are collected and their cores settled."""
 
         def settled() -> bool:
-            return len(self.crashes()) >= count and not list(self.store.incoming.glob("*.claim"))
+            at_work = [*self.store.incoming.glob("*.claim"), *self.store.incoming.glob("unnumbered")]
+            return len(self.crashes()) >= count and not at_work
 
         self.wait_until(settled, f"{count} crashes to be collected")
         return self.crashes()

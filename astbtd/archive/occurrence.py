@@ -1,12 +1,18 @@
-"""Numbers the crashes of each signature by crash time, in whatever order they are processed."""
+"""Numbers the crashes of each signature by crash time, in whatever order they are processed.
+
+Where many cores wait, the newest are processed first, and each older one would move all later ones up. So that is
+postponed until there is time, and then done once.
+"""
 
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from itertools import dropwhile, takewhile
+from pathlib import Path
 
+from astbtd import durable
 from astbtd.archive.outline import Outline
-from astbtd.archive.store import DamagedRecord, Store
+from astbtd.archive.store import DamagedRecord, Store, second
 from astbtd.model import Crash, CrashSignature
 
 
@@ -16,7 +22,7 @@ def place_in_signature(store: Store, signature: CrashSignature, crash_id: str, v
     `signature` is that of a crash seen for the first time, `version` that of the Asterisk that crashed.
     """
     order = (signature.first_seen, crash_id)
-    for crash in dropwhile(lambda crash: _order(crash) >= order, store.outlines()):
+    for crash in dropwhile(lambda crash: _order(crash) >= order, store.outlines(until=crash_id)):
         before = crash.signature
         if before.id == signature.id:
             return replace(before, text=signature.text, occurrence=before.occurrence + 1)
@@ -35,6 +41,35 @@ def renumber_after(store: Store, crash: Crash) -> None:
         if moved != other.signature:
             _move(store, other.id, moved)
         before = moved
+
+
+def postpone_numbering(store: Store, crash: Crash) -> None:
+    """Notes, durably, that there are later crashes than this one, which may have to move up."""
+    before = _postponed_since(store)
+    if before is None or crash.id < before:
+        durable.replace(_note(store), crash.id.encode(), durable.PRIVATE_FILE_MODE)
+
+
+def number_postponed(store: Store) -> None:
+    """Does what was postponed."""
+    since = _postponed_since(store)
+    if since is None:
+        return
+    later = takewhile(lambda crash: second(crash.id) >= second(since), store.crashes())
+    for oldest in {crash.signature.id: crash for crash in later}.values():
+        renumber_after(store, oldest)
+    _note(store).unlink(missing_ok=True)
+
+
+def _note(store: Store) -> Path:
+    return store.incoming / "unnumbered"
+
+
+def _postponed_since(store: Store) -> str | None:
+    try:
+        return _note(store).read_text()
+    except FileNotFoundError:
+        return None
 
 
 def _move(store: Store, crash_id: str, moved: CrashSignature) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
@@ -21,6 +22,7 @@ from astbtd.errors import AstbtdError
 from astbtd.model import CRASH_ID, KEPT_CORE_FILE, RECORD_FILE, Crash
 
 _LARGEST_RECORD = 4 << 20
+_MOST_SEEN = 200_000  # twice as many as records are kept by default
 _REMOVED_SUFFIX = ".removed"
 
 T = TypeVar("T")
@@ -31,7 +33,7 @@ class DamagedRecord(AstbtdError):
 
     def __init__(self, crash_id: str, reason: str) -> None:
         super().__init__(f"the record of {crash_id} is damaged: {reason}")
-        self.crashed_at = datetime.strptime(_second(crash_id), "%Y%m%dT%H%M%S%z")
+        self.crashed_at = datetime.strptime(second(crash_id), "%Y%m%dT%H%M%S%z")
 
 
 @dataclass(frozen=True)
@@ -149,10 +151,12 @@ class Store:
         """The ids of all crashes, newest first. Raises AstbtdError where the store cannot be read."""
         return list(self.newest())
 
-    def newest(self) -> Iterator[str]:
+    def newest(self, until: str | None = None) -> Iterator[str]:
         """The same ids one by one: who wants the first few is not kept waiting for thousands."""
-        for _, same in groupby(filter(CRASH_ID.fullmatch, sorted(self._names(), reverse=True)), _second):
-            yield from self._newest_first(list(same))
+        names = filter(CRASH_ID.fullmatch, sorted(self._names(), reverse=True))
+        for moment, same in groupby(names, second):
+            if until is None or moment <= second(until):
+                yield from self._newest_first(list(same))
 
     def _names(self) -> list[str]:
         try:
@@ -179,9 +183,9 @@ class Store:
             with suppress(DamagedRecord):
                 yield self.load(crash_id)
 
-    def outlines(self) -> Iterator[Outline]:
-        """All crashes in short, in the same way."""
-        for crash_id in self.newest():
+    def outlines(self, until: str | None = None) -> Iterator[Outline]:
+        """All crashes in short, in the same way; with `until`, the id of one, those of later seconds are left out."""
+        for crash_id in self.newest(until):
             with suppress(DamagedRecord):
                 yield self.outline(crash_id)
 
@@ -205,13 +209,22 @@ class Store:
     def seen(self) -> set[str]:
         """The identities of all cores that were ever collected."""
         try:
-            return set((self.root / "seen").read_text().split())
+            return set(self._seen.read_text().split())
         except FileNotFoundError:
             return set()
 
     def mark_seen(self, identity: str) -> None:
         """Remembers, durably, that a core was collected."""
-        durable.append_line(self.root / "seen", identity)
+        with self.changing():
+            durable.append_line(self._seen, identity)
+
+    def forget_oldest_seen(self) -> None:
+        """Keeps the list of identities from growing for ever: the oldest cores are long gone."""
+        with self.changing():
+            identities = self._seen.read_text().split() if self._seen.exists() else []
+            if len(identities) > 2 * _MOST_SEEN:
+                latest = "\n".join(identities[-_MOST_SEEN:]) + "\n"
+                durable.replace(self._seen, latest.encode(), durable.PRIVATE_FILE_MODE)
 
     def sizes(self, crash_id: str) -> dict[str, int]:
         """The bytes of each file of a crash, by name; none where there is no such crash."""
@@ -233,13 +246,11 @@ class Store:
         """Orders crashes of one second, which their ids do not tell apart."""
         if len(same_second) == 1:
             return same_second
-        moments = {}
-        for crash_id in same_second:
-            try:
-                moments[crash_id] = self.outline(crash_id).crashed_at
-            except DamagedRecord as error:
-                moments[crash_id] = error.crashed_at
-        return sorted(same_second, key=lambda crash_id: (moments[crash_id], crash_id), reverse=True)
+        return sorted(same_second, key=lambda crash_id: (_moment(self, crash_id), crash_id), reverse=True)
+
+    @property
+    def _seen(self) -> Path:
+        return self.root / "seen"
 
     @property
     def _latest(self) -> Path:
@@ -275,6 +286,15 @@ class Store:
         durable.replace(directory / RECORD_FILE, text.encode(errors="replace"), group=self.group)
 
 
-def _second(crash_id: str) -> str:
+@lru_cache(maxsize=4096)
+def _moment(store: Store, crash_id: str) -> datetime:
+    """A crash time never changes: in a crash loop the same ones are wanted again and again."""
+    try:
+        return store.outline(crash_id).crashed_at
+    except DamagedRecord as error:
+        return error.crashed_at
+
+
+def second(crash_id: str) -> str:
     """The crash time that an id begins with."""
     return crash_id.partition("-")[0]

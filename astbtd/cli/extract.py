@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from astbtd import durable, pipeline
+from astbtd.archive.occurrence import number_postponed
 from astbtd.archive.reserve import Reserve
 from astbtd.assembly import Parts, assemble
 from astbtd.cli.common import Progress, add_json, load_settings, warn, write
@@ -120,7 +121,8 @@ def _stored(candidate: Candidate, settings: Settings, parts: Parts) -> Crash:
         return _known(identity, candidate.path, parts)
     claim = parts.claims.take(candidate, Found.COMMAND, copy=True)
     crash = parts.pipeline(settings, parts.crash_loops(settings), _announce, lambda _: None).process(claim)
-    return crash or _known(claim.note.facts.identity, candidate.path, parts)
+    number_postponed(parts.store)
+    return parts.store.load(crash.id) if crash else _known(claim.note.facts.identity, candidate.path, parts)
 
 
 def _known(identity: str, path: str, parts: Parts) -> Crash:

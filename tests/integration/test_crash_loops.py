@@ -9,7 +9,7 @@ from astbtd.model import CoreState, Crash
 from tests.harness import RunningDaemon, crash
 from tests.kernel import core_pattern
 
-_CRASHES = 60
+_CRASHES = 1000
 _IN_FULL = 3
 _LONGEST_RECORD = 32 << 10  # bytes on disk of a crash that is counted and no more: its record and its report
 

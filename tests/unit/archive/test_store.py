@@ -13,7 +13,12 @@ from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 
-from astbtd.archive.occurrence import place_in_signature, renumber_after
+from astbtd.archive.occurrence import (
+    number_postponed,
+    place_in_signature,
+    postpone_numbering,
+    renumber_after,
+)
 from astbtd.archive.selection import resolve
 from astbtd.archive.store import DamagedRecord, Store
 from astbtd.errors import AstbtdError, NothingMatched
@@ -276,6 +281,30 @@ def test_a_signature_that_came_with_another_version_says_after_which(store: Stor
         process(store, crash(minutes, signature="b" * 12))
 
     assert [each.signature.after_version for each in store.crashes()] == ["22.9.0", "22.9.0", None]
+
+
+def test_numbering_that_was_postponed_is_done_once_for_all(store: Store) -> None:
+    for minutes in (3, 2, 1):
+        late = crash(minutes, signature="b" * 12 if minutes == 2 else "a" * 12)
+        place = place_in_signature(store, late.signature, late.id, late.asterisk.version)
+        commit(store, replace(late, signature=place))
+        postpone_numbering(store, late)
+
+    number_postponed(store)
+
+    assert numbers(store) == [1, 1, 2]
+    number_postponed(store)
+    assert numbers(store) == [1, 1, 2]
+
+
+def test_of_very_many_identities_the_latest_are_remembered(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("astbtd.archive.store._MOST_SEEN", 2)
+    for identity in "abcde":
+        store.mark_seen(identity)
+
+    store.forget_oldest_seen()
+
+    assert store.seen() == {"d", "e"}
 
 
 def test_what_retention_forgot_still_counts(store: Store) -> None:
