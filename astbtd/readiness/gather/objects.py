@@ -10,6 +10,7 @@ from astbtd.extraction.confinement import Account
 from astbtd.readiness.facts import Change, MappedObject, Role
 from astbtd.readiness.gather import process, programs
 
+_CLOCKS_DIFFER = 2.0  # seconds; the kernel tells in whole ones when it was booted, which a start is counted from
 _DELETED = " (deleted)"
 _LIBC = re.compile(r"(?:libc|libpthread)[.-].*")
 _LINE = re.compile(r"([0-9a-f]+)-[0-9a-f]+ ..x. ([0-9a-f]+) ([0-9a-f]+):([0-9a-f]+) (\d+) +(/.*)")
@@ -67,7 +68,7 @@ def _change(mapped: _Mapped, on_disk: str | None, process_fd: int, started: floa
     """Another file of the same build is no change: it is the same program, installed again."""
     status = os.stat(mapped.path)
     if not mapped.deleted and status.st_ino == mapped.inode:
-        return Change.OVERWRITTEN if status.st_mtime > started else None
+        return Change.OVERWRITTEN if status.st_mtime > started + _CLOCKS_DIFFER else None
     running = _build_id_in_memory(process_fd, mapped.start)
     return None if running and running == on_disk else Change.REPLACED
 
