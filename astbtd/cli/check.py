@@ -41,7 +41,8 @@ def line(check: Check) -> str:
 def conclusion(readiness: Readiness) -> str:
     """The answer in one sentence."""
     if readiness.usable:
-        return "the next crash gives a usable backtrace"
+        warned = any(check.state is State.WARNING for check in readiness.checks)
+        return "the next crash gives a usable backtrace" + (", a better one without the warnings" if warned else "")
     wanted = State.UNKNOWN if readiness.usable is None else State.FAILED
     found = [check.name for check in readiness.checks if check.state is wanted and check.name not in NEVER_FAILING]
     names = ", ".join(dict.fromkeys(found))

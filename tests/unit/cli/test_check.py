@@ -42,6 +42,15 @@ def test_what_fails_is_shown_with_its_remedy_and_by_the_exit_code(astbtd: Run, f
     assert "failed   gdb                gdb is not installed; what helps: apt install gdb" in lines
 
 
+def test_warnings_are_no_failure_and_not_forgotten(astbtd: Run, found: list[Facts]) -> None:
+    found.append(Facts(replace(MACHINE, journal_persistent=False), [INSTANCE]))
+
+    answer = astbtd("check")
+
+    assert answer.code == 0
+    assert answer.out.endswith("the next crash gives a usable backtrace, a better one without the warnings\n")
+
+
 def test_what_is_not_known_is_no_failure(astbtd: Run, found: list[Facts]) -> None:
     found.append(Facts(MACHINE, [instance(process=STOPPED, objects=STOPPED)]))
 
