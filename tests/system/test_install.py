@@ -6,16 +6,17 @@ import pytest
 
 from .asterisk import WORKING_DIRECTORY
 from .container import Container, wait_until
-from .image import BOOKWORM
+from .image import BOOKWORM, CHECKOUT
 from .service import CONFIGURATION, GDBS_OWN, HESITANT, STORE, Service
 from .stand_in import StandIn
 
+UNITS = [path.name for path in (CHECKOUT / "packaging/systemd").iterdir() if path.suffix in (".path", ".service")]
 LOCAL = [
     CONFIGURATION,
     "/usr/local/bin/astbtd",
     "/usr/local/lib/astbtd",
     "/usr/local/lib/systemd/catalog/astbtd.catalog",
-    "/usr/local/lib/systemd/system/astbtd.service",
+    *(f"/usr/local/lib/systemd/system/{name}" for name in sorted(UNITS)),
     "/usr/local/lib/sysusers.d/astbtd.conf",
     "/usr/local/share/man/man5/astbtd.yaml.5",
     "/usr/local/share/man/man8/astbtd.8",
