@@ -32,6 +32,9 @@ def test_a_stopped_process_is_let_go_on(sleeper: "subprocess.Popen[bytes]") -> N
 
 
 def test_a_thread_that_does_not_run_is_not_switched(sleeper: "subprocess.Popen[bytes]") -> None:
+    sleeper.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, sleeper.pid, os.WSTOPPED)
+
     with live.opened(sleeper.pid) as process:
         assert process.threads() == [sleeper.pid]
         assert process.switches().keys() == {sleeper.pid}
