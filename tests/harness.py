@@ -107,7 +107,7 @@ class RunningDaemon:
 
         def settled() -> bool:
             at_work = [*self.store.incoming.glob("*.claim"), *self.store.incoming.glob("unnumbered")]
-            return len(self.crashes()) >= count and not at_work
+            return not at_work and len(self.store.ids()) >= count
 
         self.wait_until(settled, f"{count} crashes to be collected")
         return self.crashes()
