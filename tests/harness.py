@@ -94,8 +94,12 @@ class RunningDaemon:
         self.process.wait(PATIENCE)
 
     def configure(self, settings: Mapping[str, object]) -> None:
-        """Writes its configuration; a running daemon uses it after SIGHUP. This machine's collections are left out."""
-        own = {"store": str(self.store.root), "collectors": {"systemd_coredump": [], "apport": [], "abrt": []}}
+        """Writes its configuration; a running daemon uses it after SIGHUP.
+
+        This machine's collections are left out, and however often a test crashes a program, it is no crash loop.
+        """
+        collectors = {"systemd_coredump": [], "apport": [], "abrt": []}
+        own = {"store": str(self.store.root), "collectors": collectors, "crash_loop": {"crashes": 1000, "within": "1s"}}
         self.configuration.write_text(yaml.safe_dump({**own, **settings}))
 
     def crashes(self) -> list[Crash]:
