@@ -1,9 +1,11 @@
 """The way of one capture, top to bottom: sampled, extracted, diagnosed, committed, announced."""
 
+import hashlib
 import os
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from astbtd import durable
@@ -110,7 +112,7 @@ class Investigation:
 
     def _examined(self, taken: Sequence[_Taken], asked_by: AskedBy) -> tuple[Deadlock, Path]:
         first = taken[0]
-        facts = replace(read_facts(first.core), crashed_at=first.snapshot.at)
+        facts = _facts(first.core, first.snapshot.at)
         staged = self.captures.stage(facts.crash_id)
         extracted, sightings = [], []
         for number, one in enumerate(taken, 1):
@@ -167,3 +169,10 @@ def _threads(path: Path) -> bytes:
         return b""
     start = content.find(_FIRST_THREAD)
     return content[start + 1 :] if start >= 0 else content
+
+
+def _facts(core: int, at: datetime) -> CoreFacts:
+    """The facts of a snapshot, with an identity of its own: a process may be captured twice within a second."""
+    facts = read_facts(core)
+    identity = hashlib.sha256(f"{facts.identity} {at.isoformat()}".encode()).hexdigest()[:32]
+    return replace(facts, crashed_at=at, identity=identity)

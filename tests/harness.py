@@ -98,7 +98,7 @@ class RunningDaemon:
 
         This machine's collections are left out, and however often a test crashes a program, it is no crash loop.
         """
-        collectors = {"systemd_coredump": [], "apport": [], "abrt": []}
+        collectors: dict[str, list[str]] = {"systemd_coredump": [], "apport": [], "abrt": []}
         own = {"store": str(self.store.root), "collectors": collectors, "crash_loop": {"crashes": 1000, "within": "1s"}}
         self.configuration.write_text(yaml.safe_dump({**own, **settings}))
 
