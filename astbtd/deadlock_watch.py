@@ -38,7 +38,7 @@ class DeadlockWatch:
     request: Callable[[int], None]
     tell: Callable[[str], None]
     _failures: int = 0
-    _asked: bool = False
+    _asked_for: int | None = None
     _pid: int | None = None
     _requests: list[datetime] = field(default_factory=list)
 
@@ -47,15 +47,15 @@ class DeadlockWatch:
         answer = self.ask()
         self._pid = answer.pid or self._pid
         if answer.in_time:
-            self._failures, self._asked = 0, False
+            self._failures, self._asked_for = 0, None
             return
         pid = answer.pid or self.only_one() or self._pid
         if pid is None or not self.fit(pid):
             self._failures = 0
             return
         self._failures += 1
-        if self._failures >= self.settings.failures and not self._asked:
-            self._asked = True
+        if self._failures >= self.settings.failures and self._asked_for != pid:
+            self._asked_for = pid
             self._want(pid, now)
 
     def _want(self, pid: int, now: datetime) -> None:
