@@ -9,7 +9,7 @@ from astbtd.intake.collectors import systemd_coredump
 from astbtd.intake.collectors.collector import Testimony
 from astbtd.model import Source
 
-_JOURNAL_LATER = 10.0  # seconds for systemd-coredump, which logs a core after it has read it
+_JOURNAL_LATER = 30.0  # seconds for systemd-coredump, which logs a core after it has read it
 _RECENT = 60.0  # seconds since a crash while its entry may still come
 
 

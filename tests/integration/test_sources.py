@@ -84,7 +84,7 @@ def keep_as_abrt(core: Path, directory: Path) -> Path:
     """Keeps a core as ABRT does: in a directory that gets its name when it is complete."""
     new = directory / "ccpp-2026-11-22-12:00:00-1.new"
     new.mkdir(mode=0o750)
-    (new / "time").write_text(f"{core.stat().st_mtime:.0f}")
+    (new / "time").write_text(str(int(core.stat().st_mtime)))
     (new / "cmdline").write_text("asterisk segv")
     (new / "coredump").write_bytes(core.read_bytes())
     return new.rename(new.with_suffix("")) / "coredump"
