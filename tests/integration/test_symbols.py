@@ -16,7 +16,10 @@ __all__ = ["variant"]
 
 _TEXTS = (Section.BACKTRACE, Section.THREAD1, Section.BRIEF, Section.FULL, Section.LOCKS, Section.INFO)
 _NAME_BESIDE_POINTER = re.compile(r"(0x[0-9a-f]+) <\w+(?:\+\d+)?>")
-_SAID_BY_GDB = re.compile(r"^(?:warning: |Do you need \"set solib-search-path\").*\n", re.MULTILINE)
+_SAID_BY_GDB = re.compile(
+    r"^(?:warning: .*|Do you need \"set solib-search-path\".*|\d+\t(?:in \S+|\S+: Permission denied\.))\n", re.MULTILINE
+)
+"""Warnings, and that it cannot read a source file, which it says in other words the second time."""
 _MUSIC_ON_HOLD = re.compile(r"music_on_hold = (0x[0-9a-f]+)( <start_moh_exec>)?$", re.MULTILINE)
 
 
