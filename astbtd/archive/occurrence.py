@@ -31,7 +31,7 @@ def place_in_signature(store: Store, signature: CrashSignature, crash_id: str, v
     return signature
 
 
-def renumber_after(store: Store, crash: Crash) -> None:
+def renumber_after(store: Store, crash: Crash | Outline) -> None:
     """Moves later crashes of the same signature up, for a crash that was processed after them."""
     before = crash.signature
     later = list(takewhile(lambda other: _order(other) > _order(crash), store.outlines()))
@@ -55,7 +55,7 @@ def number_postponed(store: Store) -> None:
     since = _postponed_since(store)
     if since is None:
         return
-    later = takewhile(lambda crash: second(crash.id) >= second(since), store.crashes())
+    later = takewhile(lambda crash: second(crash.id) >= second(since), store.outlines())
     for oldest in {crash.signature.id: crash for crash in later}.values():
         renumber_after(store, oldest)
     _note(store).unlink(missing_ok=True)

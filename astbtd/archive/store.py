@@ -92,11 +92,7 @@ class Store:
         """Makes a staged crash visible in one step and returns its directory."""
         self._write_record(staged, crash)
         durable.sync_tree(staged)
-        committed = self.directory(crash.id)
-        staged.rename(committed)
-        durable.sync_directory(self._crashes)
-        durable.sync_directory(self.incoming)
-        return committed
+        return durable.publish(staged, self.directory(crash.id))
 
     def change(self, crash_id: str, how: Callable[[Crash], Crash]) -> Crash:
         """Replaces the record of a crash by what `how` makes of it, and returns that.
@@ -191,20 +187,24 @@ class Store:
 
     def point_latest(self) -> None:
         """Lets `latest` lead to the newest crash."""
-        if self.latest_is_right:
+        wanted = self._newest_crash()
+        if self._pointed_at() == wanted:
             return
-        newest = next(self.newest(), None)
-        if newest is None:
+        if wanted is None:
             self._latest.unlink()
         else:
-            durable.point(self._latest, f"crashes/{newest}")
+            durable.point(self._latest, wanted)
 
     @property
     def latest_is_right(self) -> bool:
         """Whether `latest` leads to the newest crash, or is absent where there is none."""
-        newest = next(self.newest(), None)
-        pointed_at = os.readlink(self._latest) if self._latest.is_symlink() else None
-        return pointed_at == (newest and f"crashes/{newest}")
+        return self._pointed_at() == self._newest_crash()
+
+    def _newest_crash(self) -> str | None:
+        return next((f"crashes/{crash_id}" for crash_id in self.newest()), None)
+
+    def _pointed_at(self) -> str | None:
+        return os.readlink(self._latest) if self._latest.is_symlink() else None
 
     def seen(self) -> set[str]:
         """The identities of all cores that were ever collected."""
