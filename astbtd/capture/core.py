@@ -10,8 +10,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from astbtd.capture.machine import Machine
 from astbtd.capture.memory import PAGE, Mapping, Piece
+from astbtd.machine import Machine
 
 _PT_LOAD, _PT_NOTE = 1, 4
 _NT_PRSTATUS, _NT_FPREGSET, _NT_PRPSINFO, _NT_AUXV, _NT_FILE = 1, 2, 3, 6, 0x46494C45

@@ -16,10 +16,10 @@ from mmap import MAP_ANONYMOUS, MAP_POPULATE, MAP_PRIVATE, mmap
 from astbtd.capture import memory, ptrace
 from astbtd.capture.core import CoreWriter, Extent, Identity, Registers, notes
 from astbtd.capture.live import LiveProcess, let_go_on
-from astbtd.capture.machine import Machine, this_machine
 from astbtd.capture.memory import PAGE, Mapping, Piece
 from astbtd.capture.standstill import standing_still
 from astbtd.errors import AstbtdError
+from astbtd.machine import Machine, this_machine
 
 _MOST_AT_STANDSTILL = 64 << 20  # bytes; 46 MB of a PBX at rest take about 10 ms
 _TOP_OF_STACK = 32 << 10  # bytes that are read in any case: the stack may have grown since the pages were looked up

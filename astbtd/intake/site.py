@@ -9,24 +9,13 @@ import hashlib
 import struct
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from astbtd.corememory import Mapping
+from astbtd.machine import machine_of
 from astbtd.model import Signal
 
 _REGISTERS_AT = 112  # pr_reg in the 64-bit elf_prstatus
 _STACK_BYTES = 4096
-
-
-@dataclass(frozen=True)
-class _Registers:
-    """The places of program counter and stack pointer among a machine's general registers."""
-
-    counter: int
-    stack: int
-
-
-_MACHINES = {62: _Registers(counter=16, stack=19), 183: _Registers(counter=32, stack=31)}  # EM_X86_64, EM_AARCH64
 
 
 def crash_site(
@@ -36,10 +25,10 @@ def crash_site(
 
     `code` is what was executable, ordered by address; `memory` gives up to so many bytes at an address.
     """
-    registers = _MACHINES.get(machine)
-    if registers is None or signal is None:
+    known = machine_of(machine)
+    if known is None or signal is None:
         return None
-    counter, stack = (_word(status, _REGISTERS_AT + 8 * at) for at in (registers.counter, registers.stack))
+    counter, stack = (_word(status, _REGISTERS_AT + 8 * at) for at in (known.program_counter, known.stack_pointer))
     words = memory(stack, _STACK_BYTES)
     addresses = [counter, *(word for (word,) in struct.iter_unpack("<Q", words[: len(words) // 8 * 8]))]
     places = [place for address in addresses if (place := _place(address, code))]

@@ -30,6 +30,7 @@ LAYERS = (  # the highest first; who stands in one may import what stands in it 
         "regular",
         "console",
         "corememory",
+        "machine",
         "sparse",
         "processes",
         "quantities",

@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 
 from astbtd import elf
 from astbtd.capture.core import CoreWriter, Extent, Identity, Registers, notes
-from astbtd.capture.machine import Machine
 from astbtd.capture.memory import PAGE, Mapping, Piece
 from astbtd.intake.corefile import is_snapshot, read_facts
+from astbtd.machine import Machine
 from tests.builders import AT_ENTRY, AT_RANDOM, FORMS, NT_PRSTATUS, program
 from tests.unit.conftest import OpenFile
 
-X86_64 = Machine(62, 216, 19, 14)
+X86_64 = Machine(62, 216, 16, 19, 14)
 CODE, STACK = 0x10000000, 0x7F0000000000
 IDENTITY = Identity(4242, 110, 115, b"asterisk", b"asterisk\0-g\0-f\0")
 THREADS = [Registers(4242, bytes(216), bytes(512)), Registers(4250, b"\x11" * 216, bytes(512))]

@@ -1,4 +1,4 @@
-"""The machines whose registers we know: where the stack pointer and a system call's first argument are.
+"""The machines whose registers we know: where program counter, stack pointer and a call's first argument are.
 
 Layouts: struct user_regs_struct (x86-64) and struct user_pt_regs (aarch64) of the kernel's uapi headers.
 """
@@ -16,6 +16,7 @@ class Machine:
 
     elf: int
     size: int
+    program_counter: int
     stack_pointer: int
     first_argument: int
 
@@ -24,7 +25,12 @@ class Machine:
         return int(struct.unpack_from("<Q", general, index * 8)[0])
 
 
-_MACHINES = {"x86_64": Machine(62, 216, 19, 14), "aarch64": Machine(183, 272, 31, 0)}
+_MACHINES = {"x86_64": Machine(62, 216, 16, 19, 14), "aarch64": Machine(183, 272, 32, 31, 0)}
+
+
+def machine_of(elf: int) -> Machine | None:
+    """The machine with this e_machine; None where it is none of those."""
+    return next((machine for machine in _MACHINES.values() if machine.elf == elf), None)
 
 
 def this_machine() -> Machine:
