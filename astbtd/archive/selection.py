@@ -3,6 +3,7 @@
 import re
 from itertools import islice
 
+from astbtd.archive.captures import Captures
 from astbtd.archive.store import Store
 from astbtd.errors import NothingMatched
 
@@ -19,6 +20,17 @@ def resolve(store: Store, selector: str) -> str:
     if re.fullmatch(r"-\d{1,9}", selector):
         return _by_position(store, ids, int(selector[1:]))
     return selector if selector in ids else _by_prefix(ids, selector)
+
+
+def capture_meant(store: Store, captures: Captures, selector: str) -> str | None:
+    """The capture that is meant; None where it is a crash, as with `latest` and `-N`. Raises NothingMatched."""
+    matches = captures.matching(selector)
+    if not matches or selector in store.ids():
+        return None
+    both = [*matches, *(crash_id for crash_id in store.ids() if crash_id.startswith(selector))]
+    if len(both) > 1 and selector not in matches:
+        raise NothingMatched(f"{len(both)} crashes' and captures' ids start with {selector!r}", "give more of the id")
+    return matches[0]
 
 
 def nothing_yet(store: Store) -> NothingMatched:

@@ -6,11 +6,13 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from astbtd import durable
 from astbtd.archive.outline import Outline
 from astbtd.archive.store import DamagedRecord, Store
 from astbtd.codec import plain
@@ -81,6 +83,23 @@ def write_row(text: str) -> None:
 def write_json(value: object) -> None:
     """Prints one JSON document."""
     sys.stdout.write(json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[int]:
+    """A descriptor, open for writing, of a new file for its owner only; of one that was not completed nothing is left.
+
+    Raises AstbtdError; a file that exists is not overwritten.
+    """
+    with durable.said_plainly(f"cannot write {path}"):
+        descriptor = durable.create(path, durable.PRIVATE_FILE_MODE)
+        try:
+            yield descriptor
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(descriptor)
 
 
 def coloured(word: str, width: int) -> str:

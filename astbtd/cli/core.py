@@ -5,10 +5,9 @@ import os
 import sys
 from pathlib import Path
 
-from astbtd import durable
 from astbtd.archive.selection import resolve
 from astbtd.archive.store import Store
-from astbtd.cli.common import Progress, local, open_store
+from astbtd.cli.common import Progress, local, new_file, open_store
 from astbtd.errors import AstbtdError, ExitCode, NothingMatched, UsageError
 
 
@@ -28,15 +27,8 @@ def run(options: argparse.Namespace) -> ExitCode:
             raise UsageError("a core is not for a terminal", f"astbtd core {options.id} --output core.{crash_id}")
         _write(kept, sys.stdout.fileno())
         return ExitCode.DONE
-    with durable.said_plainly(f"cannot write {options.output}"):
-        descriptor = durable.create(options.output, durable.PRIVATE_FILE_MODE)
-        try:
-            _write(kept, descriptor)
-        except BaseException:
-            options.output.unlink(missing_ok=True)
-            raise
-        finally:
-            os.close(descriptor)
+    with new_file(options.output) as descriptor:
+        _write(kept, descriptor)
     return ExitCode.DONE
 
 

@@ -43,6 +43,7 @@ VERBS = {
     "diagnose": Verb("diagnose", "the verdict over backtrace text from anywhere"),
     "deadlock": Verb("deadlock", "capture a running Asterisk, and name who waits for whom"),
     "core": Verb("core", "write a kept core out again, decompressed"),
+    "bundle": Verb("bundle", "the texts of crashes in one file for an issue tracker, without cores"),
     "pin": Verb("pin", "exempt a crash from retention"),
     "unpin": Verb("pin", "let retention have a crash again"),
     "prune": Verb("prune", "apply retention now"),

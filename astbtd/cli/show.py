@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from astbtd.archive.captures import Captures
-from astbtd.archive.selection import resolve
+from astbtd.archive.selection import capture_meant, resolve
 from astbtd.archive.store import DamagedRecord, Store
 from astbtd.cli.common import add_json, local, open_store, write, write_json
 from astbtd.deadlock import BACKTRACE_FILE, FULL_FILE, LOCKS_FILE
@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> ExitCode:
     """Prints what is asked for. Raises NothingMatched."""
     store = open_store(options)
     captures = Captures(store.root)
-    if capture_id := _capture(store, captures, options.id):
+    if capture_id := capture_meant(store, captures, options.id):
         return _show_capture(captures, capture_id, options)
     crash_id = resolve(store, options.id)
     if options.json:
@@ -47,17 +47,6 @@ def run(options: argparse.Namespace) -> ExitCode:
     else:
         write(_report(store, crash_id))
     return ExitCode.DONE
-
-
-def _capture(store: Store, captures: Captures, selector: str) -> str | None:
-    """The capture that is meant; None where it is a crash, as with `latest` and `-N`. Raises NothingMatched."""
-    matches = captures.matching(selector)
-    if not matches or selector in store.ids():
-        return None
-    both = [*matches, *(crash_id for crash_id in store.ids() if crash_id.startswith(selector))]
-    if len(both) > 1 and selector not in matches:
-        raise NothingMatched(f"{len(both)} crashes' and captures' ids start with {selector!r}", "give more of the id")
-    return matches[0]
 
 
 def _show_capture(captures: Captures, capture_id: str, options: argparse.Namespace) -> ExitCode:

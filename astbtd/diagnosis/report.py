@@ -135,7 +135,10 @@ def _filing(crash: Crash) -> Iterator[str]:
     yield f"Search {TRACKER} for {_short(function) if function else 'the functions above'} first."
     yield "If nobody has reported it, open an issue there: the version, what Asterisk was doing, what changed last."
     yield f"Attach {Section.BACKTRACE} to the issue as a file. Do not paste it into the text."
-    yield "Never attach the core: it holds passwords and calls. Read through what you attach: it may hold some too."
+    yield (
+        "Never attach the core: it holds passwords and calls. Read through what you attach: it may hold some too; "
+        "`astbtd bundle ID --redact` packs the texts without what it knows to be private."
+    )
 
 
 def _section(title: str, body: str) -> str:
