@@ -38,7 +38,7 @@ class RunningAsterisk:
 
     def outside(self, path: str) -> str | None:
         """Where an absolute path of the process leads here; None where it leads to a place that is not seen here."""
-        return None if self.cwd is None else _outside(path, self.private)
+        return None if self.cwd is None else name_here(path, self.private)
 
 
 def running(executables: Collection[str]) -> tuple[RunningAsterisk, ...]:
@@ -149,7 +149,7 @@ def _seen(pid: int) -> RunningAsterisk:
     ours, private = Mounts.now(), private_directories(theirs)
     if theirs.device_of("/") != ours.device_of("/"):
         return RunningAsterisk(pid, None, f"it runs in a container, where it works in {name}: {_NAME_IT}")
-    here = _outside(name, private)
+    here = name_here(name, private)
     hidden = _why_hidden(link, name, here, theirs, ours)
     if hidden:
         return RunningAsterisk(pid, None, f"its working directory {name} {hidden}")
@@ -166,7 +166,8 @@ def _why_hidden(link: Path, name: str, here: str, theirs: Mounts, ours: Mounts) 
         return "does not exist outside of it"
 
 
-def _outside(path: str, private: Sequence[tuple[str, str]]) -> str:
+def name_here(path: str, private: Sequence[tuple[str, str]]) -> str:
+    """What a path of a process with these private directories is called here."""
     for inside, outside in private:
         if path == inside or path.startswith(f"{inside}/"):
             return outside + path[len(inside) :]

@@ -22,12 +22,14 @@ def _of_the_machine(facts: Facts, retention: RetentionSettings) -> Iterator[Chec
     machine = facts.machine
     processes = [each.process for each in facts.instances if isinstance(each.process, Process)]
     directories = [each.directory for each in facts.instances if isinstance(each.directory, Directory)]
+    kept_in = () if isinstance(machine.kernel, Unknown) else machine.kernel.kept_in
+    places = dict.fromkeys([*kept_in, *(each.here for each in directories if each.here)])
     yield destination.core_pattern(machine.kernel)
     yield destination.core_uses_pid(machine.kernel, machine.astbtd)
     yield disk.store_space(machine.store, retention, max((each.resident for each in processes), default=0))
     yield debugger.gdb(machine.gdb, machine.family)
     yield service.journal(machine.journal_persistent)
-    yield service.astbtd_unit(machine.astbtd, tuple(dict.fromkeys(each.path for each in directories)))
+    yield service.astbtd_unit(machine.astbtd, tuple(places))
 
 
 def _of_an_asterisk(instance: Instance, machine: Machine) -> Iterator[Check | None]:
@@ -36,7 +38,7 @@ def _of_an_asterisk(instance: Instance, machine: Machine) -> Iterator[Check | No
     yield limits.core_limit(instance)
     yield limits.unit_core_limit(instance)
     yield limits.dumpable(instance, machine.kernel)
-    yield destination.core_directory(instance)
+    yield destination.core_directory(instance, machine.astbtd)
     yield destination.blocked_core(instance)
     yield disk.core_space(instance)
     yield collector.systemd_coredump(machine.coredump, instance.process)

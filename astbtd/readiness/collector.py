@@ -4,7 +4,7 @@ from astbtd.quantities import shown_size
 from astbtd.readiness.check import Check, Name, Unknown, failed, ok, unknown, warning
 from astbtd.readiness.facts import Coredump, Process
 
-_DROP_IN = "/etc/systemd/coredump.conf.d/astbtd.conf"
+_DROP_IN = "/etc/systemd/coredump.conf.d/zz-astbtd.conf"  # after all others, which it has to win against
 
 
 def systemd_coredump(coredump: Coredump | Unknown | None, process: Process | Unknown) -> Check | None:

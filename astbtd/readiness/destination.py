@@ -8,8 +8,13 @@ from collections.abc import Callable
 from astbtd.intake.core_pattern import Kind
 from astbtd.readiness.check import Check, Name, Unknown, failed, ok, unknown, warning
 from astbtd.readiness.facts import Credentials, Directory, Entry, Instance, Kernel, Problem, Process, Unit
-from astbtd.readiness.remedies import CORES_AS_FILES, in_unit
+from astbtd.readiness.remedies import CORES_AS_FILES, CORES_IN_ONE_PLACE, in_unit
 
+_ASTERISKS_OWN = "/var/lib/asterisk"
+_SHARE = (
+    "let it lead out of the container (a shared directory), and name it, as it is called here, in watch.directories "
+    "in /etc/astbtd.yaml"
+)
 _DAC_OVERRIDE, _FOWNER = 1, 3  # capability numbers, linux/capability.h
 
 
@@ -34,24 +39,33 @@ def core_uses_pid(kernel: Kernel | Unknown, astbtd: Unit | Unknown) -> Check:
         return ok(Name.CORE_USES_PID, "not needed: the kernel gives no names to what it hands on")
     if kernel.uses_pid or "%p" in kernel.pattern.text.replace("%%", ""):
         return ok(Name.CORE_USES_PID, "each core has a name of its own")
-    if isinstance(astbtd, Unit) and astbtd["ActiveState"] == "active":
+    if isinstance(astbtd, Unit) and astbtd.is_active:
         return ok(Name.CORE_USES_PID, "0: the next core replaces the last, which astbtd has claimed by then")
     found = "0: the next core replaces the last, and astbtd.service does not run to claim it before"
     return warning(Name.CORE_USES_PID, found, "sysctl -w kernel.core_uses_pid=1")
 
 
-def core_directory(instance: Instance) -> Check:
-    """The directory of the core: there, writable by the process, and not private to it."""
+def core_directory(instance: Instance, astbtd: Unit | Unknown) -> Check:
+    """The directory of the core: there, writable by the process, and not private to it.
+
+    What goes with the process is no failure while astbtd is there to save the core.
+    """
 
     def judge(directory: Directory, process: Process) -> Check:
-        if directory.problem:
-            found = f"{directory.path} {directory.problem.value}"
-            return failed(Name.CORE_DIRECTORY, found, _brought_back(directory, instance))
+        problem, remedy = directory.problem, _remedy(directory, instance)
+        if problem and problem is not Problem.FLEETING:
+            return failed(Name.CORE_DIRECTORY, f"{directory.path} {problem.value}", remedy)
         if directory.read_only:
-            return failed(Name.CORE_DIRECTORY, f"{directory.path} is read-only for it", _elsewhere(instance))
+            return failed(Name.CORE_DIRECTORY, f"{directory.path} is read-only for it", remedy)
         if not may_write(process.credentials, directory):
             found = f"{directory.path} is not writable by uid {process.credentials.uid}"
-            return failed(Name.CORE_DIRECTORY, found, _elsewhere(instance))
+            return failed(Name.CORE_DIRECTORY, found, remedy)
+        if problem and isinstance(astbtd, Unit) and not astbtd.is_active:
+            found = f"{directory.path} {problem.value}, and {astbtd.name} does not run to save the core before"
+            return failed(Name.CORE_DIRECTORY, found, remedy)
+        if problem:
+            found = f"{directory.path} {problem.value}: astbtd has a moment to save the core"
+            return warning(Name.CORE_DIRECTORY, found, remedy)
         return ok(Name.CORE_DIRECTORY, directory.path)
 
     return _where_it_is_known(Name.CORE_DIRECTORY, instance, judge)
@@ -99,16 +113,25 @@ def _blocks(entry: Entry, directory: Directory, who: Credentials) -> bool:
     return sticky and who.uid not in (entry.uid, directory.uid) and not who.has(_FOWNER)
 
 
-def _brought_back(directory: Directory, instance: Instance) -> str:
-    """What puts the directory where it is looked for."""
+def _remedy(directory: Directory, instance: Instance) -> str:
+    """What puts the directory where it is looked for, or leads to another one."""
     if directory.problem is Problem.MISSING:
         return f"install -d -m 1777 {shlex.quote(directory.path)}"
-    return in_unit(instance, "PrivateTmp=no") or _elsewhere(instance)
+    if directory.problem is Problem.CONTAINED:
+        return _SHARE
+    private = directory.problem in (Problem.PRIVATE, Problem.FLEETING)
+    if private and instance.unit and instance.unit.makes_private(directory.path):
+        return in_unit(instance, "PrivateTmp=no") or _elsewhere(directory, instance)
+    return _elsewhere(directory, instance)
 
 
-def _elsewhere(instance: Instance) -> str:
-    """Another directory: its unit's, or one for all cores."""
-    in_cores = "install -d -m 1777 /var/cores && sysctl -w kernel.core_pattern=/var/cores/core.%e.%p"
-    if instance.unit and instance.unit["WorkingDirectory"]:
-        return in_unit(instance, "WorkingDirectory=/var/lib/asterisk") or in_cores
-    return in_cores
+def _elsewhere(directory: Directory, instance: Instance) -> str:
+    """Another directory: its unit's, or one for all cores. A sandbox that makes one read-only may do so to all."""
+    in_unit_too = bool(instance.unit and instance.unit["WorkingDirectory"]) and not directory.fixed
+    place = _ASTERISKS_OWN if in_unit_too else "/var/cores"
+    settings = [f"WorkingDirectory={place}"] if in_unit_too else []
+    settings += [f"ReadWritePaths={place}"] if directory.read_only else []
+    edit = in_unit(instance, *settings) if settings else None
+    if in_unit_too and edit:
+        return edit
+    return f"{CORES_IN_ONE_PLACE}; {edit}" if edit else CORES_IN_ONE_PLACE

@@ -4,14 +4,14 @@ import shlex
 
 from astbtd.quantities import shown_size
 from astbtd.readiness.check import Check, Name, Unknown, failed, ok, unknown, warning
-from astbtd.readiness.facts import Disk, Instance
+from astbtd.readiness.facts import Directory, Disk, Instance
 from astbtd.settings import RetentionSettings
 
 
 def core_space(instance: Instance) -> Check | None:
-    """Free space against the size of the process; None where the kernel writes no file."""
+    """Free space against the size of the process; None where the kernel writes no file, or nowhere yet."""
     directory, process = instance.directory, instance.process
-    if directory is None:
+    if directory is None or (isinstance(directory, Directory) and not directory.is_there):
         return None
     if isinstance(process, Unknown):
         return unknown(Name.CORE_SPACE, process)

@@ -13,6 +13,8 @@ from astbtd.model import Asterisk
 from astbtd.readiness.check import Unknown
 
 _SMALLEST_CORE = 4096
+_ON = ("yes", "true", "tmpfs", "connected", "disconnected")
+_TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108 - compared with, never written to
 STOPPED = Unknown("Asterisk does not run", "start it, then: astbtd check")
 
 
@@ -88,6 +90,19 @@ class Unit:
         """The directories that a property lists, without the marks that systemd.exec(5) lets stand before them."""
         return tuple(path.lstrip("-+!") for path in self[property_name].split())
 
+    @property
+    def is_active(self) -> bool:
+        """Whether it runs."""
+        return self["ActiveState"] == "active"
+
+    def has(self, property_name: str) -> bool:
+        """Whether a setting is on, in any of the ways that systemd.exec(5) knows."""
+        return self[property_name] in _ON
+
+    def makes_private(self, directory: str) -> bool:
+        """Whether its PrivateTmp= puts something else in the place of a directory."""
+        return self.has("PrivateTmp") and is_below(directory, _TEMPORARY)
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -99,20 +114,27 @@ class Entry:
 
 
 class Problem(Enum):
-    """Why the process or we do not find the directory of the core."""
+    """Why the process or we do not find the directory of the core, or not for long."""
 
     MISSING = "does not exist"
+    HIDDEN = "is hidden from it"
     PRIVATE = "is private to it"
+    CONTAINED = "is in a container, and not seen from here"
+    FLEETING = "is private to it and goes with it"
 
 
 @dataclass(frozen=True)
 class Directory:
     """Where the kernel writes the core, as the process sees it.
 
-    `entry` is what lies there under the next core's name; None too where that name is not known before.
+    `here` is what we call it, None where we do not see it. `fixed`: core_pattern names it, whatever the process's
+    working directory. `entry` is what lies there under the next core's name; None too where that name is not known
+    before.
     """
 
     path: str
+    here: str | None
+    fixed: bool
     problem: Problem | None
     uid: int
     gid: int
@@ -120,6 +142,11 @@ class Directory:
     read_only: bool
     free: int
     entry: Entry | None
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the process sees it at all."""
+        return self.problem not in (Problem.MISSING, Problem.HIDDEN)
 
 
 class Change(Enum):
@@ -202,7 +229,8 @@ class Coredump:
 class Kernel:
     """What decides where cores go. `unseen` says why astbtd does not watch where they go, None if it does.
 
-    `helper` is whether the program that core_pattern names can be run; None where it names none.
+    `helper` is whether the program that core_pattern names can be run; None where it names none. `kept_in` are the
+    directories where who is handed cores keeps them.
     """
 
     pattern: CorePattern
@@ -210,6 +238,7 @@ class Kernel:
     uses_pid: bool
     suid_dumpable: int
     helper: bool | None
+    kept_in: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -259,3 +288,8 @@ class Facts:
 
     machine: Machine
     instances: Sequence[Instance]
+
+
+def is_below(path: str, directories: Sequence[str]) -> bool:
+    """Whether a path is one of some directories or leads into one."""
+    return any(path == each or path.startswith(each.rstrip("/") + "/") for each in directories)

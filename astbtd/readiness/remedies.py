@@ -2,9 +2,14 @@
 
 from astbtd.readiness.facts import Family, Instance, Manager
 
-CORES_AS_FILES = (
-    "sysctl -w kernel.core_pattern=core && echo kernel.core_pattern=core >/etc/sysctl.d/60-core-pattern.conf"
-)
+
+def _pattern(text: str) -> str:
+    setting = f"kernel.core_pattern={text}"
+    return f"sysctl -w {setting} && echo {setting} >/etc/sysctl.d/60-core-pattern.conf"
+
+
+CORES_AS_FILES = _pattern("core")
+CORES_IN_ONE_PLACE = f"install -d -m 1777 /var/cores && {_pattern('/var/cores/core.%e.%p')}"
 
 
 def restart(instance: Instance) -> str:
@@ -21,11 +26,12 @@ def dump_core(instance: Instance) -> str:
     return f"set dumpcore = yes under [options] in {instance.configuration}, then: {restart(instance)}"
 
 
-def in_unit(instance: Instance, setting: str) -> str | None:
-    """How a setting gets into Asterisk's unit; None where it has none."""
+def in_unit(instance: Instance, *settings: str) -> str | None:
+    """How settings get into Asterisk's unit; None where it has none."""
     if instance.unit is None:
         return None
-    return f"systemctl edit {instance.unit.name} and add [Service] {setting}, then: {restart(instance)}"
+    added = " and ".join(settings)
+    return f"systemctl edit {instance.unit.name} and add [Service] {added}, then: {restart(instance)}"
 
 
 def install(family: Family, debian: str, rhel: str) -> str:

@@ -3,16 +3,14 @@
 from collections.abc import Iterator, Sequence
 
 from astbtd.readiness.check import Check, Name, Unknown, failed, ok, unknown, warning
-from astbtd.readiness.facts import Unit
+from astbtd.readiness.facts import Unit, is_below
 
 _HOMES = ("/home", "/root", "/run/user")
-_TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108 - compared with, never written to
 _PERSISTENT = (
     "mkdir -p /etc/systemd/journald.conf.d && "
-    "printf '[Journal]\\nStorage=persistent\\n' >/etc/systemd/journald.conf.d/persistent.conf && "
+    "printf '[Journal]\\nStorage=persistent\\n' >/etc/systemd/journald.conf.d/zz-persistent.conf && "
     "systemctl restart systemd-journald && journalctl --flush"
 )
-_ON = ("yes", "true", "tmpfs", "connected", "disconnected")
 
 
 def journal(persistent: bool | Unknown) -> Check:
@@ -47,14 +45,10 @@ def astbtd_unit(unit: Unit | Unknown, places: Sequence[str]) -> Check:
 
 def _hiding(unit: Unit, place: str) -> Iterator[tuple[str, str]]:
     """The settings of systemd.exec(5) that put something else in the place of a directory, and what undoes them."""
-    if unit["ProtectHome"] in _ON and _below(place, _HOMES):
+    if unit.has("ProtectHome") and is_below(place, _HOMES):
         yield "ProtectHome", "no"
-    if unit["PrivateTmp"] in _ON and _below(place, _TEMPORARY):
+    if unit.makes_private(place):
         yield "PrivateTmp", "no"
     for name in ("InaccessiblePaths", "TemporaryFileSystem"):
-        if _below(place, unit.paths(name)):
+        if is_below(place, unit.paths(name)):
             yield name, ""
-
-
-def _below(place: str, directories: Sequence[str]) -> bool:
-    return any(place == each or place.startswith(each.rstrip("/") + "/") for each in directories)

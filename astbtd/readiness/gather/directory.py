@@ -6,17 +6,22 @@ The directory is held through the process's own link to it, so that its mounts c
 import glob
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
+from astbtd.intake import asterisk
 from astbtd.intake.core_pattern import CorePattern, Kind
+from astbtd.intake.file_system import Mounts
 from astbtd.readiness.check import Unknown
 from astbtd.readiness.facts import Directory, Entry, Kernel, Problem
 from astbtd.readiness.gather.process import opened
 
 
-def core_directory(pid: int, kernel: Kernel) -> Directory | Unknown | None:
-    """The directory of that process's next core; None where the kernel writes no file. Raises OSError."""
+def core_directory(pid: int, kernel: Kernel, watched: Sequence[str]) -> Directory | Unknown | None:
+    """The directory of that process's next core; None where the kernel writes no file. Raises OSError.
+
+    It may be known here by another name: in a service's private /tmp, or as one of those that are `watched`.
+    """
     pattern = kernel.pattern
     if pattern.directory is None:
         return None
@@ -26,9 +31,11 @@ def core_directory(pid: int, kernel: Kernel) -> Directory | Unknown | None:
         path = _path(process, pattern)
         try:
             with _held(process, pattern) as descriptor:
-                return _seen(descriptor, path, _name(kernel, pid))
+                names = (path, asterisk.name_here(path, asterisk.private_directories(Mounts.of(pid))), *watched)
+                here = _here(os.fstat(descriptor), names, contained=_is_contained(process))
+                return _seen(descriptor, path, here, pattern, _name(kernel, pid))
         except FileNotFoundError:
-            return Directory(path, Problem.MISSING, 0, 0, 0, read_only=False, free=0, entry=None)
+            return _absent(path, pattern)
 
 
 def _path(process: int, pattern: CorePattern) -> str:
@@ -51,11 +58,15 @@ def _held(process: int, pattern: CorePattern) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _seen(descriptor: int, path: str, name: str | None) -> Directory:
+def _seen(
+    descriptor: int, path: str, here: tuple[str | None, Problem | None], pattern: CorePattern, name: str | None
+) -> Directory:
     there, disk = os.fstat(descriptor), os.fstatvfs(descriptor)
     return Directory(
         path=path,
-        problem=None if _is_same(path, there) else Problem.PRIVATE,
+        here=here[0],
+        fixed=pattern.kind is Kind.ABSOLUTE,
+        problem=here[1],
         uid=there.st_uid,
         gid=there.st_gid,
         mode=stat.S_IMODE(there.st_mode),
@@ -63,6 +74,25 @@ def _seen(descriptor: int, path: str, name: str | None) -> Directory:
         free=disk.f_bavail * disk.f_frsize,
         entry=_entry(descriptor, name) if name else None,
     )
+
+
+def _absent(path: str, pattern: CorePattern) -> Directory:
+    problem = Problem.HIDDEN if os.path.isdir(path) else Problem.MISSING
+    fixed = pattern.kind is Kind.ABSOLUTE
+    return Directory(path, None, fixed, problem, uid=0, gid=0, mode=0, read_only=False, free=0, entry=None)
+
+
+def _here(there: os.stat_result, names: Sequence[str], *, contained: bool) -> tuple[str | None, Problem | None]:
+    """Which of these names the directory has here, and what is wrong with that."""
+    here = next((name for name in names if _is_same(name, there)), None)
+    if here is None:
+        return None, Problem.CONTAINED if contained else Problem.PRIVATE
+    return here, Problem.FLEETING if asterisk.is_private(here) else None
+
+
+def _is_contained(process: int) -> bool:
+    """Whether the process has another root directory than we."""
+    return not _is_same("/", os.stat("root", dir_fd=process))
 
 
 def _is_same(path: str, there: os.stat_result) -> bool:

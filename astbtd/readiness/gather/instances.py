@@ -38,12 +38,13 @@ _TRUE = ("yes", "true", "y", "t", "1", "on")  # ast_true() in Asterisk's main/ut
 
 @dataclass(frozen=True)
 class Viewer:
-    """What looking at an Asterisk takes: `reader` is whom gdb runs as."""
+    """What looking at an Asterisk takes: `reader` is whom gdb runs as, `watched` are the configured directories."""
 
     settings: AsteriskSettings
     kernel: Kernel | Unknown
     family: Family
     reader: Account
+    watched: tuple[str, ...]
 
     def running(self, pid: int) -> Instance:
         """A running Asterisk."""
@@ -92,7 +93,7 @@ class Viewer:
         kernel = self.kernel
         if isinstance(kernel, Unknown):
             return kernel
-        return known("its working directory", lambda: core_directory(pid, kernel))
+        return known("its working directory", lambda: core_directory(pid, kernel, self.watched))
 
     def _program(self, path: str | None, objects: tuple[MappedObject, ...] | Unknown) -> Program | Unknown:
         if path is None:

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from astbtd.intake import core_pattern, places
-from astbtd.intake.core_pattern import Kind
+from astbtd.intake.collectors.systemd_coredump import SystemdCoredump
+from astbtd.intake.core_pattern import CorePattern, Kind
 from astbtd.intake.file_system import Mounts
 from astbtd.readiness.facts import Coredump, Disk, Family, Kernel
 from astbtd.readiness.systemd_settings import assignments, size
@@ -19,17 +20,18 @@ _RHEL = frozenset(("rhel", "fedora", "centos"))
 
 
 def kernel(directories: Sequence[str], collected: CollectorSettings) -> Kernel:
-    """What decides where cores go; a program to which they go may put them into one of the configured `directories`.
+    """What decides where cores go; who is handed them may put them into one of the configured `directories`.
 
     What known collectors keep is `collected` unless the settings leave them out.
     """
     pattern = core_pattern.current()
     helper = os.access(helper_of(pattern.text), os.X_OK) if pattern.kind is Kind.PIPE else None
     uses_pid = (_KERNEL / "core_uses_pid").read_text().strip() != "0"
-    collectors = places.collections(collected, Mounts.now()).values()
-    known = directories or any(collector.is_fed_by(pattern) for collector in collectors)
-    unseen = None if pattern.kind in (Kind.PIPE, Kind.SOCKET) and known else pattern.unwatched
-    return Kernel(pattern, unseen, uses_pid, int((_FS / "suid_dumpable").read_text()), helper)
+    collections = places.collections(collected, Mounts.now()).items()
+    fed = [directory for directory, collector in collections if collector.is_fed_by(pattern)]
+    kept_in = (*directories, *fed) if pattern.kind in (Kind.PIPE, Kind.SOCKET) else ()
+    unseen = None if kept_in else pattern.unwatched
+    return Kernel(pattern, unseen, uses_pid, int((_FS / "suid_dumpable").read_text()), helper, kept_in)
 
 
 def helper_of(pattern: str) -> str:
@@ -37,13 +39,13 @@ def helper_of(pattern: str) -> str:
     return (pattern.lstrip("|").split() or [""])[0]
 
 
-def coredump(pattern: str) -> Coredump | None:
+def coredump(pattern: CorePattern) -> Coredump | None:
     """systemd-coredump's limits, where it collects the cores."""
-    if os.path.basename(helper_of(pattern)) != "systemd-coredump":
+    if not SystemdCoredump().is_fed_by(pattern):
         return None
     found = assignments(_texts("coredump.conf"), "Coredump")
     limits = (size(found.get(name), _COREDUMP_LIMIT) for name in ("ProcessSizeMax", "ExternalSizeMax"))
-    return Coredump(found.get("Storage", "external"), *limits)
+    return Coredump(found.get("Storage") or "external", *limits)
 
 
 def journal_persistent() -> bool:

@@ -43,7 +43,16 @@ PROCESS = Process(
 )
 WITHOUT_G = replace(PROCESS, command=(b"/usr/sbin/asterisk", b"-f"))
 DIRECTORY = Directory(
-    "/var/lib/asterisk", problem=None, uid=110, gid=115, mode=0o750, read_only=False, free=10 << 30, entry=None
+    path="/var/lib/asterisk",
+    here="/var/lib/asterisk",
+    fixed=False,
+    problem=None,
+    uid=110,
+    gid=115,
+    mode=0o750,
+    read_only=False,
+    free=10 << 30,
+    entry=None,
 )
 INSTANCE = Instance(
     process=PROCESS,

@@ -14,7 +14,7 @@ from astbtd.readiness.facts import STOPPED, Facts, Gdb
 from astbtd.settings import RetentionSettings
 from tests.harmless import harmless
 
-from .examples import INSTANCE, MACHINE, directory, instance, process
+from .examples import INSTANCE, MACHINE, directory, instance, kernel, process, unit
 
 LIMITS = RetentionSettings()
 
@@ -77,6 +77,21 @@ def test_what_stops_the_machine_stops_all() -> None:
     no_gdb = replace(MACHINE, gdb=Gdb("gdb", None, python=False, problem="gdb is not installed"))
 
     assert answer(Facts(no_gdb, [INSTANCE]), LIMITS).usable is False
+
+
+@pytest.mark.parametrize(
+    ("pattern", "kept_in", "hidden"),
+    [("core", (), "/var/lib/asterisk"), ("|/usr/bin/keep", ("/srv/cores",), "/srv/cores")],
+)
+def test_our_own_unit_has_to_see_where_the_next_core_will_be(pattern: str, kept_in: tuple[str], hidden: str) -> None:
+    found = kernel(pattern, helper=True, kept_in=kept_in)
+    sandboxed = unit("astbtd.service", LoadState="loaded", ActiveState="active", InaccessiblePaths=hidden)
+    asterisk = instance(directory=None) if kept_in else INSTANCE
+
+    readiness = answer(Facts(replace(MACHINE, kernel=found, astbtd=sandboxed), [asterisk]), LIMITS)
+
+    (check,) = (check for check in readiness.checks if check.name is Name.ASTBTD_UNIT)
+    assert check.found == f"InaccessiblePaths={hidden} hides {hidden} from astbtd.service"
 
 
 def test_nothing_known_of_anything_is_an_answer_too() -> None:

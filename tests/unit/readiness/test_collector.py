@@ -32,7 +32,7 @@ def test_a_storage_that_leaves_no_file(storage: str) -> None:
     assert told(check) == (State.FAILED, f"Storage={storage}: no core is stored as a file")
     assert remedy(check) == (
         r"mkdir -p /etc/systemd/coredump.conf.d && printf '[Coredump]\nStorage=external\n' "
-        ">>/etc/systemd/coredump.conf.d/astbtd.conf"
+        ">>/etc/systemd/coredump.conf.d/zz-astbtd.conf"
     )
 
 

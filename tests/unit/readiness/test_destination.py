@@ -1,10 +1,12 @@
 """Where the core goes, and what may keep it from getting there."""
 
+from typing import Any
+
 import pytest
 
-from astbtd.readiness.check import State
+from astbtd.readiness.check import Check, State, Unknown
 from astbtd.readiness.destination import blocked_core, core_directory, core_pattern, core_uses_pid, may_write
-from astbtd.readiness.facts import STOPPED, Credentials, Entry, Problem
+from astbtd.readiness.facts import STOPPED, Credentials, Entry, Problem, Unit
 
 from .examples import MACHINE, directory, instance, kernel, process, remedy, told, unit
 
@@ -76,49 +78,115 @@ def test_who_may_write_to_a_directory(mode: int, credentials: Credentials, may: 
     assert may_write(credentials, directory(mode=mode)) is may
 
 
+RUNS, IDLE = unit("astbtd.service", ActiveState="active"), unit("astbtd.service", ActiveState="inactive")
+BY_ITS_DIRECTORY = unit(WorkingDirectory="/srv", PrivateTmp="yes")
+
+
+def judged(astbtd: Unit | Unknown = RUNS, asterisks: Unit | None = BY_ITS_DIRECTORY, **changes: Any) -> Check:
+    """The check of an Asterisk whose unit names its working directory, for a directory with changes."""
+    return core_directory(instance(unit=asterisks, directory=directory(**changes)), astbtd)
+
+
 def test_a_directory_that_is_not_writable() -> None:
-    fixed = unit(WorkingDirectory="/srv")
-    check = core_directory(instance(unit=fixed, directory=directory(path="/srv", uid=0, mode=0o755)))
+    check = judged(path="/srv", uid=0, mode=0o755)
 
     assert told(check) == (State.FAILED, "/srv is not writable by uid 110")
-    assert remedy(check).startswith(
-        "systemctl edit asterisk.service and add [Service] WorkingDirectory=/var/lib/asterisk"
+    assert remedy(check) == (
+        "systemctl edit asterisk.service and add [Service] WorkingDirectory=/var/lib/asterisk, "
+        "then: systemctl restart asterisk.service"
     )
 
 
-def test_nobody_is_advised_to_open_a_directory_of_the_system() -> None:
-    check = core_directory(instance(unit=None, directory=directory(path="/", uid=0, mode=0o755)))
+@pytest.mark.parametrize(
+    ("asterisks", "fixed"), [(None, False), (unit(WorkingDirectory=""), False), (BY_ITS_DIRECTORY, True)]
+)
+def test_where_no_unit_names_the_directory_one_for_all_cores_helps(asterisks: Unit | None, fixed: bool) -> None:
+    check = judged(asterisks=asterisks, path="/", uid=0, mode=0o755, fixed=fixed)
 
-    assert remedy(check) == ("install -d -m 1777 /var/cores && sysctl -w kernel.core_pattern=/var/cores/core.%e.%p")
+    assert remedy(check) == (
+        "install -d -m 1777 /var/cores && sysctl -w kernel.core_pattern=/var/cores/core.%e.%p && "
+        "echo kernel.core_pattern=/var/cores/core.%e.%p >/etc/sysctl.d/60-core-pattern.conf"
+    )
 
 
-def test_a_directory_that_is_read_only() -> None:
-    assert told(core_directory(instance(directory=directory(read_only=True))))[0] is State.FAILED
+@pytest.mark.parametrize(
+    ("fixed", "helps"),
+    [
+        (False, "[Service] WorkingDirectory=/var/lib/asterisk and ReadWritePaths=/var/lib/asterisk, then: "),
+        (True, "; systemctl edit asterisk.service and add [Service] ReadWritePaths=/var/cores, then: "),
+    ],
+)
+def test_a_directory_that_is_read_only(fixed: bool, helps: str) -> None:
+    check = judged(path="/srv", fixed=fixed, read_only=True)
+
+    assert told(check) == (State.FAILED, "/srv is read-only for it")
+    assert helps in remedy(check)
 
 
 def test_a_directory_that_is_private_to_asterisk() -> None:
-    check = core_directory(instance(directory=directory(path="/srv/a", problem=Problem.PRIVATE)))
+    check = judged(path="/tmp", here=None, problem=Problem.PRIVATE)
 
-    assert told(check) == (State.FAILED, "/srv/a is private to it")
-    assert "PrivateTmp=no" in remedy(check)
+    assert told(check) == (State.FAILED, "/tmp is private to it")
+    assert remedy(check).startswith("systemctl edit asterisk.service and add [Service] PrivateTmp=no, then: ")
+
+
+def test_what_is_private_by_other_means_is_left_for_another_directory() -> None:
+    check = judged(path="/srv/a", here=None, problem=Problem.PRIVATE)
+
+    assert "[Service] WorkingDirectory=/var/lib/asterisk, then: " in remedy(check)
+
+
+def test_a_private_tmp_is_where_a_core_is_saved_only_while_astbtd_runs() -> None:
+    fleeting: dict[str, Any] = {"path": "/tmp", "problem": Problem.FLEETING}
+
+    assert told(judged(RUNS, **fleeting)) == (
+        State.WARNING,
+        "/tmp is private to it and goes with it: astbtd has a moment to save the core",
+    )
+    assert told(judged(IDLE, **fleeting)) == (
+        State.FAILED,
+        "/tmp is private to it and goes with it, and astbtd.service does not run to save the core before",
+    )
+    assert judged(Unknown("no systemd"), **fleeting).state is State.WARNING
+    assert "[Service] PrivateTmp=no, then: " in remedy(judged(RUNS, **fleeting))
+
+
+def test_a_private_tmp_that_is_not_writable_is_no_better_than_another_directory() -> None:
+    check = judged(path="/tmp/x", problem=Problem.FLEETING, uid=0, mode=0o755)
+
+    assert told(check) == (State.FAILED, "/tmp/x is not writable by uid 110")
+
+
+def test_a_directory_in_a_container() -> None:
+    check = judged(path="/srv", here=None, problem=Problem.CONTAINED)
+
+    assert told(check) == (State.FAILED, "/srv is in a container, and not seen from here")
+    assert "watch.directories in /etc/astbtd.yaml" in remedy(check)
 
 
 def test_a_directory_that_is_not_there() -> None:
-    check = core_directory(instance(directory=directory(path="/var/c d", problem=Problem.MISSING)))
+    check = judged(path="/var/c d", here=None, fixed=True, problem=Problem.MISSING)
 
     assert told(check) == (State.FAILED, "/var/c d does not exist")
     assert remedy(check) == "install -d -m 1777 '/var/c d'"
 
 
+def test_a_directory_that_is_there_for_everybody_else() -> None:
+    check = judged(path="/srv/cores", here=None, fixed=True, problem=Problem.HIDDEN)
+
+    assert told(check) == (State.FAILED, "/srv/cores is hidden from it")
+    assert remedy(check).startswith("install -d -m 1777 /var/cores && ")
+
+
 def test_no_directory_is_needed_where_the_core_goes_to_a_program() -> None:
-    assert core_directory(instance(directory=None)).state is State.OK
+    assert core_directory(instance(directory=None), RUNS).state is State.OK
     assert blocked_core(instance(directory=None)).state is State.OK
 
 
 def test_of_a_stopped_asterisk_both_are_unknown() -> None:
     stopped = instance(process=STOPPED, directory=STOPPED)
 
-    assert {core_directory(stopped).state, blocked_core(stopped).state} == {State.UNKNOWN}
+    assert {core_directory(stopped, RUNS).state, blocked_core(stopped).state} == {State.UNKNOWN}
 
 
 OTHERS, OWN, FOLDER = Entry("core", 1000, False), Entry("core", 110, False), Entry("core", 110, True)

@@ -1,8 +1,10 @@
 """Room for the core, and for what is kept of it."""
 
+import pytest
+
 from astbtd.readiness.check import State, Unknown
 from astbtd.readiness.disk import core_space, store_space
-from astbtd.readiness.facts import STOPPED, Disk
+from astbtd.readiness.facts import STOPPED, Disk, Problem
 from astbtd.settings import Limits, RetentionSettings
 
 from .examples import directory, instance, process, remedy, told
@@ -26,6 +28,11 @@ def test_no_room_for_a_core() -> None:
 
 def test_no_room_is_needed_where_the_core_goes_to_a_program() -> None:
     assert core_space(instance(directory=None)) is None
+
+
+@pytest.mark.parametrize("problem", [Problem.MISSING, Problem.HIDDEN])
+def test_a_directory_that_is_not_there_has_no_room_to_judge(problem: Problem) -> None:
+    assert core_space(instance(directory=directory(problem=problem, free=0))) is None
 
 
 def test_of_a_stopped_asterisk_the_room_is_unknown() -> None:

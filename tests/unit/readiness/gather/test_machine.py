@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from astbtd.intake import core_pattern
 from astbtd.readiness.facts import Coredump, Family
 from astbtd.readiness.gather import machine
 
-SYSTEMD_COREDUMP = "|/usr/lib/systemd/systemd-coredump %P %u %g %s %t %c %h"
+SYSTEMD_COREDUMP = core_pattern.parse("|/usr/lib/systemd/systemd-coredump %P %u %g %s %t %c %h")
 
 
 @pytest.fixture
@@ -40,7 +41,23 @@ def test_a_drop_in_of_the_administrator_replaces_the_vendors_of_that_name(places
 
 @pytest.mark.parametrize("pattern", ["core", "|/usr/share/apport/apport -p%p", "|", ""])
 def test_where_it_does_not_collect_its_limits_do_not_matter(pattern: str) -> None:
-    assert machine.coredump(pattern) is None
+    assert machine.coredump(core_pattern.parse(pattern)) is None
+
+
+def test_its_limits_count_for_its_daemon_as_well(places: tuple[Path, Path]) -> None:
+    (places[0] / "coredump.conf").write_text("[Coredump]\nStorage=none\n")
+
+    found = machine.coredump(core_pattern.parse("@@/run/systemd/coredumpd/kernel"))
+
+    assert found is not None
+    assert found.storage == "none"
+
+
+def test_a_setting_that_is_emptied_is_as_by_default(places: tuple[Path, Path]) -> None:
+    (places[0] / "coredump.conf").write_text("[Coredump]\nStorage=none\nExternalSizeMax=1G\n")
+    (places[1] / "coredump.conf.d/50.conf").write_text("[Coredump]\nStorage=\nExternalSizeMax=\n")
+
+    assert machine.coredump(SYSTEMD_COREDUMP) == Coredump("external", 32 << 30, 32 << 30)
 
 
 @pytest.mark.parametrize(
