@@ -210,7 +210,7 @@ class Daemon:
 
     def _instruct_worker(self) -> None:
         stopped = self._worker.stopped
-        hear = partial(heard_of, stopped=stopped)
+        hear = partial(heard_of, stopped=stopped, others_wait=self._worker.others_wait)
         pipeline = self._parts.pipeline(self._settings, self._loops, self._announce, lambda _: stopped(), hear)
         work = Work(partial(self._process, pipeline), self._tidy, pipeline.follow, self._done, self._failed)
         self._worker.use(work, self._settings.gdb.time * 2 + _BEYOND_GDB)

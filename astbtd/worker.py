@@ -105,6 +105,10 @@ class Worker:
         if self._stopping:
             raise Parked("the daemon stops")
 
+    def others_wait(self) -> bool:
+        """Whether there is a claim to go on with after the one in work."""
+        return bool(self._queue)
+
     @property
     def waiting(self) -> int:
         """How many claims wait, those set aside included."""

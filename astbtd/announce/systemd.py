@@ -2,7 +2,6 @@
 
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -22,21 +21,20 @@ def send(message: str, priority: int, fields: dict[str, str]) -> None:
         sys.stderr.write(f"{IDENTIFIER}: {message}\n")
 
 
-def entries(fields: Mapping[str, str], patience: float, stopped: Callable[[], None]) -> Iterator[Mapping[str, object]]:
-    """The journal's entries with these fields; where there is none yet, waits so many seconds for one.
+def entries(fields: Mapping[str, str], goes_on: Callable[[], bool]) -> Iterator[Mapping[str, object]]:
+    """The journal's entries with these fields, as they come; after the last one more is waited for while `goes_on`.
 
-    `stopped` raises to end the wait. Who wrote an entry is for the caller to judge: any user may write any of them.
+    Who wrote an entry is for the caller to judge: any user may write any of them.
     """
     if not _SOCKET.exists():
         return
-    deadline = time.monotonic() + patience
     with journal.Reader() as reader:
         for name, value in fields.items():
             reader.add_match(**{name: value})
-        while not (found := list(reader)) and time.monotonic() < deadline:
-            stopped()
+        yield from reader
+        while goes_on():
             reader.wait(_WAIT)
-    yield from found
+            yield from reader
 
 
 def notify(state: str) -> None:

@@ -120,6 +120,19 @@ def test_housekeeping_that_is_due_does_not_wait_for_the_queue_to_be_empty(
     assert journal.done == []
 
 
+def test_it_is_known_whether_another_core_waits_for_the_one_in_work(
+    worker: Worker, journal: Journal, gate: Gate
+) -> None:
+    worker.use(journal.work(gate), deadline=PATIENCE)
+    worker.put(claim(1, pid=1))
+    worker.start()
+    assert happened(gate.taken)
+
+    assert not worker.others_wait()
+    worker.put(claim(2, pid=2))
+    assert worker.others_wait()
+
+
 def test_a_newer_crash_overtakes_those_that_wait_but_not_the_one_in_work(
     worker: Worker, journal: Journal, gate: Gate
 ) -> None:
