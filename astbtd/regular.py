@@ -6,12 +6,13 @@ import stat
 from pathlib import Path
 
 
-def open_regular(path: str | Path) -> int:
+def open_regular(path: str | Path, *, follow: bool = True) -> int:
     """A descriptor to read the regular file at `path`. Raises OSError, also for what is no regular file.
 
-    Looked at before it is opened: to open a FIFO would be to wait, and some devices act when they are opened.
+    Without `follow`, a link is none. Looked at before it is opened: to open a FIFO would be to wait, and some devices
+    act when they are opened.
     """
-    seen = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    seen = os.open(path, os.O_PATH | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
     try:
         if not stat.S_ISREG(os.fstat(seen).st_mode):
             raise OSError(errno.EINVAL, "it is no regular file")

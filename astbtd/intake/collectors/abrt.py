@@ -5,12 +5,12 @@ Source: ABRT's src/hooks/abrt-hook-ccpp.c and libreport's dump_dir.c; a director
 
 import os
 import re
-import stat
 from dataclasses import dataclass
 
 from astbtd.intake.collectors.collector import LONGEST_VALUE, Testimony, moment, number, text
 from astbtd.intake.core_pattern import CorePattern
 from astbtd.model import Source
+from astbtd.regular import open_regular
 
 _CORE = re.compile(r"coredump(?:\.(?:zst|xz|lz4|gz))?")
 _IN_PROGRESS = ".new"
@@ -52,13 +52,10 @@ class Abrt:
 def _element(problem: str, name: str) -> bytes | None:
     """What stands in one of the small files, without the end of its line; None where it is not there, or is none."""
     try:
-        descriptor = os.open(
-            os.path.join(problem, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-        )
+        descriptor = open_regular(os.path.join(problem, name), follow=False)
     except OSError:
         return None
     try:
-        regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
-        return os.pread(descriptor, LONGEST_VALUE + 1, 0).removesuffix(b"\n") if regular else None
+        return os.pread(descriptor, LONGEST_VALUE + 1, 0).removesuffix(b"\n")
     finally:
         os.close(descriptor)
