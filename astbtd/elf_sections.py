@@ -8,6 +8,7 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from astbtd import getters
 from astbtd.elf import NotElf, Read, read_file_header
 
 _MOST_SECTIONS = 4096
@@ -15,8 +16,6 @@ _LARGEST_TABLE = 64 << 20  # bytes of symbols or of their names
 _LONGEST_TEXT = 1024
 _NO_BITS = 8  # SHT_NOBITS: takes no room in the file
 _X86_64 = 62  # EM_X86_64
-_ENDBR64, _FRAME = b"\xf3\x0f\x1e\xfa", b"\x55\x48\x89\xe5"  # what may stand before a function's first instruction
-_LEA_RIP_RAX, _MOV_EAX = b"\x48\x8d\x05", b"\xb8"
 
 
 @dataclass(frozen=True)
@@ -67,11 +66,8 @@ class Sections:
         address = self.symbol(function)
         if address is None or self.machine != _X86_64:
             return None
-        code, skipped = _first_instruction(self.at(address, 16))
-        if code.startswith(_LEA_RIP_RAX):
-            offset = int.from_bytes(code[3:7], "little", signed=True)
-            return self.text(address + skipped + 7 + offset)
-        return self.text(int.from_bytes(code[1:5], "little")) if code.startswith(_MOV_EAX) else None
+        returned = getters.address_returned(self.at(address, getters.LONGEST), address)
+        return None if returned is None else self.text(returned)
 
     def text(self, address: int) -> str | None:
         """The characters at an address, up to the first zero byte; None if nothing is there."""
@@ -131,12 +127,3 @@ def _positions(texts: bytes, name: bytes) -> Iterable[int]:
     while position >= 0:
         yield position
         position = texts.find(name + b"\0", position + 1)
-
-
-def _first_instruction(code: bytes) -> tuple[bytes, int]:
-    """The code from behind what only marks or sets up the function, and how many bytes that was."""
-    skipped = 0
-    for prologue in (_ENDBR64, _FRAME):
-        if code[skipped:].startswith(prologue):
-            skipped += len(prologue)
-    return code[skipped:], skipped

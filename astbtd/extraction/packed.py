@@ -5,7 +5,7 @@ import zipfile
 from importlib import resources
 
 _INSIDE = "extraction/inside_gdb"
-_IMPORTED = ("__init__.py", "extraction/__init__.py", "printable.py")
+_IMPORTED = ("__init__.py", "extraction/__init__.py", "getters.py", "printable.py")
 
 
 def program() -> bytes:

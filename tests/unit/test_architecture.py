@@ -27,6 +27,7 @@ LAYERS = (  # the highest first; who stands in one may import what stands in it 
         "durable",
         "elf",
         "elf_sections",
+        "getters",
         "regular",
         "console",
         "corememory",

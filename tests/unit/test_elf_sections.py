@@ -35,7 +35,9 @@ def opened(path: Path) -> Iterator[Read]:
         os.close(descriptor)
 
 
-@pytest.fixture(scope="module", params=[("-O0",), ("-O2",), ("-O2", "-no-pie"), ("-O2", "-s"), ("-O0", "-s")])
+@pytest.fixture(
+    scope="module", params=[("-O0",), ("-O2",), ("-O0", "-no-pie"), ("-O2", "-no-pie"), ("-O2", "-s"), ("-O0", "-s")]
+)
 def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sections]:
     """A program, optimised or not, stripped or not, at a fixed address or not."""
     directory = tmp_path_factory.mktemp("program")

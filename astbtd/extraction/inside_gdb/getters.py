@@ -1,29 +1,17 @@
-"""What Asterisk's getters return, read off their instructions: a stripped program exports the function alone.
-
-x86-64 only. Each does nothing but load one thing relative to the instruction pointer and return it, in any build.
-"""
+"""What Asterisk's getters return, of a program of which there is nothing but a core and the names it exports."""
 
 from __future__ import annotations
 
-import re
-
 import gdb
 
+from astbtd import getters
 from astbtd.extraction.inside_gdb.memory import memory, number, text_at
-
-_LONGEST = 32  # bytes of such a function
-_ADDRESS, _VALUE = b"\x48\x8d\x05", b"\x8b\x05"  # lea OFFSET(%rip),%rax; mov OFFSET(%rip),%eax
-_GETTER = re.compile(
-    rb"(?:\xf3\x0f\x1e\xfa)?(?:\x55\x48\x89\xe5)?"  # endbr64; push %rbp; mov %rsp,%rbp
-    rb"(?P<load>" + re.escape(_ADDRESS) + rb"|" + re.escape(_VALUE) + rb")(?P<offset>.{4})"
-    rb"(?:\x5d|\xc9)?\xc3",  # pop %rbp or leave; ret
-    re.DOTALL,
-)
 
 
 def text_returned_by(function: str) -> str | None:
     """The static text that a function returns; None where it cannot be told."""
-    address = _loaded_by(function, _ADDRESS)
+    start, code = _code(function)
+    address = getters.address_returned(code, start)
     try:
         return text_at(address) if address is not None else None
     except gdb.error:
@@ -32,18 +20,15 @@ def text_returned_by(function: str) -> str | None:
 
 def number_returned_by(function: str) -> int | None:
     """The int that a function returns; None where it cannot be told."""
-    address = _loaded_by(function, _VALUE)
-    return number(f"*(int *) {address}") if address is not None else None
+    start, code = _code(function)
+    place = getters.place_of_value_returned(code, start)
+    return number(f"*(int *) {place}") if place is not None else None
 
 
-def _loaded_by(function: str, load: bytes) -> int | None:
+def _code(function: str) -> tuple[int, bytes]:
+    """Where a function starts, and its code; none where that is not known or not in the core."""
     start = number(f"(unsigned long) &{function}")
-    if start is None:
-        return None
     try:
-        found = _GETTER.match(memory(start, _LONGEST))
+        return start or 0, memory(start, getters.LONGEST) if start else b""
     except gdb.error:
-        return None
-    if not found or found["load"] != load:
-        return None
-    return start + found.end("offset") + int.from_bytes(found["offset"], "little", signed=True)
+        return 0, b""
