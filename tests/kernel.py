@@ -10,16 +10,15 @@ _INOTIFY = Path("/proc/sys/fs/inotify")
 
 @contextmanager
 def setting(path: Path, value: str) -> Iterator[None]:
-    """Sets one kernel setting while the context lasts."""
+    """Sets one kernel setting while the context lasts, and puts it back, whoever has changed it meanwhile."""
     before = path.read_text()
-    if before.strip() == value:
-        yield
-        return
-    path.write_text(value)
+    if before.strip() != value:
+        path.write_text(value)
     try:
         yield
     finally:
-        path.write_text(before)
+        if path.read_text() != before:
+            path.write_text(before)
 
 
 @contextmanager

@@ -75,8 +75,13 @@ class Asterisk:
         """Crash, and return the process id of the Asterisk that died, once systemd has started the next one."""
         died = self.main_pid()
         self.container.run("asterisk", "-rx", f"astbtd crash {how.value}", check=False)
-        wait_until(lambda: self.main_pid() not in (0, died) and self.is_active(), f"{UNIT} starts again")
-        return died
+        return self._replaced(died)
+
+    def die(self) -> int:
+        """The same without the module: of a signal that somebody sends."""
+        died = self.main_pid()
+        self.container.run("kill", "-SEGV", str(died))
+        return self._replaced(died)
 
     def deadlock(self) -> None:
         """Two threads, each holding the lock that the other waits for."""
@@ -87,6 +92,10 @@ class Asterisk:
         self.container.copy_in(sources, there)
         self.container.run("make", f"--directory={there}", "install")
         self.console(f"module load {module}")
+
+    def _replaced(self, died: int) -> int:
+        wait_until(lambda: self.main_pid() not in (0, died) and self.is_active(), f"{UNIT} starts again")
+        return died
 
     def is_active(self) -> bool:
         """Whether systemd holds Asterisk for started, which Asterisk itself reports to it."""

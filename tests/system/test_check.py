@@ -15,6 +15,7 @@ from astbtd.announce.journal import Event
 from tests import another_build
 from tests.kernel import core_pattern
 
+from . import collecting
 from .asterisk import UNIT, Asterisk
 from .container import Container, wait_until
 from .service import Service
@@ -80,14 +81,18 @@ class Machine:
         before = self.container.run("cat", override, check=False).stdout
         self.container.write(override, f"{before}[Service]\n{settings}\n")
         self.container.run("systemctl", "daemon-reload")
+        self.container.run("systemctl", "reset-failed", unit)  # however often it was started lately
         self.container.run("systemctl", "restart", unit)
 
     def follow(self, remedy: str) -> None:
-        """Does what a remedy says: a setting of a unit, or a command."""
-        if edit := re.fullmatch(r"systemctl edit (\S+) and add \[Service\] (\S+), then: systemctl restart \1", remedy):
-            self.set_unit(edit[1], edit[2])
-        else:
-            self.container.run("sh", "-c", remedy)
+        """Does what a remedy says: commands, settings of a unit; those of the kernel are this machine's."""
+        for step in re.split(r" && |; ", remedy):
+            if edit := re.fullmatch(r"systemctl edit (\S+) and add \[Service\] (.*), then: systemctl restart \1", step):
+                self.set_unit(edit[1], edit[2].replace(" and ", "\n"))
+            elif step.startswith("sysctl "):
+                subprocess.run(shlex.split(step), check=True, capture_output=True)
+            else:
+                self.container.run("sh", "-c", step)
 
 
 @contextmanager
@@ -233,6 +238,62 @@ def test_a_working_directory_that_is_read_only_for_asterisk(machine: Machine) ->
     assert machine.check().passes("core-directory")
 
 
+def test_a_private_tmp_saves_no_core_without_astbtd(machine: Machine) -> None:
+    machine.set_unit(UNIT, "PrivateTmp=yes\nWorkingDirectory=/tmp")
+    line = machine.check().lines["core-directory"]
+    assert (line.state, machine.check().usable) == ("warning", True)
+    assert line.found.startswith("/tmp is private to it and goes with it: ")
+
+    machine.container.run("systemctl", "stop", "astbtd")
+    answer = machine.check()
+
+    assert answer.lines["core-directory"].found.endswith("and astbtd.service does not run to save the core before")
+    machine.follow(answer.remedy("core-directory"))
+    assert machine.check().passes("core-directory")
+
+
+def test_a_working_directory_that_is_private_to_asterisk(machine: Machine) -> None:
+    machine.set_unit(UNIT, "TemporaryFileSystem=/srv:mode=777\nWorkingDirectory=/srv")
+    answer = machine.check()
+
+    assert answer.lines["core-directory"].found == "/srv is private to it"
+    machine.follow(answer.remedy("core-directory"))
+    assert machine.check().passes("core-directory")
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ("", "does not exist"),
+        ("TemporaryFileSystem=/srv", "is hidden from it"),
+        ("BindPaths=/root:/srv/cores", "is private to it"),
+        ("ReadOnlyPaths=/srv", "is read-only for it"),
+        ("ProtectSystem=strict\nReadWritePaths=/run /var/lib /var/log /var/spool", "is read-only for it"),
+        (" ", "is not writable by uid "),
+    ],
+)
+def test_a_core_pattern_that_leads_where_asterisk_cannot_write(machine: Machine, settings: str, problem: str) -> None:
+    if settings:
+        machine.container.run("mkdir", "/srv/cores")
+    machine.set_unit(UNIT, settings)
+    with core_pattern("/srv/cores/core.%p"):
+        answer = machine.check()
+
+        assert answer.failed == {"core-directory"}
+        assert answer.lines["core-directory"].found.startswith(f"/srv/cores {problem}")
+        machine.follow(answer.remedy("core-directory"))
+        assert machine.check().passes("core-directory")
+
+
+def test_a_directory_in_the_place_of_the_core(machine: Machine) -> None:
+    machine.container.run("mkdir", "/var/lib/asterisk/core")
+    answer = machine.check()
+
+    assert answer.failed == {"blocked-core"}
+    machine.follow(answer.remedy("blocked-core"))
+    assert machine.check().passes("blocked-core")
+
+
 def test_a_core_of_another_user_in_a_sticky_directory(machine: Machine) -> None:
     machine.container.run("install", "-d", "-m", "1777", "/srv/shared")
     machine.asterisk.start_in("/srv/shared")
@@ -273,15 +334,59 @@ def test_the_same_build_installed_again_is_no_change(machine: Machine) -> None:
     assert machine.check().passes("up-to-date")
 
 
-def test_a_core_pattern_that_feeds_a_program(machine: Machine) -> None:
-    with core_pattern("|/bin/false %p"):
+@pytest.mark.parametrize("pattern", ["|/bin/false %p", "@/run/nobody.socket", "@@/run/nobody.socket", "\n"])
+def test_a_core_pattern_that_leads_where_nobody_looks(machine: Machine, pattern: str) -> None:
+    with core_pattern(pattern):
         answer = machine.check()
 
         assert answer.failed == {"core-pattern"}
-        command, _, for_good = answer.remedy("core-pattern").partition(" && ")
-        subprocess.run(shlex.split(command), check=True, capture_output=True)  # the kernel is this machine's
-        assert for_good == "echo kernel.core_pattern=core >/etc/sysctl.d/60-core-pattern.conf"
+        machine.follow(answer.remedy("core-pattern"))
         assert machine.check().passes("core-pattern")
+    for_good = machine.container.run("cat", "/etc/sysctl.d/60-core-pattern.conf").stdout
+    assert for_good == "kernel.core_pattern=core\n"
+
+
+def test_a_core_pattern_that_names_a_program_which_is_not_there(machine: Machine) -> None:
+    machine.service.configure("watch: {directories: [/srv]}\n")
+    with core_pattern("|/usr/bin/keep-core %p"):
+        answer = machine.check()
+
+        assert "names a program that cannot be run" in answer.lines["core-pattern"].found
+        machine.follow(answer.remedy("core-pattern"))
+        assert machine.check().passes("core-pattern")
+
+
+def left_by(pid: int, machine: Machine) -> str:
+    """What systemd-coredump keeps of a process, once it is done with the one core that it was handed."""
+    counted = ("systemctl", "show", "--property=NAccepted,NConnections", "systemd-coredump.socket")
+    done = {"NAccepted=1", "NConnections=0"}
+    wait_until(lambda: set(machine.container.run(*counted).stdout.split()) == done, "systemd-coredump is done")
+    return machine.container.run("find", collecting.COLLECTION, "-name", f"core.*.{pid}.*").stdout
+
+
+@pytest.mark.parametrize("setting", ["Storage=none", "Storage=journal", "ExternalSizeMax=0", "ExternalSizeMax=1M"])
+def test_a_systemd_coredump_that_stores_no_core(machine: Machine, setting: str) -> None:
+    collecting.configure(machine.container, setting)
+    with collecting.collected_by_systemd(machine.container):
+        answer = machine.check()
+
+        assert answer.failed == {"systemd-coredump"}
+        assert setting.partition("=")[0] in answer.lines["systemd-coredump"].found
+        assert not left_by(machine.asterisk.die(), machine)
+        machine.follow(answer.remedy("systemd-coredump"))
+        assert machine.check().passes("systemd-coredump")
+        assert machine.service.collected(machine.asterisk.die())["core"]["source"] == "systemd-coredump"
+
+
+def test_a_systemd_coredump_that_only_makes_no_backtrace_itself(machine: Machine) -> None:
+    collecting.configure(machine.container, "ProcessSizeMax=1M")
+    with collecting.collected_by_systemd(machine.container):
+        line = machine.check().lines["systemd-coredump"]
+
+        assert (line.state, machine.check().usable) == ("warning", True)
+        assert machine.service.collected(machine.asterisk.die())["core"]["truncated"] is False
+        machine.follow(str(line.remedy))
+        assert machine.check().passes("systemd-coredump")
 
 
 def test_a_gdb_that_is_gone(machine: Machine) -> None:
@@ -300,13 +405,22 @@ def test_a_user_of_gdb_that_is_gone(machine: Machine) -> None:
     assert machine.check().passes("gdb")
 
 
-def test_a_sandbox_of_ours_that_hides_where_asterisk_works(machine: Machine) -> None:
-    machine.container.run("install", "-d", "-o", "asterisk", "/home/pbx")
-    machine.asterisk.start_in("/home/pbx")
-    machine.set_unit("astbtd.service", "ProtectHome=yes")
+@pytest.mark.parametrize(
+    ("setting", "place"),
+    [
+        ("ProtectHome=yes", "/home/pbx"),
+        ("PrivateTmp=yes", "/var/tmp/pbx"),
+        ("InaccessiblePaths=/srv", "/srv/pbx"),
+        ("TemporaryFileSystem=/srv", "/srv/pbx"),
+    ],
+)
+def test_a_sandbox_of_ours_that_hides_where_asterisk_works(machine: Machine, setting: str, place: str) -> None:
+    machine.container.run("install", "-d", "-o", "asterisk", place)
+    machine.asterisk.start_in(place)
+    machine.set_unit("astbtd.service", setting)
     answer = machine.check()
 
-    assert answer.lines["astbtd-unit"].found == "ProtectHome=yes hides /home/pbx from astbtd.service"
+    assert answer.lines["astbtd-unit"].found == f"{setting} hides {place} from astbtd.service"
     machine.follow(answer.remedy("astbtd-unit"))
     assert machine.check().lines["astbtd-unit"].state != "failed"
     assert machine.check().usable
@@ -315,13 +429,44 @@ def test_a_sandbox_of_ours_that_hides_where_asterisk_works(machine: Machine) -> 
 def test_warnings_go_when_their_remedies_are_followed(machine: Machine) -> None:
     machine.container.run("systemctl", "stop", "astbtd")
     machine.container.run("chmod", "o-r", MODULE)
-    machine.container.run("rm", "-r", "/var/log/journal")
-    lines = machine.check().lines
+    machine.container.write("/etc/systemd/journald.conf.d/test.conf", "[Journal]\nStorage=volatile\n")
+    with core_pattern("core", uses_pid=False):
+        lines = machine.check().lines
 
-    for name in ("astbtd-unit", "readable", "journal"):
-        assert lines[name].state == "warning"
-        machine.follow(str(lines[name].remedy))
-    assert {machine.check().lines[name].state for name in ("astbtd-unit", "readable", "journal")} == {"ok"}
+        for name in ("core-uses-pid", "astbtd-unit", "readable", "journal"):
+            assert lines[name].state == "warning"
+            machine.follow(str(lines[name].remedy))
+            assert machine.check().lines[name].state == "ok"
+
+
+def test_a_journal_that_has_no_directory_to_be_kept_in(machine: Machine) -> None:
+    machine.container.run("rm", "-r", "/var/log/journal")
+    line = machine.check().lines["journal"]
+
+    assert line.state == "warning"
+    machine.follow(str(line.remedy))
+    assert machine.check().lines["journal"].state == "ok"
+
+
+def test_a_store_that_has_no_room_for_a_core(machine: Machine) -> None:
+    machine.container.run("systemctl", "stop", "astbtd")
+    machine.container.run("mount", "-t", "tmpfs", "-o", "size=16M", "tmpfs", "/var/lib/astbtd")
+    line = machine.check().lines["store-space"]
+
+    missing = re.fullmatch(r"free (\d+)M there: df -h /var/lib/astbtd", str(line.remedy))
+    assert missing
+    machine.container.run("mount", "-o", f"remount,size={2 * (int(missing[1]) + 16)}M", "/var/lib/astbtd")
+    assert machine.check().lines["store-space"].state == "ok"
+
+
+def test_a_limit_on_kept_cores_that_is_below_one_core(machine: Machine) -> None:
+    machine.service.configure("retention: {cores: {size: 1M}}\n")
+    line = machine.check().lines["store-space"]
+
+    larger = re.fullmatch(r"raise retention\.cores\.size in /etc/astbtd\.yaml to (\w+)", str(line.remedy))
+    assert larger
+    machine.service.configure(f"retention: {{cores: {{size: {larger[1]}}}}}\n")
+    assert machine.check().lines["store-space"].state == "ok"
 
 
 def test_the_daemon_says_once_what_fails_and_shows_it_until_it_is_mended(machine: Machine) -> None:
