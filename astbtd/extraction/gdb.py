@@ -100,8 +100,15 @@ class Extractor:
             return _Work(self, core, facts, found, copies, opened, root, brief).extract()
 
     def _root(self, facts: CoreFacts) -> str | None:
-        """The directory in which the paths of the process begin; None where nobody has said which one it is."""
-        return self.settings.container_root if facts.process.container else ""
+        """The directory in which the paths of the process begin; None where nobody has said which one it is.
+
+        Not every core tells that it comes from a container: then its program does.
+        """
+        root, process = self.settings.container_root, facts.process
+        if process.container:
+            return root
+        elsewhere = root and objects.is_only_below(root, process.executable, process.build_id)
+        return root if elsewhere else ""
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,13 @@ def prepare(
     )
 
 
+def is_only_below(root: str, executable: str | None, build_id: str | None) -> bool:
+    """Whether the executable of that build is found below `root`, and not on this machine itself."""
+    if executable is None or build_id is None or build_id_on_disk(executable) == build_id:
+        return False
+    return build_id_on_disk(root + executable) == build_id
+
+
 def place(copies: str, path: str) -> str:
     """Where under `copies` the copy of `path` lies."""
     return os.path.join(copies, os.path.normpath(path).lstrip("/"))

@@ -14,7 +14,7 @@ from astbtd.intake.core_pattern import CorePattern, Kind
 from astbtd.intake.file_system import Mounts
 from astbtd.readiness.check import Unknown
 from astbtd.readiness.facts import Directory, Entry, Kernel, Problem
-from astbtd.readiness.gather.process import opened
+from astbtd.readiness.gather.process import is_contained, opened
 
 
 def core_directory(pid: int, kernel: Kernel, watched: Sequence[str]) -> Directory | Unknown | None:
@@ -32,7 +32,7 @@ def core_directory(pid: int, kernel: Kernel, watched: Sequence[str]) -> Director
         try:
             with _held(process, pattern) as descriptor:
                 names = (path, asterisk.name_here(path, asterisk.private_directories(Mounts.of(pid))), *watched)
-                here = _here(os.fstat(descriptor), names, contained=_is_contained(process))
+                here = _here(os.fstat(descriptor), names, contained=is_contained(process))
                 return _seen(descriptor, path, here, pattern, _name(kernel, pid))
         except FileNotFoundError:
             return _absent(path, pattern)
@@ -88,11 +88,6 @@ def _here(there: os.stat_result, names: Sequence[str], *, contained: bool) -> tu
     if here is None:
         return None, Problem.CONTAINED if contained else Problem.PRIVATE
     return here, Problem.FLEETING if asterisk.is_private(here) else None
-
-
-def _is_contained(process: int) -> bool:
-    """Whether the process has another root directory than we."""
-    return not _is_same("/", os.stat("root", dir_fd=process))
 
 
 def _is_same(path: str, there: os.stat_result) -> bool:

@@ -32,6 +32,7 @@ from astbtd.readiness.gather.objects import executable, mapped_objects
 from astbtd.settings import AsteriskSettings
 
 _UNITS = ("asterisk.service", "freepbx.service")
+_CONTAINED = Unknown("it runs in a container, whose files are not looked into")
 _QUESTION = "core show settings"
 _TRUE = ("yes", "true", "y", "t", "1", "on")  # ast_true() in Asterisk's main/utils.c
 
@@ -51,6 +52,8 @@ class Viewer:
         seen = known(f"process {pid}", lambda: process.process(pid))
         if isinstance(seen, Unknown):
             return self.stopped()
+        if known("its root directory", lambda: process.runs_in_a_container(pid)) is True:
+            return self._contained(seen)
         unit = self._unit_of(pid)
         configuration = asterisk.options(seen.command).get("-C", self.settings.configuration)
         objects = known("what it has loaded", lambda: mapped_objects(pid, seen.started, self.reader))
@@ -64,6 +67,20 @@ class Viewer:
             directory=self._directory(pid),
             program=self._program(_executable(seen), objects),
             objects=objects,
+        )
+
+    def _contained(self, seen: Process) -> Instance:
+        """A running one in a container: what our own files say is not of it."""
+        return Instance(
+            process=seen,
+            manager=process.manager(seen.pid, None),
+            unit=None,
+            configuration=self.settings.configuration,
+            configured_dumpcore=_CONTAINED,
+            console=_CONTAINED,
+            directory=self._directory(seen.pid),
+            program=_CONTAINED,
+            objects=_CONTAINED,
         )
 
     def stopped(self) -> Instance:

@@ -31,6 +31,17 @@ def read(directory: int, name: str) -> bytes:
         return file.read(_LARGEST)
 
 
+def is_contained(directory: int) -> bool:
+    """Whether a process has another root directory than we, and so other files under the same names."""
+    return not os.path.samestat(os.stat("root", dir_fd=directory), os.stat("/"))
+
+
+def runs_in_a_container(pid: int) -> bool:
+    """The same of a process that is not held open. Raises OSError."""
+    with opened(pid) as directory:
+        return is_contained(directory)
+
+
 def process(pid: int) -> Process:
     """The process as everyone may see it. Raises OSError where it has ended."""
     with opened(pid) as directory:
