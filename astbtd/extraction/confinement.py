@@ -8,19 +8,23 @@ import os
 import pwd
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from astbtd import processes
 from astbtd.errors import AstbtdError
+from astbtd.extraction.seclusion import adopt_orphans
 from astbtd.settings import GdbSettings
 
 IDLE = ("chrt", "--idle", "0", "ionice", "--class", "idle", "nice", "-n", "19")
 """What starts a program so that it takes only what nobody else wants."""
 
 _MOST_DESCRIPTORS = 1024
-_MOST_PROCESSES = 32
+_MOST_PROCESSES = 32  # gdb runs iconv to learn which character sets there are
+_KILL_SECONDS = 10
 _CAP_SYS_ADMIN = 21
 
 
@@ -48,6 +52,48 @@ class Account:
         if status.st_gid == self.gid:
             return bool(status.st_mode & stat.S_IRGRP)
         return bool(status.st_mode & stat.S_IROTH)
+
+
+@contextmanager
+def lent(descriptor: int, account: Account) -> Iterator[int]:
+    """Another descriptor of the file, that can only be read; for as long as the context lasts, the account can, too.
+
+    The file has to be the account's group's, or readable for it anyway.
+    """
+    status = os.fstat(descriptor)
+    mode = stat.S_IMODE(status.st_mode)
+    withheld = account.switched and status.st_gid == account.gid and not mode & stat.S_IRGRP
+    readable = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if withheld:
+            os.fchmod(descriptor, mode | stat.S_IRGRP)
+        yield readable
+    finally:
+        os.close(readable)
+        if withheld:
+            os.fchmod(descriptor, mode)
+
+
+@contextmanager
+def none_left(account: Account) -> Iterator[None]:
+    """Ends what the account's processes that are started meanwhile leave behind, in whichever session that hides.
+
+    What loses its parent becomes our child, and is found by that; then no process of the account's is spared, since
+    only kill(2) of all at once is faster than one that forks and exits for ever.
+    """
+    if not account.switched:
+        yield
+        return
+    adopt_orphans(True)
+    try:
+        yield
+    finally:
+        while left := [pid for pid in _children() if _runs_as(pid, account)]:
+            processes.output([*_setpriv(account), "kill", "-KILL", "--", "-1"], timeout=_KILL_SECONDS)
+            for pid in left:
+                with suppress(ChildProcessError):
+                    os.waitpid(pid, 0)
+        adopt_orphans(False)
 
 
 def account(user: str) -> Account:
@@ -79,6 +125,17 @@ def confined(argv: Sequence[str], account: Account, settings: GdbSettings) -> li
     ]
     network = ["unshare", "--net", "--"] if account.switched and _may_unshare() else []
     return [*network, *_setpriv(account), "prlimit", *limits, *IDLE, *argv]
+
+
+def _children() -> list[int]:
+    lists = Path("/proc/self/task").glob("*/children")
+    return [int(pid) for children in lists for pid in children.read_text().split()]
+
+
+def _runs_as(pid: int, account: Account) -> bool:
+    with suppress(FileNotFoundError):
+        return f"\nUid:\t{account.uid}\t" in Path(f"/proc/{pid}/status").read_text()
+    return False
 
 
 def _setpriv(account: Account) -> list[str]:

@@ -4,6 +4,7 @@ A run that ends before it has even the crashed thread is repeated once with a li
 hundreds of thousands); a gdb without Python is given the command line of the Asterisk documentation instead.
 """
 
+import fcntl
 import json
 import os
 import secrets
@@ -11,15 +12,17 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from astbtd import durable, processes
 from astbtd.deadlock import ThreadStates
 from astbtd.errors import AstbtdError
 from astbtd.extraction import inventory, objects, packed, sections, states
-from astbtd.extraction.confinement import Account, confined
+from astbtd.extraction.confinement import Account, confined, lent, none_left
 from astbtd.extraction.facts import GdbFacts
 from astbtd.extraction.objects import Objects
+from astbtd.extraction.seclusion import secluded
 from astbtd.extraction.sections import Sections
 from astbtd.model import Asterisk, CoreFacts, Ended, Extraction, Section, Symbols
 from astbtd.settings import GdbSettings
@@ -90,14 +93,15 @@ class Extractor:
         with (
             _copies(directory.with_name(f"{directory.name}.objects"), self.account) as copies,
             sections.opened(directory, self.group) as opened,
+            lent(core, self.account) as lent_core,
         ):
             process, root = facts.process, self._root(facts)
             if root is None:
-                return _Work(self, core, facts, Objects((), (), False), copies, opened, _NOWHERE, brief).extract()
+                return _Work(self, lent_core, facts, Objects((), (), False), copies, opened, _NOWHERE, brief).extract()
             found = objects.prepare(
                 process.executable, process.build_id, facts.objects, self.account, copies, self.reserve, root
             )
-            return _Work(self, core, facts, found, copies, opened, root, brief).extract()
+            return _Work(self, lent_core, facts, found, copies, opened, root, brief).extract()
 
     def _root(self, facts: CoreFacts) -> str | None:
         """The directory in which the paths of the process begin; None where nobody has said which one it is.
@@ -183,7 +187,8 @@ class _Work:
         self.sections.clear()
         settings = _each("-iex", (*_SETTINGS, f"set sysroot {self.root or '/'}"))
         argv = [self.extractor.settings.program, "-nx", "-nh", "--batch", *settings, *arguments]
-        return processes.run(
+        run = partial(
+            processes.run,
             confined(argv, self.extractor.account, self.extractor.settings),
             timeout=self.extractor.settings.time,
             output=self.sections.descriptors[output],
@@ -192,13 +197,20 @@ class _Work:
             environment=environment,
             watch=self._watch,
         )
+        with none_left(self.extractor.account):
+            finished = secluded(run, writable=[str(self.copies)])
+        self.sections.cut(self.extractor.settings.output)
+        return finished
 
     def _program(self) -> str | None:
-        """What gdb is to open as the executable; None when it can open none."""
+        """What gdb is to open as the executable; None when it can open none.
+
+        A path is part of a command, which a newline would end.
+        """
         executable = self.facts.process.executable
-        if executable in self.found.copied:
+        if executable in self.found.copied and "\n" not in executable:
             return objects.place(".", executable)
-        nowhere = executable is None or executable in self.found.missing or self.root == _NOWHERE
+        nowhere = executable is None or "\n" in executable or executable in self.found.missing or self.root == _NOWHERE
         return None if nowhere else f"{self.root}{executable}"
 
     def _to_be_shown(self) -> str | None:
@@ -240,11 +252,12 @@ def _copies(directory: Path, account: Account) -> Iterator[Path]:
 
 @contextmanager
 def _in_memory(content: bytes) -> Iterator[int]:
-    """A descriptor to read `content` from, for a child that could not walk to any file of ours."""
-    descriptor = os.memfd_create("astbtd", os.MFD_CLOEXEC)
+    """A descriptor to read `content` from, and no more, for a child that could not walk to any file of ours."""
+    descriptor = os.memfd_create("astbtd", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         durable.write_all(descriptor, content)
         os.lseek(descriptor, 0, os.SEEK_SET)
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
         yield descriptor
     finally:
         os.close(descriptor)

@@ -14,6 +14,7 @@ from pathlib import Path
 from astbtd import durable, elf, sparse
 from astbtd.errors import NoRoom
 from astbtd.extraction.confinement import Account
+from astbtd.regular import open_regular
 
 _LARGEST_OBJECT = 1 << 30  # bytes
 
@@ -120,7 +121,7 @@ def build_id_on_disk(path: str) -> str | None:
 
 @contextmanager
 def _opened(path: str) -> Iterator[int]:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = open_regular(path)
     try:
         yield descriptor
     finally:

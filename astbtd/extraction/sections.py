@@ -13,6 +13,7 @@ FACTS, STATES = "facts", "states"
 """The sections that hold JSON, for the record and not for people: facts of Asterisk, states of its threads."""
 
 _DATA = (FACTS, STATES)
+_BLOCK = 512  # the unit of st_blocks
 _LARGEST_FACTS = 1 << 20
 _LARGEST_STATES = 16 << 20  # about 500 bytes a thread
 
@@ -24,8 +25,16 @@ class Sections:
     descriptors: dict[str, int]
 
     def total(self) -> int:
-        """The bytes written so far, over all sections."""
-        return sum(os.fstat(descriptor).st_size for descriptor in self.descriptors.values())
+        """The bytes written so far, or the room taken for them if that is more, over all sections."""
+        found = map(os.fstat, self.descriptors.values())
+        return sum(max(status.st_size, status.st_blocks * _BLOCK) for status in found)
+
+    def cut(self, limit: int) -> None:
+        """Cuts what gdb could write beyond `limit` bytes in all before it was ended; the worthiest sections stay."""
+        for descriptor in self.descriptors.values():
+            size = min(os.fstat(descriptor).st_size, limit)
+            os.ftruncate(descriptor, size)
+            limit -= size
 
     def sizes(self) -> dict[str, int]:
         """The size of every section that has anything in it, those for the record left out."""
@@ -62,7 +71,7 @@ def opened(directory: Path, group: int) -> Iterator[Sections]:
     """Creates every section's file in `directory`; afterwards the empty ones and those for the record are removed."""
     descriptors: dict[str, int] = {}
     try:
-        for name in (*Section, *_DATA):
+        for name in (*_DATA, *Section):
             descriptors[str(name)] = durable.create(directory / name, group=group)
         yield Sections(descriptors)
     finally:

@@ -19,6 +19,7 @@ from astbtd import elf
 from astbtd.intake import corefile, file_system
 from astbtd.intake.collectors.collector import Collector, Implausible, Testimony, attested
 from astbtd.intake.compression import Damaged
+from astbtd.intake.names import open_directory
 from astbtd.intake.packing import Beginning, packing
 from astbtd.intake.problem_report import Malformed
 from astbtd.model import CoreFacts, IdentityFrom, Source
@@ -183,9 +184,9 @@ def examine(directory: str, name: str, executables: Collection[str] | None, link
 
 
 def _handle(directory: str, name: str) -> int:
-    """A descriptor of the file itself; no link is followed on the way there from `directory`."""
+    """A descriptor of the file itself; no link is followed on the way there."""
     *between, last = name.split("/")
-    parent = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    parent = open_directory(directory, os.O_PATH)
     try:
         for part in between:
             child = os.open(part, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)

@@ -78,7 +78,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Claims:
-    """The claims noted in `incoming`; `reader` is the group to which a claimed core is made readable, -1 for none.
+    """The claims noted in `incoming`; `reader` is the group that a claimed core is given to, -1 for none.
 
     `unpacker` also says how much room there is for copies.
     """
@@ -117,7 +117,7 @@ class Claims:
             except NoRoom:
                 if packed or not _is_nameless(claim):
                     raise
-                self._let_gdb_read(claim.descriptor)  # there is no other chance: it is read as it is
+                self._give_to_gdb(claim.descriptor)  # there is no other chance: it is read as it is
             else:
                 os.dup2(copy, claim.descriptor, inheritable=False)
                 os.close(copy)
@@ -251,19 +251,22 @@ class Claims:
         try:
             if os.fstat(candidate.descriptor).st_nlink > 2:
                 raise Vanished(f"{candidate.path} was given another name while it was claimed")
-            self._let_gdb_read(candidate.descriptor, directory)
+            self._give_to_gdb(candidate.descriptor, directory)
             os.fsync(directory)
         except BaseException:
             os.unlink(link, dir_fd=directory)
             raise
 
-    def _let_gdb_read(self, descriptor: int, directory: int | None = None) -> None:
-        """In a sticky directory the owner stays: a core of ours named `core` would block Asterisk's next dump."""
+    def _give_to_gdb(self, descriptor: int, directory: int | None = None) -> None:
+        """Makes it a file of gdb's group, which may read it only while gdb does.
+
+        In a sticky directory the owner stays: a core of ours named `core` would block Asterisk's next dump.
+        """
         if self.reader == -1:
             return
         sticky = directory is not None and os.fstat(directory).st_mode & stat.S_ISVTX
         os.fchown(descriptor, -1 if sticky else 0, self.reader)
-        os.fchmod(descriptor, durable.GROUP_READS)
+        os.fchmod(descriptor, durable.OWNER_READS)
 
     def _settle_facts(self, claim: Claim) -> None:
         settled = replace(claim.note, facts=unpacked_facts(claim.descriptor, claim.note.facts))
@@ -276,13 +279,17 @@ class Claims:
         claim.id, claim.note = new, settled
 
     def _reopen(self, crash_id: str, left: Note) -> int:
-        path = self._copies.path(crash_id) if left.copied else Path(left.directory) / f"{PREFIX}{crash_id}"
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        if left.copied:
+            return self._opened(self._copies.path(crash_id), left)
+        with OpenedDirectory(left.directory) as directory:
+            return self._opened(f"{PREFIX}{crash_id}", left, directory)
+
+    def _opened(self, name: str | Path, left: Note, directory: int | None = None) -> int:
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
         try:
             note.expect(left, os.fstat(descriptor))
-            if not left.copied:
-                with OpenedDirectory(left.directory) as directory:
-                    self._let_gdb_read(descriptor, directory)  # the kill may have come before this was done
+            if directory is not None:
+                self._give_to_gdb(descriptor, directory)  # the kill may have come before this was done
         except BaseException:
             os.close(descriptor)
             raise

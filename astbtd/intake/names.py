@@ -1,7 +1,10 @@
 """Gives names to files and takes them away, in directories that others write to while we work."""
 
+import errno
 import os
 from contextlib import suppress
+
+from astbtd.intake import file_system
 
 _ASIDE_SUFFIX = ".aside"
 
@@ -13,11 +16,24 @@ class OpenedDirectory:
         self._path = path
 
     def __enter__(self) -> int:
-        self._descriptor = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._descriptor = open_directory(self._path, os.O_RDONLY)
         return self._descriptor
 
     def __exit__(self, *_: object) -> None:
         os.close(self._descriptor)
+
+
+def open_directory(path: str, flags: int) -> int:
+    """A descriptor of the directory whose real path this is. Raises FileNotFoundError where a link was put on the way.
+
+    Links within a file system that others serve are theirs: nobody could know its real paths.
+    """
+    descriptor = os.open(path, flags | os.O_DIRECTORY | os.O_CLOEXEC)
+    real = os.readlink(f"/proc/self/fd/{descriptor}")
+    if real != os.path.normpath(path) and file_system.inotify_sees(file_system.type_of(path)):
+        os.close(descriptor)
+        raise FileNotFoundError(errno.ENOENT, "its directory is gone, a link leads to another")
+    return descriptor
 
 
 def link_descriptor(descriptor: int, directory: int, name: str) -> None:

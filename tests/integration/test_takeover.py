@@ -1,0 +1,162 @@
+"""A gdb that is fully taken over gets nowhere: it reads one core and writes its sections."""
+
+import json
+import os
+import pwd
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from astbtd.extraction import seclusion
+from astbtd.model import Crash, Ended, Section
+from tests.harness import RunningDaemon, crash
+from tests.integration.conftest import text
+
+TAKEN_OVER = Path(__file__).parent.parent / "programs" / "taken_over.py"
+OUTPUT = 4 << 20  # bytes
+NOBODY = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--")
+
+Report = dict[str, Any]
+
+pytestmark = [
+    pytest.mark.skipif(not seclusion.landlock_version(), reason="this kernel has no Landlock"),
+    pytest.mark.skipif(not seclusion.machine_is_known(), reason="this machine's system calls are not known"),
+]
+
+
+def take_over(running: RunningDaemon, scratch: Path, spool: Path, source: str, **given: object) -> None:
+    """Puts a program in gdb's place that anybody may run."""
+    gdb = scratch / "gdb"
+    gdb.write_text(f"#!{os.path.realpath(sys.executable)} -IS\n{source}")
+    gdb.chmod(0o755)
+    (scratch / "given.json").write_text(json.dumps(given))
+    running.configure({"watch": {"directories": [str(spool)]}, "gdb": {"program": str(gdb), "output": OUTPUT}})
+
+
+@pytest.fixture
+def trees(running: RunningDaemon, scratch: Path) -> list[str]:
+    """Where there are secrets to look for."""
+    secret = scratch / "secret"
+    secret.write_text("a password")
+    secret.chmod(0o600)
+    running.configuration.chmod(0o600)
+    return [str(scratch), "/etc", "/root", "/home", "/var/lib"]
+
+
+@pytest.fixture
+def reports(
+    running: RunningDaemon, programs: Path, scratch: Path, spool: Path, trees: list[str]
+) -> list[tuple[Crash, Report]]:
+    """What it says of two cores, one of which waits while the other is in work, the latter first."""
+    writable = scratch / "writable"
+    writable.write_text("anybody's")
+    writable.chmod(0o666)
+    spool.chmod(0o777)
+    directories = [str(scratch), str(spool), str(running.store.root)]
+    given = {"trees": trees, "directories": directories, "writable": [str(writable)]}
+    take_over(running, scratch, spool, TAKEN_OVER.read_text(), **given)
+    for second, name in enumerate(("core.waits", "core.first")):
+        crash(programs, spool, "segv").rename(spool / name)
+        os.utime(spool / name, (1_700_000_000 + second, 1_700_000_000 + second))
+    running.start()
+    crashes = sorted(running.wait_for_crashes(2), key=lambda crash: crash.collected_at)
+    logs = [text(running, recorded, Section.LOG) for recorded in crashes]
+    return [(recorded, json.loads(log.splitlines()[0])) for recorded, log in zip(crashes, logs, strict=True)]
+
+
+def test_it_can_write_and_reach_nothing_and_start_and_stop_nobody(reports: list[tuple[Crash, Report]]) -> None:
+    for _, report in reports:
+        assert report["tried"] > 100
+        assert report["could"] == []
+        assert report["could in a name space"] == []
+
+
+def test_it_can_read_what_nobody_can_and_the_one_core(reports: list[tuple[Crash, Report]], trees: list[str]) -> None:
+    found = subprocess.run([*NOBODY, "find", *trees, "-readable"], capture_output=True, text=True, check=False)
+    nobodys = set(found.stdout.splitlines())
+    for recorded, report in reports:
+        core = Path(recorded.core.path)
+        ours = {str(core), str(core.with_name(f".astbtd.{recorded.id}"))}
+        assert {path for path in report["readable"] if path not in nobodys and "/gdb-" not in path} == ours
+
+
+def test_it_has_nothing_open_but_the_core_its_program_and_its_sections(reports: list[tuple[Crash, Report]]) -> None:
+    for recorded, report in reports:
+        sections = {*Section, "facts", "states"}
+        named = {os.path.basename(target) for target in report["open"].values()}
+        assert named == {"null", Path(recorded.core.path).name, "memfd:astbtd (deleted)", *sections}
+
+
+def test_the_crash_is_recorded_all_the_same(reports: list[tuple[Crash, Report]]) -> None:
+    for recorded, _ in reports:
+        assert recorded.extraction.ended is Ended.OK
+        assert recorded.diagnosis.crash_function == "do_forward"
+
+
+_STAYS = """
+import os, signal, sys
+for hides in (True, False):
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        os.setsid()
+        os.close(1)
+        while hides:
+            signal.pause()
+        while True:  # is never there when somebody looks
+            try:
+                if os.fork():
+                    os._exit(0)
+            except OSError:
+                pass
+os.execv("/usr/bin/gdb", ["gdb", *sys.argv[1:]])
+"""
+
+
+def test_it_leaves_no_process_behind(running: RunningDaemon, programs: Path, scratch: Path, spool: Path) -> None:
+    take_over(running, scratch, spool, _STAYS)
+    running.start()
+    crash(programs, spool, "segv")
+
+    (recorded,) = running.wait_for_crashes(1)
+
+    assert recorded.diagnosis.crash_function == "do_forward"
+    account = pwd.getpwnam("astbtd-gdb").pw_uid
+    assert [status for status in statuses() if f"\nUid:\t{account}\t" in status] == []
+
+
+def statuses() -> Iterator[str]:
+    """What /proc tells of each process."""
+    for path in Path("/proc").glob("[0-9]*/status"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            yield path.read_text()
+
+
+_FLOODS = """
+import json, os
+sections = json.loads(os.environ["ASTBTD_JOB"])["sections"].values()
+while True:
+    for section in sections:
+        try:
+            os.write(section, bytes(1 << 16))
+        except OSError:
+            pass
+"""
+
+
+def test_it_fills_no_disk(running: RunningDaemon, programs: Path, scratch: Path, spool: Path) -> None:
+    take_over(running, scratch, spool, _FLOODS)
+    running.start()
+    crash(programs, spool, "segv")
+
+    (recorded,) = running.wait_for_crashes(1)
+
+    files = [path.stat() for path in running.store.directory(recorded.id).iterdir()]
+    assert recorded.extraction.ended is Ended.TOO_MUCH_OUTPUT
+    assert sum(status.st_blocks * 512 for status in files) < OUTPUT + (1 << 20)

@@ -1,0 +1,133 @@
+"""A gdb that was taken over: tries what it must not be able to do, says on standard output what it could, is gdb."""
+
+import contextlib
+import ctypes
+import json
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+PUBLIC = ("/tmp", "/var/tmp", "/dev/shm", "/run/lock", "/run/user", "/var/crash", "/var/mail", "..")
+JOB = json.loads(os.environ["ASTBTD_JOB"])
+SECTIONS: dict[str, int] = JOB["sections"]
+LIBC = ctypes.CDLL(None, use_errno=True)
+IPC_CREATE, KEEP_SIZE, ATTACH, NEW_USER_AND_MOUNTS = 0o1600, 1, 16, 0x10020000
+
+
+def succeeded(attempt: Callable[[], object]) -> bool:
+    """Whether something can be done; calls of the C library return -1 where not."""
+    try:
+        return attempt() != -1
+    except (OSError, RuntimeError, ValueError):
+        return False
+
+
+def writing(given: dict[str, list[str]]) -> Iterator[tuple[str, Callable[[], object]]]:
+    """Ways to leave something behind in a directory, or to change a file."""
+    here = [directory for directory, _, _ in os.walk(".")]
+    for directory in (*PUBLIC, *here, *given["directories"]):
+        name = f"{directory}/of-gdb-{os.getpid()}"
+        yield f"a file in {directory}", partial(os.open, name, os.O_CREAT | os.O_WRONLY)
+        yield f"a directory in {directory}", partial(os.mkdir, f"{name}.d")
+        yield f"a link in {directory}", partial(os.symlink, "/etc/passwd", f"{name}.link")
+        yield f"a hard link in {directory}", partial(os.link, "/proc/self/exe", f"{name}.hard")
+        yield f"a fifo in {directory}", partial(os.mkfifo, f"{name}.fifo")
+        yield f"a socket in {directory}", partial(bind, f"{name}.socket")
+    yield "the core", partial(os.open, JOB["core"], os.O_RDWR)
+    yield "the core's mode", partial(os.chmod, JOB["core"], 0o660)
+    for file in given["writable"]:
+        yield f"what is in {file}", partial(os.open, file, os.O_WRONLY)
+    for number, target in descriptors().items():
+        if int(number) not in (*SECTIONS.values(), 0, 1, 2):
+            yield f"descriptor {number}, {target}", partial(os.write, int(number), b"x")
+
+
+def reaching() -> Iterator[tuple[str, Callable[[], object]]]:
+    """Ways to reach others, and to stay."""
+    for family in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX, socket.AF_NETLINK):
+        yield f"a socket of {family.name}", partial(socket.socket, family)
+    yield "shared memory", partial(LIBC.shmget, 0, 1 << 20, IPC_CREATE)
+    yield "a message queue", partial(LIBC.msgget, 0, IPC_CREATE)
+    yield "a semaphore", partial(LIBC.semget, 0, 1, IPC_CREATE)
+    yield "a named message queue", partial(LIBC.mq_open, b"/of-gdb", os.O_CREAT | os.O_RDWR, 0o600, None)
+    for pid in processes():
+        yield f"a signal to {pid}", partial(os.kill, pid, 0)
+        yield f"to trace {pid}", partial(LIBC.ptrace, ATTACH, pid, None, None)
+        for file in ("mem", "environ", "maps", "fd/0", "cwd", "root"):
+            yield f"{file} of {pid}", partial(look_into, f"/proc/{pid}/{file}")
+    yield "root", partial(os.setuid, 0)
+    yield "more processes", partial(LIBC.prlimit, 0, 6, (ctypes.c_ulong * 2)(99, 99), None)
+
+
+def filling() -> Iterator[tuple[str, Callable[[], object]]]:
+    """Ways to take more of a disk than is allowed."""
+    section = SECTIONS["full.txt"]
+    yield "room behind a section", partial(LIBC.fallocate, section, KEEP_SIZE, ctypes.c_long(0), ctypes.c_long(1 << 30))
+    yield "a section without end", partial(os.pwrite, section, b"x", 1 << 40)
+
+
+def bind(path: str) -> None:
+    """Makes a socket."""
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(path)
+
+
+def look_into(path: str) -> None:
+    """Reads a file or a link."""
+    if os.path.islink(path):
+        os.readlink(path)
+    else:
+        with open(path, "rb") as file:
+            if not file.read(1):  # of a thread of the kernel's
+                raise OSError(path)
+
+
+def processes() -> list[int]:
+    """All others."""
+    return [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid()]
+
+
+def descriptors() -> dict[str, str]:
+    """Those that are open, and on what."""
+    found = {}
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # the one on that directory
+            found[number] = os.readlink(f"/proc/self/fd/{number}")
+    return found
+
+
+def readable(tops: list[str]) -> list[str]:
+    """What can be read below these directories."""
+    return [path for top in tops for path in sorted(walked(top)) if os.access(path, os.R_OK)]
+
+
+def walked(top: str) -> Iterator[str]:
+    """All files below a directory that names can be found of."""
+    for directory, _, names in os.walk(top):
+        yield directory
+        yield from (os.path.join(directory, name) for name in names)
+
+
+def main() -> None:
+    """Reports, and is gdb."""
+    given = json.loads(Path(__file__).with_name("given.json").read_text())
+    attempts = [*writing(given), *reaching(), *filling()]
+    report: dict[str, object] = {
+        "open": descriptors(),
+        "readable": readable(given["trees"]),
+        "tried": len(attempts),
+        "could": [what for what, attempt in attempts if succeeded(attempt)],
+    }
+    LIBC.unshare(NEW_USER_AND_MOUNTS)
+    report["could in a name space"] = [what for what, attempt in writing(given) if succeeded(attempt)]
+    sys.stdout.write(f"{json.dumps(report)}\n")
+    sys.stdout.flush()
+    os.execv(shutil.which("gdb") or "gdb", ["gdb", *sys.argv[1:]])  # noqa: S606 - what it is for
+
+
+if __name__ == "__main__":
+    main()
