@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from astbtd import deadlock_watch, loops_told
-from astbtd.announce import journal, status, systemd
+from astbtd.announce import journal, sparing, status, systemd
 from astbtd.announce.journal import Priority
 from astbtd.archive import thinning
 from astbtd.archive.occurrence import number_postponed
@@ -55,6 +55,7 @@ class Daemon:
         self._loops = self._parts.crash_loops(settings)
         self._retention_is_due = True
         self._said: set[str] = set()
+        self._sparing = sparing.Sparing()
         self._shown = ""
 
     def run(self) -> None:
@@ -124,6 +125,7 @@ class Daemon:
 
     def _rescan(self, lookout: Lookout) -> None:
         lookout.rescan()
+        self._sparing.go_on()
         self._worker.retry()
         if self._checker.problems:  # a remedy may have been followed meanwhile
             self._checker.ask()
@@ -204,7 +206,7 @@ class Daemon:
             self._parts.store.seen,
             settings.asterisk.executables,
             settings.cores.action,
-            journal.refused,
+            self._sparing.refused,
             self._worker.follow,
         )
 
@@ -219,7 +221,7 @@ class Daemon:
         try:
             return pipeline.process(claim)
         except NotUnpacked as error:
-            journal.refused(claim.note.path, f"{error.message}; {error.remedy}" if error.remedy else error.message)
+            self._sparing.not_unpacked(claim.note.path, error)
             return None
 
     def _announce(self, claim: Claim, crash: Crash, directory: Path) -> None:
@@ -273,7 +275,7 @@ class Daemon:
         unwatched = lookout.unwatched()
         for sentence in unwatched:
             if sentence not in self._said:
-                journal.note(sentence, Priority.WARNING)
+                self._sparing.warn(sentence)
         self._said = set(unwatched)
         line = status.line(self._status(lookout, unwatched))
         if line != self._shown:

@@ -127,13 +127,14 @@ def confined(argv: Sequence[str], account: Account, settings: GdbSettings) -> li
     return [*network, *_setpriv(account), "prlimit", *limits, *IDLE, *argv]
 
 
-def _children() -> list[int]:
-    lists = Path("/proc/self/task").glob("*/children")
-    return [int(pid) for children in lists for pid in children.read_text().split()]
+def _children() -> Iterator[int]:
+    for task in os.listdir("/proc/self/task"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended meanwhile
+            yield from map(int, Path(f"/proc/self/task/{task}/children").read_text().split())
 
 
 def _runs_as(pid: int, account: Account) -> bool:
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, ProcessLookupError):
         return f"\nUid:\t{account.uid}\t" in Path(f"/proc/{pid}/status").read_text()
     return False
 

@@ -1,0 +1,1 @@
+"""What has been done to crash handlers, tried on the running daemon: docs/security.md has the list."""

@@ -1,0 +1,107 @@
+"""What the attacks share: the asterisk user, who owns the directory that the daemon watches, and what is not his."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.builders import DeadProcess
+from tests.harness import RunningDaemon, allow_cores
+
+ASTERISK, ASTERISKS_GROUP = "nobody", "nogroup"
+"""An account without any power stands for the asterisk user."""
+
+STRANGER = "games"
+"""An account that has nothing to do with it."""
+
+VICTIM = 666
+"""The process id in a core that is none of the attacker's."""
+
+# A gdb that says nothing, so that much happens in little time.
+SILENT = "#!/bin/sh\necho Python scripting is not supported in this copy of GDB.\n"
+
+# A gdb that tells that it was started, and goes on when it is let.
+PATIENT = """#!/bin/sh
+echo >{scratch}/started
+read line <{scratch}/gate
+exec gdb "$@"
+"""
+
+Seen = tuple[int, int, int, int, int, bytes]
+
+
+@pytest.fixture
+def spool(scratch: Path) -> Path:
+    """Where Asterisk works: its user may do there what he likes."""
+    directory = scratch / "asterisk" / "spool"
+    directory.mkdir(parents=True)
+    for each in (directory, directory.parent):
+        shutil.chown(each, ASTERISK, ASTERISKS_GROUP)
+    return directory
+
+
+def use_gdb(running: RunningDaemon, spool: Path, script: str, **settings: object) -> None:
+    """Has the daemon use a program of the test's as gdb."""
+    program = running.configuration.with_name("gdb")
+    program.write_text(script)
+    program.chmod(0o755)
+    running.configure({"watch": {"directories": [str(spool)]}, "gdb": {"program": str(program)}, **settings})
+
+
+@contextmanager
+def held_up(running: RunningDaemon, spool: Path) -> Iterator[Callable[[], str]]:
+    """Has gdb wait for as long as the context lasts; what is given waits until one was started."""
+    scratch = running.configuration.parent
+    for name in ("started", "gate"):
+        os.mkfifo(scratch / name)
+        (scratch / name).chmod(0o666)
+    use_gdb(running, spool, PATIENT.format(scratch=scratch))
+    gate = os.open(scratch / "gate", os.O_RDWR)
+    try:
+        yield (scratch / "started").read_text
+    finally:
+        os.write(gate, b"\n" * 100)
+        running.wait_for_crashes(1)
+        os.close(gate)
+
+
+def as_asterisk(*argv: str | Path, cwd: Path | None = None, check: bool = True) -> "subprocess.CompletedProcess[str]":
+    """What a command does that the asterisk user runs."""
+    return subprocess.run(
+        argv,
+        cwd=cwd,
+        user=ASTERISK,
+        group=ASTERISKS_GROUP,
+        extra_groups=[],
+        capture_output=True,
+        text=True,
+        check=check,
+    )
+
+
+def crash_as_asterisk(program: Path, directory: Path, *arguments: str) -> Path:
+    """Lets a program of the asterisk user's crash in `directory`; returns its core."""
+    allow_cores()
+    done = as_asterisk(program, *arguments, cwd=directory, check=False)
+    assert done.returncode < 0, f"{program} {arguments} did not crash: {done}"
+    return directory / "core"
+
+
+def write_core(path: Path, pid: int, owner: str = ASTERISK) -> Path:
+    """Puts the core of a process in place, as if it had just died."""
+    made = path.with_name(f".{path.name}")
+    made.write_bytes(DeadProcess(pid=pid, random=pid.to_bytes(16, "big")).core())
+    shutil.chown(made, owner)
+    made.chmod(0o600)
+    return made.rename(path)
+
+
+def seen(path: Path) -> Seen:
+    """Everything of a file that changes when somebody does anything to it."""
+    status = path.lstat()
+    times = status.st_ctime_ns
+    return status.st_uid, status.st_gid, status.st_mode, status.st_nlink, times, path.read_bytes()

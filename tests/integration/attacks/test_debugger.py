@@ -1,0 +1,156 @@
+"""The debugger runs no script and opens no file that an attacker lays in its way, and nobody gets a shell of it."""
+
+import os
+import pty
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from astbtd.model import Section
+from tests.builders import DeadProcess
+from tests.harness import RunningDaemon
+from tests.integration.conftest import text
+
+from .conftest import ASTERISK, as_asterisk, crash_as_asterisk, held_up
+
+COMPUTED = str(6 * 7007)
+SCRIPT = "print(6 * 7007)\n"
+COMMANDS = "output 6 * 7007\n"
+KEY = "-----BEGIN PRIVATE KEY----- 6f1b"
+
+
+@pytest.fixture
+def hostile(programs: Path, spool: Path) -> Path:
+    """An Asterisk that its user built himself, with scripts wherever gdb may look for some."""
+    place = spool.parent / "built"
+    shutil.copytree(programs, place)
+    module = place / "modules" / "app_dial.so"
+    for directory in (spool, place, module.parent):
+        (directory / ".gdbinit").write_text(COMMANDS)
+    for program in (place / "asterisk", module):
+        for suffix, script in (("-gdb.py", SCRIPT), ("-gdb.gdb", COMMANDS)):
+            program.with_name(program.name + suffix).write_text(script)
+        section = place / "section"
+        section.write_bytes(b"\x01%b\0\x04within\n%b\0" % (os.fsencode(f"{program}-gdb.py"), SCRIPT.encode()))
+        add = ["objcopy", f"--add-section=.debug_gdb_scripts={section}", "--set-section-flags"]
+        subprocess.run([*add, ".debug_gdb_scripts=alloc,readonly", program], check=True, capture_output=True)
+    subprocess.run(["chown", "-R", ASTERISK, place, spool], check=True)
+    return place / "asterisk"
+
+
+def test_scripts_beside_and_inside_the_programs_are_not_run(running: RunningDaemon, hostile: Path, spool: Path) -> None:
+    with held_up(running, spool) as gdb_is_started:
+        running.start()
+        core = crash_as_asterisk(hostile, spool, "segv")
+        gdb_is_started()
+        trusting = ["gdb", "-nx", "-batch", "-iex", "set auto-load safe-path /", "-se", str(hostile), "-c", str(core)]
+        assert COMPUTED in subprocess.run(trusting, cwd=spool, capture_output=True, text=True, check=True).stdout
+
+    (recorded,) = running.wait_for_crashes(1)
+    assert recorded.diagnosis.crash_function == "do_forward"
+    for section in Section:
+        if (running.store.directory(recorded.id) / section).exists():
+            assert COMPUTED not in text(running, recorded, section)
+
+
+def test_what_a_core_names_is_not_collected_unless_it_is_a_program(
+    running: RunningDaemon, programs: Path, scratch: Path, spool: Path
+) -> None:
+    key, pipe = scratch / "key.so", scratch / "pipe.so"
+    key.write_text(KEY)
+    key.chmod(0o600)
+    os.mkfifo(pipe)
+    program = scratch / "asterisk-of-root"
+    shutil.copy(programs / "asterisk", program)
+    program.chmod(0o700)
+    mapped = (
+        str(program),
+        str(key),
+        str(pipe),
+        "/etc/shadow",
+        "/dev/zero",
+        "/proc/kcore",
+        str(scratch),
+        "/x/app_dial.so",
+    )
+    with held_up(running, spool) as gdb_is_started:
+        running.start()
+        made = spool.with_name("made")
+        made.write_bytes(DeadProcess(mapped=mapped).core())
+        shutil.chown(made, ASTERISK)
+        made.rename(spool / "core")
+        gdb_is_started()
+        copied = [path for path in running.store.incoming.rglob("*") if ".objects/" in str(path) and path.is_file()]
+
+    assert [path.name for path in copied] == [program.name]
+    files = [path for path in running.store.root.rglob("*") if path.is_file()]
+    assert [path for path in files if KEY.encode() in path.read_bytes()] == []
+
+
+def test_no_pager_and_no_program_of_the_environments_is_started(
+    running: RunningDaemon, programs: Path, scratch: Path, spool: Path
+) -> None:
+    owned = scratch / "owned"
+    program = scratch / "program"
+    program.write_text(f"#!/bin/sh\necho owned >>{owned}\n")
+    program.chmod(0o755)
+    owned.touch(mode=0o666)
+    owned.chmod(0o666)
+    names = ("PAGER", "MANPAGER", "SYSTEMD_PAGER", "LESSOPEN", "EDITOR", "VISUAL", "SHELL", "BROWSER", "GDB")
+    hostile = {**dict.fromkeys(names, str(program)), "LINES": "3", "GDBHISTFILE": str(owned)}
+    running.environment.update(hostile)
+    running.start()
+    crash_as_asterisk(programs / "asterisk", spool, "segv")
+    running.wait_for_crashes(1)
+    leader, terminal = pty.openpty()
+
+    for words in (["show"], ["list"], ["top"], ["show", "--section", "info"]):
+        command = [sys.executable, "-m", "astbtd", "--config", str(running.configuration), *words]
+        subprocess.run(
+            command, stdin=terminal, stdout=terminal, stderr=terminal, env={**os.environ, **hostile}, check=True
+        )
+        os.read(leader, 1 << 16)
+
+    os.close(leader)
+    os.close(terminal)
+    assert owned.read_text() == ""
+
+
+def test_nothing_planted_in_shared_directories_is_used(
+    running: RunningDaemon, programs: Path, scratch: Path, spool: Path
+) -> None:
+    victim = scratch / "victim"
+    victim.write_text("as it was")
+    planted = [
+        Path(directory) / name
+        for directory in ("/tmp", "/var/tmp", "/dev/shm", "/run/lock")
+        for name in (".gdbinit", "astbtd.lock", "astbtd", ".astbtd", "gdb.log", "backtrace.txt", "core.zst")
+    ]
+    for path in planted:
+        as_asterisk("ln", "-s", victim, path)
+    try:
+        with held_up(running, spool) as gdb_is_started:
+            running.start()
+            crash_as_asterisk(programs / "asterisk", spool, "segv")
+            gdb_is_started()
+            opened = [os.readlink(path) for path in Path(f"/proc/{running.process.pid}/fd").iterdir()]
+        assert {path.is_symlink() for path in planted} == {True}
+    finally:
+        for path in planted:
+            path.unlink(missing_ok=True)
+
+    ours = (
+        str(running.store.root),
+        str(spool),
+        str(running.log),
+        "/proc/",
+        "/dev/null",
+        "pipe:",
+        "socket:",
+        "anon_inode:",
+    )
+    assert [path for path in opened if path.startswith("/") and not path.startswith((*ours, "/memfd:"))] == []
+    assert victim.read_text() == "as it was"

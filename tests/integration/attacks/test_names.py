@@ -1,0 +1,152 @@
+"""Names that an attacker chooses, of programs, directories, files and processes, are data and nothing else."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from astbtd.model import CRASH_ID, Crash, Section
+from tests.harness import RunningDaemon, crash, die_of, living_asterisk
+from tests.integration.conftest import text
+
+from .conftest import ASTERISK, as_asterisk, crash_as_asterisk, write_core
+
+COMPUTED = str(6 * 7007)
+"""What no name says, and every evaluation would."""
+
+NAMES = {
+    "a command of gdb's": "x\noutput 6*7007\n",
+    "gdb's Python": "x\npython print(6*7007)\n",
+    "gdb's shell": "x\nshell expr 6 '*' 7007\n",
+    "a shell": "$(expr 6 '*' 7007)`expr 6 '*' 7007`;expr 6 '*' 7007|cat&",
+    "quotes": '\'"\\ \\" x',
+    "an option": "--args -x -ex",
+    "a line of a journal": "x\nMESSAGE=forged\nastbtd: forged",
+    "a process's state": "x) R 1 (\n) Z 1",
+    "a terminal's commands": "x\x1b[2J\x1b]0;forged\x07",
+    "no text": os.fsdecode(b"x\xff\xfe\xc3"),
+}
+
+
+def texts(running: RunningDaemon, recorded: Crash) -> dict[str, str]:
+    """All that was written of a crash, but for its core."""
+    directory = running.store.directory(recorded.id)
+    return {path.name: path.read_text(errors="replace") for path in directory.iterdir() if path.suffix != ".zst"}
+
+
+@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+def test_a_name_of_the_program_is_executed_nowhere(
+    running: RunningDaemon, programs: Path, scratch: Path, spool: Path, name: str
+) -> None:
+    program = spool.parent / name
+    shutil.copy(programs / "asterisk", program)
+    running.start()
+
+    crash_as_asterisk(program, spool, "segv", "--modules", str(programs / "modules"))
+    (recorded,) = running.wait_for_crashes(1)
+
+    assert recorded.process.executable == str(program)
+    assert {file for file, content in texts(running, recorded).items() if COMPUTED in content} == set()
+    assert recorded.diagnosis.signal == "SIGSEGV"
+    assert [line for line in running.output().splitlines() if not line.startswith("astbtd: ")] == []
+    assert "\x1b" not in running.output()
+    assert sorted(os.listdir(scratch)) == ["asterisk", "astbtd.yaml", "log", "notify", "store"]
+
+
+def test_a_name_of_a_process_or_thread_that_looks_like_its_state_hides_no_asterisk(
+    running: RunningDaemon, programs: Path, scratch: Path
+) -> None:
+    elsewhere = scratch / "elsewhere"
+    elsewhere.mkdir()
+    shutil.chown(elsewhere, ASTERISK)
+    bystander = elsewhere / "x) R 1 (\n"
+    shutil.copy(programs / "bystander", bystander)
+    running.configure({})
+    odd = subprocess.Popen([bystander, "wait"], cwd=elsewhere, user=ASTERISK, stdout=subprocess.DEVNULL)
+    with living_asterisk(programs, elsewhere, user=ASTERISK) as asterisk:
+        running.start()
+        die_of(asterisk, signal.SIGSEGV)
+        (recorded,) = running.wait_for_crashes(1)
+    odd.kill()
+    odd.wait()
+    assert recorded.process.pid == asterisk.pid
+
+
+def test_names_in_a_core_lead_nowhere(running: RunningDaemon, scratch: Path, spool: Path) -> None:
+    running.start()
+    for pid, name in enumerate(("..%2f..%2fetc%2fpasswd", "core...", ".astbtd.20261122T120000Z-1-aaaaaa", "-rf"), 1):
+        write_core(spool / name, pid)
+        running.wait_for_crashes(pid)
+
+    made = [path.relative_to(running.store.root).parts for path in running.store.root.rglob("*")]
+    assert {parts[1] for parts in made if parts[0] == "crashes" and len(parts) > 1} == set(running.store.ids())
+    assert all(CRASH_ID.fullmatch(crash_id) for crash_id in running.store.ids())
+    known = {*Section, "crash.json", "report.txt", "core.zst"}
+    assert {parts[2] for parts in made if parts[0] == "crashes" and len(parts) > 2} <= known
+    assert sorted(os.listdir(scratch)) == ["asterisk", "astbtd.yaml", "log", "notify", "store"]
+
+
+def test_names_that_a_collector_is_said_to_have_given_lead_nowhere(
+    running: RunningDaemon, programs: Path, scratch: Path, spool: Path
+) -> None:
+    secret = crash(programs, scratch, "segv").rename(scratch / "coredump")
+    collection = scratch / "collection"
+    collection.mkdir()
+    problem = collection / "ccpp-2026-11-22-12:00:00-1"
+    problem.symlink_to(scratch)
+    for name in (r"core.\x2e\x2e\x2f\x2e\x2e\x2fetc.0." + "0f" * 16 + ".1.1", "core.a.0." + "0f" * 16 + ".2.2"):
+        (collection / name).symlink_to(secret)
+    (collection / "_usr_sbin_asterisk.0.crash").symlink_to(secret)
+    every = {name: [str(collection)] for name in ("systemd_coredump", "apport", "abrt")}
+    running.configure({"collectors": every, "watch": {"directories": [str(spool)]}})
+    running.start()
+    crash(programs, spool, "abort")
+
+    assert [crash.diagnosis.signal for crash in running.wait_for_crashes(1)] == ["SIGABRT"]
+    assert secret.stat().st_nlink == 1
+
+
+@pytest.mark.parametrize("verb", ["show", "core", "pin", "unpin"])
+def test_ids_on_the_command_line_lead_nowhere(running: RunningDaemon, scratch: Path, spool: Path, verb: str) -> None:
+    running.start()
+    write_core(spool / "core", 1)
+    (recorded,) = running.wait_for_crashes(1)
+    (scratch / "report.txt").write_text("secret")
+    within = recorded.id
+    for given in (
+        "..",
+        "../..",
+        str(scratch),
+        f"{within}/../../..",
+        f"{within}/",
+        "../incoming",
+        "*",
+        "latest/..",
+        "\n",
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "astbtd", "--config", running.configuration, verb, given],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (3, ""), given
+
+
+def test_shell_characters_in_directories_are_executed_nowhere(
+    running: RunningDaemon, programs: Path, scratch: Path
+) -> None:
+    spool = scratch / "$(touch owned);`touch owned`|touch owned&\ntouch owned"
+    spool.mkdir()
+    shutil.chown(spool, ASTERISK)
+    running.configure({"watch": {"directories": [str(spool)]}})
+    running.start()
+    crash_as_asterisk(programs / "asterisk", spool, "segv")
+    (recorded,) = running.wait_for_crashes(1)
+
+    assert "do_forward" in text(running, recorded, Section.BACKTRACE)
+    assert as_asterisk("find", scratch, "-name", "owned", check=False).stdout == ""
