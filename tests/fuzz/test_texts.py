@@ -2,6 +2,9 @@
 
 import contextlib
 import io
+import os
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,15 +13,19 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 
 from astbtd import settings
+from astbtd.archive.selection import resolve
 from astbtd.archive.store import DamagedRecord, Store
 from astbtd.cli.main import VERBS, main
-from astbtd.errors import BadConfiguration, ExitCode
+from astbtd.diagnosis.report import render
+from astbtd.diagnosis.verdict import diagnose
+from astbtd.errors import BadConfiguration, ExitCode, NothingMatched
 from astbtd.extraction.facts import GdbFacts
 from astbtd.intake import core_pattern
 from astbtd.model import RECORD_FILE, Crash
 from astbtd.settings import Settings
 from tests.builders import crash
 from tests.fuzz.mutations import mutated
+from tests.unit.diagnosis.conftest import DOUBLE_FREE, TWO_THREADS
 
 CONFIGURATION = (Path(__file__).parents[2] / "etc" / "astbtd.yaml").read_bytes().replace(b"#", b"")
 PATTERNS = (b"core", b"/var/cores/%e/core.%p", b"|/usr/lib/systemd/systemd-coredump %P %u", b"@@/run/x", b"core.%%%E")
@@ -26,6 +33,8 @@ FACTS = (
     b'{"gdb_version": "13.1", "asterisk": {"version": "22", "all_options": "A, B", "lock_table": true}}',
     b'{"gdb_version": null, "asterisk": {}}',
 )
+BACKTRACES = (TWO_THREADS.encode(), DOUBLE_FREE.encode(), b"")
+IDS = (crash().id.encode(), b"latest", b"-1", b"-99999999999999999999", b"2026*", b"../../etc/passwd")
 ACTING = {"run", "extract", "check", "deadlock"}  # these do things on the machine
 READING = sorted(set(VERBS) - ACTING)
 WORDS = st.sampled_from(
@@ -73,6 +82,22 @@ def test_a_record_is_understood_or_damaged(store: Store) -> None:
         read()
     finally:
         path.write_bytes(whole)
+
+
+@given(mutated(BACKTRACES))
+def test_a_backtrace_is_diagnosed_whatever_is_in_it(text: bytes) -> None:
+    diagnosis = diagnose(text.decode(errors="replace"))
+
+    assert re.fullmatch("[0-9a-f]{12}", diagnosis.signature.id)
+    assert 0 <= diagnosis.quality <= 1
+    crashed = replace(crash(), diagnosis=diagnosis)
+    assert render(crashed, text.decode(errors="replace"))
+
+
+@given(mutated(IDS).map(os.fsdecode) | st.text())
+def test_an_id_is_one_of_the_stores_or_matches_nothing(store: Store, given_id: str) -> None:
+    with contextlib.suppress(NothingMatched):
+        assert resolve(store, given_id) == crash().id
 
 
 @limits(suppress_health_check=[HealthCheck.too_slow])

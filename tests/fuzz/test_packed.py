@@ -1,0 +1,74 @@
+"""Cores in a wrapper: compressed, or in a report of apport, cut, damaged and spliced into one another."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from hypothesis import HealthCheck, example, given
+from hypothesis import settings as limits
+from hypothesis import strategies as st
+
+from astbtd.intake import problem_report
+from astbtd.intake.candidate import Candidate, Finding, examine
+from astbtd.intake.problem_report import Malformed
+from astbtd.intake.unpacking import NotUnpacked, Unpacker
+from astbtd.settings import UnpackingSettings
+from tests.builders import DeadProcess
+from tests.fuzz.mutations import mutated
+from tests.packed import COMPRESS, FIELDS, report
+
+CORE = DeadProcess().core()
+SEEDS = (
+    *(pack(CORE) for pack in COMPRESS.values()),
+    *(pack(CORE) + pack(CORE) for pack in COMPRESS.values()),
+    report(CORE),
+    report(CORE, {"ProblemType": "Crash"}),
+    report(CORE, {**FIELDS, "Signal": "-1", "Date": "Sun Nov 31 25:61:61 99999"}),
+    COMPRESS["zst"](COMPRESS["gz"](CORE)),
+    COMPRESS["zst"](report(CORE)),
+    b"ProblemType: Crash\nCoreDump: base64\n H4sI\n =\n",
+    b"ProblemType: Crash\nCoreDump: base64\n\n \n  \n",
+    b"\x28\xb5\x2f\xfd" + b"\xff" * 64,  # a frame that asks for a window of exabytes
+)
+MOST = 8 << 20
+NAMES = frozenset(("asterisk",))
+
+
+@contextlib.contextmanager
+def in_memory(content: bytes) -> Iterator[int]:
+    """A descriptor of a file with this content."""
+    with os.fdopen(os.memfd_create("packed"), "w+b", buffering=0) as file:
+        file.write(content)
+        file.seek(0)
+        yield file.fileno()
+
+
+@limits(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(mutated(SEEDS))
+def test_a_packed_file_is_a_candidate_or_is_left_alone(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "core").write_bytes(content)
+
+    finding = examine(str(tmp_path), "core", NAMES)
+
+    if isinstance(finding, Candidate):
+        os.close(finding.descriptor)
+    assert isinstance(finding, Finding)
+    assert (tmp_path / "core").read_bytes() == content
+
+
+@given(mutated(SEEDS))
+@example(COMPRESS["zst"](bytes(MOST + 1)))
+@example(COMPRESS["xz"](bytes(MOST + 1)))
+def test_what_is_unpacked_keeps_within_its_limits(content: bytes) -> None:
+    unpacker = Unpacker(UnpackingSettings(size=MOST, ratio=500), lambda _: None, lambda: None)
+    with in_memory(content) as packed, in_memory(b"") as target:
+        with contextlib.suppress(NotUnpacked):
+            unpacker.unpack(packed, target)
+        assert os.fstat(target).st_size <= MOST + (1 << 20)
+
+
+@given(mutated(SEEDS) | st.binary())
+def test_the_fields_of_a_report_are_understood_or_malformed(content: bytes) -> None:
+    with in_memory(content) as descriptor, contextlib.suppress(Malformed):
+        assert all(isinstance(value, bytes) for value in problem_report.fields(descriptor).values())
