@@ -1,10 +1,11 @@
 """Burst: a hundred cores at once, and single ones that are extreme: huge, of many threads, deep, of large locals."""
 
 import time
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, pairwise
 from pathlib import Path
 
+from astbtd.model import Crash, Section
 from tests.bench.cores import another
 from tests.bench.figures import Theme
 from tests.bench.usage import memory, snapshot
@@ -12,10 +13,10 @@ from tests.harness import RunningDaemon, crash, daemon, scratch_directory
 
 _CORES = 100
 _GDB = """#!/bin/sh
-# gdb, which says when it begins and when it ends
-echo begins >>{log}
+# gdb, whose log begins and ends with when it did
+date +%s.%N >&2
 gdb "$@"
-echo ends >>{log}
+date +%s.%N >&2
 """
 _EXTREMES = {
     "10 GB, sparse": ("segv", "--untouched", "10240"),
@@ -36,12 +37,10 @@ def measure(programs: Path) -> Theme:
 
 def _hundred(theme: Theme, programs: Path) -> None:
     with scratch_directory() as directory:
-        spool, waiting, log = (directory / name for name in ("spool", "waiting", "gdb.log"))
+        spool, waiting = (directory / name for name in ("spool", "waiting"))
         spool.mkdir()
         waiting.mkdir()
-        log.touch()
-        log.chmod(0o666)
-        (directory / "gdb").write_text(_GDB.format(log=log))
+        (directory / "gdb").write_text(_GDB)
         (directory / "gdb").chmod(0o755)
         core = crash(programs, directory, "segv", "--threads", "10")
         cores = [another(core, waiting / f"core.{number}", number) for number in range(_CORES)]
@@ -54,7 +53,7 @@ def _hundred(theme: Theme, programs: Path) -> None:
             recorded = running.wait_for_crashes(_CORES)
             theme.add(f"{_CORES} cores at once, all recorded and kept", time.monotonic() - started, "s")
             theme.add("of them recorded", len(recorded), "", "100")
-            theme.add("most gdbs at a time", _most_at_once(log.read_text().split()), "", "≤ 1")
+            theme.add("most gdbs at a time", _most_at_once(_gdbs(running, recorded)), "", "≤ 1")
             processed = sorted(recorded, key=lambda one: one.collected_at)[1:]  # the first came while it was alone
             later = [one.crashed_at for one in processed]
             in_order = sum(first >= second for first, second in pairwise(later))
@@ -62,12 +61,17 @@ def _hundred(theme: Theme, programs: Path) -> None:
             theme.add("resident set afterwards", memory(running.process.pid, "VmRSS") / 2**20, "MiB")
 
 
-def _most_at_once(log: Sequence[str]) -> int:
-    running = most = 0
-    for word in log:
-        running += 1 if word == "begins" else -1
-        most = max(most, running)
-    return most
+def _gdbs(running: RunningDaemon, recorded: Sequence[Crash]) -> Iterator[tuple[float, float]]:
+    """When gdb began and ended."""
+    for one in recorded:
+        lines = (running.store.directory(one.id) / Section.LOG).read_text().splitlines()
+        yield float(lines[0]), float(lines[-1])
+
+
+def _most_at_once(spans: Iterable[tuple[float, float]]) -> int:
+    """How many of these spans of time have a moment in common."""
+    changes = sorted(change for begin, end in spans for change in ((begin, 1), (end, -1)))
+    return max(accumulate(step for _, step in changes))
 
 
 def _extreme(theme: Theme, programs: Path, name: str, arguments: tuple[str, ...]) -> None:

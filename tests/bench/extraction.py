@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from astbtd.model import Section
 from tests.bench.cores import Subject, another
 from tests.bench.figures import Theme
 from tests.bench.usage import Snapshot, Usage, run, snapshot
@@ -21,8 +22,8 @@ _SIX = (  # what ast_coredumper starts a gdb for: a file each, and one for the v
     ("-ex", "p $_siginfo"),
 )
 _GDB = """#!/bin/sh
-# gdb, whose use of the machine is left in a file
-exec /usr/bin/time --append --output {log} --format '%U %S %M' gdb "$@"
+# gdb, whose use of the machine is the last line of its log
+exec /usr/bin/time --format '%U %S %M' gdb "$@"
 """
 
 
@@ -83,11 +84,9 @@ def _median(uses: list[Usage]) -> Usage:
 
 
 def _collected(subject: Subject, directory: Path) -> list[_Collected]:
-    spool, log, gdb = directory / "spool", directory / "gdb.log", directory / "gdb"
+    spool, gdb = directory / "spool", directory / "gdb"
     spool.mkdir()
-    log.touch()
-    log.chmod(0o666)
-    gdb.write_text(_GDB.format(log=log))
+    gdb.write_text(_GDB)
     gdb.chmod(0o755)
     settings = {
         "watch": {"directories": [str(spool)]},
@@ -96,17 +95,18 @@ def _collected(subject: Subject, directory: Path) -> list[_Collected]:
     }
     with daemon(directory, settings) as running:
         running.start()
-        return [_one(running, subject, spool, log, number) for number in range(_ROUNDS + 1)]
+        return [_one(running, subject, spool, number) for number in range(_ROUNDS + 1)]
 
 
-def _one(running: RunningDaemon, subject: Subject, spool: Path, log: Path, number: int) -> _Collected:
+def _one(running: RunningDaemon, subject: Subject, spool: Path, number: int) -> _Collected:
     waiting = another(subject.core, spool.parent / "core", number)
     before = snapshot(running.process.pid)
     appeared = time.time()
     waiting.rename(spool / "core")
     recorded = max(running.wait_for_crashes(number + 1), key=lambda crash: crash.collected_at)
     committed = (running.store.root / "crashes").stat().st_mtime
-    user, system, peak = log.read_text().splitlines()[-1].split()
+    log = (running.store.directory(recorded.id) / Section.LOG).read_text()
+    user, system, peak = log.splitlines()[-1].split()
     return _Collected(
         wall=committed - appeared,
         used=snapshot(running.process.pid) - before,

@@ -12,22 +12,25 @@
 #define RENAME_EXCHANGE (1 << 1)
 #endif
 
+#define PATIENCE 100000
+
 int main(int argc, char **argv)
 {
-	long wanted, done = 0;
+	long wanted, done = 0, failed = 0;
 
 	if (argc != 4 || (wanted = atol(argv[1])) < 1) {
 		fprintf(stderr, "usage: swapper COUNT NAME OTHER\n");
 		return 2;
 	}
-	while (done < wanted) {
+	/* One that stays away is gone for good. */
+	while (done < wanted && failed < PATIENCE) {
 		if (!syscall(SYS_renameat2, AT_FDCWD, argv[2], AT_FDCWD, argv[3], RENAME_EXCHANGE)) {
 			done++;
-		} else if (errno != ENOENT) {
+			failed = 0;
+		} else if (errno == ENOENT) {
+			failed++;
+		} else {
 			err(1, "%s and %s", argv[2], argv[3]);
-		} else if (access(argv[2], F_OK) && access(argv[3], F_OK)) {
-			/* Both are gone: there is nothing left to attack. */
-			break;
 		}
 	}
 	printf("%ld\n", done);

@@ -17,14 +17,14 @@ CONFIGURATION = "/etc/astbtd.yaml"
 HIGHEST_EXPOSURE = 2.5
 """What `systemd-analyze security` says; a line of the unit that is loosened shows here."""
 
-GDBS_OWN = "/srv/gdb"
-"""A directory that the user of gdb may write to; by itself it has none."""
-
+_GO = "/srv/go"
+_HESITATES = "waits for the word"
 HESITANT = f"""#!/bin/sh
-mkdir {GDBS_OWN}/hesitated 2>/dev/null && exec sleep infinity
-exec gdb "$@"
+[ -e {_GO} ] && exec gdb "$@"
+echo {_HESITATES}
+exec sleep infinity
 """
-"""A gdb that does nothing the first time, until it is killed."""
+"""A gdb that does nothing until it is killed, unless it was told to go on."""
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _INSTALLED_FROM = ("Makefile", "astbtd", "etc", "man", "packaging")
@@ -113,10 +113,15 @@ class Service:
     def replace_gdb(self, script: str) -> None:
         """Has the daemon run a script in place of gdb."""
         program = "/usr/local/bin/not-gdb"
-        self.container.run("install", "-d", "-o", "astbtd-gdb", GDBS_OWN)
         self.container.write(program, script, mode=0o755)
         self.configure(f"gdb: {{program: {program}}}\n")
         self.reload()
+
+    def wait_for_gdb_to_hesitate(self) -> None:
+        """Returns when a HESITANT gdb was started; the next one goes on."""
+        logs = ("grep", "-rls", _HESITATES, f"{STORE}/incoming")
+        wait_until(lambda: bool(self.container.run(*logs, check=False).stdout), "gdb is started")
+        self.container.run("touch", _GO)
 
     def left_in(self, directory: str) -> str:
         """The names of cores and claims in a directory of Asterisk's."""

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from .asterisk import WORKING_DIRECTORY
-from .container import Container, wait_until
+from .container import Container
 from .image import BOOKWORM, CHECKOUT
-from .service import CONFIGURATION, GDBS_OWN, HESITANT, STORE, Service
+from .service import CONFIGURATION, HESITANT, STORE, Service
 from .stand_in import StandIn
 
 UNITS = [path.name for path in (CHECKOUT / "packaging/systemd").iterdir() if path.suffix in (".path", ".service")]
@@ -131,7 +131,7 @@ def test_a_core_in_work_survives_a_second_installation_and_is_recorded_once(serv
     service.start()
     service.replace_gdb(HESITANT)
     died = asterisk.crash()
-    wait_until(lambda: service.container.run("ls", GDBS_OWN).stdout != "", "gdb is started")
+    service.wait_for_gdb_to_hesitate()
     before = service.property("MainPID")
 
     service.install()

@@ -11,22 +11,26 @@ from tests.documented import COMMANDS, frames
 from .asterisk import CORE, WORKING_DIRECTORY, Crash
 from .container import wait_until
 from .machine import Machine, booted
-from .service import CONFIGURATION, GDBS_OWN, HESITANT, HIGHEST_EXPOSURE, STORE, Record
+from .service import CONFIGURATION, HESITANT, HIGHEST_EXPOSURE, STORE, Record
 
 CRASH_COLLECTED = Event.CRASH_COLLECTED.value
 CONFIGURATION_REJECTED = Event.CONFIGURATION_REJECTED.value
 
+OPEN = "/srv/open"
+"""A directory that anybody may write to."""
+
 BAD_CONFIGURATION = "cores: {action: delete}\ngdb: {time: soon}\n"
 
-# A gdb that first leaves word of what it is and of what it may read.
+# A gdb whose log begins with what it is, and what it may read and write.
 WITNESS = f"""#!/bin/sh
 may_read() {{ head -c 1 "$1" >/dev/null 2>&1 && echo yes || echo no; }}
-exec 3>&1 >{GDBS_OWN}/witness
+may_write() {{ (: >"$1/witness") 2>/dev/null && echo yes || echo no; }}
 grep -E '^(Uid|Gid|Groups|Cap...|NoNewPrivs):' /proc/$$/status
 echo "store: $(may_read {STORE}/incoming/lock)"
 echo "shadow: $(may_read /etc/shadow)"
 echo "interfaces: $(grep -c : /proc/net/dev)"
-exec >&3 3>&-
+for place in /tmp /var/tmp /dev/shm /run/lock . {OPEN}; do echo "$place: $(may_write $place)"; done
+echo
 exec gdb "$@"
 """
 
@@ -214,13 +218,15 @@ def test_a_bad_configuration_at_start_is_final(own_machine: Machine) -> None:
     assert "gdb.time" in own_machine.service.status()
 
 
-def test_gdb_may_nothing_but_read_the_core(own_machine: Machine) -> None:
+def test_gdb_may_nothing_but_read_the_core_and_write_its_sections(own_machine: Machine) -> None:
+    own_machine.container.run("install", "-d", "-m", "777", OPEN)
     own_machine.service.replace_gdb(WITNESS)
 
     collected = own_machine.crash(Crash.SEGV)
 
     assert collected["extraction"]["ended"] == "ok"
-    testimony = own_machine.container.run("cat", f"{GDBS_OWN}/witness").stdout
+    log = own_machine.container.run("cat", f"{STORE}/crashes/{collected['id']}/gdb.log").stdout
+    testimony = log.partition("\n\n")[0]
     user = own_machine.container.run("id", "--user", "astbtd-gdb").stdout.strip()
     group = own_machine.container.run("id", "--group", "astbtd-gdb").stdout.strip()
     assert {name: said.split() for name, said in (line.split(":") for line in testimony.splitlines())} == {
@@ -232,6 +238,7 @@ def test_gdb_may_nothing_but_read_the_core(own_machine: Machine) -> None:
         "store": ["no"],
         "shadow": ["no"],
         "interfaces": ["1"],
+        **{place: ["no"] for place in ("/tmp", "/var/tmp", "/dev/shm", "/run/lock", ".", OPEN)},
     }
 
 
@@ -239,7 +246,7 @@ def test_a_killed_daemon_goes_on_where_it_was(own_machine: Machine) -> None:
     own_machine.service.replace_gdb(HESITANT)
 
     died = own_machine.asterisk.crash(Crash.SEGV)
-    wait_until(lambda: own_machine.container.run("ls", GDBS_OWN).stdout != "", "gdb is started")
+    own_machine.service.wait_for_gdb_to_hesitate()
     own_machine.container.run("systemctl", "kill", "--signal=KILL", "astbtd")
 
     collected = own_machine.service.collected(died)

@@ -26,8 +26,8 @@ SILENT = "#!/bin/sh\necho Python scripting is not supported in this copy of GDB.
 
 # A gdb that tells that it was started, and goes on when it is let.
 PATIENT = """#!/bin/sh
-echo >{scratch}/started
-read line <{scratch}/gate
+echo started
+read line <{gate}
 exec gdb "$@"
 """
 
@@ -53,16 +53,19 @@ def use_gdb(running: RunningDaemon, spool: Path, script: str, **settings: object
 
 
 @contextmanager
-def held_up(running: RunningDaemon, spool: Path) -> Iterator[Callable[[], str]]:
+def held_up(running: RunningDaemon, spool: Path) -> Iterator[Callable[[], None]]:
     """Has gdb wait for as long as the context lasts; what is given waits until one was started."""
-    scratch = running.configuration.parent
-    for name in ("started", "gate"):
-        os.mkfifo(scratch / name)
-        (scratch / name).chmod(0o666)
-    use_gdb(running, spool, PATIENT.format(scratch=scratch))
-    gate = os.open(scratch / "gate", os.O_RDWR)
+    path = running.configuration.with_name("gate")
+    os.mkfifo(path)
+    path.chmod(0o644)
+    use_gdb(running, spool, PATIENT.format(gate=path))
+    gate = os.open(path, os.O_RDWR)
+
+    def is_started() -> bool:
+        return any("started" in log.read_text() for log in running.store.incoming.glob("*/gdb.log"))
+
     try:
-        yield (scratch / "started").read_text
+        yield lambda: running.wait_until(is_started, "gdb to be started")
     finally:
         os.write(gate, b"\n" * 100)
         running.wait_for_crashes(1)

@@ -23,7 +23,7 @@ from .conftest import (
     write_core,
 )
 
-CORES = 40
+CORES = 20
 EXCHANGES = 4000
 """So many of each core."""
 
