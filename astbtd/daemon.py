@@ -203,7 +203,7 @@ class Daemon:
         settings = self._settings
         return Search(
             self._parts.claims,
-            self._parts.store.seen,
+            self._parts.store.seen_among,
             settings.asterisk.executables,
             settings.cores.action,
             self._sparing.refused,

@@ -102,7 +102,7 @@ class Pipeline:
             if isinstance(error, NotUnpacked):
                 raise
             return False
-        if claim.note.facts.identity in self.store.seen() and not self._is_committed(claim):
+        if self.store.seen_among({claim.note.facts.identity}) and not self._is_committed(claim):
             self._mark_seen(claim)
             self.claims.finish(claim, remove_original=False)
             return False
@@ -110,7 +110,8 @@ class Pipeline:
 
     def _mark_seen(self, claim: Claim) -> None:
         """A packed core is known by the file it is packed in as well: nobody wants to unpack it again to know it."""
-        for identity in filter(None, {claim.note.facts.identity, claim.note.packed} - self.store.seen()):
+        identities = set(filter(None, (claim.note.facts.identity, claim.note.packed)))
+        for identity in identities - self.store.seen_among(identities):
             self.store.mark_seen(identity)
 
     def _is_committed(self, claim: Claim) -> bool:

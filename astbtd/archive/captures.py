@@ -4,7 +4,6 @@ They are made in `capturing/`, which is private, and locked by whoever makes one
 """
 
 import fcntl
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from astbtd import durable
-from astbtd.codec import Decoder, plain
+from astbtd.archive import record
 from astbtd.deadlock import RECORD_FILE, Deadlock
 from astbtd.errors import AstbtdError
 from astbtd.model import CRASH_ID
@@ -63,12 +62,11 @@ class Captures:
         path.unlink()
         return descriptor
 
-    def commit(self, staged: Path, record: Deadlock, keep: int) -> Path:
+    def commit(self, staged: Path, capture: Deadlock, keep: int) -> Path:
         """Makes a staged capture visible in one step, and removes the oldest beyond `keep`; returns its directory."""
-        text = json.dumps(plain(record), indent=2, ensure_ascii=False) + "\n"
-        durable.write_new(staged / RECORD_FILE, text.encode(errors="replace"), group=self.group)
+        durable.write_new(staged / RECORD_FILE, record.text(capture), group=self.group)
         durable.sync_tree(staged)
-        committed = durable.publish(staged, self.directory(record.id))
+        committed = durable.publish(staged, self.directory(capture.id))
         for capture_id in self.ids()[keep:]:
             self.remove(capture_id)
         return committed
@@ -96,16 +94,10 @@ class Captures:
 
     def load(self, capture_id: str) -> Deadlock:
         """The record of a capture. Raises AstbtdError."""
-        path = self.directory(capture_id) / RECORD_FILE
-        decoder = Decoder(strict=False)
         try:
-            with path.open("rb") as file:
-                record = decoder.dataclass(Deadlock, json.loads(file.read(_LARGEST_RECORD)), "")
-        except (OSError, ValueError, RecursionError) as error:
-            raise AstbtdError(f"the record of capture {capture_id} is damaged: {error}") from error
-        if record is None:
-            raise AstbtdError(f"the record of capture {capture_id} is damaged: {'; '.join(decoder.problems)}")
-        return record
+            return record.read(self.directory(capture_id) / RECORD_FILE, Deadlock, _LARGEST_RECORD)
+        except record.Damaged as error:
+            raise AstbtdError(f"the record of capture {capture_id} is damaged: {error.message}") from error
 
     def remove(self, capture_id: str) -> None:
         """Removes a capture with all its files, in one step for whoever reads the store meanwhile."""

@@ -34,13 +34,11 @@ def place_in_signature(store: Store, signature: CrashSignature, crash_id: str, v
 def renumber_after(store: Store, crash: Crash | Outline) -> None:
     """Moves later crashes of the same signature up, for a crash that was processed after them."""
     before = crash.signature
-    later = list(takewhile(lambda other: _order(other) > _order(crash), store.outlines()))
-    for other in reversed([other for other in later if other.signature.id == before.id]):
-        number = max(other.signature.occurrence, before.occurrence + 1)
-        moved = replace(before, text=other.signature.text, occurrence=number)
-        if moved != other.signature:
-            _move(store, other.id, moved)
-        before = moved
+    later = takewhile(lambda other: _order(other) > _order(crash), store.outlines())
+    kin = [other.id for other in later if other.signature.id == before.id]  # no more of each: there may be thousands
+    for crash_id in reversed(kin):
+        with suppress(DamagedRecord):  # removed meanwhile
+            before = _moved_up(store, crash_id, before)
 
 
 def postpone_numbering(store: Store, crash: Crash) -> None:
@@ -72,9 +70,13 @@ def _postponed_since(store: Store) -> str | None:
         return None
 
 
-def _move(store: Store, crash_id: str, moved: CrashSignature) -> None:
-    with suppress(DamagedRecord):  # removed meanwhile
+def _moved_up(store: Store, crash_id: str, before: CrashSignature) -> CrashSignature:
+    """Numbers a crash so that it comes after the one `before` it; returns its place. Raises DamagedRecord."""
+    now = store.outline(crash_id).signature
+    moved = replace(before, text=now.text, occurrence=max(now.occurrence, before.occurrence + 1))
+    if moved != now:
         store.change(crash_id, lambda crash: replace(crash, signature=moved))
+    return moved
 
 
 def _order(crash: Crash | Outline) -> tuple[datetime, str]:

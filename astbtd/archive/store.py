@@ -4,9 +4,8 @@ crashes/<id>/  crash.json, the texts, core.zst        incoming/  staging, privat
 latest         link to the newest crash               seen       identities of all cores ever collected
 """
 
-import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,13 +15,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from astbtd import durable
+from astbtd.archive import record, seen
 from astbtd.archive.outline import Outline
-from astbtd.codec import Decoder, plain
 from astbtd.errors import AstbtdError
 from astbtd.model import CRASH_ID, KEPT_CORE_FILE, RECORD_FILE, Crash
 
 _LARGEST_RECORD = 4 << 20
-_MOST_SEEN = 200_000  # twice as many as records are kept by default
 _REMOVED_SUFFIX = ".removed"
 
 T = TypeVar("T")
@@ -208,10 +206,11 @@ class Store:
 
     def seen(self) -> set[str]:
         """The identities of all cores that were ever collected."""
-        try:
-            return set(self._seen.read_text().split())
-        except FileNotFoundError:
-            return set()
+        return set(seen.every(self._seen))
+
+    def seen_among(self, identities: Collection[str]) -> set[str]:
+        """Those of these identities whose cores were collected."""
+        return seen.among(self._seen, identities)
 
     def mark_seen(self, identity: str) -> None:
         """Remembers, durably, that a core was collected."""
@@ -221,10 +220,7 @@ class Store:
     def forget_oldest_seen(self) -> None:
         """Keeps the list of identities from growing for ever: the oldest cores are long gone."""
         with self.changing():
-            identities = self._seen.read_text().split() if self._seen.exists() else []
-            if len(identities) > 2 * _MOST_SEEN:
-                latest = "\n".join(identities[-_MOST_SEEN:]) + "\n"
-                durable.replace(self._seen, latest.encode(), durable.PRIVATE_FILE_MODE)
+            seen.shorten(self._seen)
 
     def sizes(self, crash_id: str) -> dict[str, int]:
         """The bytes of each file of a crash, by name; none where there is no such crash."""
@@ -237,6 +233,10 @@ class Store:
     def size(self, crash_id: str) -> int:
         """The bytes of all files of a crash."""
         return sum(self.sizes(crash_id).values())
+
+    def has_core(self, crash_id: str) -> bool:
+        """Whether the core of a crash is kept."""
+        return os.path.exists(self._path(crash_id, KEPT_CORE_FILE))
 
     def kept_core(self, crash_id: str) -> Path:
         """Where the compressed core of a crash is, if it was kept."""
@@ -265,25 +265,17 @@ class Store:
         return self.root / "crashes"
 
     def _read(self, crash_id: str, kind: type[T]) -> T:
-        path = self._path(crash_id, RECORD_FILE)
         try:
-            with open(path, "rb") as file:
-                document = json.loads(file.read(min(os.fstat(file.fileno()).st_size, _LARGEST_RECORD)))
-        except (OSError, ValueError, RecursionError) as error:
-            raise DamagedRecord(crash_id, f"{path}: {error}") from error
-        decoder = Decoder(strict=False)
-        record = decoder.dataclass(kind, document, "")
-        if record is None:
-            raise DamagedRecord(crash_id, f"{path}: {'; '.join(decoder.problems)}")
-        return record
+            return record.read(self._path(crash_id, RECORD_FILE), kind, _LARGEST_RECORD)
+        except record.Damaged as error:
+            raise DamagedRecord(crash_id, error.message) from error
 
     def _path(self, crash_id: str, *name: str) -> str:
         """As `directory` / `name`, for thousands: pathlib takes as long as reading the record."""
         return os.path.join(self.root, "crashes", crash_id, *name)
 
     def _write_record(self, directory: Path, crash: Crash) -> None:
-        text = json.dumps(plain(crash), indent=2, ensure_ascii=False) + "\n"
-        durable.replace(directory / RECORD_FILE, text.encode(errors="replace"), group=self.group)
+        durable.replace(directory / RECORD_FILE, record.text(crash), group=self.group)
 
 
 @lru_cache(maxsize=4096)

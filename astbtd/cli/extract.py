@@ -116,7 +116,7 @@ def _process(candidate: Candidate, settings: Settings, parts: Parts, options: ar
 def _stored(candidate: Candidate, settings: Settings, parts: Parts) -> Crash:
     parts.store.prepare()
     identity = candidate.facts.identity
-    if identity in parts.store.seen():
+    if parts.store.seen_among({identity}):
         os.close(candidate.descriptor)
         return _known(identity, candidate.path, parts)
     claim = parts.claims.take(candidate, Found.COMMAND, copy=True)

@@ -34,13 +34,13 @@ class _Taken:
 
 @dataclass
 class Search:
-    """What was looked at so far; `collected` gives the identities of all cores that were collected, by whomever.
+    """What was looked at so far; `collected` tells which of some identities are of cores that somebody has collected.
 
     `refused` is told a path and a reason, once for each version of a file; `moved` of collected cores with new names.
     """
 
     claims: Claims
-    collected: Callable[[], set[str]]
+    collected: Callable[[Collection[str]], set[str]]
     executables: Collection[str]
     action: CoreAction
     refused: Callable[[str, str], None]
@@ -121,9 +121,9 @@ class Search:
 
     def losses(self, forgotten: list[Note]) -> Iterator[Claim]:
         """Claims, to be recorded as lost, of which no copy had been made and no core was found again."""
-        met = self._claimed.keys() | self.collected()
         for note in forgotten:
-            if note.copied and not met & {note.facts.identity, note.packed}:
+            identities = set(filter(None, (note.facts.identity, note.packed)))
+            if note.copied and not identities & self._claimed.keys() and not self.collected(identities):
                 yield self.claims.take_lost(replace(note, loss=loss.NEVER_COPIED))
 
     def _file(self, spot: Spot, name: str, found: Found, quiet: bool) -> Iterator[Claim]:
@@ -162,8 +162,9 @@ class Search:
     def _claim(self, candidate: Candidate, spot: Spot, found: Found, quiet: bool) -> Iterator[Claim]:
         status, crash_id = os.fstat(candidate.descriptor), candidate.facts.crash_id
         self._taken.add(status, _Taken(candidate.path, None if candidate.packed else crash_id))
-        identity, mine, collected = candidate.facts.identity, object(), self.collected()
-        for settled in collected.intersection(list(self._claimed)):
+        identity, mine = candidate.facts.identity, object()
+        collected = self.collected({*list(self._claimed), identity})
+        for settled in collected:
             self._claimed.pop(settled, None)
         if identity in collected or self._claimed.setdefault(identity, mine) is not mine:
             os.close(candidate.descriptor)

@@ -298,7 +298,7 @@ def test_numbering_that_was_postponed_is_done_once_for_all(store: Store) -> None
 
 
 def test_of_very_many_identities_the_latest_are_remembered(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("astbtd.archive.store._MOST_SEEN", 2)
+    monkeypatch.setattr("astbtd.archive.seen._MOST", 2)
     for identity in "abcde":
         store.mark_seen(identity)
 
@@ -362,6 +362,14 @@ def test_what_was_seen_is_remembered_across_restarts(store: Store) -> None:
     store.mark_seen("0b" * 16)
 
     assert Store(store.root).seen() == {"0a" * 16, "0b" * 16}
+
+
+def test_of_some_identities_those_that_were_seen_are_told(store: Store) -> None:
+    assert store.seen_among({"0a" * 16}) == set()
+    store.mark_seen("0a" * 16)
+    store.mark_seen("0b" * 16)
+
+    assert store.seen_among({"0a" * 16, "0c" * 16}) == {"0a" * 16}
 
 
 def test_a_torn_line_costs_only_itself(store: Store) -> None:

@@ -66,7 +66,7 @@ def searching(claims: Claims, spool: Path) -> Iterator[Searching]:
         seen = Seen.__new__(Seen)
         search = Search(
             claims,
-            lambda: seen.collected,
+            lambda identities: seen.collected.intersection(identities),
             ("asterisk",),
             action,
             lambda path, reason: seen.refused.append((path, reason)),
