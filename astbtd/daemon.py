@@ -11,6 +11,7 @@ from astbtd import deadlock_watch, loops_told
 from astbtd.announce import journal, sparing, status, systemd
 from astbtd.announce.journal import Priority
 from astbtd.archive import thinning
+from astbtd.archive.leftovers import clean
 from astbtd.archive.occurrence import number_postponed
 from astbtd.assembly import assemble, console
 from astbtd.checker import Checker
@@ -79,7 +80,7 @@ class Daemon:
         """Arms the watches and looks for what waits; only then is the daemon ready."""
         store = self._parts.store
         lookout.begin(quiet=store.is_new)
-        store.clean(set(self._parts.claims.noted()))
+        clean(store, lambda: set(self._parts.claims.noted()))
         loops_told.recalled(self._loops, store)
         self._instruct_worker()
         self._worker.tidy(first=True)  # it counts what is in the store, for the status

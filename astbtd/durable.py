@@ -22,6 +22,8 @@ PRIVATE_DIRECTORY_MODE = 0o700
 UNFINISHED = ".*.new"
 """The pattern of what `unfinished` names."""
 
+_LONGEST_LINE = 4096
+
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -75,12 +77,15 @@ def unfinished(path: Path) -> Path:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Adds one line to the end of a private file and syncs it; a half-written last line is ended first."""
+    """Adds one line to the end of a private file and syncs it; a last line that was never completed goes first."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE_MODE)
     try:
         size = os.fstat(descriptor).st_size
-        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-        write_all(descriptor, ("\n" if torn else "").encode() + line.encode() + b"\n")
+        start = max(0, size - _LONGEST_LINE)
+        last_line = os.pread(descriptor, size - start, start).rpartition(b"\n")[2]
+        if last_line:
+            os.ftruncate(descriptor, size - len(last_line))
+        write_all(descriptor, line.encode() + b"\n")
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

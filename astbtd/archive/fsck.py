@@ -5,20 +5,26 @@ rest of the store tells.
 """
 
 import os
+import re
 import stat
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby, pairwise
 from pathlib import Path
 
 from astbtd import durable
+from astbtd.archive.captures import Captures
 from astbtd.archive.keep import Progress, verify
+from astbtd.archive.leftovers import left_behind, remove
 from astbtd.archive.occurrence import renumber_after
 from astbtd.archive.store import DamagedRecord, Store
 from astbtd.errors import AstbtdError
 from astbtd.model import CRASH_ID, KEPT_CORE_FILE, RECORD_FILE, REPORT_FILE, CoreState, Crash, Section
+from astbtd.quantities import counted
 
+_IDENTITY = re.compile(r"[0-9a-f]{32}")
 _TEXTS = frozenset((REPORT_FILE, *Section))
 _FILES = _TEXTS | {RECORD_FILE, KEPT_CORE_FILE}
 
@@ -35,37 +41,47 @@ class Finding:
 
 @dataclass(frozen=True)
 class Examination:
-    """How a store is examined. `claimed` gives the crashes that a daemon will go on with, `cores` says whether kept
-    cores are read to their ends.
+    """How a store is examined. `claimed` lists the crashes that a daemon will go on with, `cores` says whether kept
+    cores are read to their ends, `write_report` makes a crash's report anew in a directory.
     """
 
     store: Store
     claimed: Callable[[], Collection[str]]
     cores: bool
     progress: Progress
+    write_report: Callable[[Crash, Path], None]
 
     def findings(self) -> Iterator[Finding]:
-        """What is wrong: crash by crash, the newest first, then what is made of all of them, then staging."""
+        """What is wrong: crash by crash, the newest first, then what is made of all of them, then staging.
+
+        What others remove meanwhile is passed over. Raises AstbtdError where the store cannot be read.
+        """
         sound = []
-        for crash_id in self.store.ids():
-            try:
-                crash = self.store.load(crash_id)
-            except DamagedRecord as error:
-                yield self._damaged(crash_id, error)
-            else:
-                sound.append(crash)
-                yield from self._crash(crash) if crash_id not in self.claimed() else ()
+        crash_ids = self.store.ids()
+        claimed = self.claimed()  # only now: what was committed before and is not claimed, nobody works on
+        for crash_id in crash_ids:
+            with suppress(FileNotFoundError):
+                try:
+                    sound.append(self.store.load(crash_id))
+                except DamagedRecord as error:
+                    yield self._damaged(crash_id, error)
+                else:
+                    yield from self._crash(sound[-1]) if crash_id not in claimed else ()
+                yield from self._strangers_in(crash_id)
         yield from self._strangers()
+        yield from self._captures()
+        yield from self._modes()
         yield from self._numbers(sound)
         yield from self._latest()
         yield from self._seen(sound)
         yield from self._staging()
 
     def _staging(self) -> Iterator[Finding]:
-        for entry in sorted(self.store.incoming.iterdir()) if os.access(self.store.incoming, os.R_OK) else ():
-            if entry.is_dir() and entry.name.split(".")[0] not in self.claimed():
-                repair = partial(durable.remove_tree, entry)
-                yield Finding(entry, "it was being made, or removed, when astbtd was killed", "removed", repair)
+        if not _may_read(self.store.incoming):
+            return
+        for entry in sorted(left_behind(self.store, self.claimed)):
+            problem = "it was being made, or removed, when astbtd was killed"
+            yield Finding(entry, problem, "removed", partial(remove, entry))
 
     def _damaged(self, crash_id: str, error: DamagedRecord) -> Finding:
         directory = self.store.directory(crash_id)
@@ -80,7 +96,7 @@ class Examination:
             yield Finding(directory, problem, "somebody copied it here: remove it, or put it back in its place")
             return
         yield from self._unfinished(directory)
-        yield from self._modes(directory)
+        yield from self._permissions([directory, *sorted(directory.iterdir())])
         yield from self._texts(crash, directory)
         yield from self._core(crash)
 
@@ -88,21 +104,50 @@ class Examination:
         for entry in sorted(directory.glob(durable.UNFINISHED)):
             yield Finding(entry, "it was being written when astbtd was killed", "removed", entry.unlink)
 
-    def _modes(self, directory: Path) -> Iterator[Finding]:
-        """Who may read: group for the texts, root alone for cores."""
-        for path in [directory, *sorted(directory.iterdir())]:
+    def _captures(self) -> Iterator[Finding]:
+        captures = Captures(self.store.root, self.store.group)
+        for capture_id in captures.ids():
+            directory = captures.directory(capture_id)
+            with suppress(FileNotFoundError):
+                yield from self._permissions([directory, *sorted(directory.iterdir())])
+                try:
+                    captures.load(capture_id)
+                except AstbtdError as error:
+                    yield Finding(directory, error.message, "remove the directory when you need it no longer")
+
+    def _modes(self) -> Iterator[Finding]:
+        root = self.store.root
+        yield from self._permissions(path for path in (root, root / "crashes", self.store.incoming) if path.exists())
+
+    def _permissions(self, paths: Iterable[Path]) -> Iterator[Finding]:
+        """Who may read: group for the texts, root alone for cores and staging."""
+        for path in paths:
             status = path.lstat()
-            wanted = _mode_of(path, directory)
+            private = path.name == KEPT_CORE_FILE or path == self.store.incoming
             if stat.S_ISLNK(status.st_mode):
                 yield Finding(path, "it is a symbolic link, which astbtd never makes here", "see what it is; remove it")
-            elif stat.S_IMODE(status.st_mode) != wanted:
+                continue
+            wanted = _mode(directory=stat.S_ISDIR(status.st_mode), private=private)
+            if stat.S_IMODE(status.st_mode) != wanted:
                 problem = f"its mode is {stat.S_IMODE(status.st_mode):04o} in place of {wanted:04o}"
                 yield Finding(path, problem, "mode put right", partial(path.chmod, wanted))
+            yield from self._owner(path, status, -1 if private else self.store.group)
+
+    def _owner(self, path: Path, status: os.stat_result, group: int) -> Iterator[Finding]:
+        """Only root's store belongs to anyone in particular."""
+        if os.geteuid() == 0 and (status.st_uid != 0 or group not in (-1, status.st_gid)):
+            wanted = f"0:{status.st_gid if group == -1 else group}"
+            problem = f"it belongs to {status.st_uid}:{status.st_gid} in place of {wanted}"
+            repair = partial(os.chown, path, 0, group, follow_symlinks=False)
+            yield Finding(path, problem, "owner and group put right", repair)
 
     def _texts(self, crash: Crash, directory: Path) -> Iterator[Finding]:
         if crash.texts_removed_at:
             yield from (self._leftover(directory / name) for name in self.store.sizes(crash.id).keys() & _TEXTS)
             return
+        report = directory / REPORT_FILE
+        if not report.exists():
+            yield Finding(report, "it is missing", "made anew", partial(self.write_report, crash, directory))
         for name, size in crash.extraction.sections.items():
             path = directory / name
             if not path.exists():
@@ -127,7 +172,7 @@ class Examination:
         elif path.exists() and crash.core.state is CoreState.REMOVED:
             yield self._leftover(path)
             return
-        if self.cores and path.exists():
+        if self.cores and _may_read(path):
             yield from self._content(path)
 
     def _leftover(self, path: Path) -> Finding:
@@ -142,11 +187,12 @@ class Examination:
         except (AstbtdError, OSError) as error:
             yield Finding(path, str(error), "the texts of this crash are not affected; remove the core")
 
+    def _strangers_in(self, crash_id: str) -> Iterator[Finding]:
+        for entry in sorted(self.store.directory(crash_id).iterdir()):
+            if entry.name not in _FILES and not entry.match(durable.UNFINISHED):
+                yield Finding(entry, "astbtd makes no such file", "retention removes it with its crash")
+
     def _strangers(self) -> Iterator[Finding]:
-        for crash_id in self.store.ids():
-            for entry in sorted(self.store.directory(crash_id).iterdir()):
-                if entry.name not in _FILES and not entry.match(durable.UNFINISHED):
-                    yield Finding(entry, "astbtd makes no such file", "retention removes it with its crash")
         for name in sorted(os.listdir(self.store.root / "crashes")):
             if not CRASH_ID.fullmatch(name):
                 yield Finding(self.store.root / "crashes" / name, "it is no crash", "see what it is, and remove it")
@@ -169,14 +215,23 @@ class Examination:
 
     def _seen(self, crashes: list[Crash]) -> Iterator[Finding]:
         path = self.store.root / "seen"
+        if path.exists() and not _may_read(path):  # by root only
+            return
         known = self.store.seen()
+        if junk := [each for each in known if not _IDENTITY.fullmatch(each)]:
+            problem = f"{counted(len(junk), 'entry in it is', 'entries in it are')} no identity of a core"
+            yield Finding(path, problem, "taken out", partial(self.store.forget_seen, junk))
         for crash in crashes:
             if crash.core.identity not in known:
                 problem = f"the core of {crash.id} is not in it and might be collected again"
                 yield Finding(path, problem, "added", partial(self.store.mark_seen, crash.core.identity))
 
 
-def _mode_of(path: Path, directory: Path) -> int:
-    if path == directory:
-        return durable.DIRECTORY_MODE
-    return durable.PRIVATE_FILE_MODE if path.name == KEPT_CORE_FILE else durable.FILE_MODE
+def _mode(*, directory: bool, private: bool) -> int:
+    if directory:
+        return durable.PRIVATE_DIRECTORY_MODE if private else durable.DIRECTORY_MODE
+    return durable.PRIVATE_FILE_MODE if private else durable.FILE_MODE
+
+
+def _may_read(path: Path) -> bool:
+    return os.access(path, os.R_OK, effective_ids=True)

@@ -133,14 +133,6 @@ class Store:
             with self.changing():
                 durable.remove_tree(doomed)
 
-    def clean(self, noted: set[str]) -> None:
-        """Removes what a kill left behind: staging that no claim in `noted` accounts for, files not yet renamed."""
-        for entry in self.incoming.iterdir():
-            if entry.is_dir() and entry.name.split(".")[0] not in noted:
-                durable.remove_tree(entry)
-        for unfinished in self._crashes.glob(f"*/{durable.UNFINISHED}"):
-            unfinished.unlink(missing_ok=True)
-
     def ids(self) -> list[str]:
         """The ids of all crashes, newest first. Raises AstbtdError where the store cannot be read."""
         return list(self.newest())
@@ -221,6 +213,11 @@ class Store:
         """Keeps the list of identities from growing for ever: the oldest cores are long gone."""
         with self.changing():
             seen.shorten(self._seen)
+
+    def forget_seen(self, junk: Collection[str]) -> None:
+        """Takes out of the list of identities what is none."""
+        with self.changing():
+            seen.take_out(self._seen, junk)
 
     def sizes(self, crash_id: str) -> dict[str, int]:
         """The bytes of each file of a crash, by name; none where there is no such crash."""

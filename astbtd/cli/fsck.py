@@ -1,16 +1,22 @@
 """`astbtd fsck`: examines the store, explains what is wrong in it, and repairs what is safe to repair."""
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 
 from astbtd import durable
 from astbtd.archive.fsck import Examination, Finding
-from astbtd.archive.store import Store
-from astbtd.cli.common import Progress, add_json, open_store, warn, write, write_json
+from astbtd.archive.store import DamagedRecord, Store
+from astbtd.cli.common import Progress, add_json, load_settings, open_store_to_change, warn, write, write_json
 from astbtd.errors import AstbtdError, ExitCode
+from astbtd.intake import leftovers
+from astbtd.intake.leftovers import Leftover
 from astbtd.intake.note import Notes
+from astbtd.intake.places import known
+from astbtd.model import CoreState
 from astbtd.printable import printable_line
 from astbtd.quantities import counted
 
@@ -34,12 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> ExitCode:
     """Examines and repairs; fails where something is left that it cannot repair."""
-    store = open_store(options)
+    store = open_store_to_change(options)
+    if not store.root.is_dir():
+        raise AstbtdError(f"there is no store at {store.root}", "check --store, or the setting store")
     with _alone(store) as alone, Progress("reading kept cores") as progress:
-        notes = Notes(store.incoming)
-        examination = Examination(store, lambda: set(notes.ids()), not options.quick, progress)
         outcomes = []
-        for finding in examination.findings():
+        for finding in _findings(store, options, progress, alone=alone):
             outcomes.append(_outcome(finding, repairing=alone and not options.dry_run))
             if not options.json:
                 _print(outcomes[-1])
@@ -48,6 +54,35 @@ def run(options: argparse.Namespace) -> ExitCode:
     else:
         _print_summary(store, outcomes)
     return ExitCode.DONE if all(outcome.repaired for outcome in outcomes) else ExitCode.FAILED
+
+
+def _findings(store: Store, options: argparse.Namespace, progress: Progress, *, alone: bool) -> Iterator[Finding]:
+    """What is wrong in the store, then with its claims. Beside a daemon, which changes them all the time, no claims."""
+    from astbtd.examination import write_report  # brings the diagnosis
+
+    def claimed() -> set[str]:
+        return set(Notes(store.incoming).ids())
+
+    report = partial(write_report, group=store.group)
+    yield from Examination(store, claimed, not options.quick, progress, report).findings()
+    if alone:
+        for left in chain(leftovers.notes(store.incoming), _names(store, options, claimed)):
+            yield Finding(left.path, left.problem, left.remedy, left.remove)
+
+
+def _names(store: Store, options: argparse.Namespace, claimed: Callable[[], set[str]]) -> Iterator[Leftover]:
+    """The names that claims left beside cores; whose they are is known only of the store that is configured."""
+    if options.store is None:
+        places = known(load_settings(options), store.incoming / "directories")
+        yield from leftovers.names(places.searched, claimed(), partial(_keeps, store))
+
+
+def _keeps(store: Store, crash_id: str) -> bool:
+    """Whether the core of a crash is in the store, as its record says too."""
+    try:
+        return store.load(crash_id).core.state is CoreState.KEPT and store.kept_core(crash_id).exists()
+    except DamagedRecord:
+        return False
 
 
 @contextmanager
@@ -64,12 +99,16 @@ def _alone(store: Store) -> Iterator[bool]:
 
 
 def _outcome(finding: Finding, *, repairing: bool) -> Outcome:
-    repaired = finding.repair is not None and repairing
-    if finding.repair and repairing:
-        with durable.said_plainly(f"cannot repair {finding.path}"):
+    if finding.repair is None:
+        return Outcome(str(finding.path), finding.problem, finding.remedy, repaired=False)
+    if not repairing:
+        return Outcome(str(finding.path), finding.problem, f"can be repaired: {finding.remedy}", repaired=False)
+    try:
+        with durable.said_plainly("cannot be repaired"):
             finding.repair()
-    remedy = finding.remedy if repaired or finding.repair is None else f"can be repaired: {finding.remedy}"
-    return Outcome(str(finding.path), finding.problem, remedy, repaired)
+    except AstbtdError as error:  # the rest is examined and repaired all the same
+        return Outcome(str(finding.path), finding.problem, error.message, repaired=False)
+    return Outcome(str(finding.path), finding.problem, finding.remedy, repaired=True)
 
 
 def _print(outcome: Outcome) -> None:

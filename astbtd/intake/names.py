@@ -6,7 +6,8 @@ from contextlib import suppress
 
 from astbtd.intake import file_system
 
-_ASIDE_SUFFIX = ".aside"
+ASIDE_SUFFIX = ".aside"
+"""Of a name on its way out."""
 
 
 class OpenedDirectory:
@@ -64,7 +65,7 @@ def drop_claim(directory: str, link: str, name: str | None, inode: int) -> None:
     """Removes a claim's link, and, where it is given, the `name` that the core had, if it still is `inode`."""
     with suppress(FileNotFoundError), OpenedDirectory(directory) as opened:
         if name is not None:
-            remove_if_ours(opened, name, link + _ASIDE_SUFFIX, inode)
+            remove_if_ours(opened, name, link + ASIDE_SUFFIX, inode)
         with suppress(FileNotFoundError):
             os.unlink(link, dir_fd=opened)
         os.fsync(opened)

@@ -13,7 +13,8 @@ from astbtd.codec import Decoder, plain
 from astbtd.errors import AstbtdError
 from astbtd.model import CRASH_ID, CoreFacts, Found, Loss, Source
 
-_SUFFIX = ".claim"
+SUFFIX = ".claim"
+"""Of the note's name, after the id of the crash."""
 
 
 class AlreadyClaimed(AstbtdError):
@@ -53,7 +54,7 @@ class Notes:
 
     def ids(self) -> Iterator[str]:
         """The ids of all claims on disk, this process's own included."""
-        for entry in sorted(self.incoming.glob(f"*{_SUFFIX}")):
+        for entry in sorted(self.incoming.glob(f"*{SUFFIX}")):
             if CRASH_ID.fullmatch(entry.stem):
                 yield entry.stem
 
@@ -99,7 +100,7 @@ class Notes:
         durable.sync_directory(self.incoming)
 
     def _path(self, crash_id: str) -> Path:
-        return self.incoming / f"{crash_id}{_SUFFIX}"
+        return self.incoming / f"{crash_id}{SUFFIX}"
 
 
 def read(lock: int) -> Note:

@@ -62,7 +62,15 @@ def current(settings: Settings, memory: Path | None = None) -> Places:
 
     `memory` is a file of ours with the directories of earlier Asterisks; they are places too, and new ones are added.
     """
-    running = asterisk.running(settings.asterisk.executables)
+    return _places(settings, memory, asterisk.running(settings.asterisk.executables))
+
+
+def known(settings: Settings, memory: Path) -> Places:
+    """The places that are known without asking which Asterisks run now."""
+    return _places(settings, memory, ())
+
+
+def _places(settings: Settings, memory: Path | None, running: Sequence[RunningAsterisk]) -> Places:
     configuration = Path(settings.asterisk.configuration)
     run_directory = settings.asterisk.run_directory or asterisk.run_directory(configuration)
     mounts = Mounts.now(settings.watch.poll)

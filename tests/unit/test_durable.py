@@ -111,12 +111,13 @@ def test_lines_are_appended(tmp_path: Path) -> None:
     assert mode_of(tmp_path / "seen") == 0o600
 
 
-def test_a_line_after_a_torn_one_stands_by_itself(tmp_path: Path) -> None:
-    (tmp_path / "seen").write_text("one\ntw")
+@pytest.mark.parametrize("whole", ["", "one\n"])
+def test_a_line_takes_the_place_of_a_torn_one(tmp_path: Path, whole: str) -> None:
+    (tmp_path / "seen").write_text(f"{whole}tw")
 
     durable.append_line(tmp_path / "seen", "three")
 
-    assert (tmp_path / "seen").read_text() == "one\ntw\nthree\n"
+    assert (tmp_path / "seen").read_text() == f"{whole}three\n"
 
 
 def test_appending_does_not_follow_a_link(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from astbtd.archive.captures import Captures
+from astbtd.archive.leftovers import clean
 from astbtd.archive.store import Store
 from astbtd.errors import AstbtdError
 from tests.deadlocks import capture
@@ -55,7 +56,10 @@ def test_only_one_captures_at_a_time(captures: Captures) -> None:
 def test_a_daemon_that_starts_leaves_a_capture_alone_that_is_being_made(captures: Captures) -> None:
     staged = captures.stage(capture().id)
 
-    Store(captures.root).clean(set())
+    store = Store(captures.root)
+    store.prepare()
+
+    clean(store, set)
 
     assert staged.exists()
 

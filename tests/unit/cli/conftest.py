@@ -13,7 +13,7 @@ from astbtd.model import KEPT_CORE_FILE, REPORT_FILE, Crash
 from tests.builders import crash
 from tests.harness import scratch_directory
 
-_NOBODY = 65534
+NOBODY = 65534
 
 
 class Answer(NamedTuple):
@@ -93,9 +93,9 @@ def plain_user(configuration: Path, store: Store, keep: Keep) -> Iterator[None]:
     configuration.chmod(0o644)
     (keep(crash()) / KEPT_CORE_FILE).write_bytes(bytes(2000))
     for path in (store.root, *store.root.rglob("*")):
-        os.chown(path, -1, _NOBODY)
-    os.setegid(_NOBODY)
-    os.seteuid(_NOBODY)
+        os.chown(path, -1, NOBODY)
+    os.setegid(NOBODY)
+    os.seteuid(NOBODY)
     yield
     os.seteuid(0)
     os.setegid(0)
