@@ -78,7 +78,8 @@ def _places(settings: Settings, memory: Path | None, running: Sequence[RunningAs
     collected = collections(settings.collectors, mounts)
     places = combine(configured, _pattern(), running, run_directory, mounts, collected)
     learned = [] if memory is None else remember(memory, places.pattern, running)
-    return _extended(places, [*map(literal, safe_asterisk.dump_drops(configuration)), *learned], mounts)
+    places = _extended(places, [*map(literal, safe_asterisk.dump_drops(configuration))], mounts)
+    return _extended(places, learned, mounts, by_real_name=True)
 
 
 def collections(settings: CollectorSettings, mounts: Mounts) -> dict[str, Collector]:
@@ -169,9 +170,11 @@ def _learned(pattern: CorePattern, running: Sequence[RunningAsterisk]) -> Iterat
             yield asterisk.next_time(place)
 
 
-def _extended(places: Places, globs: Sequence[str], mounts: Mounts) -> Places:
+def _extended(places: Places, globs: Sequence[str], mounts: Mounts, *, by_real_name: bool = False) -> Places:
+    """With the directories that match; `by_real_name` without those that somebody put a link in the place of."""
     found = [expand(os.path.normpath(each), mounts) for each in globs]
-    directories = [directory for each in found for directory in each.directories]
+    matching = [directory for each in found for directory in each.directories]
+    directories = [each for each in matching if not by_real_name or mounts.real(each) == each]
     parents = [parent for each in found for parent in each.parents]
     unseen = [
         f"{directory}: which directories are in it only those know who serve it; name them in watch.directories"

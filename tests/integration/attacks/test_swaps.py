@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from astbtd.model import CoreState
-from tests.harness import PATIENCE, RunningDaemon
+from tests.harness import PATIENCE, RunningDaemon, living_asterisk
 
 from .conftest import (
     ASTERISK,
@@ -135,3 +135,24 @@ def made_by(directory: Path, owner: str) -> Path:
     directory.mkdir()
     shutil.chown(directory, owner)
     return directory
+
+
+def test_a_link_in_place_of_a_directory_in_which_asterisk_worked_is_not_followed(
+    running: RunningDaemon, programs: Path, spool: Path, private: Path
+) -> None:
+    before = seen(private / "core")
+    worked = spool.parent / "worked"
+    as_asterisk("mkdir", worked)
+    use_gdb(running, spool, SILENT, watch={"directories": [str(spool)], "rescan": "1s"})
+    with living_asterisk(programs, worked, user=ASTERISK):
+        running.start()
+        running.wait_until(lambda: "watching 2 places" in running.manager.status, "the directory to be watched")
+    as_asterisk("mv", worked, spool.parent / "moved")
+    as_asterisk("ln", "-s", private, worked)
+    running.stop()
+    running.start()
+
+    write_core(spool / "core", 1)
+    assert [crash.process.pid for crash in running.wait_for_crashes(1)] == [1]
+    assert os.listdir(private) == ["core"]
+    assert seen(private / "core") == before
