@@ -23,6 +23,7 @@ from astbtd.intake.names import open_directory
 from astbtd.intake.packing import Beginning, packing
 from astbtd.intake.problem_report import Malformed
 from astbtd.model import CoreFacts, IdentityFrom, Source
+from astbtd.quantities import shown_size
 
 _MODULES = frozenset(  # modules that practically every Asterisk loads, whatever its executable is called
     (
@@ -42,6 +43,7 @@ ANY_NUMBER = 1 << 31
 
 _DEBUGGERS = frozenset(("gdb", "gdb-minimal", "gdb-multiarch", "gdbserver", "lldb"))
 _LONGEST_START = 18  # bytes of an ELF header that tell its type
+_LARGEST = 1 << 40  # bytes, holes among them; a file of nothing but holes may claim to be millions of times as large
 _STANDSTILL = 60.0  # seconds without a change after which a core is taken for as long as it will ever be
 _AHEAD = 3600.0  # seconds by which a file server's clock may be ahead of ours
 _UNSUPPORTED = (errno.EINVAL, errno.EACCES, errno.EPERM, errno.EOPNOTSUPP, errno.ENOLCK)
@@ -151,6 +153,8 @@ class Examiner:
             return NotYet(path)
         if look is _Look.EMPTY:
             return Nothing()
+        if os.fstat(descriptor).st_size > _LARGEST:
+            return Refused(path, f"it is larger than any core, {shown_size(_LARGEST)}")
         if os.fstat(descriptor).st_nlink > self.links:
             return Refused(path, "it has another name as well (a hard link)")
         try:

@@ -1,8 +1,10 @@
-/* An attacker between check and use: exchanges two names, whatever they stand for, as often and as fast as it can. */
+/* An attacker between check and use: exchanges two names, whatever they stand for, as fast as it can. */
 #define _GNU_SOURCE
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -12,25 +14,30 @@
 #define RENAME_EXCHANGE (1 << 1)
 #endif
 
-#define PATIENCE 100000
+static volatile sig_atomic_t stopped;
+
+static void stop(int number)
+{
+	stopped = number;
+}
 
 int main(int argc, char **argv)
 {
-	long wanted, done = 0, failed = 0;
+	long wanted = argc == 4 ? atol(argv[3]) : 0, done = 0;
 
-	if (argc != 4 || (wanted = atol(argv[1])) < 1) {
-		fprintf(stderr, "usage: swapper COUNT NAME OTHER\n");
+	if (argc != 3 && wanted < 1) {
+		fprintf(stderr, "usage: swapper NAME OTHER [COUNT]\nWithout a count, until SIGTERM.\n");
 		return 2;
 	}
-	/* One that stays away is gone for good. */
-	while (done < wanted && failed < PATIENCE) {
-		if (!syscall(SYS_renameat2, AT_FDCWD, argv[2], AT_FDCWD, argv[3], RENAME_EXCHANGE)) {
+	signal(SIGTERM, stop);
+	while (!stopped && (!wanted || done < wanted)) {
+		if (!syscall(SYS_renameat2, AT_FDCWD, argv[1], AT_FDCWD, argv[2], RENAME_EXCHANGE)) {
 			done++;
-			failed = 0;
 		} else if (errno == ENOENT) {
-			failed++;
+			/* Taken away, or not there yet. */
+			sched_yield();
 		} else {
-			err(1, "%s and %s", argv[2], argv[3]);
+			err(1, "%s and %s", argv[1], argv[2]);
 		}
 	}
 	printf("%ld\n", done);

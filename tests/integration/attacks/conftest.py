@@ -1,9 +1,11 @@
 """What the attacks share: the asterisk user, who owns the directory that the daemon watches, and what is not his."""
 
 import os
+import pty
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -96,15 +98,30 @@ def crash_as_asterisk(program: Path, directory: Path, *arguments: str) -> Path:
 
 def write_core(path: Path, pid: int, owner: str = ASTERISK) -> Path:
     """Puts the core of a process in place, as if it had just died."""
-    made = path.with_name(f".{path.name}")
+    made = path.parent.parent / f"made-{path.name}"  # not where it is watched for
     made.write_bytes(DeadProcess(pid=pid, random=pid.to_bytes(16, "big")).core())
     shutil.chown(made, owner)
     made.chmod(0o600)
     return made.rename(path)
 
 
+def on_a_terminal(running: RunningDaemon, words: Sequence[str], **environment: str) -> bytes:
+    """What a command sends to a terminal."""
+    leader, terminal = pty.openpty()
+    command = [sys.executable, "-m", "astbtd", "--config", str(running.configuration), *words]
+    with subprocess.Popen(command, stdin=terminal, stdout=terminal, env={**os.environ, **environment}) as process:
+        os.close(terminal)
+        shown = b""
+        try:
+            while piece := os.read(leader, 1 << 16):
+                shown += piece
+        except OSError:  # EIO: nobody has the terminal open any more
+            os.close(leader)
+    assert process.returncode == 0
+    return shown
+
+
 def seen(path: Path) -> Seen:
-    """Everything of a file that changes when somebody does anything to it."""
+    """Everything of a file that changes when somebody does anything to it, but to its name."""
     status = path.lstat()
-    times = status.st_ctime_ns
-    return status.st_uid, status.st_gid, status.st_mode, status.st_nlink, times, path.read_bytes()
+    return status.st_uid, status.st_gid, status.st_mode, status.st_nlink, status.st_mtime_ns, path.read_bytes()

@@ -39,7 +39,7 @@ def test_a_core_that_is_changed_while_it_is_claimed_costs_that_crash_at_most(
 
     for pid in range(1, ROUNDS + 1):
         meddler = subprocess.Popen(
-            ["python3", "-c", MEDDLER, spool / "core"],
+            ["/usr/bin/python3", "-c", MEDDLER, spool / "core"],
             user=ASTERISK,
             group=ASTERISKS_GROUP,
             extra_groups=[],

@@ -127,7 +127,7 @@ def test_what_stands_in_place_of_a_configuration_of_asterisks_holds_nothing_up(
     make = {
         "fifo": ["mkfifo"],
         "link to a device": ["ln", "-s", "/dev/zero"],
-        "socket": ["python3", "-c", "import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])"],
+        "socket": ["/usr/bin/python3", "-c", "import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])"],
     }
     as_asterisk(*make[kind], written)
     running.configure({"watch": {"directories": [str(spool)]}, "asterisk": {"configuration": str(written)}})

@@ -1,10 +1,5 @@
 """What a crashed process had in its memory, by the will of whoever called it, forges and steers nothing."""
 
-import os
-import pty
-import subprocess
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -13,7 +8,7 @@ from astbtd.model import Section
 from tests.harness import RunningDaemon
 from tests.integration.conftest import text
 
-from .conftest import SILENT, crash_as_asterisk, use_gdb
+from .conftest import SILENT, crash_as_asterisk, on_a_terminal, use_gdb
 
 FORGED = (
     "\x1b[2J\x1b]0;owned\x07\x9b31m\r\u202e"
@@ -33,22 +28,6 @@ def crashed(running: RunningDaemon, programs: Path, spool: Path) -> RunningDaemo
     return running
 
 
-def on_a_terminal(crashed: RunningDaemon, words: Sequence[str]) -> bytes:
-    """What a command sends to a terminal."""
-    leader, terminal = pty.openpty()
-    command = [sys.executable, "-m", "astbtd", "--config", str(crashed.configuration), *words]
-    with subprocess.Popen(command, stdout=terminal, env={**os.environ, "NO_COLOR": "1"}) as process:
-        os.close(terminal)
-        shown = b""
-        try:
-            while piece := os.read(leader, 1 << 16):
-                shown += piece
-        except OSError:  # EIO: nobody has the terminal open any more
-            os.close(leader)
-    assert process.returncode == 0
-    return shown
-
-
 def test_no_section_has_what_belongs_to_another(crashed: RunningDaemon) -> None:
     (recorded,) = crashed.crashes()
     assert recorded.diagnosis.crash_function == "do_forward"
@@ -63,7 +42,7 @@ SHOWN = [["show"], ["list"], ["top"], *(["show", "--section", section.split(".")
 
 @pytest.mark.parametrize("words", SHOWN, ids=" ".join)
 def test_nothing_of_it_steers_a_terminal(crashed: RunningDaemon, words: list[str]) -> None:
-    shown = on_a_terminal(crashed, words)
+    shown = on_a_terminal(crashed, words, NO_COLOR="1")
 
     assert len(shown) > 50
     assert set(shown) & {*range(32), 0x7F} <= set(b"\t\r\n")

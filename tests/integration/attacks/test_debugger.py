@@ -1,10 +1,8 @@
 """The debugger runs no script and opens no file that an attacker lays in its way, and nobody gets a shell of it."""
 
 import os
-import pty
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,11 +12,11 @@ from tests.builders import DeadProcess
 from tests.harness import RunningDaemon
 from tests.integration.conftest import text
 
-from .conftest import ASTERISK, as_asterisk, crash_as_asterisk, held_up
+from .conftest import ASTERISK, as_asterisk, crash_as_asterisk, held_up, on_a_terminal
 
-COMPUTED = str(6 * 7007)
-SCRIPT = "print(6 * 7007)\n"
-COMMANDS = "output 6 * 7007\n"
+COMPUTED = str(6 * 7007007)
+SCRIPT = "print(6 * 7007007)\n"
+COMMANDS = "output 6 * 7007007\n"
 KEY = "-----BEGIN PRIVATE KEY----- 6f1b"
 
 
@@ -35,8 +33,8 @@ def hostile(programs: Path, spool: Path) -> Path:
             program.with_name(program.name + suffix).write_text(script)
         section = place / "section"
         section.write_bytes(b"\x01%b\0\x04within\n%b\0" % (os.fsencode(f"{program}-gdb.py"), SCRIPT.encode()))
-        add = ["objcopy", f"--add-section=.debug_gdb_scripts={section}", "--set-section-flags"]
-        subprocess.run([*add, ".debug_gdb_scripts=alloc,readonly", program], check=True, capture_output=True)
+        add = ["objcopy", f"--add-section=.debug_gdb_scripts={section}", str(program)]
+        subprocess.run(add, check=True, capture_output=True)
     subprocess.run(["chown", "-R", ASTERISK, place, spool], check=True)
     return place / "asterisk"
 
@@ -105,17 +103,10 @@ def test_no_pager_and_no_program_of_the_environments_is_started(
     running.start()
     crash_as_asterisk(programs / "asterisk", spool, "segv")
     running.wait_for_crashes(1)
-    leader, terminal = pty.openpty()
 
     for words in (["show"], ["list"], ["top"], ["show", "--section", "info"]):
-        command = [sys.executable, "-m", "astbtd", "--config", str(running.configuration), *words]
-        subprocess.run(
-            command, stdin=terminal, stdout=terminal, stderr=terminal, env={**os.environ, **hostile}, check=True
-        )
-        os.read(leader, 1 << 16)
+        assert len(on_a_terminal(running, words, **hostile)) > 50
 
-    os.close(leader)
-    os.close(terminal)
     assert owned.read_text() == ""
 
 

@@ -15,14 +15,14 @@ from tests.integration.conftest import text
 
 from .conftest import ASTERISK, as_asterisk, crash_as_asterisk, write_core
 
-COMPUTED = str(6 * 7007)
+COMPUTED = str(6 * 7007007)
 """What no name says, and every evaluation would."""
 
 NAMES = {
-    "a command of gdb's": "x\noutput 6*7007\n",
-    "gdb's Python": "x\npython print(6*7007)\n",
-    "gdb's shell": "x\nshell expr 6 '*' 7007\n",
-    "a shell": "$(expr 6 '*' 7007)`expr 6 '*' 7007`;expr 6 '*' 7007|cat&",
+    "a command of gdb's": "x\noutput 6*7007007\n",
+    "gdb's Python": "x\npython print(6*7007007)\n",
+    "gdb's shell": "x\nshell expr 6 '*' 7007007\n",
+    "a shell": "$(expr 6 '*' 7007007)`expr 6 '*' 7007007`;expr 6 '*' 7007007|cat&",
     "quotes": '\'"\\ \\" x',
     "an option": "--args -x -ex",
     "a line of a journal": "x\nMESSAGE=forged\nastbtd: forged",
@@ -94,14 +94,19 @@ def test_names_that_a_collector_is_said_to_have_given_lead_nowhere(
     running: RunningDaemon, programs: Path, scratch: Path, spool: Path
 ) -> None:
     secret = crash(programs, scratch, "segv").rename(scratch / "coredump")
-    collection = scratch / "collection"
-    collection.mkdir()
-    problem = collection / "ccpp-2026-11-22-12:00:00-1"
-    problem.symlink_to(scratch)
-    for name in (r"core.\x2e\x2e\x2f\x2e\x2e\x2fetc.0." + "0f" * 16 + ".1.1", "core.a.0." + "0f" * 16 + ".2.2"):
-        (collection / name).symlink_to(secret)
-    (collection / "_usr_sbin_asterisk.0.crash").symlink_to(secret)
-    every = {name: [str(collection)] for name in ("systemd_coredump", "apport", "abrt")}
+    hostile = {
+        "systemd_coredump": (
+            r"core.\x2e\x2e\x2f\x2e\x2e\x2fetc.0." + "0f" * 16 + ".1.1",
+            "core.a.0." + "0f" * 16 + ".2.2",
+        ),
+        "apport": ("_usr_sbin_asterisk.0.crash", "core._usr_sbin_asterisk.0.0f0f0f0f-0f0f-0f0f-0f0f-0f0f0f0f0f0f.1.2"),
+        "abrt": ("ccpp-2026-11-22-12:00:00-1",),
+    }
+    for collector, names in hostile.items():
+        (scratch / collector).mkdir()
+        for name in names:
+            (scratch / collector / name).symlink_to(scratch if collector == "abrt" else secret)
+    every = {collector: [str(scratch / collector)] for collector in hostile}
     running.configure({"collectors": every, "watch": {"directories": [str(spool)]}})
     running.start()
     crash(programs, spool, "abort")

@@ -202,6 +202,14 @@ def test_a_damaged_core_is_refused_with_what_is_wrong(spool: Path) -> None:
     assert reason(spool / "core") == "it is damaged: the table of segments is cut short"
 
 
+def test_a_file_that_claims_to_be_larger_than_any_core_is_refused(dump: Dump, spool: Path) -> None:
+    dump()
+    os.truncate(spool / "core", (1 << 40) + 1)
+    refused = examine(str(spool), "core", ASTERISK)
+    assert isinstance(refused, Refused)
+    assert "larger than any core" in refused.reason
+
+
 def test_a_core_of_another_program_is_refused_by_its_name(dump: Dump) -> None:
     path = dump(DeadProcess(mapped=("/usr/bin/perl", "/lib/libc.so.6")))
 
