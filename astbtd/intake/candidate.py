@@ -24,6 +24,7 @@ from astbtd.intake.packing import Beginning, packing
 from astbtd.intake.problem_report import Malformed
 from astbtd.model import CoreFacts, IdentityFrom, Source
 from astbtd.quantities import shown_size
+from astbtd.regular import reopened
 
 _MODULES = frozenset(  # modules that practically every Asterisk loads, whatever its executable is called
     (
@@ -138,8 +139,7 @@ class Examiner:
         if not stat.S_ISREG(mode):
             strange = (self.collector or name.startswith("core")) and not stat.S_ISDIR(mode)
             return Refused(os.path.join(directory, name), "it is no regular file") if strange else Nothing()
-        descriptor = os.open(f"/proc/self/fd/{handle}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        return self.examine_open(descriptor, directory, name)
+        return self.examine_open(reopened(handle), directory, name)
 
     def _judge(self, descriptor: int, directory: str, name: str) -> Finding:
         path = os.path.join(directory, name)

@@ -1,6 +1,8 @@
 """Only regular files are opened."""
 
+import fcntl
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,15 @@ def test_a_link_is_not_followed_where_that_is_not_wanted(tmp_path: Path) -> None
     os.close(open_regular(tmp_path / "file", follow=False))
     with pytest.raises(OSError, match="it is no regular file"):
         open_regular(tmp_path / "link", follow=False)
+
+
+def test_a_file_on_which_somebody_has_a_lease_is_not_waited_for(tmp_path: Path) -> None:
+    signal.signal(signal.SIGIO, signal.SIG_IGN)
+    with (tmp_path / "file").open("w") as held:
+        fcntl.fcntl(held, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+
+        with pytest.raises(BlockingIOError):
+            open_regular(tmp_path / "file")
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:
