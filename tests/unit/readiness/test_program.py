@@ -163,6 +163,16 @@ def test_a_gdb_without_python() -> None:
     assert told(check) == (State.WARNING, "gdb 16.3 has no Python: only backtrace.txt is written")
 
 
+@pytest.mark.parametrize(("version", "state"), [("12.1", State.WARNING), ("8.2", State.WARNING), ("13.1", State.OK)])
+def test_a_gdb_that_is_older_than_any_that_is_tried(version: str, state: State) -> None:
+    check = gdb(Gdb("gdb", version, python=True, problem=None), Family.RHEL)
+
+    assert check.state is state
+    if state is State.WARNING:
+        assert check.found == f"gdb {version} is older than 13, the oldest that astbtd is tried with"
+        assert "gdb.program" in remedy(check)
+
+
 def test_a_problem_that_has_its_own_remedy() -> None:
     check = gdb(Gdb("gdb", None, python=False, problem="its user is missing", remedy="create it"), Family.DEBIAN)
 
