@@ -78,7 +78,7 @@ def blocked_core(instance: Instance) -> Check:
         entry = directory.entry
         if entry is None or not _blocks(entry, directory, process.credentials):
             return ok(Name.BLOCKED_CORE, f"nothing in {directory.path} is in the way")
-        path = posixpath.join(directory.path, entry.name)
+        path = posixpath.join(directory.here or directory.path, entry.name)
         why = "is a directory" if entry.is_directory else f"belongs to uid {entry.uid} in a sticky directory"
         aside = shlex.join(["mv", path, f"{path}.old"])
         return failed(Name.BLOCKED_CORE, f"{path} {why}: the kernel writes no core there", aside)
@@ -127,11 +127,9 @@ def _remedy(directory: Directory, instance: Instance) -> str:
 
 def _elsewhere(directory: Directory, instance: Instance) -> str:
     """Another directory: its unit's, or one for all cores. A sandbox that makes one read-only may do so to all."""
-    in_unit_too = bool(instance.unit and instance.unit["WorkingDirectory"]) and not directory.fixed
-    place = _ASTERISKS_OWN if in_unit_too else "/var/cores"
-    settings = [f"WorkingDirectory={place}"] if in_unit_too else []
+    by_unit = bool(instance.unit and instance.unit["WorkingDirectory"]) and not directory.fixed
+    place = _ASTERISKS_OWN if by_unit else "/var/cores"
+    settings = [f"WorkingDirectory={place}"] if by_unit else []
     settings += [f"ReadWritePaths={place}"] if directory.read_only else []
-    edit = in_unit(instance, *settings) if settings else None
-    if in_unit_too and edit:
-        return edit
-    return f"{CORES_IN_ONE_PLACE}; {edit}" if edit else CORES_IN_ONE_PLACE
+    steps = (None if by_unit else CORES_IN_ONE_PLACE, in_unit(instance, *settings) if settings else None)
+    return "; ".join(filter(None, steps))

@@ -9,9 +9,9 @@ from astbtd.settings import RetentionSettings
 
 
 def core_space(instance: Instance) -> Check | None:
-    """Free space against the size of the process; None where the kernel writes no file, or nowhere yet."""
+    """Free space against the size of the process; None where the kernel writes none that we see."""
     directory, process = instance.directory, instance.process
-    if directory is None or (isinstance(directory, Directory) and not directory.is_there):
+    if directory is None or (isinstance(directory, Directory) and directory.here is None):
         return None
     if isinstance(process, Unknown):
         return unknown(Name.CORE_SPACE, process)

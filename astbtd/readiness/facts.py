@@ -143,11 +143,6 @@ class Directory:
     free: int
     entry: Entry | None
 
-    @property
-    def is_there(self) -> bool:
-        """Whether the process sees it at all."""
-        return self.problem not in (Problem.MISSING, Problem.HIDDEN)
-
 
 class Change(Enum):
     """How a mapped object on disk differs from what Asterisk runs."""

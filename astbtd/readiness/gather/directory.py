@@ -28,14 +28,14 @@ def core_directory(pid: int, kernel: Kernel, watched: Sequence[str]) -> Director
     if glob.has_magic(pattern.directory):
         return Unknown(f"its directory varies: core_pattern {pattern.text!r}")
     with opened(pid) as process:
-        path = _path(process, pattern)
+        path, contained = _path(process, pattern), is_contained(process)
         try:
             with _held(process, pattern) as descriptor:
                 names = (path, asterisk.name_here(path, asterisk.private_directories(Mounts.of(pid))), *watched)
-                here = _here(os.fstat(descriptor), names, contained=is_contained(process))
+                here = _here(os.fstat(descriptor), names, contained=contained)
                 return _seen(descriptor, path, here, pattern, _name(kernel, pid))
         except FileNotFoundError:
-            return _absent(path, pattern)
+            return _absent(path, pattern, contained=contained)
 
 
 def _path(process: int, pattern: CorePattern) -> str:
@@ -76,8 +76,8 @@ def _seen(
     )
 
 
-def _absent(path: str, pattern: CorePattern) -> Directory:
-    problem = Problem.HIDDEN if os.path.isdir(path) else Problem.MISSING
+def _absent(path: str, pattern: CorePattern, *, contained: bool) -> Directory:
+    problem = Problem.CONTAINED if contained else Problem.HIDDEN if os.path.isdir(path) else Problem.MISSING
     fixed = pattern.kind is Kind.ABSOLUTE
     return Directory(path, None, fixed, problem, uid=0, gid=0, mode=0, read_only=False, free=0, entry=None)
 

@@ -216,9 +216,9 @@ def test_what_lies_where_the_core_is_to_be(
 
 
 def test_what_is_in_the_way_is_moved_aside() -> None:
-    there = directory(path="/srv/a b", entry=OTHERS, mode=0o1777, uid=0)
+    there = directory(path="/tmp", here="/srv/a b", entry=OTHERS, mode=0o1777, uid=0)
 
     check = blocked_core(instance(directory=there))
 
-    assert "belongs to uid 1000 in a sticky directory" in check.found
+    assert "/srv/a b/core belongs to uid 1000 in a sticky directory" in check.found
     assert remedy(check) == "mv '/srv/a b/core' '/srv/a b/core.old'"

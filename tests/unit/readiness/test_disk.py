@@ -30,9 +30,9 @@ def test_no_room_is_needed_where_the_core_goes_to_a_program() -> None:
     assert core_space(instance(directory=None)) is None
 
 
-@pytest.mark.parametrize("problem", [Problem.MISSING, Problem.HIDDEN])
-def test_a_directory_that_is_not_there_has_no_room_to_judge(problem: Problem) -> None:
-    assert core_space(instance(directory=directory(problem=problem, free=0))) is None
+@pytest.mark.parametrize("problem", [Problem.MISSING, Problem.HIDDEN, Problem.PRIVATE, Problem.CONTAINED])
+def test_a_directory_that_we_do_not_see_has_no_room_to_judge(problem: Problem) -> None:
+    assert core_space(instance(directory=directory(here=None, problem=problem, free=0))) is None
 
 
 def test_of_a_stopped_asterisk_the_room_is_unknown() -> None:
