@@ -10,24 +10,22 @@ from pathlib import Path
 from astbtd import deadlock_watch, loops_told
 from astbtd.announce import journal, sparing, status, systemd
 from astbtd.announce.journal import Priority
-from astbtd.archive import thinning
 from astbtd.archive.leftovers import clean
-from astbtd.archive.occurrence import number_postponed
-from astbtd.assembly import assemble, console
+from astbtd.archive.retention import What
+from astbtd.assembly import Parts, assemble, console
 from astbtd.checker import Checker
-from astbtd.clock import SteadyClock
 from astbtd.deadlock_watch import WatchThread
 from astbtd.errors import AstbtdError
 from astbtd.hearsay import heard_of
+from astbtd.housekeeping import Housekeeping
 from astbtd.intake.claim import Claim
 from astbtd.intake.lookout import Lookout
 from astbtd.intake.search import Search
 from astbtd.intake.unpacking import NotUnpacked
 from astbtd.ledger import Ledger
-from astbtd.model import Crash, Found
+from astbtd.model import Crash
 from astbtd.pipeline import Pipeline
 from astbtd.settings import Settings
-from astbtd.tidying import tidy
 from astbtd.timers import Timers
 from astbtd.wakeup import Wakeup
 from astbtd.worker import Work, Worker
@@ -47,14 +45,13 @@ class Daemon:
         self._wakeup = Wakeup((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
         self._timers = Timers()
         self._worker = Worker(self._wakeup.wake)
-        self._clock = SteadyClock()
-        self._parts = assemble(settings, self._worker.stopped, self._retain)
+        self._parts = self._assembled(settings)
         self._ledger = Ledger(self._parts.store)
+        self._housekeeping = Housekeeping(self._parts.store, settings.retention, self._ledger, self._worker.stopped)
         self._checker = Checker(check, self._wakeup.wake)
         self._checked: frozenset[int] = frozenset()
         self._deadlock_watch: WatchThread | None = None
         self._loops = self._parts.crash_loops(settings)
-        self._retention_is_due = True
         self._said: set[str] = set()
         self._sparing = sparing.Sparing()
         self._shown = ""
@@ -121,7 +118,7 @@ class Daemon:
             self._timers.every("watchdog", interval / 2, self._show_life)
 
     def _have_retention_applied(self) -> None:
-        self._retention_is_due = True
+        self._housekeeping.all_is_due()
         self._worker.tidy(first=True)
 
     def _rescan(self, lookout: Lookout) -> None:
@@ -170,7 +167,7 @@ class Daemon:
         systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
             settings = self._reload()
-            parts = assemble(settings, self._worker.stopped, self._retain)
+            parts = self._assembled(settings)
             if settings.store != self._settings.store:
                 raise AstbtdError("store: another directory is used only after a restart")
         except AstbtdError as error:
@@ -180,6 +177,7 @@ class Daemon:
             self._ledger.succeed("configuration")
             self._settings, self._parts = settings, parts
             self._loops.use(settings.crash_loop)
+            self._housekeeping.use(settings.retention)
             lookout.use(settings, parts.claims)
             self._instruct_worker()
             self._set_timers(lookout)
@@ -199,6 +197,9 @@ class Daemon:
             self._parts.captures,
             lambda message: journal.note(message, Priority.WARNING),
         )
+
+    def _assembled(self, settings: Settings) -> Parts:
+        return assemble(settings, self._worker.stopped, lambda needed: self._housekeeping.make_room(needed))
 
     def _search(self) -> Search:
         settings = self._settings
@@ -239,8 +240,7 @@ class Daemon:
     def _done(self, claim: Claim, crash: Crash | None) -> None:
         self._ledger.succeed(claim.note.path)
         if crash:
-            self._ledger.add(crash)
-            self._retention_is_due |= not crash.extraction.brief  # in a crash loop the timer is enough
+            self._housekeeping.collected(crash)
         self._worker.tidy()
 
     def _failed(self, what: str, error: Exception) -> None:
@@ -249,27 +249,8 @@ class Daemon:
             journal.note(f"{reason} (it is tried again later)", Priority.ERROR)
 
     def _tidy(self) -> None:
-        """Says what had been waiting, if that is still to be said, puts the numbers right, and applies retention."""
-        store = self._parts.store
-        if store.is_new and not self._worker.waiting:
-            waited = [crash for crash in store.crashes() if crash.core.found is Found.START]
-            if waited:
-                journal.waiting_cores(waited, str(store.root))
-            store.no_longer_new()
-        if not self._worker.waiting:
-            number_postponed(store)
-        if self._retention_is_due:
-            self._retention_is_due = False
-            self._retain()
-            store.forget_oldest_seen()
-            self._ledger.count()
+        self._housekeeping.run(idle=not self._worker.waiting)
         self._ledger.succeed("retention")
-
-    def _retain(self, needed: int = 0) -> None:
-        """Applies retention, for `needed` bytes of room if need be."""
-        store = self._parts.store
-        removals = thinning.planned(store, self._settings.retention, self._clock.now(), needed)
-        tidy(store, removals, lambda _: self._worker.stopped())
 
     def _say_news(self, lookout: Lookout) -> None:
         """Shows the status if it changed, and logs once what is not watched."""
@@ -286,8 +267,8 @@ class Daemon:
     def _status(self, lookout: Lookout, unwatched: tuple[str, ...]) -> status.Status:
         return status.Status(
             places=len(lookout.watched),
-            crashes=self._ledger.crashes,
-            stored=self._ledger.stored,
+            crashes=self._ledger.stock.numbers[What.RECORD],
+            stored=self._ledger.stock.size,
             last=self._ledger.last,
             waiting=self._worker.waiting,
             working_on=self._worker.working_on,

@@ -1,7 +1,11 @@
 """What the daemon knows of its store without reading it again: for the status line, shared by two threads."""
 
 import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime
 
+from astbtd.archive import thinning
+from astbtd.archive.retention import Removal, Stock
 from astbtd.archive.store import Store
 from astbtd.model import Crash
 
@@ -12,25 +16,30 @@ class Ledger:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
-        self._sizes: dict[str, int] = {}
+        self._stock = Stock()
+        self._counted_at: datetime | None = None
         self._last: Crash | None = None
         self._failures: dict[str, str] = {}
 
     def count(self) -> None:
         """Counts the store anew."""
-        sizes = {crash_id: self._store.size(crash_id) for crash_id in self._store.ids()}
-        last = next(self._store.crashes(), None)
+        now, stock, last = datetime.now(UTC), thinning.stock(self._store), next(self._store.crashes(), None)
         with self._lock:
-            self._sizes, self._last = sizes, last
+            self._stock, self._counted_at, self._last = stock, now, last
 
     def add(self, crash: Crash) -> None:
-        """Counts a crash that was just processed."""
-        size = self._store.size(crash.id)
+        """Counts a crash that was just processed, unless it was recorded before the last count."""
         with self._lock:
-            self._sizes[crash.id] = size
+            if self._counted_at is None or crash.collected_at >= self._counted_at:
+                self._stock += Stock.of([thinning.parts(self._store.sizes(crash.id))])
             if self._last is None or crash.crashed_at >= self._last.crashed_at:
                 self._last = crash
             self._failures.pop(crash.core.path, None)
+
+    def lose(self, cores: Sequence[Removal]) -> None:
+        """Takes cores off the count that were just removed."""
+        with self._lock:
+            self._stock -= Stock.of([{removal.what: removal.bytes} for removal in cores])
 
     def fail(self, what: str, reason: str) -> bool:
         """Notes a failure; True if this one was not noted before."""
@@ -45,15 +54,14 @@ class Ledger:
             self._failures.pop(what, None)
 
     @property
-    def crashes(self) -> int:
-        """How many crashes are in the store."""
-        return len(self._sizes)
+    def is_counted(self) -> bool:
+        """Whether the store was counted yet."""
+        return self._counted_at is not None
 
     @property
-    def stored(self) -> int:
-        """The bytes of all their files."""
-        with self._lock:
-            return sum(self._sizes.values())
+    def stock(self) -> Stock:
+        """What the store holds in all."""
+        return self._stock
 
     @property
     def last(self) -> Crash | None:

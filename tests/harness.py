@@ -1,6 +1,7 @@
 """Runs the real daemon for integration tests and the demo, and waits for what it says instead of for time to pass."""
 
 import os
+import re
 import resource
 import select
 import signal
@@ -19,6 +20,7 @@ import yaml
 from astbtd.archive.store import Store
 from astbtd.model import Crash
 
+_UNIT = Path(__file__).parent.parent / "packaging/systemd/astbtd.service"
 PATIENCE = 120.0  # seconds before a wait is given up as failed; a loaded machine is slow, not wrong
 
 
@@ -71,7 +73,7 @@ class RunningDaemon:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "astbtd", "run", "--config", str(self.configuration)],
-                env={**os.environ, "NOTIFY_SOCKET": self.manager.address, **self.environment},
+                env={**os.environ, "NOTIFY_SOCKET": self.manager.address, **_unit_environment(), **self.environment},
                 stdout=log,
                 stderr=log,
             )
@@ -128,6 +130,12 @@ class RunningDaemon:
     def output(self) -> str:
         """What it wrote to its log."""
         return self.log.read_text()
+
+
+def _unit_environment() -> dict[str, str]:
+    """What systemd adds to the environment."""
+    settings = re.findall(r"^Environment=(\w+)=(\S+)$", _UNIT.read_text(), re.MULTILINE)
+    return dict(settings)
 
 
 @contextmanager

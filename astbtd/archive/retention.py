@@ -15,8 +15,8 @@ Nothing is taken from a crash that is pinned or in work; what it has counts for 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
@@ -39,7 +39,7 @@ class What(StrEnum):
         return tuple(What)[: tuple(What).index(self) + 1]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Holding:
     """What the store holds of one crash, in bytes.
 
@@ -64,6 +64,45 @@ class Holding:
     def has(self, what: What) -> bool:
         """Whether it is there; a record always is."""
         return what is What.RECORD or self.size(what) > 0
+
+
+@dataclass(frozen=True)
+class Stock:
+    """What a store holds in all: how many crashes have each of the three, and how many bytes that makes."""
+
+    numbers: Counter[What] = field(default_factory=Counter)
+    sizes: Counter[What] = field(default_factory=Counter)
+
+    @classmethod
+    def of(cls, held: Iterable[Mapping[What, int]]) -> "Stock":
+        """The sum of what each crash holds, in bytes; a record always counts."""
+        numbers: Counter[What] = Counter()
+        sizes: Counter[What] = Counter()
+        for one in held:
+            for what, size in one.items():
+                numbers[what] += size > 0 or what is What.RECORD
+                sizes[what] += size
+        return cls(numbers, sizes)
+
+    def __add__(self, more: "Stock") -> "Stock":
+        return Stock(self.numbers + more.numbers, self.sizes + more.sizes)
+
+    def __sub__(self, less: "Stock") -> "Stock":
+        return Stock(self.numbers - less.numbers, self.sizes - less.sizes)
+
+    @property
+    def size(self) -> int:
+        """The bytes of everything."""
+        return sum(self.sizes.values())
+
+    def exceeds(self, limits: RetentionSettings) -> bool:
+        """Whether there may be more texts or records than allowed, whatever their age."""
+        return any(
+            (limit.count is not None and self.numbers[what] > limit.count)
+            or (limit.size is not None and self.sizes[what] > limit.size)
+            or (limit.per_signature is not None and self.numbers[what] > limit.per_signature)
+            for what, limit in ((What.TEXT, limits.texts), (What.RECORD, limits.records))
+        )
 
 
 @dataclass(frozen=True)

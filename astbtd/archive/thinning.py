@@ -4,23 +4,30 @@ Whoever does it, the daemon or a command beside it, however many at once, and wh
 something in one step for its readers, and what is then left to remove, the next run removes.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from astbtd import durable
 from astbtd.archive.reserve import Disk
-from astbtd.archive.retention import Holding, Removal, What, plan
+from astbtd.archive.retention import Holding, Removal, Stock, What, plan
 from astbtd.archive.store import DamagedRecord, Store
 from astbtd.errors import NoRoom
 from astbtd.model import KEPT_CORE_FILE, RECORD_FILE, CoreState, Crash
-from astbtd.settings import RetentionSettings
+from astbtd.settings import Limits, RetentionSettings
 
 
 def planned(store: Store, limits: RetentionSettings, now: datetime | None, needed: int = 0) -> tuple[Removal, ...]:
     """What retention would remove from the store now; the arguments are those of retention.plan."""
     held = list(holdings(store))
     return plan(held, limits, Disk.of(store.root), now, needed) if held else ()
+
+
+def planned_of_cores(store: Store, limits: RetentionSettings, now: datetime | None) -> tuple[Removal, ...]:
+    """The same where there is not too much of anything but cores: only crashes that have one are read."""
+    held = list(_holdings(store, filter(store.has_core, store.newest())))
+    cores_alone = RetentionSettings(limits.cores, texts=Limits(), records=Limits(), minimum_free=0.0)
+    return plan(held, cores_alone, Disk.of(store.root), now) if held else ()
 
 
 def carry_out(store: Store, removals: Sequence[Removal], at: datetime, removed: Callable[[Removal], None]) -> None:
@@ -40,17 +47,27 @@ def carry_out(store: Store, removals: Sequence[Removal], at: datetime, removed: 
 
 def holdings(store: Store) -> Iterator[Holding]:
     """What the store holds of each crash, the newest first."""
-    for crash_id in store.ids():
-        holding = _holding(store, crash_id)
-        if holding:
-            yield holding
+    return _holdings(store, store.newest())
+
+
+def stock(store: Store) -> Stock:
+    """What the store holds in all."""
+    return Stock.of(parts(store.sizes(crash_id)) for crash_id in store.newest())
+
+
+def parts(sizes: Mapping[str, int]) -> dict[What, int]:
+    """The bytes of each of the three, of files with these names and sizes."""
+    core, record = sizes.get(KEPT_CORE_FILE, 0), sizes.get(RECORD_FILE, 0)
+    return {What.CORE: core, What.TEXT: sum(sizes.values()) - core - record, What.RECORD: record}
+
+
+def _holdings(store: Store, crash_ids: Iterable[str]) -> Iterator[Holding]:
+    return filter(None, (_holding(store, crash_id) for crash_id in crash_ids))
 
 
 def _holding(store: Store, crash_id: str) -> Holding | None:
     """None if the crash is gone by now."""
-    sizes = store.sizes(crash_id)
-    record, core = sizes.pop(RECORD_FILE, 0), sizes.pop(KEPT_CORE_FILE, 0)
-    texts = sum(sizes.values())
+    core, texts, record = parts(store.sizes(crash_id)).values()
     try:
         crash = store.outline(crash_id)
     except DamagedRecord as error:

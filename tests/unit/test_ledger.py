@@ -1,9 +1,12 @@
 """What the daemon remembers of its store for the status line."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from astbtd.archive import thinning
+from astbtd.archive.retention import Removal, What
 from astbtd.archive.store import Store
 from astbtd.ledger import Ledger
 from tests.builders import crash
@@ -25,18 +28,40 @@ def ledger(store: Store) -> Ledger:
     return ledger
 
 
+LATER = datetime.now(UTC) + timedelta(days=1)
+"""After the count."""
+
+
 def test_it_counts_what_is_there(ledger: Ledger, store: Store) -> None:
-    assert (ledger.crashes, ledger.last) == (2, crash(2))
-    assert ledger.stored == sum(store.size(crash_id) for crash_id in store.ids())
+    assert ledger.last == crash(2)
+    assert ledger.stock.numbers[What.RECORD] == 2
+    assert ledger.stock.size == sum(store.size(crash_id) for crash_id in store.ids())
 
 
-def test_a_new_crash_is_counted_once(ledger: Ledger, store: Store) -> None:
-    store.commit(store.stage(crash(3).id), crash(3))
+def test_a_new_crash_is_counted(ledger: Ledger, store: Store) -> None:
+    new = crash(3, collected_at=LATER)
+    store.commit(store.stage(new.id), new)
 
-    ledger.add(crash(3))
-    ledger.add(crash(3))
+    ledger.add(new)
 
-    assert (ledger.crashes, ledger.last) == (3, crash(3))
+    assert ledger.stock == thinning.stock(store)
+    assert ledger.last == new
+
+
+def test_a_crash_that_was_recorded_before_the_count_is_not_counted_again(ledger: Ledger) -> None:
+    ledger.add(crash(2))
+
+    assert ledger.stock.numbers[What.RECORD] == 2
+
+
+def test_cores_that_were_removed_are_no_longer_counted(ledger: Ledger, store: Store) -> None:
+    store.kept_core(crash(1).id).write_bytes(bytes(1000))
+    ledger.count()
+
+    store.kept_core(crash(1).id).unlink()
+    ledger.lose([Removal(crash(1).id, What.CORE, 1000, "too old")])
+
+    assert ledger.stock == thinning.stock(store)
 
 
 def test_an_older_crash_processed_later_is_not_the_last(ledger: Ledger) -> None:

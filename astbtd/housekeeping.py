@@ -1,0 +1,85 @@
+"""The daemon's housekeeping between two cores: numbers put right, retention, and the count for the status.
+
+After a crash only the cores are looked at, which are few; all crashes are on the timer, and when of their texts or
+records, or of the disk, there is more taken than allowed. Where the store has thousands, that saves the PBX a second.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from astbtd.announce import journal
+from astbtd.archive import thinning
+from astbtd.archive.occurrence import number_postponed
+from astbtd.archive.reserve import Disk
+from astbtd.archive.retention import Removal
+from astbtd.archive.store import Store
+from astbtd.clock import SteadyClock
+from astbtd.ledger import Ledger
+from astbtd.model import Crash, Found
+from astbtd.settings import RetentionSettings
+from astbtd.tidying import tidy
+
+
+class Housekeeping:
+    """What is due in `store`, under `limits`; `stopped` raises to have it left for the next start."""
+
+    def __init__(self, store: Store, limits: RetentionSettings, ledger: Ledger, stopped: Callable[[], None]) -> None:
+        self._store = store
+        self._limits = limits
+        self._ledger = ledger
+        self._stopped = stopped
+        self._clock = SteadyClock()
+        self._cores_are_due = True
+        self._all_is_due = False
+
+    def use(self, limits: RetentionSettings) -> None:
+        """Goes on under other limits."""
+        self._limits = limits
+        self._all_is_due = True
+
+    def all_is_due(self) -> None:
+        """Has everything looked at with the next `run`."""
+        self._all_is_due = True
+
+    def collected(self, crash: Crash) -> None:
+        """Counts a crash, and has looked at what it may have made too much of; in a crash loop the timer is enough."""
+        self._ledger.add(crash)
+        self._cores_are_due |= not crash.extraction.brief
+
+    def run(self, *, idle: bool) -> None:
+        """Does what is due; what is of no use before the last core that waits is done, only when `idle`."""
+        if idle:
+            self._say_what_had_waited()
+            number_postponed(self._store)
+        if not self._ledger.is_counted:
+            self._ledger.count()
+        if self._all_is_due or (self._cores_are_due and self._is_exceeded()):
+            self._all_is_due = self._cores_are_due = False
+            self._tidy(thinning.planned(self._store, self._limits, self._now()))
+            self._store.forget_oldest_seen()
+            self._ledger.count()
+        elif self._cores_are_due:
+            self._cores_are_due = False
+            self._ledger.lose(self._tidy(thinning.planned_of_cores(self._store, self._limits, self._now())))
+
+    def make_room(self, needed: int) -> None:
+        """Applies retention as for `needed` bytes more."""
+        self._tidy(thinning.planned(self._store, self._limits, self._now(), needed))
+
+    def _say_what_had_waited(self) -> None:
+        """One entry on all cores that had been there before astbtd first started."""
+        if self._store.is_new:
+            waited = [crash for crash in self._store.crashes() if crash.core.found is Found.START]
+            if waited:
+                journal.waiting_cores(waited, str(self._store.root))
+            self._store.no_longer_new()
+
+    def _is_exceeded(self) -> bool:
+        short = Disk.of(self._store.root).lacks(self._limits.minimum_free) > 0
+        return short or self._ledger.stock.exceeds(self._limits)
+
+    def _now(self) -> datetime | None:
+        return self._clock.now()
+
+    def _tidy(self, removals: tuple[Removal, ...]) -> tuple[Removal, ...]:
+        return tidy(self._store, removals, lambda _: self._stopped())
