@@ -113,10 +113,10 @@ class Decoder:
 
     def _unknown_keys(self, data: Mapping[object, object], kind: Any, where: str) -> None:
         if self.strict:
-            hints = field_types(kind)
+            known = [item.name for item in _items(kind)]
             for key in data:
-                if key not in hints:
-                    self._problem(_join(where, str(key)), f"is unknown; known here: {', '.join(hints)}")
+                if key not in known:
+                    self._problem(_join(where, str(key)), f"is unknown; known here: {', '.join(known)}")
 
     def _problem(self, where: str, what: str) -> object:
         self.problems.append(f"{where or 'the document'}: {what}")
@@ -162,27 +162,21 @@ class _Item:
 @cache
 def _items(kind: Any) -> tuple[_Item, ...]:
     """The fields of a dataclass."""
-    hints = field_types(kind)
-    return tuple(_item(each, hints[each.name]) for each in dataclasses.fields(kind))
+    return tuple(map(_item, dataclasses.fields(kind)))
 
 
-def _item(field: "dataclasses.Field[Any]", kind: Any) -> _Item:
+def _item(field: "dataclasses.Field[Any]") -> _Item:
+    """Of a field whose type is given as such, not as text that would have to be evaluated."""
     default: Callable[[], Any] | None = None
     if field.default is not MISSING:
         default = partial(_same, field.default)
     elif field.default_factory is not MISSING:
         default = field.default_factory
-    return _Item(field.name, kind, default, default is not None and dataclasses.is_dataclass(default()))
+    return _Item(field.name, field.type, default, default is not None and dataclasses.is_dataclass(default()))
 
 
 def _same(value: T) -> T:
     return value
-
-
-@cache
-def field_types(kind: Any) -> dict[str, Any]:
-    """The types of a dataclass's fields by name, annotations included."""
-    return typing.get_type_hints(kind, include_extras=True)
 
 
 def plain(value: object) -> Any:

@@ -6,7 +6,6 @@ from enum import StrEnum
 
 from astbtd.model import SCHEMA, Asterisk, Process
 
-RECORD_FILE = "deadlock.json"
 BACKTRACE_FILE = "backtrace-threads.txt"
 FULL_FILE = "backtrace-threads-full.txt"
 LOCKS_FILE = "core-show-locks.txt"

@@ -3,15 +3,34 @@
 Times are aware datetimes in UTC, sizes bytes, durations seconds; None is "unknown".
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-SCHEMA = 1
+from astbtd.basics import (
+    CRASH_ID,
+    KEPT_CORE_FILE,
+    RECORD_FILE,
+    REPORT_FILE,
+    SCHEMA,
+    CoreState,
+    CrashSignature,
+    Section,
+    Verdict,
+)
 
-CRASH_ID = re.compile(r"\d{8}T\d{6}Z-\d{1,10}-[0-9a-f]{6}")
+__all__ = [
+    "CRASH_ID",
+    "KEPT_CORE_FILE",
+    "RECORD_FILE",
+    "REPORT_FILE",
+    "SCHEMA",
+    "CoreState",
+    "CrashSignature",
+    "Section",
+    "Verdict",
+]
 
 
 class Source(StrEnum):
@@ -31,16 +50,6 @@ class Found(StrEnum):
     START = "start"
     SCAN = "scan"
     COMMAND = "command"
-
-
-class CoreState(StrEnum):
-    """Where the core is now."""
-
-    CLAIMED = "claimed"
-    KEPT = "kept"
-    LEFT = "left"
-    REMOVED = "removed"
-    LOST = "lost"
 
 
 class CoreAction(StrEnum):
@@ -75,37 +84,12 @@ class Symbols(StrEnum):
     ALL = "all"
 
 
-class Section(StrEnum):
-    """A text of a crash; the value is the name of its file in the crash's directory."""
-
-    BACKTRACE = "backtrace.txt"
-    THREAD1 = "thread1.txt"
-    BRIEF = "brief.txt"
-    FULL = "full.txt"
-    LOCKS = "locks.txt"
-    INFO = "info.txt"
-    LOG = "gdb.log"
-
-
-REPORT_FILE = "report.txt"
-RECORD_FILE = "crash.json"
-KEPT_CORE_FILE = "core.zst"
-
-
 class MemoryCorruption(StrEnum):
     """Whether the crash thread points to corrupted memory."""
 
     NONE = "none"
     LIKELY = "likely"
     CERTAIN = "certain"
-
-
-class Verdict(StrEnum):
-    """Whether a developer can work with the backtrace."""
-
-    USABLE = "usable"
-    PARTIAL = "partial"
-    UNUSABLE = "unusable"
 
 
 @dataclass(frozen=True)
@@ -225,20 +209,6 @@ class Diagnosis:
     reasons: tuple[str, ...]
     advice: tuple[str, ...]
     signature: DecidedSignature
-
-
-@dataclass(frozen=True)
-class CrashSignature:
-    """A crash's signature and its place among the crashes that share it, counted from 1 by crash time.
-
-    `after_version`: the version of Asterisk that crashed last before the first of them, if that was another one.
-    """
-
-    id: str
-    text: str
-    occurrence: int
-    first_seen: datetime
-    after_version: str | None = None
 
 
 @dataclass(frozen=True)

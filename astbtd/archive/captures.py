@@ -10,13 +10,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from astbtd import durable
 from astbtd.archive import record
-from astbtd.deadlock import RECORD_FILE, Deadlock
+from astbtd.basics import CRASH_ID
 from astbtd.errors import AstbtdError
-from astbtd.model import CRASH_ID
 
+if TYPE_CHECKING:
+    from astbtd.deadlock import Deadlock
+
+_RECORD_FILE = "deadlock.json"
 _LARGEST_RECORD = 16 << 20
 _SHORTEST_PREFIX = 4
 
@@ -62,9 +66,9 @@ class Captures:
         path.unlink()
         return descriptor
 
-    def commit(self, staged: Path, capture: Deadlock, keep: int) -> Path:
+    def commit(self, staged: Path, capture: "Deadlock", keep: int) -> Path:
         """Makes a staged capture visible in one step, and removes the oldest beyond `keep`; returns its directory."""
-        durable.write_new(staged / RECORD_FILE, record.text(capture), group=self.group)
+        durable.write_new(staged / _RECORD_FILE, record.text(capture), group=self.group)
         durable.sync_tree(staged)
         committed = durable.publish(staged, self.directory(capture.id))
         for capture_id in self.ids()[keep:]:
@@ -92,10 +96,12 @@ class Captures:
         """When a capture was made, to the second."""
         return datetime.strptime(capture_id.partition("-")[0], "%Y%m%dT%H%M%S%z")
 
-    def load(self, capture_id: str) -> Deadlock:
+    def load(self, capture_id: str) -> "Deadlock":
         """The record of a capture. Raises AstbtdError."""
+        from astbtd.deadlock import Deadlock  # most stores have no captures, and `list` is to be quick
+
         try:
-            return record.read(self.directory(capture_id) / RECORD_FILE, Deadlock, _LARGEST_RECORD)
+            return record.read(self.directory(capture_id) / _RECORD_FILE, Deadlock, _LARGEST_RECORD)
         except record.Damaged as error:
             raise AstbtdError(f"the record of capture {capture_id} is damaged: {error.message}") from error
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from astbtd.model import CoreState, CrashSignature, Verdict
+from astbtd.basics import CoreState, CrashSignature, Verdict
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,16 @@ from datetime import datetime
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from astbtd import durable
 from astbtd.archive import record, seen
 from astbtd.archive.outline import Outline
+from astbtd.basics import CRASH_ID, KEPT_CORE_FILE, RECORD_FILE
 from astbtd.errors import AstbtdError
-from astbtd.model import CRASH_ID, KEPT_CORE_FILE, RECORD_FILE, Crash
+
+if TYPE_CHECKING:
+    from astbtd.model import Crash
 
 _LARGEST_RECORD = 4 << 20
 _REMOVED_SUFFIX = ".removed"
@@ -86,13 +89,13 @@ class Store:
         durable.make_directory(staged, group=self.group)
         return staged
 
-    def commit(self, staged: Path, crash: Crash) -> Path:
+    def commit(self, staged: Path, crash: "Crash") -> Path:
         """Makes a staged crash visible in one step and returns its directory."""
         self._write_record(staged, crash)
         durable.sync_tree(staged)
         return durable.publish(staged, self.directory(crash.id))
 
-    def change(self, crash_id: str, how: Callable[[Crash], Crash]) -> Crash:
+    def change(self, crash_id: str, how: Callable[["Crash"], "Crash"]) -> "Crash":
         """Replaces the record of a crash by what `how` makes of it, and returns that.
 
         Raises DamagedRecord, NoRoom, or AstbtdError where it is not permitted.
@@ -104,7 +107,7 @@ class Store:
                 self._write_record(self.directory(crash_id), after)
             return after
 
-    def write(self, crash: Crash) -> None:
+    def write(self, crash: "Crash") -> None:
         """Replaces the record of a crash, for whoever holds `changing` and has read it since. Raises NoRoom."""
         with durable.said_plainly(f"cannot change the record of {crash.id}"):
             self._write_record(self.directory(crash.id), crash)
@@ -155,15 +158,17 @@ class Store:
         except OSError as error:
             raise AstbtdError(f"the store {self.root} cannot be read: {error.strerror}", "check --store") from error
 
-    def load(self, crash_id: str) -> Crash:
+    def load(self, crash_id: str) -> "Crash":
         """The record of a crash. Raises DamagedRecord."""
+        from astbtd.model import Crash  # which takes longer to load than twenty outlines to read
+
         return self._read(crash_id, Crash)
 
     def outline(self, crash_id: str) -> Outline:
         """The record of a crash in short. Raises DamagedRecord."""
         return self._read(crash_id, Outline)
 
-    def crashes(self) -> Iterator[Crash]:
+    def crashes(self) -> Iterator["Crash"]:
         """All crashes, newest first; damaged records are passed over."""
         for crash_id in self.newest():
             with suppress(DamagedRecord):
@@ -271,7 +276,7 @@ class Store:
         """As `directory` / `name`, for thousands: pathlib takes as long as reading the record."""
         return os.path.join(self.root, "crashes", crash_id, *name)
 
-    def _write_record(self, directory: Path, crash: Crash) -> None:
+    def _write_record(self, directory: Path, crash: "Crash") -> None:
         durable.replace(directory / RECORD_FILE, record.text(crash), group=self.group)
 
 

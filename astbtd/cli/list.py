@@ -5,6 +5,7 @@ import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from astbtd.archive.captures import Captures
 from astbtd.archive.outline import Outline
@@ -12,9 +13,11 @@ from astbtd.archive.store import DamagedRecord, Store
 from astbtd.cli import period
 from astbtd.cli.common import add_json, coloured, local, open_store, readable, warn, write_json
 from astbtd.cli.table import Column, print_table, terminal_width
-from astbtd.deadlock import Deadlock
 from astbtd.errors import AstbtdError, ExitCode, NothingMatched
-from astbtd.model import Crash
+
+if TYPE_CHECKING:
+    from astbtd.deadlock import Deadlock
+    from astbtd.model import Crash
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +55,7 @@ def _matching(store: Store, options: argparse.Namespace) -> Iterator[Outline]:
         yield crash
 
 
-def _captures(store: Store, options: argparse.Namespace) -> Iterator[Deadlock]:
+def _captures(store: Store, options: argparse.Namespace) -> Iterator["Deadlock"]:
     """The captures, which have neither signature nor signal to be found by."""
     if options.signature or options.signal or (options.json and not options.deadlocks):
         return
@@ -67,7 +70,7 @@ def _captures(store: Store, options: argparse.Namespace) -> Iterator[Deadlock]:
             yield capture
 
 
-def _whole(store: Store, crashes: Iterable[Outline]) -> Iterator[Crash]:
+def _whole(store: Store, crashes: Iterable[Outline]) -> Iterator["Crash"]:
     for crash in crashes:
         try:
             yield store.load(crash.id)
@@ -89,7 +92,7 @@ _WIDE = 100
 """Characters on a line that leave room for the weekday and the time's zone."""
 
 
-def _rows(crashes: Iterable[Outline], captures: Iterable[Deadlock]) -> Iterator[Sequence[str]]:
+def _rows(crashes: Iterable[Outline], captures: Iterable["Deadlock"]) -> Iterator[Sequence[str]]:
     """Both in one, newest first, as each comes."""
     died = ((crash.crashed_at, _row(crash)) for crash in crashes)
     living = ((capture.captured_at, _captured(capture)) for capture in captures)
@@ -110,7 +113,7 @@ def _row(crash: Outline) -> tuple[str, ...]:
     )
 
 
-def _captured(capture: Deadlock) -> tuple[str, ...]:
+def _captured(capture: "Deadlock") -> tuple[str, ...]:
     """A capture in the columns of crashes: nothing died, so that it has no signal and no core."""
     waiting = next((wait.function for wait in capture.wait_for if wait.function), "-")
     process = str(capture.process.pid or "-")

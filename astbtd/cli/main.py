@@ -53,6 +53,20 @@ VERBS = {
 }
 
 
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """As wide as the terminal; asks it without shutil, which argparse loads for every option, shown or not."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
+    try:
+        return int(os.environ.get("COLUMNS") or os.get_terminal_size().columns)
+    except (ValueError, OSError):  # it is no terminal
+        return 80
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
     gc.set_threshold(_OBJECTS_BEFORE_COLLECTION)
@@ -77,15 +91,17 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
         prog="astbtd",
         description="Collects, explains and keeps the backtraces of a crashed Asterisk.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Formatter,
     )
     parser.add_argument("--version", action="version", version=f"astbtd {__version__}")
     _add_common(parser, None)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, prog=parser.prog)
     asked_for = {name: VERBS[name] for name in given if name in VERBS}
     for name, verb in (asked_for or VERBS).items():
-        one = verbs.add_parser(name, help=verb.help, description=f"astbtd {name}: {verb.help}.", epilog=_EPILOG)
-        one.formatter_class = argparse.RawDescriptionHelpFormatter
+        description = f"astbtd {name}: {verb.help}."
+        one = verbs.add_parser(
+            name, help=verb.help, description=description, epilog=_EPILOG, formatter_class=_Formatter
+        )
         _add_common(one, argparse.SUPPRESS)
         if asked_for:
             _module(name).add_arguments(one)

@@ -4,15 +4,18 @@ import argparse
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from astbtd.archive.captures import Captures
 from astbtd.archive.selection import capture_meant, resolve
 from astbtd.archive.store import DamagedRecord, Store
+from astbtd.basics import REPORT_FILE, Section
 from astbtd.cli.common import add_json, local, open_store, write, write_json
 from astbtd.deadlock import BACKTRACE_FILE, FULL_FILE, LOCKS_FILE
-from astbtd.diagnosis.report import summary
 from astbtd.errors import AstbtdError, ExitCode, NothingMatched
-from astbtd.model import REPORT_FILE, Crash, Section
+
+if TYPE_CHECKING:
+    from astbtd.model import Crash
 
 SECTIONS = {
     file.split(".")[0]: file for file in (REPORT_FILE, *map(str, Section), BACKTRACE_FILE, FULL_FILE, LOCKS_FILE)
@@ -71,11 +74,17 @@ def _report(store: Store, crash_id: str) -> str:
         crash = store.load(crash_id)
     except DamagedRecord:
         return _text(store, crash_id, REPORT_FILE)
-    report = f"{summary(crash)}\n" if crash.texts_removed_at else _text(store, crash_id, REPORT_FILE)
+    report = _summary(crash) if crash.texts_removed_at else _text(store, crash_id, REPORT_FILE)
     return report + "".join(f"\n{line}\n" for line in _retained(crash))
 
 
-def _retained(crash: Crash) -> Iterator[str]:
+def _summary(crash: "Crash") -> str:
+    from astbtd.diagnosis.report import summary  # brings all of the diagnosis
+
+    return f"{summary(crash)}\n"
+
+
+def _retained(crash: "Crash") -> Iterator[str]:
     moments = {"core": crash.core.removed_at, "texts": crash.texts_removed_at}
     gone = [f"the {what} on {local(moment)}" for what, moment in moments.items() if moment]
     if gone:

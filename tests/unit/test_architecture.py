@@ -42,6 +42,7 @@ LAYERS = (  # the highest first; who stands in one may import what stands in it 
         "wakeup",
         "deadlock",
         "model",
+        "basics",
         "errors",
     ),
 )
