@@ -31,7 +31,7 @@ def diagnose(text: str | Iterable[str], evidence: Evidence = _NOTHING_KNOWN) -> 
         missing_symbols=any(frame.function is None and "??" in frame.text for frame in case.frames),
         memory_corruption=case.memory_corruption,
         debug_threads=case.debug_threads,
-        deadlock=case.locks.cycle is not None if case.locks else not case.crashed,
+        deadlock=_deadlocked(case),
         quality=grade,
         verdict=verdict,
         reasons=_reasons(found, evidence, verdict, grade),
@@ -48,6 +48,14 @@ def _by_quality(grade: float) -> Verdict:
 
 def _number(case: Case) -> int | None:
     return case.thread.number if case.thread and is_crash_thread(case.thread) else None
+
+
+def _deadlocked(case: Case) -> bool | None:
+    """By the locks where they can be read; of a core whose locks cannot, the text proves no more than that it hung."""
+    if case.locks:
+        return case.locks.cycle is not None
+    had_a_core = case.evidence.extraction or case.evidence.loss
+    return None if case.crashed and had_a_core else not case.crashed
 
 
 def _top_frame(case: Case) -> str | None:

@@ -3,7 +3,8 @@
 import pytest
 
 from astbtd.diagnosis.verdict import Evidence, diagnose
-from astbtd.model import Diagnosis, Signal
+from astbtd.model import Diagnosis, Loss, Signal
+from tests.builders import crash
 
 from .test_formats import LOCKS
 
@@ -57,6 +58,16 @@ def test_a_thread_that_waits_for_a_lock_while_nothing_crashed_is_a_deadlock(fram
 )
 def test_a_crash_is_none_and_so_are_threads_that_have_nothing_to_do(text: str) -> None:
     assert diagnose(text).deadlock is False
+
+
+@pytest.mark.parametrize("text", [f"{FAULT}\n{WAITING}", FAULT, ""])
+@pytest.mark.parametrize("evidence", [Evidence(extraction=crash().extraction), Evidence(loss=Loss("gone", ""))])
+def test_of_a_crash_whose_locks_could_not_be_read_it_is_not_known(text: str, evidence: Evidence) -> None:
+    assert diagnose(text, evidence).deadlock is None
+
+
+def test_a_core_that_hangs_is_one_even_where_its_locks_cannot_be_read() -> None:
+    assert diagnose(f"{IDLE}\n{WAITING}", Evidence(extraction=crash().extraction)).deadlock is True
 
 
 @pytest.mark.parametrize("signal", ["SIGABRT", "SIGQUIT", "SIGTRAP"])
