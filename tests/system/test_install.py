@@ -144,6 +144,21 @@ def test_a_core_in_work_survives_a_second_installation_and_is_recorded_once(serv
     assert service.left_in(WORKING_DIRECTORY) == ""
 
 
+def test_a_second_installation_restarts_what_waits_for_captures_that_are_wanted(service: Service) -> None:
+    def invocation() -> str:
+        shown = service.container.run("systemctl", "show", "--property=InvocationID", "--value", "astbtd-deadlock.path")
+        return shown.stdout.strip()
+
+    service.install()
+    service.start()
+    before = invocation()
+
+    service.install()
+
+    assert invocation() not in (before, "")
+    assert service.container.run("systemctl", "is-active", "astbtd-deadlock.path").stdout == "active\n"
+
+
 def test_what_was_collected_outlives_the_program_and_is_there_for_the_next(service: Service) -> None:
     asterisk = StandIn(service.container)
     asterisk.install()
