@@ -137,6 +137,11 @@ def plan(
     return tuple(sorted(planned.values(), key=lambda removal: (len(removal.what.included), moments[removal.id])))
 
 
+def cores_alone(limits: RetentionSettings) -> RetentionSettings:
+    """The limits of cores: of more than them, a plan is needed only where `Stock.exceeds`, or the disk is short."""
+    return RetentionSettings(limits.cores, texts=Limits(), records=Limits(), minimum_free=0.0)
+
+
 def in_words(removals: Sequence[Removal]) -> str:
     """What is removed, as `3 cores, the texts of 1 crash, 2 records (14M)`."""
     numbers = Counter(removal.what for removal in removals)

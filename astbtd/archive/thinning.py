@@ -10,11 +10,11 @@ from datetime import datetime
 
 from astbtd import durable
 from astbtd.archive.reserve import Disk
-from astbtd.archive.retention import Holding, Removal, Stock, What, plan
+from astbtd.archive.retention import Holding, Removal, Stock, What, cores_alone, plan
 from astbtd.archive.store import DamagedRecord, Store
 from astbtd.errors import NoRoom
 from astbtd.model import KEPT_CORE_FILE, RECORD_FILE, CoreState, Crash
-from astbtd.settings import Limits, RetentionSettings
+from astbtd.settings import RetentionSettings
 
 
 def planned(store: Store, limits: RetentionSettings, now: datetime | None, needed: int = 0) -> tuple[Removal, ...]:
@@ -26,8 +26,7 @@ def planned(store: Store, limits: RetentionSettings, now: datetime | None, neede
 def planned_of_cores(store: Store, limits: RetentionSettings, now: datetime | None) -> tuple[Removal, ...]:
     """The same where there is not too much of anything but cores: only crashes that have one are read."""
     held = list(_holdings(store, filter(store.has_core, store.newest())))
-    cores_alone = RetentionSettings(limits.cores, texts=Limits(), records=Limits(), minimum_free=0.0)
-    return plan(held, cores_alone, Disk.of(store.root), now) if held else ()
+    return plan(held, cores_alone(limits), Disk.of(store.root), now) if held else ()
 
 
 def carry_out(store: Store, removals: Sequence[Removal], at: datetime, removed: Callable[[Removal], None]) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from astbtd.archive import retention
 from astbtd.archive.reserve import Disk
-from astbtd.archive.retention import Holding, Removal, What, in_words
+from astbtd.archive.retention import Holding, Removal, Stock, What, cores_alone, in_words
 from astbtd.settings import Limits, RetentionSettings
 from tests.builders import NOON
 
@@ -447,6 +447,19 @@ def test_a_plan_names_what_is_held_and_each_crash_once(
         crash = by_id[removal.id]
         assert crash.has(removal.what)
         assert removal.bytes == sum(crash.size(what) for what in removal.what.included)
+
+
+@given(WHOLE, SETTINGS, CLOCKS)
+def test_where_there_are_not_too_many_texts_or_records_the_crashes_with_cores_decide(
+    held: list[Holding], limits: RetentionSettings, now: datetime | None
+) -> None:
+    limits = replace(limits, minimum_free=0.0, texts=replace(limits.texts, age=None))
+    limits = replace(limits, records=replace(limits.records, age=None))
+    stock = Stock.of({what: each.size(what) for what in What} for each in held)
+
+    of_cores = plan([each for each in held if each.core], cores_alone(limits), now=now)
+
+    assert stock.exceeds(limits) or of_cores == plan(held, limits, now=now)
 
 
 @given(HELD, st.datetimes(timezones=st.just(UTC)), st.datetimes(timezones=st.just(UTC)))

@@ -1,13 +1,16 @@
 """The command line of the tests, on a store of their own."""
 
+import itertools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
 
 from astbtd.archive.store import Store
+from astbtd.cli import common
 from astbtd.cli.main import main
 from astbtd.model import KEPT_CORE_FILE, REPORT_FILE, Crash
 from tests.builders import crash
@@ -83,6 +86,14 @@ def keep(store: Store) -> Keep:
         return store.commit(staged, crash)
 
     return keep
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody watches on a terminal, and a second passes whenever the time is asked."""
+    monkeypatch.setattr("_pytest.capture.CaptureIO.isatty", lambda _: True)
+    seconds = itertools.count()
+    monkeypatch.setattr(common, "time", SimpleNamespace(monotonic=lambda: float(next(seconds))))
 
 
 @pytest.fixture

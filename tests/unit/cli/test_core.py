@@ -34,6 +34,13 @@ def test_a_core_is_written_to_a_file_for_its_owner_only(astbtd: Run, tmp_path: P
     assert (tmp_path / "core").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.usefixtures("kept", "watched")
+def test_who_waits_sees_how_much_is_written(astbtd: Run, tmp_path: Path) -> None:
+    answer = astbtd("core", "latest", "--output", tmp_path / "core")
+
+    assert answer == (0, "", "\rdecompressing: 98K \r\x1b[K")
+
+
 @pytest.mark.usefixtures("kept")
 @pytest.mark.parametrize("output", [[], ["--output", "-"]])
 def test_a_core_is_written_to_standard_output(configuration: Path, output: list[str]) -> None:

@@ -86,6 +86,13 @@ def test_what_a_dry_run_showed_is_removed_and_said_in_one_entry(astbtd: Run, sto
     assert sent == [removed.splitlines()[-1].replace("removed", "retention removed")]
 
 
+@pytest.mark.usefixtures("four", "limits", "watched")
+def test_who_waits_sees_how_many_are_removed(astbtd: Run) -> None:
+    shown = "".join(f"\rremoving: {done} of 3 " for done in (1, 2, 3))
+
+    assert astbtd("prune").err == f"{shown}\r\x1b[K"
+
+
 @pytest.mark.usefixtures("four", "limits")
 def test_a_second_run_has_nothing_to_remove_and_says_nothing_in_the_journal(astbtd: Run, sent: list[str]) -> None:
     astbtd("prune")
