@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from astbtd.errors import AstbtdError
 from astbtd.model import Ended
@@ -49,16 +50,18 @@ def run(
     directory: Path = Path("/"),
     environment: Mapping[str, str] | None = None,
     watch: Callable[[], Ended | None] = never,
+    serve: Mapping[int, Callable[[], bool]] = MappingProxyType({}),
 ) -> Finished:
     """Runs `argv` in `directory`, with standard output and error going to the descriptor `output`.
 
-    Ends it, with its whole session, after `timeout` seconds or as soon as `watch` returns a reason or raises.
+    Ends it, with its whole session, after `timeout` seconds or as soon as `watch` returns a reason or raises. Whenever
+    one of the descriptors in `serve` can be read, its function is called, until that returns False.
     Raises AstbtdError when the program cannot be started.
     """
     started = time.monotonic()
     child = _start(argv, output, pass_fds, directory, {**ENVIRONMENT, **(environment or {})})
     try:
-        reason = _wait(child.pid, started + timeout, watch)
+        reason = _wait(child.pid, started + timeout, watch, serve)
     finally:
         _end(child)
     status = child.returncode
@@ -96,16 +99,22 @@ def _start(
         raise AstbtdError(f"cannot run {argv[0]}: {error.strerror}", f"install {argv[0]}") from error
 
 
-def _wait(pid: int, deadline: float, watch: Callable[[], Ended | None]) -> Ended | None:
+def _wait(
+    pid: int, deadline: float, watch: Callable[[], Ended | None], serve: Mapping[int, Callable[[], bool]]
+) -> Ended | None:
     descriptor = os.pidfd_open(pid)
     try:
         with selectors.DefaultSelector() as selector:
-            selector.register(descriptor, selectors.EVENT_READ)
-            while not selector.select(_CHECK_EVERY):
+            for each in (descriptor, *serve):
+                selector.register(each, selectors.EVENT_READ)
+            while descriptor not in (ready := [key.fd for key, _ in selector.select(_CHECK_EVERY)]):
                 if time.monotonic() >= deadline:
                     return Ended.TIMEOUT
                 if reason := watch():
                     return reason
+                for each in ready:
+                    if not serve[each]():
+                        selector.unregister(each)
         return None
     finally:
         os.close(descriptor)

@@ -7,13 +7,13 @@ hundreds of thousands); a gdb without Python is given the command line of the As
 import fcntl
 import json
 import os
-import secrets
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from astbtd import durable, processes
 from astbtd.deadlock import ThreadStates
@@ -24,6 +24,7 @@ from astbtd.extraction.facts import GdbFacts
 from astbtd.extraction.objects import Objects
 from astbtd.extraction.seclusion import secluded
 from astbtd.extraction.sections import Sections
+from astbtd.extraction.shown import Shown, shown
 from astbtd.model import Asterisk, CoreFacts, Ended, Extraction, Section, Symbols
 from astbtd.settings import GdbSettings
 
@@ -39,7 +40,6 @@ _SETTINGS = (
 _NOWHERE = "/nonexistent"
 _PART_SECONDS = 20  # of CPU time, for one table of info.txt or locks.txt: 20,000 channels took two
 _DOCUMENTED = ("bt", "bt full", "thread apply all bt")
-_GROUP_WRITES = 0o770
 _NO_PYTHON = b"Python scripting is not supported"
 _WHY_NO_PYTHON = (
     "this gdb has no Python, so there is only backtrace.txt; install the package gdb in place of gdb-minimal"
@@ -162,11 +162,12 @@ class _Work:
         return replace(second, ended=ended, seconds=first.seconds + second.seconds), (why,)
 
     def _run_with_python(self, frames: int) -> processes.Finished:
-        with _in_memory(packed.program()) as program:
+        with _in_memory(packed.program()) as program, self._to_be_shown() as to_show:
             job = {
                 "core": _path(self.core),
                 "executable": self._program(),
-                "shown": self._to_be_shown(),
+                "shown": to_show and to_show.name,
+                "asking": to_show and to_show.asking.fileno(),
                 "frames": frames,
                 "brief": self.brief,
                 "sections": self.sections.descriptors,
@@ -174,15 +175,24 @@ class _Work:
                 "part_seconds": _PART_SECONDS,
             }
             return self._run(
-                ["-ex", packed.command(_path(program))], Section.LOG, (program,), {"ASTBTD_JOB": json.dumps(job)}
+                ["-ex", packed.command(_path(program))],
+                Section.LOG,
+                pass_fds=(program, to_show.asking.fileno()) if to_show else (program,),
+                environment={"ASTBTD_JOB": json.dumps(job)},
+                serve={to_show.asked.fileno(): to_show.answer} if to_show else {},
             )
 
     def _run_documented(self) -> processes.Finished:
         program = ["-se", executable] if (executable := self._program()) else []
-        return self._run([*program, "-c", _path(self.core), *_each("-ex", _DOCUMENTED)], Section.BACKTRACE, (), {})
+        return self._run([*program, "-c", _path(self.core), *_each("-ex", _DOCUMENTED)], Section.BACKTRACE)
 
     def _run(
-        self, arguments: Sequence[str], output: Section, pass_fds: Sequence[int], environment: dict[str, str]
+        self,
+        arguments: Sequence[str],
+        output: Section,
+        pass_fds: Sequence[int] = (),
+        environment: Mapping[str, str] = MappingProxyType({}),
+        serve: Mapping[int, Callable[[], bool]] = MappingProxyType({}),
     ) -> processes.Finished:
         self.sections.clear()
         settings = _each("-iex", (*_SETTINGS, f"set sysroot {self.root or '/'}"))
@@ -196,6 +206,7 @@ class _Work:
             directory=self.copies,
             environment=environment,
             watch=self._watch,
+            serve=serve,
         )
         with none_left(self.extractor.account):
             finished = secluded(run, writable=[str(self.copies)])
@@ -213,17 +224,14 @@ class _Work:
         nowhere = executable is None or "\n" in executable or executable in self.found.missing or self.root == _NOWHERE
         return None if nowhere else f"{self.root}{executable}"
 
-    def _to_be_shown(self) -> str | None:
-        """A new directory where gdb may make links to the objects it reads; its name is in no core's memory.
+    def _to_be_shown(self) -> AbstractContextManager[Shown | None]:
+        """What shows gdb the objects it asks for; None where it reads all.
 
-        A container's objects are read as they are: links there would lead out of it.
+        A container's objects are read as they are: links to them would lead out of it.
         """
         if self.extractor.symbols is Symbols.ALL or self.root:
-            return None
-        name = secrets.token_hex(8)
-        account = self.extractor.account
-        durable.make_directory(self.copies / name, _GROUP_WRITES, group=account.gid if account.switched else -1)
-        return name
+            return nullcontext()
+        return shown(self.copies, self.facts.objects, self.extractor.account.gid)
 
     def _watch(self) -> Ended | None:
         self.extractor.stopped()

@@ -77,7 +77,7 @@ def _copy(path: str, copy: str, copies: Path, account: Account, reserve: Callabl
             if not _is_program(source):
                 return _Outcome.NO_OBJECT
             target = Path(copy)
-            _make_parents(target, account, copies)
+            make_parents(target, account.gid, copies)
             os.close(sparse.readable_copy(source, target, account.gid, reserve))
             return _Outcome.COPIED
     except (OSError, NoRoom):
@@ -104,10 +104,14 @@ def named_like_an_object(path: str) -> bool:
     return (".so" in os.path.basename(path) or in_bin) and not path.startswith(("/dev/", "/memfd:", "/proc/"))
 
 
-def _make_parents(target: Path, account: Account, copies: Path) -> None:
+def make_parents(target: Path, group: int, top: Path) -> None:
+    """Makes what is missing of the directories from `top` down to where `target` is to lie, for `group` to read.
+
+    Raises OSError, also where a link is among them.
+    """
     for directory in reversed(target.parents):
-        if directory == copies or copies in directory.parents:
-            durable.make_directory(directory, group=account.gid)
+        if directory == top or top in directory.parents:
+            durable.make_directory(directory, group=group)
 
 
 def build_id_on_disk(path: str) -> str | None:

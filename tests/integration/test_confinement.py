@@ -20,7 +20,10 @@ _PROBE = """#!/bin/sh
     for file in {store}/crashes {store}/seen {secret} {configuration}; do
         if [ -d "$file" ]; then ls "$file"; else cat "$file"; fi >/dev/null 2>&1 && echo "can read $file"
     done
-    touch {store}/here {readable}/here 2>/dev/null && echo "can write"
+    for directory in {store} {readable} $(find . -type d); do
+        touch "$directory/here" 2>/dev/null && echo "can write"
+    done
+    echo "shown: $(find . -type d | wc -l)"
     cat /proc/net/dev
     cat /proc/self/limits
     env
@@ -72,6 +75,7 @@ def test_gdb_runs_as_its_own_user_without_any_capability(probed: str) -> None:
 
 def test_gdb_can_read_neither_the_store_nor_a_private_file_and_write_nothing(probed: str) -> None:
     assert "can read" not in probed
+    assert "shown: 2\n" in probed  # where it works, and where the objects that it asks for are shown to it
     assert "can write" not in probed
 
 

@@ -66,7 +66,7 @@ WRITERS = {  # who makes, opens for writing, or renames files besides durable, a
     "astbtd.archive.store": {
         "rename"
     },  # a staged directory becomes a crash, and a crash what is to be removed, by one rename
-    "astbtd.extraction.inside_gdb.objects": {"os.symlink"},  # objects that gdb is shown, in a directory of its own
+    "astbtd.extraction.shown": {"os.symlink"},  # to objects that gdb asks for, where it can make nothing itself
     "astbtd.intake.note": {"os.open"},  # the note of a claim, to lock it
     "astbtd.intake.copies": {"rename"},  # the copy, when its core's identity is known
     "astbtd.intake.names": {"os.link", "os.rename"},  # the claim, in a directory that is not ours

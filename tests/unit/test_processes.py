@@ -2,6 +2,8 @@
 
 import os
 import select
+import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -12,6 +14,14 @@ from astbtd.errors import AstbtdError, Parked
 from astbtd.model import Ended
 
 PATIENCE = 60.0
+
+_ASKING = """
+import os
+for question in b"1", b"2":
+    os.write({0}, question)
+    os.write(1, os.read({0}, 100))
+os.write({0}, b"3")
+"""
 
 MakeFile = Callable[[bytes], int]
 
@@ -50,6 +60,39 @@ def test_output_and_errors_go_to_one_descriptor(memory_file: MakeFile) -> None:
     shell("echo out; echo err >&2", output)
 
     assert written(output) == "out\nerr\n"
+
+
+def test_what_a_child_asks_is_answered_while_it_runs_until_no_more_is_to_be(memory_file: MakeFile) -> None:
+    ours, theirs = socket.socketpair()
+    asked = []
+
+    def answer() -> bool:
+        asked.append(ours.recv(4096))
+        ours.send(b"answer\n")
+        return len(asked) < 2
+
+    output = memory_file(b"")
+    with ours, theirs:
+        finished = processes.run(
+            [sys.executable, "-c", _ASKING.format(theirs.fileno())],
+            timeout=PATIENCE,
+            output=output,
+            pass_fds=(theirs.fileno(),),
+            serve={ours.fileno(): answer},
+        )
+
+    assert finished.ended is Ended.OK
+    assert asked == [b"1", b"2"]
+    assert written(output) == "answer\nanswer\n"
+
+
+def test_a_child_that_asks_without_end_is_ended_in_time(memory_file: MakeFile) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.send(b"asks")
+        finished = shell("sleep 60", memory_file(b""), timeout=0.1, serve={ours.fileno(): lambda: True})
+
+    assert finished.ended is Ended.TIMEOUT
 
 
 def test_a_child_gets_a_minimal_environment_and_what_it_is_given(

@@ -9,10 +9,10 @@ import os
 import gdb
 
 JOB = json.loads(os.environ["ASTBTD_JOB"])
-"""core, executable: names to open them by; shown: the directory for links to the objects that gdb is shown, None if
-it is shown all; frames: the most per thread, 0 for all; brief: whether the crashed thread is enough; sections:
-descriptors by name; crashed_at: seconds since 1970; part_seconds: the most CPU time that one part of info.txt or
-locks.txt may take.
+"""core, executable: names to open them by; shown: the directory with links to the objects that gdb is shown, None if
+it is shown all; asking: the descriptor to ask for such links by; frames: the most per thread, 0 for all; brief: whether
+the crashed thread is enough; sections: descriptors by name; crashed_at: seconds since 1970; part_seconds: the most CPU
+time that one part of info.txt or locks.txt may take.
 """
 
 

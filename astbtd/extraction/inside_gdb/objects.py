@@ -1,8 +1,8 @@
 """Shows gdb those shared objects that frames lie in, and no others: most of a run would go into reading the rest.
 
 gdb maps the whole core, so that all memory can be read; before it looks for shared objects, its sysroot becomes an
-empty directory, which fills with links until no frame lacks its object. Each time the sysroot is set, gdb reads what it
-finds there and had not before (solib.c, reload_shared_libraries).
+empty directory, in which astbtd makes the links that it is asked for, until no frame lacks its object. Each time the
+sysroot is set, gdb reads what it finds there and had not before (solib.c, reload_shared_libraries).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import gdb
 from astbtd.extraction.inside_gdb.job import JOB, run
 
 FIRST_TO_MAP_FILES = 11  # the major version of gdb; older ones read no memory of objects that they are not shown
+MOST_NAMES = 2  # of one object
 VERSION = re.compile(r"(\d+)\.")
 MAPPING = re.compile(r"^\s*0x([0-9a-f]+)\s+0x([0-9a-f]+)\s+0x[0-9a-f]+\s+0x[0-9a-f]+\s+(/.*?) ?$", re.MULTILINE)
 ENTRY = re.compile(r" AT_ENTRY .* 0x([0-9a-f]+)$", re.MULTILINE)
@@ -62,7 +63,9 @@ class Objects:
         entry = ENTRY.search(run("info auxv"))
         self._program = self._mapped.at(int(entry[1], 16)) if entry else None
         for name in HIDDEN.findall(run("info sharedlibrary")):
-            self._names.setdefault(self._mapped.real(name), []).append(name)
+            names = self._names.setdefault(self._mapped.real(name), [])
+            if name not in names and len(names) < MOST_NAMES:
+                names.append(name)
         return said_in_time(SAID_OF_HIDDEN.sub("", said), self.complete([crashed]))
 
     def complete(self, threads: list[gdb.InferiorThread]) -> str:
@@ -95,7 +98,7 @@ class Objects:
     def _show(self, paths: set[str]) -> str:
         for path in paths:
             for name in self._names.pop(path):
-                link(JOB["shown"] + name, path)
+                ask_for(path, name)
         return SAID_OF_HIDDEN.sub("", run(f"set sysroot {JOB['shown']}")) if paths else ""
 
 
@@ -158,9 +161,10 @@ def addresses() -> Iterator[int]:
         return
 
 
-def link(name: str, path: str) -> None:
-    """Makes a link to the file at `path`, unless its name, which is the crashed process's word, leads elsewhere."""
-    if os.path.normpath(name) != name:
-        return
-    os.makedirs(os.path.dirname(name), exist_ok=True)
-    os.symlink(path, name)
+def ask_for(path: str, name: str) -> None:
+    """Has the file at `path` linked under that name, the crashed process's word; returns when there is no more to come.
+
+    Whether it was is seen by the frames.
+    """
+    os.write(JOB["asking"], os.fsencode(f"{path}\0{name}"))
+    os.read(JOB["asking"], 1)
