@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from astbtd import deadlock_watch, loops_told
+from astbtd import deadlock_watch, durable, loops_told
 from astbtd.announce import journal, sparing, status, systemd
 from astbtd.announce.journal import Priority
 from astbtd.archive.leftovers import clean
@@ -60,7 +60,7 @@ class Daemon:
         """Runs until SIGTERM or SIGINT. Raises AstbtdError where it cannot start."""
         store = self._parts.store
         store.prepare()
-        with store.lock(), self._wakeup, selectors.DefaultSelector() as selector:
+        with durable.said_plainly("cannot go on"), store.lock(), self._wakeup, selectors.DefaultSelector() as selector:
             lookout = Lookout(
                 self._settings, self._search(), store.incoming / "directories", self._worker.put, self._wakeup.wake
             )
@@ -244,6 +244,8 @@ class Daemon:
         self._worker.tidy()
 
     def _failed(self, what: str, error: Exception) -> None:
+        if what == "retention":
+            self._housekeeping.all_is_due()
         reason = error.message if isinstance(error, AstbtdError) else f"{what}: {type(error).__name__}: {error}"
         if self._ledger.fail(what, reason):
             journal.note(f"{reason} (it is tried again later)", Priority.ERROR)

@@ -43,7 +43,13 @@ def said_plainly(what: str) -> Iterator[None]:
 def create(path: Path, mode: int = FILE_MODE, group: int = -1) -> int:
     """A descriptor, open for writing, of a new file that did not exist; raises FileExistsError if it did."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
-    _settle(descriptor, mode, group)
+    try:
+        _settle(descriptor, mode, group)
+    except BaseException:
+        os.close(descriptor)
+        with suppress(OSError):
+            path.unlink()
+        raise
     return descriptor
 
 

@@ -16,6 +16,10 @@ from astbtd.model import REPORT_FILE, Asterisk, CoreFacts, Crash, Diagnosis, End
 
 _PIECE = 1 << 16  # characters of a backtrace that are read at a time
 _LONGEST_EXCERPT = 1 << 20
+_REPORT_THE_MISTAKE = (
+    "Report the mistake. The core is not lost: once it is mended, `astbtd core` writes it out again, and "
+    "`astbtd extract --output` examines it."
+)
 _WITHOUT_GDB = Extraction(None, 0.0, Ended.OK, {}, Symbols.LAZY, brief=True)
 
 
@@ -66,6 +70,22 @@ class Examiner:
                 return examined
             self.store.stage(facts.crash_id)
         return examine(core, facts, staged, self.extractor)
+
+
+@dataclass(frozen=True)
+class GivingUp:
+    """In place of an Examiner, for a core that one failed at: `error` is what happened to it."""
+
+    error: str
+
+    def examined(self, core: int, facts: CoreFacts, staged: Path, loss: Loss | None) -> Examined:  # noqa: ARG002 - as there
+        """What the core's notes tell, and why there is no more."""
+        note = f"astbtd failed at this core ({self.error}), which is a mistake of its own; see journalctl -u astbtd"
+        extraction = replace(NOTHING_EXTRACTED.extraction, ended=Ended.FAILED, notes=(note,))
+        evidence = Evidence(
+            signal=facts.signal, lwp=facts.process.tid, extraction=extraction, truncated=facts.truncated
+        )
+        return Examined(extraction, Asterisk(), replace(diagnose("", evidence), advice=(_REPORT_THE_MISTAKE,)))
 
 
 def examine(core: int, facts: CoreFacts, directory: Path, extractor: Extractor, *, brief: bool = False) -> Examined:

@@ -1,5 +1,6 @@
 """Tells people of crash loops: once when one begins, once when it has ended."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from astbtd.announce import journal
@@ -17,11 +18,17 @@ def recalled(loops: CrashLoops, store: Store) -> None:
 def begun(loops: CrashLoops, loop: CrashLoop, store: Store) -> None:
     """Tells that a loop has begun."""
     journal.loop_entered(loop, str(store.root))
-    loops.remember()
+    _remember(loops)
 
 
 def ended(loops: CrashLoops, store: Store) -> None:
     """Tells of all loops that have ended."""
     for loop in loops.ended():
         journal.loop_ended(loop, str(store.root))
+        _remember(loops)
+
+
+def _remember(loops: CrashLoops) -> None:
+    """Where that fails, the next daemon tells of a loop again that was told of."""
+    with suppress(OSError):
         loops.remember()

@@ -14,7 +14,8 @@ from astbtd.archive.occurrence import place_in_signature, postpone_numbering
 from astbtd.archive.reserve import Reserve
 from astbtd.archive.store import DamagedRecord, Store
 from astbtd.crash_loops import CrashLoops
-from astbtd.examination import Examined, Examiner, write_report
+from astbtd.errors import AstbtdError
+from astbtd.examination import Examined, Examiner, GivingUp, write_report
 from astbtd.extraction.gdb import Extractor
 from astbtd.intake.claim import AlreadyClaimed, Claim, Claims, Note
 from astbtd.intake.collectors.collector import Implausible, Testimony, attested
@@ -31,6 +32,9 @@ from astbtd.model import (
     Found,
     Source,
 )
+
+_MOST_MISTAKES = 3
+"""How often a core is examined that makes our own code fail."""
 
 Announce = Callable[[Claim, Crash, Path], None]
 """Tells people of a crash whose files are in the directory given."""
@@ -61,7 +65,7 @@ class Pipeline:
 
         None where it turns out that the crash was collected from elsewhere. Raises NotUnpacked where it turns out that
         there is no core; AstbtdError where a stage cannot be done now: the claim then stands, and the call can be
-        repeated.
+        repeated. So it is after a mistake of our own, but not for ever: then the crash is recorded unexamined.
         """
         if not self._secured(claim):
             return None
@@ -120,17 +124,28 @@ class Pipeline:
     def _committed(self, claim: Claim) -> Crash:
         if self._is_committed(claim):
             return self.store.load(claim.id)
+        try:
+            return self._made(claim, self._examiner)
+        except (AstbtdError, OSError):
+            raise
+        except Exception as error:  # a mistake of ours, which would be made again and again
+            claim.mistakes += 1
+            if claim.mistakes < _MOST_MISTAKES:
+                raise
+            return self._made(claim, GivingUp(f"{type(error).__name__}: {error}"))
+
+    def _made(self, claim: Claim, examiner: Examiner | GivingUp) -> Crash:
         staged = self.store.stage(claim.id)
         try:
-            crash = self._examined(claim, staged)
+            crash = self._examined(claim, staged, examiner)
             self.store.commit(staged, crash)
         finally:
             durable.remove_tree(staged)
         return crash
 
-    def _examined(self, claim: Claim, staged: Path) -> Crash:
+    def _examined(self, claim: Claim, staged: Path, examiner: Examiner | GivingUp) -> Crash:
         facts = self._facts(claim)
-        examined = self._examiner.examined(claim.descriptor, facts, staged, claim.note.loss)
+        examined = examiner.examined(claim.descriptor, facts, staged, claim.note.loss)
         found = examined.diagnosis.signature
         first = CrashSignature(found.id, found.text, 1, facts.crashed_at)
         signature = place_in_signature(self.store, first, claim.id, examined.asterisk.version)

@@ -46,6 +46,7 @@ class Worker:
         self._following = False
         self._tidying = False
         self._tidying_first = False
+        self._untidy = False
         self._stopping = False
         self._current: Claim | None = None
         self._since: float | None = None
@@ -76,11 +77,13 @@ class Worker:
             self._condition.notify()
 
     def retry(self) -> None:
-        """Queues again what could not be processed before."""
+        """Does again what could not be done before."""
         with self._condition:
             for claim in self._aside:
                 insort(self._queue, claim)
             self._aside.clear()
+            self._tidying, self._untidy = self._tidying or self._untidy, False
+            self._following = bool(self._moves)
             self._condition.notify()
 
     def use(self, work: Work, deadline: float) -> None:
@@ -169,11 +172,18 @@ class Worker:
     def _follow(self, work: Work) -> None:
         with self._condition:
             moves, self._moves, self._following = self._moves, [], False
-        unsettled = [move for move in moves if not work.follow(move)]
-        with self._condition:
-            self._moves += unsettled
+        unsettled = list(moves)
+        try:
+            for move in moves:
+                if work.follow(move):
+                    unsettled.remove(move)
+        finally:
+            with self._condition:
+                self._moves += unsettled
 
     def _set_aside(self, claim: Claim | None) -> None:
-        if claim:
-            with self._condition:
+        with self._condition:
+            if claim:
                 self._aside.append(claim)
+            else:
+                self._untidy = True

@@ -11,10 +11,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from astbtd.archive.captures import RECORD_FILE as CAPTURE_RECORD_FILE
 from astbtd.archive.redaction import Redactor
 from astbtd.codec import plain
 from astbtd.deadlock import BACKTRACE_FILE, FULL_FILE, LOCKS_FILE, Deadlock
-from astbtd.deadlock import RECORD_FILE as CAPTURE_RECORD_FILE
 from astbtd.model import RECORD_FILE, REPORT_FILE, Crash, Section
 
 _TEXTS = (REPORT_FILE, *map(str, Section), BACKTRACE_FILE, FULL_FILE, LOCKS_FILE)

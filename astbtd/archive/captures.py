@@ -20,7 +20,7 @@ from astbtd.errors import AstbtdError
 if TYPE_CHECKING:
     from astbtd.deadlock import Deadlock
 
-_RECORD_FILE = "deadlock.json"
+RECORD_FILE = "deadlock.json"
 _LARGEST_RECORD = 16 << 20
 _SHORTEST_PREFIX = 4
 
@@ -68,7 +68,7 @@ class Captures:
 
     def commit(self, staged: Path, capture: "Deadlock", keep: int) -> Path:
         """Makes a staged capture visible in one step, and removes the oldest beyond `keep`; returns its directory."""
-        durable.write_new(staged / _RECORD_FILE, record.text(capture), group=self.group)
+        durable.write_new(staged / RECORD_FILE, record.text(capture), group=self.group)
         durable.sync_tree(staged)
         committed = durable.publish(staged, self.directory(capture.id))
         for capture_id in self.ids()[keep:]:
@@ -101,7 +101,7 @@ class Captures:
         from astbtd.deadlock import Deadlock  # most stores have no captures, and `list` is to be quick
 
         try:
-            return record.read(self.directory(capture_id) / _RECORD_FILE, Deadlock, _LARGEST_RECORD)
+            return record.read(self.directory(capture_id) / RECORD_FILE, Deadlock, _LARGEST_RECORD)
         except record.Damaged as error:
             raise AstbtdError(f"the record of capture {capture_id} is damaged: {error.message}") from error
 

@@ -1,6 +1,7 @@
 """What a kill leaves behind in a store, beside what a claim accounts for."""
 
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
@@ -26,11 +27,10 @@ def remove(entry: Path) -> None:
 
 
 def clean(store: Store, noted: Callable[[], Collection[str]]) -> None:
-    """Removes all that was left behind, in the crashes' own directories too."""
-    for entry in left_behind(store, noted):
-        remove(entry)
-    for unfinished in store.root.glob(f"crashes/*/{durable.UNFINISHED}"):
-        remove(unfinished)
+    """Removes all that was left behind, in crashes too; what resists, the next start tries again."""
+    for entry in (*left_behind(store, noted), *store.root.glob(f"crashes/*/{durable.UNFINISHED}")):
+        with suppress(OSError):
+            remove(entry)
 
 
 def _is_staged(entry: Path) -> bool:

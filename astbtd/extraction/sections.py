@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,12 +70,13 @@ class Sections:
 def opened(directory: Path, group: int) -> Iterator[Sections]:
     """Creates every section's file in `directory`; afterwards the empty ones and those for the record are removed."""
     descriptors: dict[str, int] = {}
-    try:
+    with ExitStack() as closing:
         for name in (*_DATA, *Section):
             descriptors[str(name)] = durable.create(directory / name, group=group)
-        yield Sections(descriptors)
-    finally:
-        for name, descriptor in descriptors.items():
-            if name in _DATA or os.fstat(descriptor).st_size == 0:
-                (directory / name).unlink()
-            os.close(descriptor)
+            closing.callback(os.close, descriptors[str(name)])
+        try:
+            yield Sections(descriptors)
+        finally:
+            for name, descriptor in descriptors.items():
+                if name in _DATA or os.fstat(descriptor).st_size == 0:
+                    (directory / name).unlink()

@@ -5,7 +5,6 @@ be named, a private copy, which `secure` makes. A note beside the staging area s
 as long as the claim.
 """
 
-import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ from astbtd.errors import AstbtdError, NoRoom
 from astbtd.intake import note
 from astbtd.intake.candidate import Candidate
 from astbtd.intake.copies import Copies, unpacked_facts
-from astbtd.intake.names import OpenedDirectory, drop_claim, link_descriptor
+from astbtd.intake.names import NO_LINK_HERE, OpenedDirectory, drop_claim, link_descriptor
 from astbtd.intake.note import AlreadyClaimed, Note, Notes
 from astbtd.intake.unpacking import Unpacker
 from astbtd.model import Found, Source
@@ -27,15 +26,6 @@ __all__ = ["PREFIX", "AlreadyClaimed", "Claim", "Claims", "Note", "Vanished"]
 
 PREFIX = ".astbtd."
 
-_NO_LINK_HERE = (
-    errno.EROFS,
-    errno.EXDEV,
-    errno.EPERM,
-    errno.EACCES,
-    errno.EMLINK,
-    errno.EOPNOTSUPP,
-    errno.ENOSYS,  # a program behind FUSE that knows no links
-)
 _NO_CORE = -1
 
 
@@ -56,6 +46,7 @@ class Claim:
     """A core that is ours to process: open at `descriptor`, its note locked at `lock`.
 
     Until it is `secured`, the descriptor is the core's as it was found, and a packed core's id may still change.
+    `mistakes` is how often our own code failed at it.
     """
 
     id: str
@@ -63,6 +54,7 @@ class Claim:
     descriptor: int
     lock: int
     secured: bool = True
+    mistakes: int = 0
     there: There = lambda job: job()
 
     def __lt__(self, other: "Claim") -> bool:
@@ -119,10 +111,7 @@ class Claims:
                     raise
                 self._give_to_gdb(claim.descriptor)  # there is no other chance: it is read as it is
             else:
-                os.dup2(copy, claim.descriptor, inheritable=False)
-                os.close(copy)
-        if packed:
-            self._settle_facts(claim)
+                self._use_copy(claim, copy)
         claim.secured = True
 
     def noted(self) -> Iterator[str]:
@@ -231,7 +220,7 @@ class Claims:
             if not copied:
                 self._link(crash_id, candidate)
         except BaseException:
-            self.forget(crash_id)
+            self._notes.discard(crash_id)
             os.close(lock)
             raise
         return Claim(crash_id, taken, candidate.descriptor, lock, secured=not copied)
@@ -243,7 +232,7 @@ class Claims:
                 link_descriptor(candidate.descriptor, directory, PREFIX + crash_id)
                 self._secure_link(candidate, directory, PREFIX + crash_id)
         except OSError as error:
-            if error.errno in _NO_LINK_HERE or not os.fstat(candidate.descriptor).st_nlink:
+            if error.errno in NO_LINK_HERE or not os.fstat(candidate.descriptor).st_nlink:
                 raise _NoLinkPossible from error
             raise Vanished(f"{candidate.path} is gone: {error.strerror}") from error
 
@@ -268,15 +257,28 @@ class Claims:
         os.fchown(descriptor, -1 if sticky else 0, self.reader)
         os.fchmod(descriptor, durable.OWNER_READS)
 
-    def _settle_facts(self, claim: Claim) -> None:
-        settled = replace(claim.note, facts=unpacked_facts(claim.descriptor, claim.note.facts))
-        new = settled.facts.crash_id
+    def _use_copy(self, claim: Claim, copy: int) -> None:
+        try:
+            if claim.note.packed is not None:
+                self._settle_facts(claim, copy)
+            os.dup2(copy, claim.descriptor, inheritable=False)
+        finally:
+            os.close(copy)
+
+    def _settle_facts(self, claim: Claim, core: int) -> None:
+        settled = replace(claim.note, facts=unpacked_facts(core, claim.note.facts))
+        old, new = claim.id, settled.facts.crash_id
         lock = self._notes.write(new, settled)
-        self._copies.give(claim.id, new)
-        self._notes.remove(claim.id)
+        try:
+            self._copies.give(old, new)
+        except BaseException:
+            self._notes.discard(new)
+            os.close(lock)
+            raise
         os.dup2(lock, claim.lock, inheritable=False)
         os.close(lock)
         claim.id, claim.note = new, settled
+        self._notes.discard(old)
 
     def _reopen(self, crash_id: str, left: Note) -> int:
         if left.copied:

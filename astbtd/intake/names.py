@@ -9,6 +9,20 @@ from astbtd.intake import file_system
 ASIDE_SUFFIX = ".aside"
 """Of a name on its way out."""
 
+NO_LINK_HERE = (
+    errno.EIO,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EXDEV,
+    errno.EPERM,
+    errno.EACCES,
+    errno.EMLINK,
+    errno.EOPNOTSUPP,
+    errno.ENOSYS,  # a program behind FUSE that knows no links
+)
+"""Why a directory has no place for a second name of a file that is there."""
+
 
 class OpenedDirectory:
     """A directory held open, so that what is done in it is done there however paths change meanwhile."""

@@ -5,6 +5,7 @@ import json
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,7 +72,7 @@ class Notes:
                 os.fsync(lock)
                 durable.sync_directory(self.incoming)
             except BaseException:
-                self._path(crash_id).unlink(missing_ok=True)
+                self.discard(crash_id)
                 os.close(lock)
                 raise
         return lock
@@ -98,6 +99,11 @@ class Notes:
         """Removes a note, if it is there."""
         self._path(crash_id).unlink(missing_ok=True)
         durable.sync_directory(self.incoming)
+
+    def discard(self, crash_id: str) -> None:
+        """Removes a note that holds nothing; one that resists is found to hold nothing by the next search."""
+        with suppress(OSError):
+            self.remove(crash_id)
 
     def _path(self, crash_id: str) -> Path:
         return self.incoming / f"{crash_id}{SUFFIX}"

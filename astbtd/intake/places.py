@@ -5,6 +5,7 @@ A working directory once seen is remembered: its Asterisk is gone by the time it
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -142,7 +143,8 @@ def remember(memory: Path, pattern: CorePattern, running: Sequence[RunningAsteri
         known = []
     learned = list(dict.fromkeys([*_learned(pattern, running), *known]))[:_MOST_REMEMBERED]
     if set(learned) != set(known):
-        durable.replace(memory, b"\0".join(map(os.fsencode, learned)), durable.PRIVATE_FILE_MODE)
+        with suppress(OSError):  # they are remembered the next time
+            durable.replace(memory, b"\0".join(map(os.fsencode, learned)), durable.PRIVATE_FILE_MODE)
     return learned
 
 

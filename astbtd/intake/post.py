@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
+from astbtd import durable
 from astbtd.errors import AstbtdError
 from astbtd.intake.claim import Claim
 from astbtd.intake.search import Search
@@ -58,14 +59,8 @@ class Post:
 
     def begin(self, found: Found, *, quiet: bool) -> None:
         """Takes up the claims of an earlier run, and looks at all that is there."""
-        self._take_up_left_claims()
         self._watch.hints()
-        self._scan_all(found, quiet=quiet)
-        if self._search.lost:
-            forgotten = self._search.forget_lost_claims()
-            self._scan_all(found, quiet=quiet)
-            for claim in self._search.losses(forgotten):
-                self._hand_on(claim)
+        self._look_everywhere(found, quiet=quiet)
 
     def use(self, search: Search) -> None:
         """Goes on with a search under changed settings."""
@@ -86,8 +81,7 @@ class Post:
 
     def rescan(self) -> None:
         """Looks everywhere, unasked."""
-        self._take_up_left_claims()
-        self._scan_all(Found.SCAN)
+        self._look_everywhere(Found.SCAN)
 
     def look_at_unfinished(self) -> None:
         """Looks again at cores that were being written."""
@@ -120,9 +114,17 @@ class Post:
         """What went wrong with cores that therefore wait where they are."""
         return tuple(self._problems.values())
 
-    def _take_up_left_claims(self) -> None:
-        for claim in self._search.left_claims(self._ours):
-            self._hand_on(claim)
+    def _look_everywhere(self, found: Found, *, quiet: bool = False) -> None:
+        with self._problem_noted("claims", "claims"):
+            for claim in self._search.left_claims(self._ours):
+                self._hand_on(claim)
+        self._scan_all(found, quiet=quiet)
+        if self._search.lost:
+            with self._problem_noted("lost claims", "claims"):
+                forgotten = self._search.forget_lost_claims()
+                self._scan_all(found, quiet=quiet)
+                for claim in self._search.losses(forgotten):
+                    self._hand_on(claim)
 
     def _scan_all(self, found: Found, *, quiet: bool = False) -> None:
         for spot in self._spots.values():
@@ -149,7 +151,8 @@ class Post:
     @contextmanager
     def _problem_noted(self, what: str, path: str) -> Iterator[None]:
         try:
-            yield
+            with durable.said_plainly("it cannot be claimed now"):
+                yield
         except AstbtdError as error:
             self._problems[what] = f"{path}: {error.message}"
         else:

@@ -405,12 +405,12 @@ def test_staging_is_listed_no_oftener_for_many_crashes_than_for_one(
         lists: list[Path] = []
         listing = Notes.ids
 
-        def counted(notes: Notes) -> Iterator[str]:
+        def listed(notes: Notes) -> Iterator[str]:
             lists.append(notes.incoming)
             return listing(notes)
 
         with monkeypatch.context() as patched:
-            patched.setattr(Notes, "ids", counted)
+            patched.setattr(Notes, "ids", listed)
             assert nothing_left(astbtd)
         return len(lists)
 
