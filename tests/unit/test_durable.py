@@ -196,3 +196,19 @@ def test_another_failure_is_said_plainly_and_is_no_lack_of_room(tmp_path: Path) 
         (tmp_path / "absent").read_bytes()
 
     assert not isinstance(caught.value, NoRoom)
+
+
+def test_of_a_file_whose_permissions_cannot_be_set_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fchmod", refuse)
+    before = os.listdir("/proc/self/fd")
+
+    with pytest.raises(OSError, match="Input/output error"):
+        durable.create(tmp_path / "file")
+
+    assert os.listdir(tmp_path) == []
+    assert len(os.listdir("/proc/self/fd")) == len(before)

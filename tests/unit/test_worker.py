@@ -313,3 +313,40 @@ def test_work_that_hangs_does_not_hold_up_the_end(
     assert happened(gate.taken)
 
     assert [left.id for left in worker.stop()] == [claim(0).id]
+
+
+def test_housekeeping_that_failed_is_done_again_when_all_else_is(worker: Worker, journal: Journal) -> None:
+    outcomes = [AstbtdError("no space left"), None]
+
+    def tidy() -> None:
+        if error := outcomes.pop(0):
+            raise error
+        journal.tidied.set()
+
+    worker.use(replace(journal.work(), tidy=tidy), deadline=PATIENCE)
+    worker.start()
+    worker.tidy()
+    assert happened(journal.one_failed)
+
+    worker.retry()
+
+    assert happened(journal.tidied)
+
+
+def test_a_move_that_could_not_be_recorded_is_when_all_else_is_tried_again(worker: Worker, journal: Journal) -> None:
+    outcomes = [AstbtdError("no space left"), None]
+
+    def follow(_: Move) -> bool:
+        if error := outcomes.pop(0):
+            raise error
+        journal.one_followed.set()
+        return True
+
+    worker.use(replace(journal.work(), follow=follow), deadline=PATIENCE)
+    worker.start()
+    worker.follow(Move("1", "/srv", "core"))
+    assert happened(journal.one_failed)
+
+    worker.retry()
+
+    assert happened(journal.one_followed)

@@ -1,5 +1,6 @@
 """A claim holds a core through renames, restarts and replacement, and lets go of exactly what it took."""
 
+import errno
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,6 +11,8 @@ import pytest
 from astbtd.errors import NoRoom
 from astbtd.intake.candidate import Candidate, examine
 from astbtd.intake.claim import PREFIX, AlreadyClaimed, Claim, Claims, Vanished
+from astbtd.intake.copies import Copies
+from astbtd.intake.note import Notes
 from astbtd.intake.unpacking import Unpacker
 from astbtd.model import Found
 from astbtd.settings import UnpackingSettings
@@ -349,3 +352,43 @@ def test_a_packed_core_is_fetched_as_it_is_and_unpacked_from_there(claims: Claim
 
     assert os.pread(fetched.descriptor, 1 << 20, 0) == DeadProcess().core()
     assert names_in(claims.incoming) == [f"{fetched.id}.claim", f"{fetched.id}.core"]
+
+
+@pytest.mark.parametrize(("room", "step"), [(Notes, "write"), (Copies, "give")])
+def test_an_unpacked_core_whose_claim_cannot_be_noted_is_unpacked_again_later(
+    claims: Claims, spool: Path, monkeypatch: pytest.MonkeyPatch, room: type, step: str
+) -> None:
+    core = DeadProcess().core()
+    (spool / "core.zst").write_bytes(COMPRESS["zst"](core))
+    claim = claims.take(candidate(spool / "core.zst"), Found.EVENT, copy=False)
+    packed = claim.id
+
+    def fail(*_: object) -> None:
+        raise NoRoom("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(room, step, fail)
+        with pytest.raises(NoRoom):
+            claims.secure(claim)
+    assert (claim.id, list(claims.noted())) == (packed, [packed])
+
+    claims.secure(claim)
+
+    assert claim.id != packed
+    assert list(claims.noted()) == [claim.id]
+    assert os.pread(claim.descriptor, len(core) + 1, 0) == core
+
+
+@pytest.mark.parametrize("why", [errno.ENOSPC, errno.EIO, errno.EROFS])
+def test_a_core_whose_directory_takes_no_second_name_is_copied(
+    claims: Claims, dump: Dump, monkeypatch: pytest.MonkeyPatch, why: int
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(why, os.strerror(why))
+
+    monkeypatch.setattr(os, "link", refuse)
+
+    claim = claims.take(candidate(dump()), Found.EVENT, copy=False)
+
+    assert claim.note.copied
+    assert list(claims.noted()) == [claim.id]
