@@ -120,10 +120,11 @@ class Search:
         return forgotten
 
     def losses(self, forgotten: list[Note]) -> Iterator[Claim]:
-        """Claims, to be recorded as lost, of which no copy had been made and no core was found again."""
+        """Claims, to be recorded as lost, of which no copy had been made, and whose core is nowhere any more."""
         for note in forgotten:
             identities = set(filter(None, (note.facts.identity, note.packed)))
-            if note.copied and not identities & self._claimed.keys() and not self.collected(identities):
+            found = identities & self._claimed.keys() or self.collected(identities) or _is_there(note)
+            if note.copied and not found:
                 yield self.claims.take_lost(replace(note, loss=loss.NEVER_COPIED))
 
     def _file(self, spot: Spot, name: str, found: Found, quiet: bool) -> Iterator[Claim]:
@@ -217,6 +218,12 @@ class Search:
         if claim:
             self._claimed[claim.note.facts.identity] = claim.id
         return claim
+
+
+def _is_there(note: Note) -> bool:
+    """Whether the core that was to be copied still lies where it was; nobody else may look there for cores."""
+    status = _status(note.path)
+    return status is not None and status.st_ino == note.inode
 
 
 def _status(path: str) -> os.stat_result | None:

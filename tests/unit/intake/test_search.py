@@ -289,6 +289,17 @@ def test_a_core_that_went_before_it_was_copied_is_a_loss(searching: Searching, d
     assert len(found_again) == (0 if removed else 1)
 
 
+def test_a_core_that_was_to_be_copied_from_where_nobody_looks_for_cores_and_is_still_there_is_no_loss(
+    searching: Searching, dump: Dump
+) -> None:
+    dump()
+    interrupted(searching(action=CoreAction.LEAVE), "core")
+    seen = searching(action=CoreAction.LEAVE)
+
+    assert list(seen.search.left_claims(lambda _: True)) == []
+    assert list(seen.search.losses(seen.search.forget_lost_claims())) == []
+
+
 def test_a_compressed_core_that_is_still_there_is_no_loss(searching: Searching, spool: Path) -> None:
     (spool / "core.zst").write_bytes(COMPRESS["zst"](DeadProcess().core()))
     interrupted(searching(), "core.zst")
