@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 _PROOF = 1800.0  # seconds of steady going until the clock is believed
 _JUMP = 60.0  # seconds; less than that is the slewing of NTP
+_FALSIFIES = 86400.0  # seconds by which a clock is wrong that makes ages of days wrong
 
 
 def _since_boot() -> float:
@@ -25,11 +26,24 @@ class SteadyClock:
         self._since_boot = since_boot
         self._offset = wall() - since_boot()
         self._steady_since = since_boot()
+        self._wrong: tuple[datetime, datetime] | None = None
 
     def now(self) -> datetime | None:
         """The time; None while the clock was watched for less than half an hour, or since it jumped."""
         wall, since_boot = self._wall(), self._since_boot()
-        if abs(wall - since_boot - self._offset) > _JUMP:
+        jump = abs(wall - since_boot - self._offset)
+        if jump > _JUMP:
             self._steady_since = since_boot
+        if jump > _FALSIFIES:
+            self._wrong = _moment(self._offset), _moment(self._offset + since_boot)
         self._offset = wall - since_boot
-        return datetime.fromtimestamp(wall, UTC) if since_boot - self._steady_since >= _PROOF else None
+        return _moment(wall) if since_boot - self._steady_since >= _PROOF else None
+
+    def take_wrong(self) -> tuple[datetime, datetime] | None:
+        """What the clock said from the machine's start until it was set to a time that is days off; tells it once."""
+        wrong, self._wrong = self._wrong, None
+        return wrong
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

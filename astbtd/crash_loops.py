@@ -11,7 +11,8 @@ from pathlib import Path
 
 from astbtd import durable
 from astbtd.codec import Decoder, plain
-from astbtd.model import Crash, CrashLoop
+from astbtd.loop import CrashLoop
+from astbtd.model import Crash
 from astbtd.settings import CrashLoopSettings
 
 _MOST_SITES = 64
@@ -37,6 +38,7 @@ class CrashLoops:
         self._loops: dict[str, CrashLoop] = {}
         self._heard: dict[str, float] = {}
         self._sites: dict[str, dict[str, str]] = {}
+        self._counted: set[str] = set()
 
     def use(self, settings: CrashLoopSettings) -> None:
         """Judges by other settings from now on."""
@@ -63,6 +65,9 @@ class CrashLoops:
         """Counts a crash that happened so long ago; returns its loop if this crash began one."""
         signature = crash.signature.id
         with self._lock:
+            if crash.id in self._counted:
+                self._counted.discard(crash.id)
+                return None
             recent = self._with_recent(crash)
             known = self._loops.get(signature)
             if known is None and len(recent) < self._settings.crashes:
@@ -72,6 +77,11 @@ class CrashLoops:
             self._heard[signature] = time.monotonic() - max(0.0, ago.total_seconds())
             self._learn_sites(recent)
             return None if known else loop
+
+    def comes_again(self, crash: Crash) -> None:
+        """A crash that was counted could not be told of: it will be noted once more, which is not to count."""
+        with self._lock:
+            self._counted.add(crash.id)
 
     def ended(self) -> list[CrashLoop]:
         """Takes out the loops of which nothing was heard for as long as the window."""
@@ -107,12 +117,16 @@ class CrashLoops:
         return self._settings.within - (time.monotonic() - heard)
 
     def _still_counting(self, newest_first: Iterable[Crash], now: datetime) -> Iterator[Crash]:
-        """The crashes within the window, and those of each remembered loop."""
+        """The crashes within the window, and those of each remembered loop; not those that are yet to be told of.
+
+        Of a clock that is behind, all that was recorded is in the future, and was not lately.
+        """
         lately = now - self._window
         earliest = min([lately, *(loop.since for loop in self._loops.values())])
         for crash in takewhile(lambda crash: crash.crashed_at >= earliest, newest_first):
             loop = self._loops.get(crash.signature.id)
-            if crash.crashed_at >= (loop.since if loop else lately):
+            counts = crash.crashed_at >= loop.since if loop else lately <= crash.crashed_at <= now + self._window
+            if counts and crash.announced_at is not None:
                 yield crash
 
     def _with_recent(self, crash: Crash) -> list[Crash]:

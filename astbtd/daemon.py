@@ -5,13 +5,12 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 
 from astbtd import deadlock_watch, durable, loops_told
-from astbtd.announce import journal, sparing, status, systemd
+from astbtd.announce import journal, systemd
 from astbtd.announce.journal import Priority
+from astbtd.announce.sparing import Sparing
 from astbtd.archive.leftovers import clean
-from astbtd.archive.retention import What
 from astbtd.assembly import Parts, assemble, console
 from astbtd.checker import Checker
 from astbtd.deadlock_watch import WatchThread
@@ -24,6 +23,7 @@ from astbtd.intake.search import Search
 from astbtd.intake.unpacking import NotUnpacked
 from astbtd.ledger import Ledger
 from astbtd.model import Crash
+from astbtd.news import News
 from astbtd.pipeline import Pipeline
 from astbtd.settings import Settings
 from astbtd.timers import Timers
@@ -33,6 +33,7 @@ from astbtd.worker import Work, Worker
 _BEYOND_GDB = 900.0  # seconds that the other stages of one core may take, compression included
 _FIRST_LOOK = 1.0  # seconds until an unfinished core is looked at again, doubled each time
 _LAST_LOOK = 60.0
+_JOURNAL_EVERY = 5.0  # seconds between two attempts at a journal that takes no entries
 _OUTPOSTS_EVERY = 5.0  # seconds between two looks at who has fallen silent
 
 
@@ -52,9 +53,9 @@ class Daemon:
         self._checked: frozenset[int] = frozenset()
         self._deadlock_watch: WatchThread | None = None
         self._loops = self._parts.crash_loops(settings)
-        self._said: set[str] = set()
-        self._sparing = sparing.Sparing()
-        self._shown = ""
+        self._sparing = Sparing()
+        self._more_wait = False
+        self._news = News(self._worker, self._ledger, self._loops, self._checker, self._sparing)
 
     def run(self) -> None:
         """Runs until SIGTERM or SIGINT. Raises AstbtdError where it cannot start."""
@@ -80,11 +81,12 @@ class Daemon:
         clean(store, lambda: set(self._parts.claims.noted()))
         loops_told.recalled(self._loops, store)
         self._instruct_worker()
+        self._more_wait = lookout.has_postponed
         self._worker.tidy(first=True)  # it counts what is in the store, for the status
         self._worker.start()
         self._set_timers(lookout)
         self._watch_for_deadlocks()
-        self._say_news(lookout)
+        self._news.tell(lookout, self._more_wait)
         systemd.notify("READY=1")
         self._checked = lookout.asterisks
         self._checker.ask()
@@ -100,7 +102,9 @@ class Daemon:
         self._check_new_asterisks(lookout)
         self._watch_outposts(lookout)
         self._watch_loops()
-        self._say_news(lookout)
+        self._claim_postponed(lookout)
+        self._watch_journal()
+        self._news.tell(lookout, self._more_wait)
         return not arrived & {signal.SIGTERM, signal.SIGINT}
 
     def _end(self, lookout: Lookout) -> None:
@@ -139,6 +143,23 @@ class Daemon:
             self._timers.cancel("unfinished")
         elif "unfinished" not in self._timers:
             self._timers.every("unfinished", seconds, lambda: self._look_again(lookout, seconds))
+
+    def _claim_postponed(self, lookout: Lookout) -> None:
+        if self._more_wait and self._worker.is_running_dry:
+            lookout.look_at_postponed()
+        waited, self._more_wait = self._more_wait, lookout.has_postponed
+        if waited and not self._more_wait:
+            self._worker.tidy()
+
+    def _watch_journal(self) -> None:
+        if not journal.later:
+            self._timers.cancel("journal")
+        elif "journal" not in self._timers:
+            self._timers.every("journal", _JOURNAL_EVERY, self._speak_again)
+
+    def _speak_again(self) -> None:
+        if journal.later.deliver():
+            self._worker.retry()  # what could not be announced was set aside
 
     def _watch_outposts(self, lookout: Lookout) -> None:
         """That a file system has fallen silent, only time tells."""
@@ -210,12 +231,14 @@ class Daemon:
             settings.cores.action,
             self._sparing.refused,
             self._worker.follow,
+            self._worker.has_room,
         )
 
     def _instruct_worker(self) -> None:
         stopped = self._worker.stopped
         hear = partial(heard_of, stopped=stopped, others_wait=self._worker.others_wait)
-        pipeline = self._parts.pipeline(self._settings, self._loops, self._announce, lambda _: stopped(), hear)
+        announce = partial(loops_told.crash, self._loops, self._parts.store)
+        pipeline = self._parts.pipeline(self._settings, self._loops, announce, lambda _: stopped(), hear)
         work = Work(partial(self._process, pipeline), self._tidy, pipeline.follow, self._done, self._failed)
         self._worker.use(work, self._settings.gdb.time * 2 + _BEYOND_GDB)
 
@@ -226,22 +249,11 @@ class Daemon:
             self._sparing.not_unpacked(claim.note.path, error)
             return None
 
-    def _announce(self, claim: Claim, crash: Crash, directory: Path) -> None:
-        """Cores that had been waiting when astbtd first started are said in one summary, by `_tidy`, and of the crashes
-        in a loop only that it has begun and ended.
-        """
-        in_loop = self._loops.has(crash.signature.id)
-        begun = self._loops.note(crash)
-        if not in_loop and not (claim.note.quiet and self._parts.store.is_new):
-            journal.crash(crash, str(directory))
-        if begun:
-            loops_told.begun(self._loops, begun, self._parts.store)
-
     def _done(self, claim: Claim, crash: Crash | None) -> None:
         self._ledger.succeed(claim.note.path)
         if crash:
             self._housekeeping.collected(crash)
-        self._worker.tidy()
+        self._worker.tidy(first=self._housekeeping.is_pressing)
 
     def _failed(self, what: str, error: Exception) -> None:
         if what == "retention":
@@ -251,34 +263,5 @@ class Daemon:
             journal.note(f"{reason} (it is tried again later)", Priority.ERROR)
 
     def _tidy(self) -> None:
-        self._housekeeping.run(idle=not self._worker.waiting)
+        self._housekeeping.run(idle=not self._worker.waiting and not self._more_wait)
         self._ledger.succeed("retention")
-
-    def _say_news(self, lookout: Lookout) -> None:
-        """Shows the status if it changed, and logs once what is not watched."""
-        unwatched = lookout.unwatched()
-        for sentence in unwatched:
-            if sentence not in self._said:
-                self._sparing.warn(sentence)
-        self._said = set(unwatched)
-        line = status.line(self._status(lookout, unwatched))
-        if line != self._shown:
-            systemd.notify(f"STATUS={line}")
-            self._shown = line
-
-    def _status(self, lookout: Lookout, unwatched: tuple[str, ...]) -> status.Status:
-        return status.Status(
-            places=len(lookout.watched),
-            crashes=self._ledger.stock.numbers[What.RECORD],
-            stored=self._ledger.stock.size,
-            last=self._ledger.last,
-            waiting=self._worker.waiting,
-            working_on=self._worker.working_on,
-            problems=(
-                *map(status.crash_loop, self._loops.current),
-                *self._ledger.failures,
-                *self._checker.problems,
-                *lookout.problems(),
-                *unwatched,
-            ),
-        )

@@ -5,7 +5,7 @@ records, or of the disk, there is more taken than allowed. Where the store has t
 """
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 
 from astbtd.announce import journal
 from astbtd.archive import thinning
@@ -19,6 +19,8 @@ from astbtd.model import Crash, Found
 from astbtd.settings import RetentionSettings
 from astbtd.tidying import tidy
 
+_MOST_UNTIDIED = 100  # crashes of a loop after which is looked at what they make too much of
+
 
 class Housekeeping:
     """What is due in `store`, under `limits`; `stopped` raises to have it left for the next start."""
@@ -31,6 +33,7 @@ class Housekeeping:
         self._clock = SteadyClock()
         self._cores_are_due = True
         self._all_is_due = False
+        self._untidied = 0
 
     def use(self, limits: RetentionSettings) -> None:
         """Goes on under other limits."""
@@ -42,9 +45,15 @@ class Housekeeping:
         self._all_is_due = True
 
     def collected(self, crash: Crash) -> None:
-        """Counts a crash, and has looked at what it may have made too much of; in a crash loop the timer is enough."""
+        """Counts a crash, and has looked at what it may have made too much of; in a crash loop not each time."""
         self._ledger.add(crash)
-        self._cores_are_due |= not crash.extraction.brief
+        self._untidied += 1
+        self._cores_are_due |= not crash.extraction.brief or self.is_pressing
+
+    @property
+    def is_pressing(self) -> bool:
+        """Whether `run` cannot wait for the last core that waits: in a crash loop there may always be one more."""
+        return self._untidied >= _MOST_UNTIDIED
 
     def run(self, *, idle: bool) -> None:
         """Does what is due; what is of no use before the last core that waits is done, only when `idle`."""
@@ -53,6 +62,8 @@ class Housekeeping:
             number_postponed(self._store)
         if not self._ledger.is_counted:
             self._ledger.count()
+        if self._cores_are_due or self._all_is_due:
+            self._untidied = 0
         if self._all_is_due or (self._cores_are_due and self._is_exceeded()):
             self._all_is_due = self._cores_are_due = False
             self._tidy(thinning.planned(self._store, self._limits, self._now()))
@@ -79,7 +90,10 @@ class Housekeeping:
         return short or self._ledger.stock.exceeds(self._limits)
 
     def _now(self) -> datetime | None:
-        return self._clock.now()
+        now = self._clock.now()
+        if wrong := self._clock.take_wrong():
+            thinning.begin_aging(self._store, wrong, datetime.now(UTC))
+        return now
 
     def _tidy(self, removals: tuple[Removal, ...]) -> tuple[Removal, ...]:
         return tidy(self._store, removals, lambda _: self._stopped())

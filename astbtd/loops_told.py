@@ -1,18 +1,41 @@
-"""Tells people of crash loops: once when one begins, once when it has ended."""
+"""Tells people of crashes, and of crash loops: once when one begins, once when it has ended."""
 
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 
 from astbtd.announce import journal
 from astbtd.archive.store import Store
 from astbtd.crash_loops import CrashLoops
-from astbtd.model import CrashLoop
+from astbtd.errors import AstbtdError
+from astbtd.intake.claim import Claim
+from astbtd.loop import CrashLoop
+from astbtd.model import Crash
 
 
 def recalled(loops: CrashLoops, store: Store) -> None:
     """Takes up the loops of an earlier daemon, and tells of those that it did not get to tell of."""
     for loop in loops.recall(store.crashes(), datetime.now(UTC)):
         begun(loops, loop, store)
+
+
+def crash(loops: CrashLoops, store: Store, claim: Claim, crash: Crash, directory: Path) -> None:
+    """Tells of one crash, whose files are in `directory`.
+
+    Cores that had been waiting when astbtd first started are said in one summary instead, later; and of the crashes in
+    a loop only that it has begun and ended. Raises Unheard.
+    """
+    in_loop = loops.has(crash.signature.id)
+    loop = loops.note(crash)
+    try:
+        if not in_loop and not (claim.note.quiet and store.is_new):
+            journal.crash(crash, str(directory))
+    except AstbtdError:
+        loops.comes_again(crash)
+        raise
+    finally:
+        if loop:
+            begun(loops, loop, store)
 
 
 def begun(loops: CrashLoops, loop: CrashLoop, store: Store) -> None:

@@ -213,7 +213,10 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class Crash:
-    """One recorded crash: the whole of `crash.json`. `texts_removed_at` is since when only the record is left."""
+    """One recorded crash: the whole of `crash.json`. `texts_removed_at` is since when only the record is left.
+
+    `aging_since` is from when its age counts, where the clock was wrong when it was collected.
+    """
 
     id: str
     host: str
@@ -230,6 +233,7 @@ class Crash:
     pinned: bool = False
     announced_at: datetime | None = None
     texts_removed_at: datetime | None = None
+    aging_since: datetime | None = None
     schema: int = SCHEMA
 
     @property
@@ -237,17 +241,6 @@ class Crash:
         """What happened in a few words, such as `SIGSEGV in ast_bridge_join`; not made safe to show."""
         signal = self.signal.name if self.signal else "an unknown signal"
         return f"{signal} in {self.diagnosis.crash_function or 'an unknown function'}"
-
-
-@dataclass(frozen=True)
-class CrashLoop:
-    """So many crashes of one signature in quick succession, from the first to the last by crash time."""
-
-    signature: str
-    what: str
-    since: datetime
-    until: datetime
-    crashes: int
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from astbtd.errors import Parked
 from astbtd.intake.claim import Claim
 from astbtd.intake.search import Move
-from astbtd.model import Crash
+from astbtd.model import Crash, Found
 
+_MOST_WRITTEN = 1000  # claims that may wait; each takes two descriptors, and memory for the names in its core
+_MOST_FOUND = 100
 _LAST_WORDS = 5.0  # seconds that work which is to stop may take for it
 
 
@@ -116,6 +118,15 @@ class Worker:
     def waiting(self) -> int:
         """How many claims wait, those set aside included."""
         return len(self._queue) + len(self._aside)
+
+    def has_room(self, found: Found) -> bool:
+        """Whether one more claim may wait: what was just written may be overwritten, what lay there may go on lying."""
+        return self.waiting < (_MOST_WRITTEN if found is Found.EVENT else _MOST_FOUND)
+
+    @property
+    def is_running_dry(self) -> bool:
+        """Whether so few claims wait that it is worth while to look for more."""
+        return self.waiting <= _MOST_FOUND // 2
 
     @property
     def working_on(self) -> str | None:

@@ -183,7 +183,10 @@ def program(form: Form = FORMS[0], build_id: bytes = b"\xab" * 20, linked_at: in
 
 @dataclass(frozen=True)
 class DeadProcess:
-    """A process that died, as its core will tell; the notes whose types are in `without` are left out of the core."""
+    """A process that died, as its core will tell; the notes whose types are in `without` are left out of the core.
+
+    It died at the first of the addresses `returns_to`, bytes from the start of the first mapped file; they are a site.
+    """
 
     form: Form = FORMS[0]
     pid: int = 4242
@@ -200,6 +203,7 @@ class DeadProcess:
     build_id: bytes = b"\xab" * 20
     linked_at: int = 0
     short_ids: bool = False
+    returns_to: Sequence[int] = ()
     without: Collection[int] = ()
 
     def core(self) -> bytes:
@@ -223,11 +227,16 @@ class DeadProcess:
         """The first page of every mapped file, and the stack with the random bytes."""
         image = program(self.form, self.build_id, self.linked_at)
         parts = [Part(PT_LOAD, _base(index), image) for index in range(len(self.mapped))]
-        return parts if self.random is None else [*parts, Part(PT_LOAD, _STACK, b"\x55" * 32 + self.random)]
+        stack = self.form.pack(f"{len(self.returns_to)}Q", *(_base(0) + offset for offset in self.returns_to))
+        return parts if self.random is None else [*parts, Part(PT_LOAD, _STACK, b"\x55" * 32 + self.random + stack)]
 
     def _status(self, tid: int) -> bytes:
         pending = self.form.pack("iiihxxPPi", self.signal, self.code, 0, self.signal, 0, 0, tid)
-        return pending.ljust(336 if self.form.wide else 144, b"\0")
+        status = bytearray(pending.ljust(336 if self.form.wide else 144, b"\0"))
+        if self.returns_to:
+            struct.pack_into("<Q", status, _REGISTERS + 8 * _PROGRAM_COUNTER, _base(0) + self.returns_to[0])
+            struct.pack_into("<Q", status, _REGISTERS + 8 * _STACK_POINTER, _STACK)
+        return bytes(status)
 
     def _info(self) -> bytes:
         if self.form.wide:
@@ -253,6 +262,8 @@ class DeadProcess:
 
 
 _STACK = 0x7F000000
+_REGISTERS = 112  # where an NT_PRSTATUS note of x86-64 has them
+_PROGRAM_COUNTER, _STACK_POINTER = 16, 19
 
 
 def _base(index: int) -> int:

@@ -53,13 +53,14 @@ class ServiceManager:
 
 @dataclass
 class RunningDaemon:
-    """A daemon that runs on `store` with its own configuration file."""
+    """A daemon that runs on `store` with its own configuration file, started by what `wrapper` says."""
 
     store: Store
     configuration: Path
     log: Path
     manager: ServiceManager
     environment: dict[str, str] = field(default_factory=dict)
+    wrapper: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] = field(init=False)
 
     def start(self) -> None:
@@ -72,7 +73,7 @@ class RunningDaemon:
         self.manager.states.clear()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "astbtd", "run", "--config", str(self.configuration)],
+                [*self.wrapper, sys.executable, "-m", "astbtd", "run", "--config", str(self.configuration)],
                 env={**os.environ, "NOTIFY_SOCKET": self.manager.address, **_unit_environment(), **self.environment},
                 stdout=log,
                 stderr=log,
@@ -171,11 +172,16 @@ def allow_cores() -> None:
             raise RuntimeError("cores are forbidden here, and root may not allow them (ulimit -Hc)") from error
 
 
-def crash(programs: Path, directory: Path, *arguments: str, program: str = "asterisk") -> Path:
-    """Lets a program of tests/programs crash in `directory`; returns its core."""
+def crash(programs: Path, directory: Path, *arguments: str, program: str = "asterisk", user: str | None = None) -> Path:
+    """Lets a program of tests/programs crash in `directory`, as `user` or ourselves; returns its core."""
     allow_cores()
     done = subprocess.run(
-        [programs / program, *arguments], cwd=directory, stdin=subprocess.DEVNULL, capture_output=True, check=False
+        [programs / program, *arguments],
+        cwd=directory,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+        user=user,
     )
     assert done.returncode < 0, f"{program} {arguments} did not crash: {done}"
     return directory / "core"

@@ -1,4 +1,7 @@
-"""What astbtd says in the journal: each event once, under a stable MESSAGE_ID, the whole record with it."""
+"""What astbtd says in the journal: each event once, under a stable MESSAGE_ID, the whole record with it.
+
+What the journal does not take is said later; of a crash, that is for the caller to do.
+"""
 
 import json
 from collections.abc import Sequence
@@ -6,13 +9,18 @@ from datetime import datetime
 from enum import Enum, IntEnum
 
 from astbtd.announce import systemd
+from astbtd.announce.outbox import Outbox
 from astbtd.codec import plain
 from astbtd.deadlock import Deadlock, Finding
-from astbtd.model import CoreState, Crash, CrashLoop, Ended
+from astbtd.loop import CrashLoop
+from astbtd.model import CoreState, Crash, Ended
 from astbtd.printable import printable_line
 from astbtd.quantities import counted
 
 _LONGEST_VALUE = 4096
+
+later = Outbox()
+"""What else than a crash the journal did not take yet."""
 
 
 class Event(Enum):
@@ -41,9 +49,9 @@ class Priority(IntEnum):
 
 
 def crash(crash: Crash, directory: str) -> None:
-    """Announces one collected crash, and its failed extraction as well if it failed."""
+    """Announces one collected crash, and its failed extraction as well if it failed. Raises Unheard."""
     fields = _crash_fields(crash, directory)
-    _send(Event.CRASH_COLLECTED, Priority.CRITICAL, crash_line(crash, directory), fields)
+    systemd.send(*_entry(Event.CRASH_COLLECTED, Priority.CRITICAL, crash_line(crash, directory), fields))
     if crash.extraction.ended is not Ended.OK:
         notes = "; ".join(crash.extraction.notes) or f"see {directory}/gdb.log"
         message = f"gdb did not finish ({crash.extraction.ended}) on crash {crash.id}: {notes}"
@@ -109,7 +117,7 @@ def check_failed(name: str, found: str, remedy: str) -> None:
 
 def note(message: str, priority: Priority = Priority.INFO) -> None:
     """Says something that is no event of its own."""
-    systemd.send(_short(message), priority, {})
+    later.send(_short(message), priority, {})
 
 
 def crash_line(crash: Crash, directory: str) -> str:
@@ -141,9 +149,13 @@ def _moment(at: datetime) -> str:
 
 
 def _send(event: Event, priority: Priority, message: str, fields: dict[str, str]) -> None:
+    later.send(*_entry(event, priority, message, fields))
+
+
+def _entry(event: Event, priority: Priority, message: str, fields: dict[str, str]) -> tuple[str, int, dict[str, str]]:
     record = {"ASTBTD_RECORD": fields["ASTBTD_RECORD"]} if "ASTBTD_RECORD" in fields else {}
     escaped = {name: _short(value) for name, value in fields.items() if name not in record}
-    systemd.send(_short(message), priority, {"MESSAGE_ID": event.value, **escaped, **record})
+    return _short(message), priority, {"MESSAGE_ID": event.value, **escaped, **record}
 
 
 def _short(text: str) -> str:

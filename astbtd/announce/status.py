@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from astbtd.model import Crash, CrashLoop
+from astbtd.loop import CrashLoop
+from astbtd.model import Crash
 from astbtd.printable import printable_line
 from astbtd.quantities import counted, shown_size
 
@@ -12,7 +13,10 @@ _LONGEST = 1000  # characters; systemctl cuts longer ones at the terminal's edge
 
 @dataclass(frozen=True)
 class Status:
-    """All that the status line tells; `stored` in bytes, `problems` sentences for people."""
+    """All that the status line tells; `stored` in bytes, `problems` sentences for people.
+
+    `more`: further cores wait where they lie, uncounted.
+    """
 
     places: int
     crashes: int
@@ -21,6 +25,7 @@ class Status:
     waiting: int
     working_on: str | None
     problems: Sequence[str]
+    more: bool = False
 
 
 def line(status: Status) -> str:
@@ -46,4 +51,5 @@ def _last(last: Crash | None) -> str:
 def _queue(status: Status) -> str:
     now = f"examining {status.working_on}" if status.working_on else ""
     waiting = f"{counted(status.waiting, 'core', 'cores')} waiting" if status.waiting else ""
+    waiting += " and more where they lie" if status.more else ""
     return ", ".join(part for part in (now, waiting) if part) or "idle"

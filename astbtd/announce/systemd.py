@@ -7,18 +7,35 @@ from pathlib import Path
 
 from systemd import daemon, journal
 
+from astbtd.announce import native
+from astbtd.announce.native import Unheard
+
+__all__ = ["Unheard", "entries", "notify", "runtime_directory", "send", "watchdog_interval"]
+
 IDENTIFIER = "astbtd"
 
-_SOCKET = Path("/run/systemd/journal/socket")
+_PATIENCE = 1.0  # seconds for a journal that is busy
 _WAIT = 0.25  # seconds between two looks at whether to go on waiting
 
 
+class _Patience:
+    """How long to wait for the journal: once it was stuck, no more until it is not."""
+
+    seconds = _PATIENCE
+
+
 def send(message: str, priority: int, fields: dict[str, str]) -> None:
-    """One journal entry; where no journald runs, one line on standard error."""
-    if _SOCKET.exists():
-        journal.send(message, PRIORITY=priority, SYSLOG_IDENTIFIER=IDENTIFIER, **fields)
-    else:
+    """One journal entry; on a machine without journald, one line on standard error. Raises Unheard."""
+    if not native.SOCKET.exists() and "JOURNAL_STREAM" not in os.environ:
         sys.stderr.write(f"{IDENTIFIER}: {message}\n")
+        return
+    own = {"MESSAGE": message, "PRIORITY": str(priority), "SYSLOG_IDENTIFIER": IDENTIFIER}
+    try:
+        native.send({**own, **fields}, _Patience.seconds)
+    except Unheard:
+        _Patience.seconds = 0.0
+        raise
+    _Patience.seconds = _PATIENCE
 
 
 def entries(fields: Mapping[str, str], goes_on: Callable[[], bool]) -> Iterator[Mapping[str, object]]:
@@ -26,7 +43,7 @@ def entries(fields: Mapping[str, str], goes_on: Callable[[], bool]) -> Iterator[
 
     Who wrote an entry is for the caller to judge: any user may write any of them.
     """
-    if not _SOCKET.exists():
+    if not native.SOCKET.exists():
         return
     with journal.Reader() as reader:
         for name, value in fields.items():

@@ -57,3 +57,4 @@ class Outline:
     signature: CrashSignature
     pinned: bool = False
     texts_removed_at: datetime | None = None
+    aging_since: datetime | None = None

@@ -43,7 +43,7 @@ class What(StrEnum):
 class Holding:
     """What the store holds of one crash, in bytes.
 
-    Ages count from `collected_at`, since the clock may have been wrong when it crashed; order from `crashed_at`.
+    Ages count from `collected_at`, or from when a clock that was wrong then was set; order from `crashed_at`.
     `fixed` is what nothing is taken from; `unfinished` is what an interrupted removal has left to remove.
     """
 

@@ -5,6 +5,7 @@ something in one step for its readers, and what is then left to remove, the next
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
@@ -44,6 +45,15 @@ def carry_out(store: Store, removals: Sequence[Removal], at: datetime, removed: 
             store.point_latest()
 
 
+def begin_aging(store: Store, wrong: tuple[datetime, datetime], at: datetime) -> None:
+    """Lets the ages count from `at` of what was collected between two moments of a clock that was wrong."""
+    earliest, latest = wrong
+    for crash in list(store.outlines()):
+        if earliest <= (crash.aging_since or crash.collected_at) <= latest:
+            with suppress(DamagedRecord):  # removed meanwhile
+                store.change(crash.id, lambda stored: replace(stored, aging_since=at))
+
+
 def holdings(store: Store) -> Iterator[Holding]:
     """What the store holds of each crash, the newest first."""
     return _holdings(store, store.newest())
@@ -81,7 +91,7 @@ def _holding(store: Store, crash_id: str) -> Holding | None:
     return Holding(
         crash_id,
         crash.crashed_at,
-        crash.collected_at,
+        crash.aging_since or crash.collected_at,
         crash.signature.id,
         core,
         texts,

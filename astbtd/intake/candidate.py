@@ -42,7 +42,7 @@ _MODULES = frozenset(  # modules that practically every Asterisk loads, whatever
 ANY_NUMBER = 1 << 31
 """As many names as there may be."""
 
-_DEBUGGERS = frozenset(("gdb", "gdb-minimal", "gdb-multiarch", "gdbserver", "lldb"))
+_DEBUGGERS = ("gdb", "lldb")  # gdb-minimal, gdb-multiarch, gdb-15, gdbserver, ...
 _LONGEST_START = 18  # bytes of an ELF header that tell its type
 _LARGEST = 1 << 40  # bytes, holes among them; a file of nothing but holes may claim to be millions of times as large
 _STANDSTILL = 60.0  # seconds without a change after which a core is taken for as long as it will ever be
@@ -288,7 +288,7 @@ def not_ours(facts: CoreFacts, executables: Collection[str] | None) -> str | Non
     modules = {os.path.basename(path) for path in facts.objects}
     if executables is None:
         return None
-    if name in _DEBUGGERS:
+    if name.startswith(_DEBUGGERS):
         return f"it is a core of a debugger, {program}"
     if name not in executables and not modules & _MODULES:
         return f"it is a core of {program or 'an unknown program'}, not of Asterisk"

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from astbtd.intake import asterisk, core_pattern, file_system, places
 from astbtd.intake.claim import Claims
 from astbtd.intake.file_system import Mount, Mounts
-from astbtd.intake.inotify import Inotify
 from astbtd.intake.places import Places
 from astbtd.intake.post import Deliver, Post
 from astbtd.intake.search import Search
+from astbtd.intake.sight import Sight
 from astbtd.intake.spot import Spot
 from astbtd.intake.watch import DirectoryWatch, Hint, Scan, Written
 from astbtd.model import Found
@@ -43,7 +43,8 @@ class Lookout:
         self._changed = changed
         self._mounts = Mounts.now(settings.watch.poll)
         self._places = Places()
-        self._here = Post(search, DirectoryWatch(Inotify()), deliver, lambda directory: not self._server(directory))
+        self._sight = Sight()
+        self._here = Post(search, DirectoryWatch(self._sight), deliver, lambda directory: not self._server(directory))
         self._outposts: dict[Mount, Outpost] = {}
         self._ready = select.epoll()
         self._mountinfo = file_system.MOUNTS.open("rb")
@@ -95,6 +96,7 @@ class Lookout:
 
     def rescan(self) -> None:
         """Looks everywhere, unasked."""
+        self._sight.ask_again()
         self._refresh()
         self._here.rescan()
         for outpost in self._outposts.values():
@@ -104,6 +106,15 @@ class Lookout:
     def look_at_unfinished(self) -> None:
         """Looks again at cores that were being written; outposts do so by themselves."""
         self._here.look_at_unfinished()
+
+    def look_at_postponed(self) -> None:
+        """Looks again at what there was no room for; outposts do so by themselves."""
+        self._here.look_at_postponed()
+
+    @property
+    def has_postponed(self) -> bool:
+        """Whether cores wait where they are until there is room for them."""
+        return self._here.has_postponed or any(outpost.known.postponed for outpost in self._outposts.values())
 
     @property
     def has_unfinished(self) -> bool:
@@ -132,12 +143,18 @@ class Lookout:
         known = [outpost.known.absent for outpost in self._outposts.values() if not outpost.silent_since]
         missing = (*self._here.absent, *chain.from_iterable(known))
         absent = [f"{directory} cannot be watched" for directory in missing if directory in self._expected]
-        return tuple(f"not watched: {what}" for what in (*self._places.unwatched, *self._silent(), *absent))
+        blind = tuple(f"not watched: {what}" for what in (*self._places.unwatched, *self._silent(), *absent))
+        return (*blind, *self._slow())
 
     def problems(self) -> tuple[str, ...]:
         """What went wrong with cores that therefore wait where they are."""
         known = [outpost.known.problems for outpost in self._outposts.values()]
         return (*self._here.problems, *chain.from_iterable(known))
+
+    def _slow(self) -> tuple[str, ...]:
+        polled = [directory for directory in self.watched if directory in self._sight.polled]
+        why = "looked into every two seconds, as the kernel grants no inotify watch (fs.inotify.max_user_watches)"
+        return (f"{', '.join(polled)}: {why}",) if polled else ()
 
     def _silent(self) -> Iterator[str]:
         for mount, outpost in self._outposts.items():

@@ -37,6 +37,7 @@ class Known:
     watched: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    postponed: bool = False
 
 
 class Outpost:
@@ -129,7 +130,8 @@ class Outpost:
             self._failures.append(f"{self._thread.name}: {type(error).__name__}: {error}")
 
     def _tell(self) -> None:
-        known = Known(self._post.watched, self._post.absent, (*self._post.problems, *self._failures))
+        problems = (*self._post.problems, *self._failures)
+        known = Known(self._post.watched, self._post.absent, problems, self._post.has_postponed)
         if known != self.known:
             self.known = known
             self._changed()
@@ -167,3 +169,4 @@ def _look(post: Post) -> None:
     post.look()
     if post.has_unfinished:
         post.look_at_unfinished()
+    post.look_at_postponed()

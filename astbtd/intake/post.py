@@ -38,6 +38,7 @@ class Post:
         self._alive = alive
         self._spots: dict[str, Spot] = {}
         self._problems: dict[str, str] = {}
+        self._scanned_as = Found.SCAN, False
 
     def fileno(self) -> int:
         """What to wait on for events."""
@@ -74,7 +75,7 @@ class Post:
             if spot is None:
                 continue
             if isinstance(hint, Scan):
-                self._scan(spot, Found.SCAN)
+                self._scan([spot], Found.SCAN)
             elif spot.collector or not isinstance(hint, Made):
                 self._look_at(spot, hint.name, found=Found.EVENT)
         return hints
@@ -88,6 +89,11 @@ class Post:
         for held in self._search.unfinished.all():
             self._hand_on_all(held.path, self._search.look_again(held))
 
+    def look_at_postponed(self) -> None:
+        """Looks again at what there was no room for."""
+        if self._search.postponed and self._search.room(Found.SCAN):
+            self._scan_all(*self._scanned_as)
+
     @property
     def search(self) -> Search:
         """The search in use."""
@@ -97,6 +103,11 @@ class Post:
     def has_unfinished(self) -> bool:
         """Whether a core is being written, as far as is known."""
         return bool(self._search.unfinished)
+
+    @property
+    def has_postponed(self) -> bool:
+        """Whether there may be cores for which there was no room."""
+        return self._search.postponed
 
     @property
     def watched(self) -> tuple[str, ...]:
@@ -118,20 +129,25 @@ class Post:
         with self._problem_noted("claims", "claims"):
             for claim in self._search.left_claims(self._ours):
                 self._hand_on(claim)
-        self._scan_all(found, quiet=quiet)
+        self._scan_all(found, quiet)
         if self._search.lost:
             with self._problem_noted("lost claims", "claims"):
                 forgotten = self._search.forget_lost_claims()
-                self._scan_all(found, quiet=quiet)
+                self._scan_all(found, quiet)
                 for claim in self._search.losses(forgotten):
                     self._hand_on(claim)
 
-    def _scan_all(self, found: Found, *, quiet: bool = False) -> None:
-        for spot in self._spots.values():
-            self._scan(spot, found, quiet=quiet)
+    def _scan_all(self, found: Found, quiet: bool = False) -> None:
+        """What was postponed still counts as found when it was."""
+        if not self._search.postponed:
+            self._scanned_as = found, quiet
+        self._search.postponed = False
+        self._scan(self._spots.values(), *self._scanned_as)
 
-    def _scan(self, spot: Spot, found: Found, *, quiet: bool = False) -> None:
-        for entry in self._search.entries(spot):
+    def _scan(self, spots: Iterable[Spot], found: Found, quiet: bool = False) -> None:
+        """The newest first, in case that there is no room for all."""
+        entries = [(spot, entry) for spot in spots for entry in self._search.entries(spot)]
+        for spot, entry in sorted(entries, key=lambda each: self._search.written(*each), reverse=True):
             self._look_at(spot, entry, found=found, quiet=quiet)
 
     def _look_at(self, spot: Spot, entry: str, *, found: Found, quiet: bool = False) -> None:

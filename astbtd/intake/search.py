@@ -37,6 +37,7 @@ class Search:
     """What was looked at so far; `collected` tells which of some identities are of cores that somebody has collected.
 
     `refused` is told a path and a reason, once for each version of a file; `moved` of collected cores with new names.
+    What is found for which there is no `room` is left where it is, and `postponed`.
     """
 
     claims: Claims
@@ -45,6 +46,8 @@ class Search:
     action: CoreAction
     refused: Callable[[str, str], None]
     moved: Callable[[Move], None]
+    room: Callable[[Found], bool] = lambda _: True
+    postponed: bool = False
     unfinished: Unfinished = field(default_factory=Unfinished)
     lost: set[str] = field(default_factory=set)
     _claimed: dict[str, object] = field(default_factory=dict)
@@ -59,9 +62,8 @@ class Search:
 
     def beside(self) -> "Search":
         """A search for another thread, elsewhere: of the two, one collects a core that both come across."""
-        return Search(
-            self.claims, self.collected, self.executables, self.action, self.refused, self.moved, _claimed=self._claimed
-        )
+        judging = (self.executables, self.action, self.refused, self.moved, self.room)
+        return Search(self.claims, self.collected, *judging, _claimed=self._claimed)
 
     def entries(self, spot: Spot) -> list[str]:
         """What in a directory is to be looked at; nothing where it cannot be read."""
@@ -69,6 +71,11 @@ class Search:
             return os.listdir(spot.directory)  # os.scandir may stop all threads while it asks a file system for types
         except OSError:
             return []
+
+    def written(self, spot: Spot, entry: str) -> float:
+        """When an entry was last written, in seconds since 1970."""
+        status = _status(os.path.join(spot.directory, entry))
+        return status.st_mtime if status else 0.0
 
     def look(self, spot: Spot, entry: str, found: Found, *, quiet: bool = False) -> Iterator[Claim]:
         """Claims what is a complete core of Asterisk that was not collected yet.
@@ -142,6 +149,8 @@ class Search:
             yield from self._swept_away(spot, name, found)
         elif taken := self._taken.get(new):
             self._note_move(taken, new, spot, name)
+        elif new not in self._known and not self.room(found):
+            self.postponed = True
         elif new not in self._known:
             yield from self._judged(examiner.examine(spot.directory, name), new, spot, name, found, quiet)
 

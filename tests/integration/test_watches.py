@@ -13,6 +13,7 @@ import pytest
 from astbtd.intake.backend import Backend
 from astbtd.intake.inotify import Inotify
 from astbtd.intake.polling import Polling
+from astbtd.intake.sight import Sight
 from astbtd.intake.watch import DirectoryWatch, Hint, Made, Scan, Written
 from tests.fuse import needs_fuse, served
 from tests.harness import PATIENCE, scratch_directory
@@ -23,6 +24,7 @@ OFTEN = 0.05  # seconds between two looks
 
 BACKENDS: dict[str, Callable[[], Backend]] = {
     "inotify": Inotify,
+    "either": Sight,
     "polling": lambda: Polling(OFTEN),
     "polling of what FUSE shows": lambda: Polling(OFTEN),
 }
@@ -37,7 +39,7 @@ def watching(backend: Backend) -> Iterator[DirectoryWatch]:
         watch.close()
 
 
-@pytest.fixture(params=[*list(BACKENDS)[:2], pytest.param(list(BACKENDS)[2], marks=needs_fuse)])
+@pytest.fixture(params=[*list(BACKENDS)[:-1], pytest.param(list(BACKENDS)[-1], marks=needs_fuse)])
 def backend(request: pytest.FixtureRequest) -> str:
     """Every test that has to do with this is run once for each."""
     return str(request.param)

@@ -18,7 +18,7 @@ ROOMS = ("intake", "capture", "extraction", "diagnosis", "archive", "announce")
 LAYERS = (  # the highest first; who stands in one may import what stands in it or below
     ("__main__", "cli"),
     ("daemon", "worker", "housekeeping", "ledger", "assembly", "checker", "deadlock_watch", "hearsay", "loops_told"),
-    ("tidying",),
+    ("news", "tidying"),
     ("pipeline", "crash_loops", "examination", "investigation", "readiness"),
     ROOMS,
     (
@@ -41,6 +41,7 @@ LAYERS = (  # the highest first; who stands in one may import what stands in it 
         "timers",
         "wakeup",
         "deadlock",
+        "loop",
         "model",
         "basics",
         "errors",

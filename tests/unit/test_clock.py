@@ -1,7 +1,7 @@
 """The clock is believed once it has proven steady, and not while it jumps."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -80,6 +80,28 @@ def test_a_clock_that_is_slewed_is_believed(clock: SteadyClock, machine: Machine
         machine.passes(HOUR)
         machine.wall += 2
         assert clock.now() == told(machine)
+
+
+@pytest.mark.parametrize("jump", [-50 * 365 * DAY, 73 * 365 * DAY])
+def test_a_clock_that_was_set_to_another_day_was_wrong_since_the_machine_was_started(
+    clock: SteadyClock, machine: Machine, jump: float
+) -> None:
+    machine.passes(HOUR)
+    started, last = NOON - timedelta(seconds=100), told(machine)
+    machine.wall += jump
+
+    clock.now()
+
+    assert clock.take_wrong() == (started, last)
+    assert clock.take_wrong() is None
+
+
+def test_a_clock_that_was_set_a_little_was_not_wrong_by_days(clock: SteadyClock, machine: Machine) -> None:
+    machine.wall += HOUR
+
+    clock.now()
+
+    assert clock.take_wrong() is None
 
 
 def test_the_clocks_of_this_machine_are_asked() -> None:

@@ -44,6 +44,7 @@ def nth(number: int, minutes: float, signature: str = "0123456789ab", site: str 
     made = crash(minutes, pid=1000 + number, signature=signature)
     return replace(
         made,
+        announced_at=made.crashed_at,
         signature=replace(made.signature, occurrence=number),
         core=replace(made.core, site=site),
     )
@@ -164,6 +165,39 @@ def test_a_loop_that_ended_while_no_daemon_ran_is_told_with_its_count(loops: Cra
     again, _ = restarted(tmp_path, stored, 600)
 
     assert [loop.crashes for loop in again.ended()] == [7]
+
+
+def test_a_crash_that_is_yet_to_be_told_of_counts_once_over_a_restart(loops: CrashLoops, tmp_path: Path) -> None:
+    stored = [nth(number, number) for number in range(1, 5)]
+    for each in stored[:3]:
+        loops.note(each)
+    loops.remember()
+    interrupted = replace(stored[3], announced_at=None)
+
+    again, _ = restarted(tmp_path, [*stored[:3], interrupted], 5)
+    again.note(interrupted)
+
+    assert [loop.crashes for loop in again.current] == [4]
+
+
+def test_a_crash_that_could_not_be_told_of_counts_once_when_it_comes_again(loops: CrashLoops) -> None:
+    for number in range(1, 4):
+        loops.note(nth(number, number))
+    loops.comes_again(nth(2, 2))
+    for number in range(4, 9):
+        loops.note(nth(number, number))
+
+    loops.note(nth(2, 2))
+
+    assert [loop.crashes for loop in loops.current] == [8]
+
+
+def test_to_a_clock_that_is_behind_crashes_of_the_future_are_no_loop(tmp_path: Path) -> None:
+    stored = [nth(number, number) for number in range(1, 6)]
+
+    _, untold = restarted(tmp_path, stored, -365 * 24 * 60)
+
+    assert untold == []
 
 
 def test_a_damaged_memory_is_an_empty_one(tmp_path: Path) -> None:

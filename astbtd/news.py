@@ -1,0 +1,60 @@
+"""Shows the status whenever it has changed, and logs once what is not watched."""
+
+from astbtd.announce import journal, status, systemd
+from astbtd.announce.sparing import Sparing
+from astbtd.archive.retention import What
+from astbtd.checker import Checker
+from astbtd.crash_loops import CrashLoops
+from astbtd.intake.lookout import Lookout
+from astbtd.ledger import Ledger
+from astbtd.quantities import counted
+from astbtd.worker import Worker
+
+
+class News:
+    """What was told so far of those who know how things stand."""
+
+    def __init__(self, worker: Worker, ledger: Ledger, loops: CrashLoops, checker: Checker, sparing: Sparing) -> None:
+        self._worker = worker
+        self._ledger = ledger
+        self._loops = loops
+        self._checker = checker
+        self._sparing = sparing
+        self._said: set[str] = set()
+        self._shown = ""
+
+    def tell(self, lookout: Lookout, more_wait: bool) -> None:
+        """Tells what is new; `more_wait` says that cores wait which nobody has claimed."""
+        unwatched = lookout.unwatched()
+        for sentence in unwatched:
+            if sentence not in self._said:
+                self._sparing.warn(sentence)
+        self._said = set(unwatched)
+        line = status.line(self._status(lookout, unwatched, more_wait))
+        if line != self._shown:
+            systemd.notify(f"STATUS={line}")
+            self._shown = line
+
+    def _status(self, lookout: Lookout, unwatched: tuple[str, ...], more_wait: bool) -> status.Status:
+        return status.Status(
+            places=len(lookout.watched),
+            crashes=self._ledger.stock.numbers[What.RECORD],
+            stored=self._ledger.stock.size,
+            last=self._ledger.last,
+            waiting=self._worker.waiting,
+            working_on=self._worker.working_on,
+            problems=(
+                *map(status.crash_loop, self._loops.current),
+                *self._unheard(),
+                *self._ledger.failures,
+                *self._checker.problems,
+                *lookout.problems(),
+                *unwatched,
+            ),
+            more=more_wait,
+        )
+
+    def _unheard(self) -> tuple[str, ...]:
+        unheard = len(journal.later)
+        wait = counted(unheard, "entry waits", "entries wait")
+        return (f"the journal takes no entries, {wait}",) if unheard else ()

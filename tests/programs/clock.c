@@ -1,0 +1,37 @@
+/* Preloaded into a program, shows it clocks that are wrong: by as many seconds as two numbers in the file that
+ * $CLOCK_FILE names say, for the wall clock and for the time since the machine was started. */
+
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+	long wall = 0, since_boot = 0;
+	const char *name = getenv("CLOCK_FILE");
+	int result = (int) syscall(SYS_clock_gettime, clock, now);
+	FILE *file;
+
+	if ((clock != CLOCK_REALTIME && clock != CLOCK_BOOTTIME) || !name || !(file = fopen(name, "re"))) {
+		return result;
+	}
+	if (fscanf(file, "%ld %ld", &wall, &since_boot) == 2) {
+		now->tv_sec += clock == CLOCK_REALTIME ? wall : since_boot;
+	}
+	fclose(file);
+	return result;
+}
+
+time_t time(time_t *into)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (into) {
+		*into = now.tv_sec;
+	}
+	return now.tv_sec;
+}
