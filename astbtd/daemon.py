@@ -113,6 +113,7 @@ class Daemon:
         self._checker.stop()
         for claim in self._worker.stop():
             self._parts.claims.park(claim)
+        journal.later.deliver()
         lookout.close()
 
     def _set_timers(self, lookout: Lookout) -> None:

@@ -60,7 +60,7 @@ class DeadlockWatch:
 
     def _want(self, pid: int, now: datetime) -> None:
         since = now - _DAY
-        self._requests = [moment for moment in self._requests if moment > since]
+        self._requests = [moment for moment in self._requests if since < moment <= now]  # a clock may be set back
         silent = f"Asterisk (process {pid}) has not answered {self._failures} times in a row"
         if max(len(self._requests), self.lately(since)) >= self.settings.per_day:
             self.tell(f"{silent}; no capture, since there were {self.settings.per_day} within a day (deadlock.per_day)")
@@ -129,10 +129,10 @@ def _fit(pid: int) -> bool:
 
 
 def _watched(captures: Captures, since: datetime) -> int:
-    """How many captures there were since then that a watch had asked for."""
+    """How many captures there were in the day from then on that a watch had asked for."""
     count = 0
     for capture_id in captures.ids():
-        if captures.moment(capture_id) > since:
+        if since < captures.moment(capture_id) <= since + _DAY:
             with suppress(AstbtdError):  # a damaged record
                 count += captures.load(capture_id).asked_by is AskedBy.WATCH
     return count

@@ -59,7 +59,7 @@ class Outpost:
         self._jobs: SimpleQueue[tuple[Job, threading.Event]] = SimpleQueue()
         self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         weakref.finalize(self, os.close, self._wakeup)
-        self._waiting_since: float | None = None
+        self._waiting_since: tuple[float, float] | None = None  # by the monotonic clock, and by the other
         self._failures: list[str] = []
         self._delivered = 0
         self._retired = False
@@ -94,8 +94,10 @@ class Outpost:
     @property
     def silent_since(self) -> datetime | None:
         """Since when the file system has not answered; None where it has lately, or was not asked."""
-        since = self._waiting_since
-        return datetime.fromtimestamp(since, UTC) if since and time.time() - since > _PATIENCE else None
+        waiting = self._waiting_since
+        if waiting is None or time.monotonic() - waiting[0] <= _PATIENCE:
+            return None
+        return datetime.fromtimestamp(waiting[1], UTC)
 
     def _run(self) -> None:
         with selectors.DefaultSelector() as selector:
@@ -138,7 +140,7 @@ class Outpost:
 
     def _alive(self) -> None:
         """Is called before anything that may hang, and after whatever did not."""
-        self._waiting_since = time.time()
+        self._waiting_since = time.monotonic(), time.time()
 
     def _fetch(self, claim: Claim) -> None:
         claims = self._post.search.claims

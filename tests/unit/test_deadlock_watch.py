@@ -82,6 +82,16 @@ def test_there_are_at_most_so_many_a_day() -> None:
     assert asterisk.requests == [4242, 4242, 4242]
 
 
+def test_those_of_a_clock_that_was_set_back_since_do_not_count() -> None:
+    asterisk = Asterisk(now=NOON + timedelta(days=3650))
+    asterisk.looks(*2 * [*3 * [SILENT], ALIVE])
+
+    asterisk.now = NOON
+    asterisk.looks(*3 * [SILENT])
+
+    assert asterisk.requests == [4242, 4242, 4242]
+
+
 def test_captures_that_an_earlier_daemon_asked_for_count() -> None:
     asterisk = Asterisk(captures=2)
 
