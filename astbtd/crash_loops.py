@@ -24,6 +24,21 @@ class _Remembered:
     loops: tuple[CrashLoop, ...] = ()
 
 
+@dataclass(frozen=True)
+class _Counted:
+    """What matters here of a crash: of a loop of days there are many."""
+
+    id: str
+    signature: str
+    what: str
+    crashed_at: datetime
+    site: str | None
+
+    @classmethod
+    def of(cls, crash: Crash) -> "_Counted":
+        return cls(crash.id, crash.signature.id, crash.what, crash.crashed_at, crash.core.site)
+
+
 class CrashLoops:
     """The loops in force, remembered over restarts in the file `memory`; for two threads.
 
@@ -34,11 +49,11 @@ class CrashLoops:
         self._settings = settings
         self._memory = memory
         self._lock = threading.Lock()
-        self._recent: dict[str, list[Crash]] = {}
+        self._recent: dict[str, list[_Counted]] = {}
         self._loops: dict[str, CrashLoop] = {}
         self._heard: dict[str, float] = {}
         self._sites: dict[str, dict[str, str]] = {}
-        self._counted: set[str] = set()
+        self._coming_again: set[str] = set()
 
     def use(self, settings: CrashLoopSettings) -> None:
         """Judges by other settings from now on."""
@@ -52,8 +67,8 @@ class CrashLoops:
         """
         self._loops = {loop.signature: replace(loop, crashes=0) for loop in _read(self._memory)}
         self._heard = dict.fromkeys(self._loops, time.monotonic() - self._settings.within)
-        crashes = list(self._still_counting(newest_first, now))
-        return [loop for crash in reversed(crashes) if (loop := self.note(crash, now - crash.crashed_at))]
+        crashes = [_Counted.of(crash) for crash in self._still_counting(newest_first, now)]
+        return [loop for crash in reversed(crashes) if (loop := self._note(crash, now - crash.crashed_at))]
 
     def remember(self) -> None:
         """Writes down which loops are in force, once people were told."""
@@ -61,27 +76,18 @@ class CrashLoops:
             text = json.dumps(plain(_Remembered(tuple(self._loops.values()))))
         durable.replace(self._memory, text.encode(), durable.PRIVATE_FILE_MODE)
 
-    def note(self, crash: Crash, ago: timedelta = timedelta()) -> CrashLoop | None:
-        """Counts a crash that happened so long ago; returns its loop if this crash began one."""
-        signature = crash.signature.id
+    def note(self, crash: Crash) -> CrashLoop | None:
+        """Counts a crash; returns its loop if this crash began one."""
         with self._lock:
-            if crash.id in self._counted:
-                self._counted.discard(crash.id)
+            if crash.id in self._coming_again:
+                self._coming_again.discard(crash.id)
                 return None
-            recent = self._with_recent(crash)
-            known = self._loops.get(signature)
-            if known is None and len(recent) < self._settings.crashes:
-                return None
-            loop = _extended(known, crash) if known else _begun(recent)
-            self._loops[signature] = loop
-            self._heard[signature] = time.monotonic() - max(0.0, ago.total_seconds())
-            self._learn_sites(recent)
-            return None if known else loop
+        return self._note(_Counted.of(crash))
 
     def comes_again(self, crash: Crash) -> None:
         """A crash that was counted could not be told of: it will be noted once more, which is not to count."""
         with self._lock:
-            self._counted.add(crash.id)
+            self._coming_again.add(crash.id)
 
     def ended(self) -> list[CrashLoop]:
         """Takes out the loops of which nothing was heard for as long as the window."""
@@ -116,6 +122,18 @@ class CrashLoops:
     def _left(self, heard: float) -> float:
         return self._settings.within - (time.monotonic() - heard)
 
+    def _note(self, crash: _Counted, ago: timedelta = timedelta()) -> CrashLoop | None:
+        with self._lock:
+            recent = self._with_recent(crash)
+            known = self._loops.get(crash.signature)
+            if known is None and len(recent) < self._settings.crashes:
+                return None
+            loop = _extended(known, crash) if known else _begun(recent)
+            self._loops[crash.signature] = loop
+            self._heard[crash.signature] = time.monotonic() - max(0.0, ago.total_seconds())
+            self._learn_sites(recent)
+            return None if known else loop
+
     def _still_counting(self, newest_first: Iterable[Crash], now: datetime) -> Iterator[Crash]:
         """The crashes within the window, and those of each remembered loop; not those that are yet to be told of.
 
@@ -129,22 +147,22 @@ class CrashLoops:
             if counts and crash.announced_at is not None:
                 yield crash
 
-    def _with_recent(self, crash: Crash) -> list[Crash]:
+    def _with_recent(self, crash: _Counted) -> list[_Counted]:
         """The latest crashes of this signature within the window, this one included, as many as matter."""
         near = {key: [other for other in some if self._is_near(other, crash)] for key, some in self._recent.items()}
         self._recent = {key: some for key, some in near.items() if some}
-        before = self._recent.get(crash.signature.id, [])
-        self._recent[crash.signature.id] = [*before[1 - self._settings.crashes :], crash]
-        return self._recent[crash.signature.id]
+        before = self._recent.get(crash.signature, [])
+        self._recent[crash.signature] = [*before[1 - self._settings.crashes :], crash]
+        return self._recent[crash.signature]
 
-    def _is_near(self, other: Crash, crash: Crash) -> bool:
+    def _is_near(self, other: _Counted, crash: _Counted) -> bool:
         return abs(other.crashed_at - crash.crashed_at) < self._window and other.id != crash.id
 
-    def _learn_sites(self, crashes: Iterable[Crash]) -> None:
+    def _learn_sites(self, crashes: Iterable[_Counted]) -> None:
         for crash in crashes:
-            sites = self._sites.setdefault(crash.signature.id, {})
-            if crash.core.site and len(sites) < _MOST_SITES:
-                sites.setdefault(crash.core.site, crash.id)
+            sites = self._sites.setdefault(crash.signature, {})
+            if crash.site and len(sites) < _MOST_SITES:
+                sites.setdefault(crash.site, crash.id)
 
     def _take_out(self, signature: str) -> CrashLoop:
         self._sites.pop(signature, None)
@@ -153,12 +171,12 @@ class CrashLoops:
         return self._loops.pop(signature)
 
 
-def _begun(crashes: list[Crash]) -> CrashLoop:
+def _begun(crashes: list[_Counted]) -> CrashLoop:
     moments = [crash.crashed_at for crash in crashes]
-    return CrashLoop(crashes[-1].signature.id, crashes[-1].what, min(moments), max(moments), len(crashes))
+    return CrashLoop(crashes[-1].signature, crashes[-1].what, min(moments), max(moments), len(crashes))
 
 
-def _extended(loop: CrashLoop, crash: Crash) -> CrashLoop:
+def _extended(loop: CrashLoop, crash: _Counted) -> CrashLoop:
     since, until = min(loop.since, crash.crashed_at), max(loop.until, crash.crashed_at)
     return replace(loop, since=since, until=until, crashes=loop.crashes + 1)
 

@@ -80,7 +80,7 @@ class Housekeeping:
     def _say_what_had_waited(self) -> None:
         """One entry on all cores that had been there before astbtd first started."""
         if self._store.is_new:
-            waited = [crash for crash in self._store.crashes() if crash.core.found is Found.START]
+            waited = [crash.id for crash in self._store.crashes() if crash.core.found is Found.START]
             if waited:
                 journal.waiting_cores(waited, str(self._store.root))
             self._store.no_longer_new()

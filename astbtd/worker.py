@@ -1,5 +1,6 @@
 """The one worker: takes claimed cores, newest first, through the pipeline while the daemon goes on watching."""
 
+import resource
 import threading
 import time
 from bisect import insort
@@ -11,8 +12,9 @@ from astbtd.intake.claim import Claim
 from astbtd.intake.search import Move
 from astbtd.model import Crash, Found
 
-_MOST_WRITTEN = 1000  # claims that may wait; each takes two descriptors, and memory for the names in its core
+_MOST_WRITTEN = 1000  # claims that may wait: each takes memory for the names in its core, and two descriptors
 _MOST_FOUND = 100
+_OTHER_DESCRIPTORS = 200
 _LAST_WORDS = 5.0  # seconds that work which is to stop may take for it
 
 
@@ -121,7 +123,9 @@ class Worker:
 
     def has_room(self, found: Found) -> bool:
         """Whether one more claim may wait: what was just written may be overwritten, what lay there may go on lying."""
-        return self.waiting < (_MOST_WRITTEN if found is Found.EVENT else _MOST_FOUND)
+        descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        written = min(_MOST_WRITTEN, (descriptors - _OTHER_DESCRIPTORS) // 2)
+        return self.waiting < (written if found is Found.EVENT else _MOST_FOUND)
 
     @property
     def is_running_dry(self) -> bool:

@@ -58,12 +58,11 @@ def crash(crash: Crash, directory: str) -> None:
         _send(Event.EXTRACTION_FAILED, Priority.WARNING, message, fields)
 
 
-def waiting_cores(crashes: Sequence[Crash], store: str) -> None:
-    """Announces in one entry the crashes whose cores had been waiting when astbtd was first started."""
-    cores = counted(len(crashes), "core", "cores")
+def waiting_cores(ids: Sequence[str], store: str) -> None:
+    """Announces in one entry the crashes with these ids, whose cores had been waiting when astbtd was first started."""
+    cores = counted(len(ids), "core", "cores")
     message = f"{cores} of earlier crashes had been waiting and are now in {store}; `astbtd list` shows them"
-    ids = " ".join(crash.id for crash in crashes)
-    _send(Event.WAITING_CORES_COLLECTED, Priority.NOTICE, message, {"ASTBTD_ID": ids, "ASTBTD_PATH": store})
+    _send(Event.WAITING_CORES_COLLECTED, Priority.NOTICE, message, {"ASTBTD_ID": " ".join(ids), "ASTBTD_PATH": store})
 
 
 def loop_entered(loop: CrashLoop, store: str) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import resource
 import sys
 
 from astbtd.cli.common import load_settings
@@ -16,8 +17,15 @@ def run(options: argparse.Namespace) -> ExitCode:
     """Runs the daemon until it is told to stop."""
     from astbtd.daemon import Daemon  # brings inotify and systemd, which no other verb needs
 
+    _raise_limits()
     Daemon(load_settings(options), lambda: load_settings(options), _check(options)).run()
     return ExitCode.DONE
+
+
+def _raise_limits() -> None:
+    """Each core that waits takes two descriptors; the lower limit is for those who use select(2), which we do not."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _check(options: argparse.Namespace) -> list[str]:

@@ -147,8 +147,12 @@ class Post:
     def _scan(self, spots: Iterable[Spot], found: Found, quiet: bool = False) -> None:
         """The newest first, in case that there is no room for all."""
         entries = [(spot, entry) for spot in spots for entry in self._search.entries(spot)]
-        for spot, entry in sorted(entries, key=lambda each: self._search.written(*each), reverse=True):
+        for spot, entry in sorted(entries, key=lambda each: self._written(*each), reverse=True):
             self._look_at(spot, entry, found=found, quiet=quiet)
+
+    def _written(self, spot: Spot, entry: str) -> float:
+        self._alive()
+        return self._search.written(spot, entry)
 
     def _look_at(self, spot: Spot, entry: str, *, found: Found, quiet: bool = False) -> None:
         self._alive()

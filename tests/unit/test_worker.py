@@ -1,6 +1,7 @@
 """The worker: newest crash first, and no core that fails stops the others."""
 
 import os
+import resource
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,7 @@ import pytest
 from astbtd.errors import AstbtdError
 from astbtd.intake.claim import Claim
 from astbtd.intake.search import Move
-from astbtd.model import Crash
+from astbtd.model import Crash, Found
 from astbtd.worker import Work, Worker
 from tests.builders import claim, crash
 
@@ -350,3 +351,27 @@ def test_a_move_that_could_not_be_recorded_is_when_all_else_is_tried_again(worke
     worker.retry()
 
     assert happened(journal.one_followed)
+
+
+def test_of_what_lay_there_few_may_wait_and_of_what_was_just_written_many() -> None:
+    worker = Worker(lambda: None)
+    for _ in range(50):
+        worker.put(claim())
+    assert worker.is_running_dry
+
+    for _ in range(50):
+        worker.put(claim())
+
+    assert not worker.is_running_dry
+    assert (worker.has_room(Found.START), worker.has_room(Found.SCAN)) == (False, False)
+    assert worker.has_room(Found.EVENT)
+
+
+def test_no_more_may_wait_than_there_are_descriptors_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 1024))
+    worker = Worker(lambda: None)
+    for _ in range(412):
+        assert worker.has_room(Found.EVENT)
+        worker.put(claim())
+
+    assert not worker.has_room(Found.EVENT)

@@ -87,7 +87,7 @@ def test_an_extraction_that_failed_is_a_second_entry_with_the_reason(sent: list[
 
 
 def test_cores_that_had_been_waiting_are_one_entry_with_all_ids(sent: list[Entry]) -> None:
-    journal.waiting_cores([crash(1), crash(2)], "/srv/store")
+    journal.waiting_cores([crash(1).id, crash(2).id], "/srv/store")
 
     ((message, _, fields),) = sent
     assert message.startswith("2 cores of earlier crashes had been waiting")

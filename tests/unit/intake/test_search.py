@@ -310,3 +310,22 @@ def test_a_compressed_core_that_is_still_there_is_no_loss(searching: Searching, 
 
     assert len(seen.scan()) == 1
     assert list(seen.search.losses(forgotten)) == []
+
+
+def test_a_core_for_which_there_is_no_room_is_left_as_it_is_until_there_is(seen: Seen, dump: Dump) -> None:
+    path = dump()
+    seen.search.room = lambda found: found is Found.EVENT
+
+    assert seen.scan() == []
+    assert seen.search.postponed
+    assert path.stat().st_nlink == 1
+    seen.search.room = lambda _: True
+    assert len(seen.scan()) == 1
+
+
+def test_of_a_core_that_was_just_written_more_may_wait(seen: Seen, dump: Dump) -> None:
+    dump()
+    seen.search.room = lambda found: found is Found.EVENT
+
+    assert len(seen.look("core", Found.EVENT)) == 1
+    assert not seen.search.postponed
