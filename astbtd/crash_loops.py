@@ -115,6 +115,12 @@ class CrashLoops:
         with self._lock:
             return next((sites[site] for sites in self._sites.values() if site in sites), None) if site else None
 
+    def unlearn(self, crash_id: str) -> None:
+        """Recognises no crash any more by this one, which has no record now."""
+        with self._lock:
+            for signature, sites in self._sites.items():
+                self._sites[signature] = {site: known for site, known in sites.items() if known != crash_id}
+
     @property
     def _window(self) -> timedelta:
         return timedelta(seconds=self._settings.within)
@@ -131,7 +137,7 @@ class CrashLoops:
             loop = _extended(known, crash) if known else _begun(recent)
             self._loops[crash.signature] = loop
             self._heard[crash.signature] = time.monotonic() - max(0.0, ago.total_seconds())
-            self._learn_sites(recent)
+            self._learn_sites([crash] if known else recent)
             return None if known else loop
 
     def _still_counting(self, newest_first: Iterable[Crash], now: datetime) -> Iterator[Crash]:

@@ -53,11 +53,12 @@ class Examiner:
     def _recognised(self, facts: CoreFacts) -> Examined | None:
         """In a crash loop, what a crash at the very same site told: gdb could tell no more."""
         known = self.loops.recognised(facts.site)
-        try:
-            before = self.store.load(known) if known else None
-        except DamagedRecord:
+        if known is None:
             return None
-        if before is None:
+        try:
+            before = self.store.load(known)
+        except DamagedRecord:  # it may be that retention has taken it
+            self.loops.unlearn(known)
             return None
         extraction = replace(_WITHOUT_GDB, notes=(f"in a crash loop, gdb was not run: it is crash {before.id} again",))
         return Examined(extraction, before.asterisk, before.diagnosis)

@@ -120,6 +120,17 @@ def test_a_crash_at_the_site_of_a_loop_is_recognised(loops: CrashLoops) -> None:
     assert loops.recognised(None) is None
 
 
+def test_a_site_whose_first_crash_has_no_record_any_more_is_learnt_anew(loops: CrashLoops) -> None:
+    for number in range(1, 4):
+        loops.note(nth(number, number, site="a"))
+
+    loops.unlearn(nth(1, 1).id)
+    assert loops.recognised("a") is None
+    loops.note(nth(4, 4, site="a"))
+
+    assert loops.recognised("a") == nth(4, 4).id
+
+
 def test_crashes_outside_a_loop_are_not_recognised(loops: CrashLoops) -> None:
     loops.note(nth(1, 1, site="a"))
 
