@@ -240,3 +240,20 @@ def test_a_crash_that_vanishes_while_the_store_is_read_is_not_held(
     monkeypatch.setattr(Store, "ids", lambda _: [crash(3).id, TWO, ONE])
 
     assert [each.id for each in thinning.holdings(store)] == [TWO, ONE]
+
+
+def test_what_was_collected_by_a_wrong_clock_is_aged_from_when_it_was_set(store: Store) -> None:
+    wrong = NOON - timedelta(minutes=1), NOON + timedelta(days=1)
+
+    thinning.begin_aging(store, wrong, LATER)
+
+    assert {holding.collected_at for holding in thinning.holdings(store)} == {LATER}
+    assert {crash.collected_at for crash in store.crashes()} != {LATER}
+
+
+def test_what_was_collected_by_a_clock_that_was_right_keeps_its_age(store: Store) -> None:
+    before = list(thinning.holdings(store))
+
+    thinning.begin_aging(store, (NOON - timedelta(days=2), NOON - timedelta(days=1)), LATER)
+
+    assert list(thinning.holdings(store)) == before
