@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 _PROOF = 1800.0  # seconds of steady going until the clock is believed
+_PROOF_OF_ANOTHER_DAY = 86400.0  # and after it was set to another day, which somebody may have done by mistake
 _JUMP = 60.0  # seconds; less than that is the slewing of NTP
 _FALSIFIES = 86400.0  # seconds by which a clock is wrong that makes ages of days wrong
 
@@ -25,19 +26,20 @@ class SteadyClock:
         self._wall = wall
         self._since_boot = since_boot
         self._offset = wall() - since_boot()
-        self._steady_since = since_boot()
+        self._believed_from = since_boot() + _PROOF
         self._wrong: tuple[datetime, datetime] | None = None
 
     def now(self) -> datetime | None:
-        """The time; None while the clock was watched for less than half an hour, or since it jumped."""
+        """The time; None before the clock was watched for half an hour, also since it jumped; for a day, if by days."""
         wall, since_boot = self._wall(), self._since_boot()
         jump = abs(wall - since_boot - self._offset)
         if jump > _JUMP:
-            self._steady_since = since_boot
+            self._believed_from = since_boot + _PROOF
         if jump > _FALSIFIES:
+            self._believed_from = since_boot + _PROOF_OF_ANOTHER_DAY
             self._wrong = _moment(self._offset), _moment(self._offset + since_boot)
         self._offset = wall - since_boot
-        return _moment(wall) if since_boot - self._steady_since >= _PROOF else None
+        return _moment(wall) if since_boot >= self._believed_from else None
 
     def take_wrong(self) -> tuple[datetime, datetime] | None:
         """What the clock said from the machine's start until it was set to a time that is days off; tells it once."""

@@ -109,7 +109,7 @@ def test_the_disk_that_a_loop_takes_is_within_the_limit(running: RunningDaemon, 
 def test_a_loop_is_told_when_it_begins_in_the_status_while_it_lasts_and_when_it_ends_with_its_count(
     running: RunningDaemon, programs: Path, spool: Path
 ) -> None:
-    configure(running, spool, within="10s")
+    configure(running, spool, within="20s")
     running.start()
     for count in range(1, 8):
         crash(programs, spool, "segv")

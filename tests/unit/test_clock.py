@@ -48,18 +48,20 @@ def test_a_clock_that_goes_on_steadily_is_believed(clock: SteadyClock, machine: 
     assert clock.now() == told(machine)
 
 
-@pytest.mark.parametrize("jump", [-50 * 365 * DAY, -HOUR, HOUR, 73 * 365 * DAY])
+@pytest.mark.parametrize(
+    ("jump", "proof"), [(-50 * 365 * DAY, DAY), (-HOUR, HOUR), (HOUR, HOUR), (73 * 365 * DAY, DAY)]
+)
 def test_a_clock_that_jumped_is_not_believed_until_it_has_gone_on_for_a_while(
-    clock: SteadyClock, machine: Machine, jump: float
+    clock: SteadyClock, machine: Machine, jump: float, proof: float
 ) -> None:
     machine.passes(HOUR)
     machine.wall += jump
     assert clock.now() is None
 
-    machine.passes(60)
+    machine.passes(proof / 3)
     assert clock.now() is None
 
-    machine.passes(HOUR)
+    machine.passes(proof)
     assert clock.now() == told(machine)
 
 
