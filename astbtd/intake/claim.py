@@ -6,7 +6,6 @@ as long as the claim.
 """
 
 import os
-import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from astbtd.errors import AstbtdError, NoRoom
 from astbtd.intake import note
 from astbtd.intake.candidate import Candidate
 from astbtd.intake.copies import Copies, unpacked_facts
-from astbtd.intake.names import NO_LINK_HERE, OpenedDirectory, drop_claim, link_descriptor
+from astbtd.intake.names import NO_LINK_HERE, OpenedDirectory, drop_claim, give_to_group, link_descriptor
 from astbtd.intake.note import AlreadyClaimed, Note, Notes
 from astbtd.intake.unpacking import Unpacker
 from astbtd.model import Found, Source
@@ -109,7 +108,7 @@ class Claims:
             except NoRoom:
                 if packed or not _is_nameless(claim):
                     raise
-                self._give_to_gdb(claim.descriptor)  # there is no other chance: it is read as it is
+                give_to_group(claim.descriptor, self.reader)  # there is no other chance: it is read as it is
             else:
                 self._use_copy(claim, copy)
         claim.secured = True
@@ -240,22 +239,11 @@ class Claims:
         try:
             if os.fstat(candidate.descriptor).st_nlink > 2:
                 raise Vanished(f"{candidate.path} was given another name while it was claimed")
-            self._give_to_gdb(candidate.descriptor, directory)
+            give_to_group(candidate.descriptor, self.reader, directory)
             os.fsync(directory)
         except BaseException:
             os.unlink(link, dir_fd=directory)
             raise
-
-    def _give_to_gdb(self, descriptor: int, directory: int | None = None) -> None:
-        """Makes it a file of gdb's group, which may read it only while gdb does.
-
-        In a sticky directory the owner stays: a core of ours named `core` would block Asterisk's next dump.
-        """
-        if self.reader == -1:
-            return
-        sticky = directory is not None and os.fstat(directory).st_mode & stat.S_ISVTX
-        os.fchown(descriptor, -1 if sticky else 0, self.reader)
-        os.fchmod(descriptor, durable.OWNER_READS)
 
     def _use_copy(self, claim: Claim, copy: int) -> None:
         try:
@@ -291,7 +279,7 @@ class Claims:
         try:
             note.expect(left, os.fstat(descriptor))
             if directory is not None:
-                self._give_to_gdb(descriptor, directory)  # the kill may have come before this was done
+                give_to_group(descriptor, self.reader, directory)  # the kill may have come before this was done
         except BaseException:
             os.close(descriptor)
             raise

@@ -2,8 +2,10 @@
 
 import errno
 import os
+import stat
 from contextlib import suppress
 
+from astbtd import durable
 from astbtd.intake import file_system
 
 ASIDE_SUFFIX = ".aside"
@@ -87,3 +89,15 @@ def drop_claim(directory: str, link: str, name: str | None, inode: int) -> None:
 
 def _inode(directory: int, name: str) -> int:
     return os.stat(name, dir_fd=directory, follow_symlinks=False).st_ino
+
+
+def give_to_group(descriptor: int, group: int, directory: int | None = None) -> None:
+    """Makes a core root's and a file of `group`, which cannot read it yet; leaves all as it is where that is -1.
+
+    In a sticky directory the owner stays: a core of ours named `core` would block Asterisk's next dump.
+    """
+    if group == -1:
+        return
+    sticky = directory is not None and os.fstat(directory).st_mode & stat.S_ISVTX
+    os.fchown(descriptor, -1 if sticky else 0, group)
+    os.fchmod(descriptor, durable.OWNER_READS)

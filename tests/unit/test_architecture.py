@@ -17,8 +17,19 @@ ROOT = Path(__file__).parents[2]
 ROOMS = ("intake", "capture", "extraction", "diagnosis", "archive", "announce")
 LAYERS = (  # the highest first; who stands in one may import what stands in it or below
     ("__main__", "cli"),
-    ("daemon", "worker", "housekeeping", "ledger", "assembly", "checker", "deadlock_watch", "hearsay", "loops_told"),
-    ("news", "tidying"),
+    (
+        "daemon",
+        "worker",
+        "housekeeping",
+        "ledger",
+        "assembly",
+        "checker",
+        "deadlock_watch",
+        "hearsay",
+        "loops_told",
+        "news",
+    ),
+    ("tidying",),
     ("pipeline", "crash_loops", "examination", "investigation", "readiness"),
     ROOMS,
     (
