@@ -216,12 +216,14 @@ class _Work:
     def _program(self) -> str | None:
         """What gdb is to open as the executable; None when it can open none.
 
-        A path is part of a command, which a newline would end.
+        A path is part of a command, which a newline would end, and which has to be text.
         """
         executable = self.facts.process.executable
-        if executable in self.found.copied and "\n" not in executable:
+        if executable is None or not executable.isprintable():
+            return None
+        if executable in self.found.copied:
             return objects.place(".", executable)
-        nowhere = executable is None or "\n" in executable or executable in self.found.missing or self.root == _NOWHERE
+        nowhere = executable in self.found.missing or self.root == _NOWHERE
         return None if nowhere else f"{self.root}{executable}"
 
     def _to_be_shown(self) -> AbstractContextManager[Shown | None]:

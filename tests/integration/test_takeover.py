@@ -89,7 +89,9 @@ def test_it_has_nothing_open_but_the_core_its_program_and_its_sections(reports: 
     for recorded, report in reports:
         sections = {*Section, "facts", "states"}
         named = {os.path.basename(target) for target in report["open"].values()}
-        assert named == {"null", Path(recorded.core.path).name, "memfd:astbtd (deleted)", *sections}
+        asking = {name for name in named if name.startswith("socket:")}
+        assert len(asking) <= 1
+        assert named - asking == {"null", Path(recorded.core.path).name, "memfd:astbtd (deleted)", *sections}
 
 
 def test_the_crash_is_recorded_all_the_same(reports: list[tuple[Crash, Report]]) -> None:

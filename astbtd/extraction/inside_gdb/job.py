@@ -19,11 +19,19 @@ time that one part of info.txt or locks.txt may take.
 def run(command: str) -> str:
     """What a command of gdb's prints, or why it failed; with objects under the names that the process knew."""
     try:
-        return (gdb.execute(command, to_string=True) or "").replace(JOB["shown"] or "", "")
+        return said(command).replace(JOB["shown"] or "", "")
     except gdb.error as error:
         return f"{error}\n"
     except (MemoryError, RuntimeError) as error:
         return f"{command}: {error}\n"
+
+
+def said(command: str) -> str:
+    """What a command prints; names of files and words of a command line in it need not be text. Raises gdb.error."""
+    try:
+        return gdb.execute(command, to_string=True) or ""
+    except UnicodeDecodeError as error:  # it was carried out all the same
+        return f"{command}: what it prints is no text: {error}\n"
 
 
 def write(section: str, text: str) -> None:

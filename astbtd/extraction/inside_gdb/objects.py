@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 import gdb
 
+from astbtd.extraction.inside_gdb import job
 from astbtd.extraction.inside_gdb.job import JOB, run
 
 FIRST_TO_MAP_FILES = 11  # the major version of gdb; older ones read no memory of objects that they are not shown
@@ -55,7 +56,7 @@ class Objects:
         """
         if self._hidden:
             gdb.events.new_thread.connect(hide)
-        said = str(gdb.execute(f"core-file {JOB['core']}", to_string=True))
+        said = job.said(f"core-file {JOB['core']}")
         crashed = gdb.selected_thread()
         if not self._hidden or crashed is None:
             return said
