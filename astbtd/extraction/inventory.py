@@ -14,7 +14,10 @@ def listing(core: int, root: str = "") -> str:
     `root` is where the process's paths begin.
     """
     read = elf.file_reader(core)
-    header = elf.read_header(read)
+    try:
+        header = elf.read_header(read)
+    except elf.NotElf as error:  # it was a core when it was claimed
+        return f"Program and modules in use: not known, the core was changed meanwhile: {error}\n"
     memory = CoreMemory(header, read)
     found = {mapping.path: memory.build_id(mapping) for mapping in _first_mappings(header, read)}
     lines = [_line(path, ran, root) for path, ran in found.items() if ran or objects.named_like_an_object(path)]

@@ -8,6 +8,7 @@ from hypothesis import settings as limits
 
 from astbtd.codec import plain
 from astbtd.elf import FileType
+from astbtd.extraction import inventory
 from astbtd.intake import corefile
 from astbtd.intake.candidate import Candidate, Finding, examine
 from astbtd.intake.corefile import NotACore
@@ -36,6 +37,14 @@ def test_a_core_is_understood_or_refused(core: bytes) -> None:
             return
     assert CRASH_ID.fullmatch(facts.crash_id)
     assert plain(facts)["size"] == len(core)
+
+
+@given(mutated(SEEDS))
+@example(b"")
+def test_of_whatever_became_of_a_core_the_programs_are_listed(core: bytes) -> None:
+    with os.fdopen(os.memfd_create("core"), "w+b", buffering=0) as file:
+        file.write(core)
+        assert inventory.listing(file.fileno()).startswith("Program and modules in use")
 
 
 @limits(suppress_health_check=[HealthCheck.function_scoped_fixture])
