@@ -1,12 +1,17 @@
 """`astbtd run`: the daemon."""
 
 import argparse
+import gc
 import os
 import resource
 import sys
 
 from astbtd.cli.common import load_settings
 from astbtd.errors import ExitCode
+
+
+_OBJECTS_BEFORE_COLLECTION = 700
+"""As Python has it by itself: unlike the other verbs, the daemon lives so long that what it has let go of adds up."""
 
 
 def add_arguments(_: argparse.ArgumentParser) -> None:
@@ -18,6 +23,8 @@ def run(options: argparse.Namespace) -> ExitCode:
     from astbtd.daemon import Daemon  # brings inotify and systemd, which no other verb needs
 
     _raise_limits()
+    gc.freeze()
+    gc.set_threshold(_OBJECTS_BEFORE_COLLECTION)
     Daemon(load_settings(options), lambda: load_settings(options), _check(options)).run()
     return ExitCode.DONE
 
