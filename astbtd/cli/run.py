@@ -9,7 +9,6 @@ import sys
 from astbtd.cli.common import load_settings
 from astbtd.errors import ExitCode
 
-
 _OBJECTS_BEFORE_COLLECTION = 700
 """As Python has it by itself: unlike the other verbs, the daemon lives so long that what it has let go of adds up."""
 

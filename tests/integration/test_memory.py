@@ -13,8 +13,8 @@ from tests.harness import RunningDaemon, crash
 MOST = 40 << 20
 """Bytes in memory after a hundred crashes."""
 
-MOST_LATER = 48 << 20
-"""Bytes in memory after a thousand: taking stock of the store takes some for a moment, in proportion to its crashes."""
+TOLERANCE = 2 << 20
+"""Bytes by which that may differ later: what was given back may lie in pages with what was not."""
 
 # A gdb without Python that says of every core what the real one said of the first.
 _QUICK = """#!/bin/sh
@@ -41,7 +41,7 @@ def wait_for(running: RunningDaemon, count: int) -> None:
     running.wait_until(settled, f"{count} crashes to be collected")
 
 
-def test_the_daemon_is_small_after_a_hundred_crashes_and_not_much_larger_after_a_thousand(
+def test_the_daemon_is_small_after_a_hundred_crashes_and_no_larger_after_a_thousand(
     running: RunningDaemon, programs: Path, scratch: Path, spool: Path, record_property: Callable[[str, object], None]
 ) -> None:
     running.start()
@@ -63,7 +63,7 @@ def test_the_daemon_is_small_after_a_hundred_crashes_and_not_much_larger_after_a
     record_property("resident", after)
     sys.stdout.write(f"KiB in memory after so many crashes: { {count: size >> 10 for count, size in after.items()} }\n")
     assert after[100] < MOST
-    assert after[1000] < MOST_LATER
+    assert after[1000] < after[100] + TOLERANCE
 
 
 def use_quick_gdb(running: RunningDaemon, scratch: Path, spool: Path) -> None:
