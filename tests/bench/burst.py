@@ -58,7 +58,7 @@ def _hundred(theme: Theme, programs: Path) -> None:
             later = [one.crashed_at for one in processed]
             in_order = sum(first >= second for first, second in pairwise(later))
             theme.add("of them processed newest first", in_order + 2, "", "100")
-            theme.add("resident set afterwards", memory(running.process.pid, "VmRSS") / 2**20, "MiB")
+            theme.add("resident set afterwards", memory(running.process.pid, "VmRSS") / 2**20, "MiB", "≤ 32 MiB")
 
 
 def _gdbs(running: RunningDaemon, recorded: Sequence[Crash]) -> Iterator[tuple[float, float]]:

@@ -13,7 +13,7 @@ from astbtd.archive.store import Store
 from astbtd.codec import plain
 from astbtd.model import RECORD_FILE, REPORT_FILE, CrashSignature, Section
 from tests.bench.figures import Theme
-from tests.bench.usage import Usage, run, snapshot
+from tests.bench.usage import Usage, memory, run, snapshot
 from tests.builders import crash
 from tests.harness import daemon, scratch_directory
 
@@ -70,6 +70,7 @@ def _start(theme: Theme, directory: Path) -> None:
         theme.add("daemon ready, wall", time.monotonic() - started, "s", "≤ 2 s")
         running.wait_until(lambda: "10000 crashes" in running.manager.status, "the store to be counted")
         theme.add("daemon ready and the store counted, CPU", snapshot(running.process.pid).own, "s")
+        theme.add("resident set, the store counted", memory(running.process.pid, "VmRSS") / 2**20, "MiB", "≤ 32 MiB")
         running.stop()
 
 
