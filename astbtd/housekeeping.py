@@ -1,7 +1,7 @@
 """The daemon's housekeeping between two cores: numbers put right, retention, and the count for the status.
 
-After a crash only the cores are looked at, which are few; all crashes are on the timer, and when of their texts or
-records, or of the disk, there is more taken than allowed. Where the store has thousands, that saves the PBX a second.
+After a crash only the crashes with cores are looked at, which are few; on the timer all are, one by one. A plan over
+all of them at once, which takes time and memory in proportion, is made only where there is too much in all.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from astbtd.announce import journal
 from astbtd.archive import thinning
 from astbtd.archive.occurrence import number_postponed
 from astbtd.archive.reserve import Disk
-from astbtd.archive.retention import Removal
+from astbtd.archive.retention import Removal, What
 from astbtd.archive.store import Store
 from astbtd.clock import SteadyClock
 from astbtd.ledger import Ledger
@@ -60,22 +60,22 @@ class Housekeeping:
         if idle:
             self._say_what_had_waited()
             number_postponed(self._store)
-        if not self._ledger.is_counted:
-            self._ledger.count()
-        if self._cores_are_due or self._all_is_due:
-            self._untidied = 0
-        if self._all_is_due or (self._cores_are_due and self._is_exceeded()):
-            self._all_is_due = self._cores_are_due = False
-            self._tidy(thinning.planned(self._store, self._limits, self._now()))
+        if self._all_is_due or not self._ledger.is_counted:
             self._store.forget_oldest_seen()
             self._ledger.count()
-        elif self._cores_are_due:
-            self._cores_are_due = False
-            self._ledger.lose(self._tidy(thinning.planned_of_cores(self._store, self._limits, self._now())))
+        if self._all_is_due or self._cores_are_due:
+            plan = self._fitting_plan()
+            self._all_is_due = self._cores_are_due = False
+            self._untidied = 0
+            removed = self._tidy(plan(self._store, self._limits, self._now()))
+            if any(removal.what is not What.CORE for removal in removed):
+                self._ledger.count()
+            else:
+                self._ledger.lose(removed)
 
     def make_room(self, needed: int) -> None:
         """Applies retention as for `needed` bytes more."""
-        self._tidy(thinning.planned(self._store, self._limits, self._now(), needed))
+        self._tidy(thinning.planned(self._store, self._limits, self._clock.now(), needed))
 
     def _say_what_had_waited(self) -> None:
         """One entry on all cores that had been there before astbtd first started."""
@@ -85,9 +85,12 @@ class Housekeeping:
                 journal.waiting_cores(waited, str(self._store.root))
             self._store.no_longer_new()
 
-    def _is_exceeded(self) -> bool:
+    def _fitting_plan(self) -> Callable[[Store, RetentionSettings, datetime | None], tuple[Removal, ...]]:
+        """The cheapest way to find all that is too much now."""
         short = Disk.of(self._store.root).lacks(self._limits.minimum_free) > 0
-        return short or self._ledger.stock.exceeds(self._limits)
+        if short or self._ledger.stock.exceeds(self._limits):
+            return thinning.planned
+        return thinning.planned_within if self._all_is_due else thinning.planned_of_cores
 
     def _now(self) -> datetime | None:
         now = self._clock.now()

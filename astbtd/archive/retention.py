@@ -16,7 +16,7 @@ Nothing is taken from a crash that is pinned or in work; what it has counts for 
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
@@ -137,9 +137,17 @@ def plan(
     return tuple(sorted(planned.values(), key=lambda removal: (len(removal.what.included), moments[removal.id])))
 
 
-def cores_alone(limits: RetentionSettings) -> RetentionSettings:
-    """The limits of cores: of more than them, a plan is needed only where `Stock.exceeds`, or the disk is short."""
-    return RetentionSettings(limits.cores, texts=Limits(), records=Limits(), minimum_free=0.0)
+def within(limits: RetentionSettings) -> RetentionSettings:
+    """What of the limits is left to be planned for where `Stock.exceeds` is false, and the disk not short."""
+    return replace(limits, texts=Limits(limits.texts.age), records=Limits(limits.records.age), minimum_free=0.0)
+
+
+def concerns(limits: RetentionSettings, now: datetime | None, holding: Holding) -> bool:
+    """Whether a plan under the limits that are left may take something from a crash: from all others it cannot."""
+    if holding.core or holding.unfinished:
+        return True
+    ages = filter(None, (limits.texts.age, limits.records.age))
+    return now is not None and any(_is_older(age, now, holding) for age in ages)
 
 
 def in_words(removals: Sequence[Removal]) -> str:
@@ -198,7 +206,11 @@ def _unfinished(what: What, having: Sequence[Holding]) -> list[Holding]:
 
 
 def _too_old(age: float, now: datetime, having: Sequence[Holding]) -> list[Holding]:
-    return [holding for holding in _line(having) if (now - holding.collected_at).total_seconds() > age]
+    return [holding for holding in _line(having) if _is_older(age, now, holding)]
+
+
+def _is_older(age: float, now: datetime, holding: Holding) -> bool:
+    return (now - holding.collected_at).total_seconds() > age
 
 
 def _too_many_alike(count: int, having: Sequence[Holding]) -> list[Holding]:

@@ -8,10 +8,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from astbtd import durable
 from astbtd.archive.reserve import Disk
-from astbtd.archive.retention import Holding, Removal, Stock, What, cores_alone, plan
+from astbtd.archive.retention import Holding, Removal, Stock, What, concerns, plan, within
 from astbtd.archive.store import DamagedRecord, Store
 from astbtd.errors import NoRoom
 from astbtd.model import KEPT_CORE_FILE, RECORD_FILE, CoreState, Crash
@@ -24,10 +25,14 @@ def planned(store: Store, limits: RetentionSettings, now: datetime | None, neede
     return plan(held, limits, Disk.of(store.root), now, needed) if held else ()
 
 
+def planned_within(store: Store, limits: RetentionSettings, now: datetime | None) -> tuple[Removal, ...]:
+    """The same where Stock.exceeds is false, and the disk not short: few crashes are held in memory at a time."""
+    return _planned_of(filter(partial(concerns, limits, now), holdings(store)), store, limits, now)
+
+
 def planned_of_cores(store: Store, limits: RetentionSettings, now: datetime | None) -> tuple[Removal, ...]:
-    """The same where there is not too much of anything but cores: only crashes that have one are read."""
-    held = list(_holdings(store, filter(store.has_core, store.newest())))
-    return plan(held, cores_alone(limits), Disk.of(store.root), now) if held else ()
+    """The same where only the cores are looked at: no other records are read."""
+    return _planned_of(_holdings(store, filter(store.has_core, store.newest())), store, limits, now)
 
 
 def carry_out(store: Store, removals: Sequence[Removal], at: datetime, removed: Callable[[Removal], None]) -> None:
@@ -68,6 +73,13 @@ def parts(sizes: Mapping[str, int]) -> dict[What, int]:
     """The bytes of each of the three, of files with these names and sizes."""
     core, record = sizes.get(KEPT_CORE_FILE, 0), sizes.get(RECORD_FILE, 0)
     return {What.CORE: core, What.TEXT: sum(sizes.values()) - core - record, What.RECORD: record}
+
+
+def _planned_of(
+    some: Iterable[Holding], store: Store, limits: RetentionSettings, now: datetime | None
+) -> tuple[Removal, ...]:
+    held = list(some)
+    return plan(held, within(limits), Disk.of(store.root), now) if held else ()
 
 
 def _holdings(store: Store, crash_ids: Iterable[str]) -> Iterator[Holding]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from astbtd.archive import retention
 from astbtd.archive.reserve import Disk
-from astbtd.archive.retention import Holding, Removal, Stock, What, cores_alone, in_words
+from astbtd.archive.retention import Holding, Removal, Stock, What, concerns, in_words, within
 from astbtd.settings import Limits, RetentionSettings
 from tests.builders import NOON
 
@@ -449,17 +449,42 @@ def test_a_plan_names_what_is_held_and_each_crash_once(
         assert removal.bytes == sum(crash.size(what) for what in removal.what.included)
 
 
-@given(WHOLE, SETTINGS, CLOCKS)
-def test_where_there_are_not_too_many_texts_or_records_the_crashes_with_cores_decide(
+@given(HELD, SETTINGS, CLOCKS)
+def test_where_there_are_not_too_many_texts_or_records_few_crashes_decide(
     held: list[Holding], limits: RetentionSettings, now: datetime | None
 ) -> None:
-    limits = replace(limits, minimum_free=0.0, texts=replace(limits.texts, age=None))
-    limits = replace(limits, records=replace(limits.records, age=None))
-    stock = Stock.of({what: each.size(what) for what in What} for each in held)
+    limits = replace(limits, minimum_free=0.0)
+    few = [each for each in held if concerns(limits, now, each)]
 
-    of_cores = plan([each for each in held if each.core], cores_alone(limits), now=now)
+    whole = plan(held, limits, now=now)
 
-    assert stock.exceeds(limits) or of_cores == plan(held, limits, now=now)
+    assert exceeds(held, limits) or plan(few, within(limits), now=now) == whole
+
+
+@given(WHOLE, LIMITS, CLOCKS)
+def test_where_no_text_or_record_is_too_old_either_the_crashes_with_cores_decide(
+    held: list[Holding], of_cores: Limits, now: datetime | None
+) -> None:
+    limits = settings(cores=of_cores)
+
+    whole = plan(held, limits, now=now)
+
+    assert plan([each for each in held if each.core], within(limits), now=now) == whole
+
+
+def exceeds(held: Sequence[Holding], limits: RetentionSettings) -> bool:
+    return Stock.of({what: each.size(what) for what in What} for each in held).exceeds(limits)
+
+
+def test_a_store_holds_too_much_by_number_by_size_or_of_one_signature() -> None:
+    held = [holding(day, texts=10) for day in (1, 2)]
+
+    for what in (What.TEXT, What.RECORD):
+        assert exceeds(held, of(what, Limits(count=1)))
+        assert exceeds(held, of(what, Limits(size=1)))
+        assert exceeds(held, of(what, Limits(per_signature=1)))
+        assert not exceeds(held, of(what, Limits(age=1, size=20, count=2, per_signature=2)))
+    assert not exceeds(held, of(What.CORE, Limits(count=1)))
 
 
 @given(HELD, st.datetimes(timezones=st.just(UTC)), st.datetimes(timezones=st.just(UTC)))
