@@ -24,7 +24,7 @@ class Move:
     inode: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Taken:
     """Where a claimed file was last seen; there is no id of a packed core until it is unpacked."""
 
