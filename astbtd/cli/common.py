@@ -17,7 +17,6 @@ from astbtd.archive.outline import Outline
 from astbtd.archive.store import DamagedRecord, Store
 from astbtd.codec import plain
 from astbtd.printable import printable
-from astbtd.quantities import shown_size
 
 if TYPE_CHECKING:
     from astbtd.settings import Settings
@@ -132,6 +131,8 @@ class Progress:
 
     def __call__(self, done: int) -> None:
         """Tells that `done` bytes are done."""
+        from astbtd.quantities import shown_size  # not needed by the quick commands
+
         self._show(shown_size(done))
 
     def tick(self) -> None:

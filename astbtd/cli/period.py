@@ -2,19 +2,19 @@
 
 import argparse
 from collections.abc import Iterator
+from datetime import datetime
 from itertools import dropwhile, takewhile
 
 from astbtd.archive.outline import Outline
 from astbtd.archive.selection import nothing_yet
 from astbtd.archive.store import Store
-from astbtd.cli import when
 from astbtd.errors import NothingMatched
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options."""
-    parser.add_argument("--since", metavar="TIME", type=when.parse, help="crashes from this time on, such as '2h ago'")
-    parser.add_argument("--until", metavar="TIME", type=when.parse, help="crashes up to this time")
+    parser.add_argument("--since", metavar="TIME", type=_time, help="crashes from this time on, such as '2h ago'")
+    parser.add_argument("--until", metavar="TIME", type=_time, help="crashes up to this time")
     parser.add_argument("--limit", metavar="N", type=_positive, help="at most so many")
 
 
@@ -32,6 +32,12 @@ def nothing_matched(store: Store) -> NothingMatched:
     if store.ids():
         return NothingMatched(f"no crash in {store.root} matches", "leave away a filter")
     return nothing_yet(store)
+
+
+def _time(text: str) -> datetime:
+    from astbtd.cli import when  # not needed by who gives no time
+
+    return when.parse(text)
 
 
 def _positive(text: str) -> int:
