@@ -1,9 +1,11 @@
 """What the integration tests share: the programs that crash, a place to crash in, a daemon."""
 
+import fcntl
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,37 @@ from tests.harness import RunningDaemon, daemon, scratch_directory
 from tests.kernel import cores_in_working_directory
 
 _SOURCES = Path(__file__).parent.parent / "programs"
+
+
+# Waits at a gate, says so where it is not the only one, and has the same to say of every core.
+_GATED = """#!/bin/sh
+exec 8<{gate} 9<{alone}
+flock --nonblock 9 || echo "{not_alone}"
+flock --shared 8
+case "$*" in
+*python*) echo "Python scripting is not supported in this copy of GDB." ;;
+*) echo "#0  0x1 in crash () at crash.c:1" ;;
+esac
+"""
+NOT_ALONE = "another gdb runs"
+
+
+def gated_gdb(directory: Path) -> Path:
+    """A gdb that ends only while no `gate_closed` is in force."""
+    gate, alone, gdb = (directory / name for name in ("gate", "alone", "gdb"))
+    gate.touch()
+    alone.touch()
+    gdb.write_text(_GATED.format(gate=gate, alone=alone, not_alone=NOT_ALONE))
+    gdb.chmod(0o755)
+    return gdb
+
+
+@contextmanager
+def gate_closed(directory: Path) -> Iterator[None]:
+    """Holds back the gated gdb that was made in `directory`."""
+    with (directory / "gate").open() as gate:
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        yield
 
 
 def build(directory: Path, *options: str) -> Path:

@@ -1,6 +1,5 @@
 """The daemon collects the cores of Asterisk, leaves all others alone, and says so."""
 
-import fcntl
 import os
 import signal
 import subprocess
@@ -11,6 +10,8 @@ from pathlib import Path
 from astbtd.model import CoreAction, CoreState, Found
 from tests.builders import DeadProcess
 from tests.harness import RunningDaemon, crash
+
+from .conftest import NOT_ALONE, gate_closed, gated_gdb
 
 
 def test_a_core_that_appears_is_recorded_and_moved_into_the_store(
@@ -41,31 +42,12 @@ def test_three_cores_waiting_at_start_are_processed_newest_first_whatever_their_
     assert os.readlink(running.store.root / "latest") == f"crashes/{in_order_of_collection[0].id}"
 
 
-# A gdb that waits at a gate, and says so where it is not the only one.
-_GATED = """#!/bin/sh
-exec 8<{gate} 9<{alone}
-flock --nonblock 9 || echo "{together}"
-flock --shared 8
-case "$*" in
-*python*) echo "Python scripting is not supported in this copy of GDB." ;;
-*) echo "#0  0x1 in crash () at crash.c:1" ;;
-esac
-"""
-_TOGETHER = "another gdb runs"
-
-
 def test_a_hundred_cores_at_once_are_all_recorded_newest_first_and_by_one_gdb_at_a_time(
     running: RunningDaemon, scratch: Path, spool: Path
 ) -> None:
-    gate, alone, gdb = (scratch / name for name in ("gate", "alone", "gdb"))
-    gate.touch()
-    alone.touch()
-    gdb.write_text(_GATED.format(gate=gate, alone=alone, together=_TOGETHER))
-    gdb.chmod(0o755)
-    running.configure({"watch": {"directories": [str(spool)]}, "gdb": {"program": str(gdb)}})
+    running.configure({"watch": {"directories": [str(spool)]}, "gdb": {"program": str(gated_gdb(scratch))}})
     running.start()
-    with gate.open() as gated:
-        fcntl.flock(gated, fcntl.LOCK_EX)
+    with gate_closed(scratch):
         for number in range(100):  # by crash time all mixed up
             put(spool, scratch, pid=number + 1, age=number * 37 % 100)
         running.wait_until(lambda: "99 cores waiting" in running.manager.status, "all to be claimed")
@@ -78,7 +60,7 @@ def test_a_hundred_cores_at_once_are_all_recorded_newest_first_and_by_one_gdb_at
     assert {crash.core.state for crash in crashes} <= {CoreState.KEPT, CoreState.REMOVED}
     texts = [path.read_text() for path in running.store.root.glob("crashes/*/*.txt")]
     assert len(texts) >= 100
-    assert not any(_TOGETHER in text for text in texts)
+    assert not any(NOT_ALONE in text for text in texts)
 
 
 def put(spool: Path, scratch: Path, *, pid: int, age: int) -> None:
