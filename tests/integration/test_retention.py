@@ -7,18 +7,17 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
 from astbtd.archive.store import Store
 from astbtd.model import KEPT_CORE_FILE, REPORT_FILE, CoreState
 from tests import builders
+from tests.faults import Fault, Faults
 from tests.harness import RunningDaemon, crash
-
-CHANGES = ("fsync", "rename", "rmdir", "unlink", "unlinkat")
-"""The system calls by which a run of retention changes the store and makes that durable."""
 
 LIMITS = """
 retention:
@@ -29,9 +28,12 @@ retention:
 """
 
 
-def astbtd(running: RunningDaemon, *arguments: str) -> subprocess.CompletedProcess[str]:
+def astbtd(
+    running: RunningDaemon, *arguments: str, environment: Mapping[str, str] = MappingProxyType({})
+) -> subprocess.CompletedProcess[str]:
+    """Runs a command on the daemon's store."""
     command = [sys.executable, "-m", "astbtd", "--config", str(running.configuration), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
 
 
 def kept(running: RunningDaemon) -> list[str]:
@@ -140,24 +142,6 @@ def template(running: RunningDaemon) -> Path:
     return store.root
 
 
-def killed(running: RunningDaemon, call: str, number: int) -> bool:
-    """Runs `prune`, to be killed as it makes that system call for that time; False if it never came to that."""
-    strace = [
-        "strace",
-        "-f",
-        "-o",
-        os.devnull,
-        "-e",
-        f"trace={call}",
-        "-e",
-        f"inject={call}:signal=SIGKILL:when={number}",
-    ]
-    command = [sys.executable, "-B", "-m", "astbtd", "--config", str(running.configuration), "prune"]
-    ended = subprocess.run([*strace, *command], capture_output=True, check=False).returncode
-    assert ended in (0, -signal.SIGKILL)
-    return ended != 0
-
-
 def check_what_readers_see(store: Store) -> None:
     """Whoever is listed has a record, and whatever that calls kept is there."""
     crashes = [store.load(crash_id) for crash_id in store.ids()]
@@ -173,10 +157,11 @@ def tree(store: Store) -> list[str]:
     return sorted(str(path.relative_to(store.root)) for path in store.root.rglob("*"))
 
 
-@pytest.mark.parametrize("call", CHANGES)
 def test_killed_at_any_change_a_run_leaves_nothing_half_done_to_see_and_the_next_one_finishes_it(
-    running: RunningDaemon, template: Path, call: str
+    running: RunningDaemon, programs: Path, template: Path
 ) -> None:
+    faults = Faults(programs, [running.store.root], running.log.with_name("calls"))
+
     def start_anew() -> None:
         shutil.rmtree(running.store.root, ignore_errors=True)
         shutil.copytree(template, running.store.root, symlinks=True)
@@ -187,10 +172,12 @@ def test_killed_at_any_change_a_run_leaves_nothing_half_done_to_see_and_the_next
 
     for number in itertools.count(1):
         start_anew()
-        if not killed(running, call, number):
+        ended = astbtd(running, "prune", environment=faults.environment(Fault(number, torn=True))).returncode
+        if ended != -signal.SIGKILL:
             break
         check_what_readers_see(running.store)
         assert astbtd(running, "prune").returncode == 0
         assert tree(running.store) == undisturbed
         assert astbtd(running, "prune").stdout == "nothing to remove\n"
-    assert number > 1
+    assert ended == 0
+    assert number > 10
