@@ -21,7 +21,7 @@ from astbtd.examination import examine, write_report
 from astbtd.extraction.confinement import Account
 from astbtd.intake import places
 from astbtd.intake.candidate import ANY_NUMBER, Candidate, Examiner, NotYet, Refused
-from astbtd.intake.claim import Claim
+from astbtd.intake.claim import Claim, Claims
 from astbtd.intake.copies import Copies, unpacked_facts
 from astbtd.model import CoreAction, CoreState, Crash, CrashSignature, Found
 from astbtd.pipeline import Origin
@@ -115,14 +115,28 @@ def _process(candidate: Candidate, settings: Settings, parts: Parts, options: ar
 
 def _stored(candidate: Candidate, settings: Settings, parts: Parts) -> Crash:
     parts.store.prepare()
-    identity = candidate.facts.identity
-    if parts.store.seen_among({identity}):
+    identity, left = candidate.facts.identity, _left_claim(candidate, parts.claims)
+    if left is None and parts.store.seen_among({identity}):
         os.close(candidate.descriptor)
         return _known(identity, candidate.path, parts)
-    claim = parts.claims.take(candidate, Found.COMMAND, copy=True)
+    claim = left or parts.claims.take(candidate, Found.COMMAND, copy=True)
     crash = parts.pipeline(settings, parts.crash_loops(settings), _announce, lambda _: None).process(claim)
     number_postponed(parts.store)
     return parts.store.load(crash.id) if crash else _known(claim.note.facts.identity, candidate.path, parts)
+
+
+def _left_claim(candidate: Candidate, claims: Claims) -> Claim | None:
+    """The claim on a core that an earlier run of this command was killed with. Raises AlreadyClaimed."""
+    crash_id = candidate.facts.crash_id
+    note = claims.left_note(crash_id)
+    if note and note.found is not Found.COMMAND:  # the daemon goes on with it
+        return None
+    left = claims.resume(crash_id)
+    if left:
+        os.close(candidate.descriptor)
+    else:
+        claims.forget(crash_id)
+    return left
 
 
 def _known(identity: str, path: str, parts: Parts) -> Crash:
