@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> ExitCode:
     worst = ExitCode.DONE
     for name in names:
         try:
-            with progress:
+            with progress, durable.said_plainly(f"cannot process {name}"):
                 crash, directory = _process(_candidate(name, settings, options), settings, parts, options)
         except AstbtdError as error:
             warn([error.message, *([f"  what helps: {error.remedy}"] if error.remedy else [])])
