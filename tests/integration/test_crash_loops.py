@@ -8,7 +8,6 @@ import pytest
 
 from astbtd.model import KEPT_CORE_FILE, RECORD_FILE, CoreState, Crash
 from tests.harness import RunningDaemon, crash
-from tests.kernel import core_pattern
 
 _CRASHES = 1000
 _IN_FULL = 3
@@ -30,6 +29,12 @@ def configure(running: RunningDaemon, spool: Path, within: str, **others: object
     running.configure({"watch": {"directories": [str(spool)]}, "crash_loop": loop, **others})
 
 
+def crash_in_passing(programs: Path, spool: Path, how: str = "segv") -> None:
+    """A crash that is followed by the next one at once: its core has a name that no other takes."""
+    core = crash(programs, spool.parent, how)
+    core.rename(spool / f"core.{core.stat().st_ino}")
+
+
 def briefly(crashes: list[Crash]) -> list[Crash]:
     return [crash for crash in crashes if crash.extraction.brief]
 
@@ -38,10 +43,9 @@ def test_a_thousand_crashes_are_a_thousand_records_and_the_odd_one_out_is_examin
     looping: RunningDaemon, programs: Path, spool: Path
 ) -> None:
     looping.start()
-    with core_pattern("core.%p"):
-        for number in range(_CRASHES):
-            crash(programs, spool, "abort" if number == _CRASHES // 2 else "segv")
-        recorded = looping.wait_for_crashes(_CRASHES)
+    for number in range(_CRASHES):
+        crash_in_passing(programs, spool, "abort" if number == _CRASHES // 2 else "segv")
+    recorded = looping.wait_for_crashes(_CRASHES)
 
     assert Counter(each.diagnosis.crash_function for each in recorded) == {
         "do_forward": _CRASHES - 1,
@@ -79,12 +83,11 @@ def test_in_a_loop_the_store_stays_within_its_limits_and_the_count_goes_on(
     configure(running, spool, within="1min", retention=limits)
     running.start()
     highest = 0
-    with core_pattern("core.%p"):
-        for number in range(1, 401):
-            crash(programs, spool, "segv")
-            if number % 50 == 0:
-                running.wait_until(lambda: not list(spool.iterdir()), "the crashes so far")
-                highest = max(highest, len(running.store.ids()))
+    for number in range(1, 401):
+        crash_in_passing(programs, spool)
+        if number % 50 == 0:
+            running.wait_until(lambda: not list(spool.iterdir()), "the crashes so far")
+            highest = max(highest, len(running.store.ids()))
     running.wait_until(lambda: "SIGSEGV in do_forward, 400 crashes" in running.manager.status, "the last of them")
 
     assert highest <= 50 + _UNTIDIED
@@ -96,9 +99,8 @@ def test_the_disk_that_a_loop_takes_is_within_the_limit(running: RunningDaemon, 
     limits = {"texts": {"size": "100K"}, "cores": {"size": "100K"}, "every": "1s"}
     configure(running, spool, within="1min", retention=limits)
     running.start()
-    with core_pattern("core.%p"):
-        for _ in range(120):
-            crash(programs, spool, "segv")
+    for _ in range(120):
+        crash_in_passing(programs, spool)
     recorded = running.wait_for_crashes(120)
     running.wait_until(lambda: sizes(running, is_text) <= 100 << 10, "retention")
 

@@ -1,0 +1,150 @@
+"""The wall clock jumps under a running daemon, both ways: nothing is removed or told that would not be otherwise."""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from astbtd.model import CoreState, Crash
+from tests.harness import RunningDaemon, crash
+
+HOUR = 3600
+DAY = 24 * HOUR
+YEAR = 365 * DAY
+UTMOST = 7 * YEAR  # seconds that the clock is ahead or behind: more than any default age
+
+
+@dataclass
+class Machine:
+    """A machine whose clocks the test sets, and a daemon on it."""
+
+    running: RunningDaemon
+    programs: Path
+    scratch: Path
+    spool: Path
+    wall: int = 0
+    passed: int = 0
+
+    def __post_init__(self) -> None:
+        clocks = {"LD_PRELOAD": str(self.programs / "clock.so"), "CLOCK_FILE": str(self.scratch / "clock")}
+        self.running.environment.update(clocks)
+        self._show()
+
+    def set_clock(self, ahead: int) -> None:
+        """Sets the wall clock: so many seconds ahead, or behind, the time that it really is."""
+        self.wall = ahead
+        self._show()
+
+    def passes(self, seconds: int) -> None:
+        """Lets time pass, as by a suspend."""
+        self.passed += seconds
+        self._show()
+
+    def crash(self, how: str = "segv") -> Crash:
+        """A crash, recorded, and all done that is done after one; its core is dated by the clock."""
+        core, count = crash(self.programs, self.scratch, how), len(self.running.store.ids())
+        moment = time.time() + self.wall + self.passed
+        os.utime(core, (moment, moment))
+        core.rename(self.spool / f"core.{count}")
+        self.running.wait_for_crashes(count + 1)
+        (new,) = (each for each in self.running.crashes() if each.core.path.endswith(f"core.{count}"))
+        return new
+
+    def _show(self) -> None:
+        new = self.scratch / "clock.new"
+        new.write_text(f"{self.wall + self.passed} {self.passed}")
+        new.rename(self.scratch / "clock")
+
+
+@pytest.fixture
+def machine(running: RunningDaemon, programs: Path, scratch: Path, spool: Path) -> Machine:
+    return Machine(running, programs, scratch, spool)
+
+
+def kept(running: RunningDaemon) -> list[bool]:
+    """Of each crash, the newest first, whether its core is kept."""
+    return [running.store.kept_core(each.id).exists() for each in running.crashes()]
+
+
+@pytest.mark.parametrize("ahead", [UTMOST, -UTMOST])
+def test_a_clock_that_jumps_and_comes_back_costs_nothing_that_was_collected(machine: Machine, ahead: int) -> None:
+    machine.running.start()
+    before = machine.crash()
+    machine.passes(HOUR)
+    machine.set_clock(ahead)
+    meanwhile = machine.crash()
+    machine.passes(HOUR)
+    later = machine.crash("abort")
+    machine.set_clock(0)
+    after = machine.crash()
+    machine.passes(HOUR)
+    last = machine.crash("abort")
+
+    in_order = sorted([before, meanwhile, later, after, last], key=lambda each: each.crashed_at, reverse=True)
+    assert machine.running.store.ids() == [each.id for each in in_order]
+    assert kept(machine.running) == [True] * 5
+    assert os.readlink(machine.running.store.root / "latest") == f"crashes/{in_order[0].id}"
+    assert "retention" not in machine.running.output()
+    assert "Traceback" not in machine.running.output()
+
+
+def test_what_was_collected_before_the_clock_was_ever_right_is_as_old_as_it_really_is(machine: Machine) -> None:
+    machine.set_clock(-UTMOST)
+    machine.running.start()
+    early = machine.crash()
+    assert early.collected_at.year < time.gmtime().tm_year
+
+    machine.set_clock(0)
+    machine.crash("abort")
+    machine.passes(2 * HOUR)
+    machine.crash("abort")
+    assert kept(machine.running) == [True] * 3
+
+    machine.passes(15 * DAY)
+    machine.crash("abort")
+    running = machine.running
+    running.wait_until(lambda: "retention removed 3 cores" in running.output(), "retention")
+    assert running.store.load(early.id).core.state is CoreState.REMOVED
+    assert kept(running) == [True, False, False, False]
+
+
+@pytest.mark.parametrize("ahead", [UTMOST, -UTMOST])
+def test_a_crash_loop_in_which_the_clock_jumps_is_one_loop_and_ends(
+    machine: Machine, configure_loop: Callable[[str], None], ahead: int
+) -> None:
+    configure_loop("20s")
+    machine.running.start()
+    for number in range(7):
+        if number == 4:
+            machine.set_clock(ahead)
+        machine.crash()
+
+    running = machine.running
+    running.wait_until(lambda: "the crash loop has ended" in running.output(), "the end of the loop")
+    assert running.output().count("crash loop: SIGSEGV in do_forward") == 1
+    assert "the crash loop has ended: SIGSEGV in do_forward, 7 crashes" in running.output()
+
+
+@pytest.mark.parametrize("ahead", [UTMOST, -UTMOST])
+def test_cores_that_waited_are_collected_whatever_the_clock_says_at_the_start(machine: Machine, ahead: int) -> None:
+    core = crash(machine.programs, machine.spool, "segv")
+    died = core.stat().st_mtime_ns // 1_000_000 / 1000
+    machine.set_clock(ahead)
+
+    machine.running.start()
+    (collected,) = machine.running.wait_for_crashes(1)
+
+    assert collected.crashed_at.timestamp() == died
+    assert kept(machine.running) == [True]
+
+
+@pytest.fixture
+def configure_loop(running: RunningDaemon, spool: Path) -> Callable[[str], None]:
+    def configure(within: str) -> None:
+        loop = {"crashes": 3, "within": within}
+        running.configure({"watch": {"directories": [str(spool)]}, "crash_loop": loop})
+
+    return configure

@@ -1,0 +1,146 @@
+"""A gdb that is missing, broken, replaced or stopped: what can be had is recorded, and the next crash fares better."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from astbtd.model import CoreState, Ended, Verdict
+from tests.harness import RunningDaemon, crash
+
+BROKEN = {
+    "exits": b"#!/bin/sh\nexit 1\n",
+    "crashes": b"#!/bin/sh\nulimit -c unlimited; kill -SEGV $$\n",
+    "is no program": b"\x7fELF and nothing else",
+    "is empty": b"",
+}
+
+
+def use(running: RunningDaemon, spool: Path, gdb: Path, **settings: object) -> None:
+    """Has the daemon use that gdb, and look again every second for what could not be done."""
+    watch = {"directories": [str(spool)], "rescan": "1s"}
+    running.configure({"watch": watch, "gdb": {"program": str(gdb), **settings}})
+
+
+def put(gdb: Path, content: bytes, mode: int = 0o755) -> None:
+    """Puts a program in the place of another, as a package manager does."""
+    new = gdb.with_suffix(".new")
+    new.write_bytes(content)
+    new.chmod(mode)
+    new.rename(gdb)
+
+
+def put_real(gdb: Path) -> None:
+    put(gdb, b'#!/bin/sh\nexec gdb "$@"\n')
+
+
+def cores_below(directory: Path) -> list[Path]:
+    return [path for path in directory.rglob("core*") if path.name != "core.zst"]
+
+
+def test_while_gdb_is_missing_cores_stay_and_are_examined_when_it_is_there(
+    running: RunningDaemon, programs: Path, scratch: Path, spool: Path
+) -> None:
+    use(running, spool, scratch / "gdb")
+    running.start()
+    core = crash(programs, spool, "segv")
+    later = "gdb is not installed (it is tried again later)"
+    running.wait_until(lambda: later in running.output(), "the failure to be said")
+    running.wait_until(lambda: "gdb is not installed" in running.manager.status, "the status to tell")
+    assert core.exists()
+    assert running.output().count(later) == 1
+
+    put_real(scratch / "gdb")
+
+    (recorded,) = running.wait_for_crashes(1)
+    assert recorded.extraction.ended is Ended.OK
+    assert recorded.diagnosis.crash_function == "do_forward"
+    running.wait_until(lambda: "not installed" not in running.manager.status, "the status to be well again")
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_with_a_broken_gdb_a_crash_is_recorded_and_its_core_kept_and_the_next_is_examined_by_a_better_one(
+    running: RunningDaemon, programs: Path, scratch: Path, spool: Path, how: str
+) -> None:
+    put(scratch / "gdb", BROKEN[how])
+    use(running, spool, scratch / "gdb")
+    running.start()
+    crash(programs, spool, "segv")
+    (recorded,) = running.wait_for_crashes(1)
+    assert recorded.extraction.ended in (Ended.FAILED, Ended.KILLED)
+    assert recorded.diagnosis.verdict is Verdict.UNUSABLE
+    assert recorded.core.state is CoreState.KEPT
+    assert f"gdb did not finish ({recorded.extraction.ended})" in running.output()
+    assert cores_below(scratch) == []
+
+    put_real(scratch / "gdb")
+    crash(programs, spool, "segv")
+
+    assert running.wait_for_crashes(2)[0].extraction.ended is Ended.OK
+
+
+def test_a_gdb_that_its_user_may_not_execute_is_as_good_as_broken(
+    running: RunningDaemon, programs: Path, scratch: Path, spool: Path
+) -> None:
+    put(scratch / "gdb", b'#!/bin/sh\nexec gdb "$@"\n', mode=0o700)
+    use(running, spool, scratch / "gdb")
+    running.start()
+    crash(programs, spool, "segv")
+
+    (recorded,) = running.wait_for_crashes(1)
+
+    assert recorded.extraction.ended is Ended.FAILED
+    assert "Permission denied" in (running.store.directory(recorded.id) / "gdb.log").read_text()
+    assert recorded.core.state is CoreState.KEPT
+
+
+def test_a_gdb_that_is_upgraded_while_it_runs_finishes_and_the_new_one_is_next(
+    running: RunningDaemon, programs: Path, scratch: Path, spool: Path
+) -> None:
+    os.mkfifo(scratch / "go")
+    (scratch / "go").chmod(0o644)
+    put(scratch / "gdb", f'#!/bin/sh\nread go <{scratch}/go\nexec gdb "$@"\n'.encode())
+    use(running, spool, scratch / "gdb")
+    running.start()
+    crash(programs, spool, "segv")
+    with (scratch / "go").open("w") as go:  # opens when gdb does
+        put(scratch / "gdb", BROKEN["exits"])
+        go.write("go\n")
+    running.wait_for_crashes(1)
+    crash(programs, spool, "segv")
+
+    newest, first = running.wait_for_crashes(2)
+
+    assert (first.extraction.ended, newest.extraction.ended) == (Ended.OK, Ended.FAILED)
+
+
+def test_the_core_of_a_gdb_that_crashed_itself_is_not_collected(
+    running: RunningDaemon, programs: Path, scratch: Path, spool: Path
+) -> None:
+    core = crash(programs, scratch, "segv")
+    running.start()
+    suicide = "python import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
+    command = ["gdb", "-nx", "--batch", "-se", str(programs / "asterisk"), "-c", str(core), "-ex", suicide]
+    died = subprocess.run(command, cwd=spool, capture_output=True, check=False)
+    assert died.returncode == -signal.SIGSEGV
+
+    running.wait_until(lambda: "it is a core of a debugger" in running.output(), "gdb's core to be refused")
+
+    assert (spool / "core").exists()
+    assert running.crashes() == []
+
+
+def test_a_gdb_that_stands_still_is_ended_and_what_it_wrote_kept(
+    running: RunningDaemon, programs: Path, scratch: Path, spool: Path
+) -> None:
+    put(scratch / "gdb", b"#!/bin/sh\necho so far >&1\nkill -STOP $$\n")
+    use(running, spool, scratch / "gdb", time="1s")
+    running.start()
+    crash(programs, spool, "segv")
+
+    (recorded,) = running.wait_for_crashes(1)
+
+    assert recorded.extraction.ended is Ended.TIMEOUT
+    assert "so far" in (running.store.directory(recorded.id) / "gdb.log").read_text()
