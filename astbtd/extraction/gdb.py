@@ -96,8 +96,10 @@ class Extractor:
             lent(core, self.account) as lent_core,
         ):
             process, root = facts.process, self._root(facts)
-            if root is None:
-                return _Work(self, lent_core, facts, Objects((), (), False), copies, opened, _NOWHERE, brief).extract()
+            pipes = tuple(filter(objects.is_pipe, facts.objects))
+            if root is None or pipes:  # gdb would wait for what comes out of them
+                nothing = Objects((), pipes, False)
+                return _Work(self, lent_core, facts, nothing, copies, opened, _NOWHERE, brief).extract()
             found = objects.prepare(
                 process.executable, process.build_id, facts.objects, self.account, copies, self.reserve, root
             )

@@ -98,6 +98,14 @@ def _is_program(descriptor: int) -> bool:
         return False
 
 
+def is_pipe(path: str) -> bool:
+    """Whether a FIFO has the place of a mapped file, which no process can have mapped."""
+    try:
+        return stat.S_ISFIFO(os.stat(path).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
 def named_like_an_object(path: str) -> bool:
     """Of files that are gone the name alone tells; devices, memory and data files matter to no frame."""
     in_bin = os.path.basename(os.path.dirname(path)) in ("bin", "sbin")
