@@ -1,10 +1,11 @@
-"""Where the program of a core is found: on this machine, or below the root directory of a container."""
+"""Where the program of a core is found: on this machine, or below a container's root; and what is none."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from astbtd.extraction.objects import is_only_below
+from astbtd.extraction.objects import is_only_below, is_pipe
 from tests.builders import program
 
 RAN, ANOTHER = b"\xab" * 20, b"\xcd" * 20
@@ -37,3 +38,11 @@ def test_it_is_only_below_where_nothing_but_that_is_of_its_build(
 @pytest.mark.parametrize(("executable", "build_id"), [(None, RAN.hex()), ("/usr/sbin/asterisk", None)])
 def test_what_is_not_known_is_looked_for_nowhere(tmp_path: Path, executable: str | None, build_id: str | None) -> None:
     assert not is_only_below(str(tmp_path), executable, build_id)
+
+
+def test_a_fifo_in_the_place_of_a_mapped_file_is_told(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.so")
+    (tmp_path / "link.so").symlink_to(tmp_path / "pipe.so")
+
+    told = [is_pipe(str(tmp_path / name)) for name in ("pipe.so", "link.so", "gone.so", "")]
+    assert told == [True, True, False, False]
