@@ -4,14 +4,14 @@ After a crash only the crashes with cores are looked at, which are few; on the t
 all of them at once, which takes time and memory in proportion, is made only where there is too much in all.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from astbtd.announce import journal
 from astbtd.archive import thinning
 from astbtd.archive.occurrence import number_postponed
 from astbtd.archive.reserve import Disk
-from astbtd.archive.retention import Removal, What
+from astbtd.archive.retention import Removal
 from astbtd.archive.store import Store
 from astbtd.clock import SteadyClock
 from astbtd.ledger import Ledger
@@ -67,11 +67,7 @@ class Housekeeping:
             plan = self._fitting_plan()
             self._all_is_due = self._cores_are_due = False
             self._untidied = 0
-            removed = self._tidy(plan(self._store, self._limits, self._now()))
-            if any(removal.what is not What.CORE for removal in removed):
-                self._ledger.count()
-            else:
-                self._ledger.lose(removed)
+            self._tidy(plan(self._store, self._limits, self._now()))
 
     def make_room(self, needed: int) -> None:
         """Applies retention as for `needed` bytes more."""
@@ -98,5 +94,5 @@ class Housekeeping:
             thinning.begin_aging(self._store, wrong, datetime.now(UTC))
         return now
 
-    def _tidy(self, removals: tuple[Removal, ...]) -> tuple[Removal, ...]:
-        return tidy(self._store, removals, lambda _: self._stopped())
+    def _tidy(self, removals: Sequence[Removal]) -> None:
+        self._ledger.lose(tidy(self._store, removals, lambda _: self._stopped()))

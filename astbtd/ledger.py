@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from astbtd.archive import thinning
-from astbtd.archive.retention import Removal, Stock
+from astbtd.archive.retention import Removal, Stock, What
 from astbtd.archive.store import Store
 from astbtd.model import Crash
 
@@ -28,18 +28,26 @@ class Ledger:
             self._stock, self._counted_at, self._last = stock, now, last
 
     def add(self, crash: Crash) -> None:
-        """Counts a crash that was just processed, unless it was recorded before the last count."""
+        """Counts a crash that was just processed; one that was recorded before the last count may be in it already."""
+        if self._counted_at and crash.collected_at < self._counted_at:
+            self.count()
+        else:
+            more = Stock.of([thinning.parts(self._store.sizes(crash.id))])
+            with self._lock:
+                self._stock += more
         with self._lock:
-            if self._counted_at is None or crash.collected_at >= self._counted_at:
-                self._stock += Stock.of([thinning.parts(self._store.sizes(crash.id))])
             if self._last is None or crash.crashed_at >= self._last.crashed_at:
                 self._last = crash
             self._failures.pop(crash.core.path, None)
 
-    def lose(self, cores: Sequence[Removal]) -> None:
-        """Takes cores off the count that were just removed."""
-        with self._lock:
-            self._stock -= Stock.of([{removal.what: removal.bytes} for removal in cores])
+    def lose(self, removed: Sequence[Removal]) -> None:
+        """Takes off the count what was just removed."""
+        if any(removal.what is not What.CORE for removal in removed):
+            self.count()
+        else:
+            less = Stock.of([{What.CORE: removal.bytes} for removal in removed])
+            with self._lock:
+                self._stock -= less
 
     def fail(self, what: str, reason: str) -> bool:
         """Notes a failure; True if this one was not noted before."""

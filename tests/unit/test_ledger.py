@@ -54,6 +54,22 @@ def test_a_crash_that_was_recorded_before_the_count_is_not_counted_again(ledger:
     assert ledger.stock.numbers[What.RECORD] == 2
 
 
+def test_after_the_clock_was_set_back_crashes_are_counted_all_the_same(ledger: Ledger, store: Store) -> None:
+    store.commit(store.stage(crash(3).id), crash(3))
+
+    ledger.add(crash(3))
+
+    assert ledger.stock == thinning.stock(store)
+
+
+def test_what_was_removed_with_its_record_is_no_longer_counted(ledger: Ledger, store: Store) -> None:
+    store.remove(crash(1).id)
+
+    ledger.lose([Removal(crash(1).id, What.RECORD, 1000, "too old")])
+
+    assert ledger.stock == thinning.stock(store)
+
+
 def test_cores_that_were_removed_are_no_longer_counted(ledger: Ledger, store: Store) -> None:
     store.kept_core(crash(1).id).write_bytes(bytes(1000))
     ledger.count()
