@@ -30,15 +30,17 @@ def _idle(theme: Theme) -> None:
     tidies = _each({"retention": {"every": "1s"}})
     hours = 3600 / _WINDOW
     cpu = window.own * hours + scans.own * _RESCANS + tidies.own * _TIDIES
+    children = window.children * hours + scans.children * _RESCANS + tidies.children * _TIDIES
     wakeups = window.wakeups * hours + scans.wakeups * _RESCANS + tidies.wakeups * _TIDIES
     theme.add(f"idle hour, from {_WINDOW:.0f} s and {_TIMERS} runs of each timer: CPU", cpu, "s", "≤ 0.5 s")
+    theme.add("idle hour, likewise: CPU of its children", children, "s")
     theme.add("idle hour, likewise: wake-ups of all threads", wakeups, "")
 
 
 def _each(settings: dict[str, object]) -> Snapshot:
     """What one run of a timer uses that has been set to a second."""
     used = _used(settings, float(_TIMERS))
-    return Snapshot(used.own / _TIMERS, used.main / _TIMERS, 0.0, round(used.wakeups / _TIMERS))
+    return Snapshot(used.own / _TIMERS, used.main / _TIMERS, used.children / _TIMERS, round(used.wakeups / _TIMERS))
 
 
 def _used(settings: dict[str, object], seconds: float) -> Snapshot:
