@@ -67,6 +67,20 @@ def programs() -> Iterator[Path]:
         yield build(directory)
 
 
+@pytest.fixture(scope="session")
+def gdb_minimal(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Debian's gdb without Python, unpacked and not installed."""
+    directory = tmp_path_factory.mktemp("gdb-minimal")
+    fetched = subprocess.run(["apt-get", "download", "gdb-minimal"], cwd=directory, capture_output=True, check=False)
+    if fetched.returncode:
+        pytest.skip("the package gdb-minimal cannot be fetched")
+    (package,) = directory.glob("*.deb")
+    subprocess.run(["dpkg", "-x", package, directory], check=True)
+    for path in (directory, *directory.parents[:2]):
+        path.chmod(0o755)
+    return directory / "usr/bin/gdb"
+
+
 @pytest.fixture
 def scratch() -> Iterator[Path]:
     """A directory for one test."""

@@ -16,6 +16,7 @@ import pytest
 from astbtd.readiness.gather import debugger
 from astbtd.settings import GdbSettings
 from tests.another_build import replace
+from tests.contained import contained_asterisk, dies_in_its_container
 from tests.harness import RunningDaemon, allow_cores, die_of, living_asterisk
 from tests.kernel import core_pattern
 
@@ -210,6 +211,63 @@ def test_another_users_core_in_a_sticky_directory(check: Check, programs: Path, 
         follow(check()["blocked-core"])
         assert check()["blocked-core"]["state"] == "ok"
         assert dies_with_a_core(process, place)
+
+
+def test_an_asterisk_in_a_container(
+    running: RunningDaemon, check: Check, programs: Path, place: Path, scratch: Path
+) -> None:
+    (scratch / "root").mkdir()
+    with contained_asterisk(programs, scratch / "root", place) as container:
+        lines = check()
+        assert lines["core-directory"]["found"] == "/shared is in a container, and not seen from here"
+        assert {lines[name]["state"] for name in ("readable", "symbols", "up-to-date")} == {"unknown"}
+
+        running.configure({"watch": {"directories": [str(place)]}})
+        assert check()["core-directory"]["state"] == "ok"
+        dies_in_its_container(container)
+    assert (place / "core").stat().st_size > 0
+
+
+def test_a_directory_in_the_place_of_the_core(check: Check, programs: Path, place: Path) -> None:
+    (place / "core").mkdir()
+    with living_asterisk(programs, place) as process:
+        assert check()["blocked-core"]["state"] == "failed"
+        follow(check()["blocked-core"])
+        assert check()["blocked-core"]["state"] == "ok"
+        assert dies_with_a_core(process, place)
+
+
+def test_a_limit_that_cuts_cores(check: Check, programs: Path, place: Path) -> None:
+    allow_cores()
+    with living_asterisk(programs, place, "--megabytes", "16") as process:
+        subprocess.run(["prlimit", f"--pid={process.pid}", "--core=1048576:"], check=True)
+        line = check()["core-limit"]
+        assert (line["state"], "is cut short" in str(line["found"])) == ("warning", True)
+        follow(line)
+        assert check()["core-limit"]["state"] == "ok"
+        assert dies_with_a_core(process, place)
+    assert (place / "core").stat().st_size > 16 << 20
+
+
+def test_a_gdb_without_python(running: RunningDaemon, check: Check, gdb_minimal: Path) -> None:
+    running.configure({"gdb": {"program": str(gdb_minimal)}})
+
+    line = check()["gdb"]
+
+    assert (line["state"], line["remedy"]) == ("warning", "apt install gdb")
+    assert "has no Python: only backtrace.txt is written" in str(line["found"])
+
+
+def test_a_gdb_that_is_old(running: RunningDaemon, check: Check, scratch: Path) -> None:
+    old = scratch / "old-gdb"
+    old.write_text("#!/bin/sh\ngdb \"$@\" | sed 's/^\\(GNU gdb .*\\) [0-9.]*$/\\1 12.1/'\n")
+    old.chmod(0o755)
+    running.configure({"gdb": {"program": str(old)}})
+    line = check()["gdb"]
+    assert (line["state"], "12.1 is older than 13" in str(line["found"])) == ("warning", True)
+
+    running.configure({"gdb": {"program": "gdb"}})
+    assert check()["gdb"]["state"] == "ok"
 
 
 def test_a_directory_that_is_closed_to_asterisk(check: Check, programs: Path, place: Path) -> None:

@@ -27,20 +27,6 @@ def variant(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return build(tmp_path_factory.mktemp(request.param), *options[request.param])
 
 
-@pytest.fixture(scope="module")
-def gdb_minimal(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Debian's gdb without Python, unpacked and not installed."""
-    directory = tmp_path_factory.mktemp("gdb-minimal")
-    fetched = subprocess.run(["apt-get", "download", "gdb-minimal"], cwd=directory, capture_output=True, check=False)
-    if fetched.returncode:
-        pytest.skip("the package gdb-minimal cannot be fetched")
-    (package,) = directory.glob("*.deb")
-    subprocess.run(["dpkg", "-x", package, directory], check=True)
-    for path in (directory, *directory.parents[:2]):
-        path.chmod(0o755)
-    return directory / "usr/bin/gdb"
-
-
 def documented(core: Path, program: Path) -> str:
     """What the documentation's command prints."""
     printed = subprocess.run(
