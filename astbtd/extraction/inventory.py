@@ -6,6 +6,7 @@ from astbtd.extraction import objects
 from astbtd.printable import printable_line
 
 _NO_BUILD_ID = "-" * 40
+_PAGE = 4096
 
 
 def listing(core: int, root: str = "") -> str:
@@ -19,8 +20,12 @@ def listing(core: int, root: str = "") -> str:
     except elf.NotElf as error:  # it was a core when it was claimed
         return f"Program and modules in use: not known, the core was changed meanwhile: {error}\n"
     memory = CoreMemory(header, read)
-    found = {mapping.path: memory.build_id(mapping) for mapping in _first_mappings(header, read)}
-    lines = [_line(path, ran, root) for path, ran in found.items() if ran or objects.named_like_an_object(path)]
+    found = [(mapping, memory.build_id(mapping)) for mapping in _first_mappings(header, read)]
+    lines = [
+        _line(mapping.path, ran, memory.read(mapping.start - mapping.offset, _PAGE), root)
+        for mapping, ran in found
+        if ran or objects.named_like_an_object(mapping.path)
+    ]
     return f"Program and modules in use ({len(lines)}), by build id:\n" + "".join(lines)
 
 
@@ -32,7 +37,9 @@ def _first_mappings(header: elf.Header, read: elf.Read) -> list[Mapping]:
     return list(first.values())
 
 
-def _line(path: str, ran: str | None, root: str) -> str:
-    now = objects.build_id_on_disk(root + path)
+def _line(path: str, ran: str | None, page: bytes, root: str) -> str:
+    """`page` is the first of the image in memory: where it is the file's too, the build id in it needs no reading."""
+    same = ran is not None and bytes.fromhex(ran) in page and objects.begins_with(root + path, page)
+    now = ran if same else objects.build_id_on_disk(root + path)
     replaced = f"  (the file there now is another build, {now})" if ran and now not in (None, ran) else ""
     return f"{ran or _NO_BUILD_ID}  {printable_line(path)}{replaced}\n"

@@ -131,6 +131,15 @@ def build_id_on_disk(path: str) -> str | None:
         return None
 
 
+def begins_with(path: str, start: bytes) -> bool:
+    """Whether the file that now has that path begins with these bytes."""
+    try:
+        with _opened(path) as descriptor:
+            return _may_be_program(descriptor) and os.pread(descriptor, len(start), 0) == start
+    except OSError:
+        return False
+
+
 @contextmanager
 def _opened(path: str) -> Iterator[int]:
     descriptor = open_regular(path)

@@ -1,22 +1,37 @@
 """Packs what runs inside gdb as an archive to import from: gdb's user could not walk to any file of ours."""
 
+import importlib.util
 import io
+import marshal
 import zipfile
+from functools import cache
 from importlib import resources
 
 _INSIDE = "extraction/inside_gdb"
 _IMPORTED = ("__init__.py", "extraction/__init__.py", "getters.py", "printable.py")
+_UNCHECKED = (1).to_bytes(4, "little")  # PEP 552: the file says nothing of its source's time
 
 
+@cache
 def program() -> bytes:
-    """A zip archive of the modules that run inside gdb and those of ours that they import, by their own names."""
+    """A zip archive of the modules that run inside gdb and those of ours that they import, by their own names.
+
+    Each is there compiled as well, which saves gdb that, where its Python is of our version.
+    """
     package = resources.files("astbtd")
     inside = (f"{_INSIDE}/{file.name}" for file in package.joinpath(_INSIDE).iterdir() if file.name.endswith(".py"))
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         for name in (*_IMPORTED, *inside):
-            archive.writestr(f"astbtd/{name}", package.joinpath(name).read_bytes())
+            source = package.joinpath(name).read_bytes()
+            archive.writestr(f"astbtd/{name}", source)
+            archive.writestr(f"astbtd/{name}c", _compiled(source, name))
     return content.getvalue()
+
+
+def _compiled(source: bytes, name: str) -> bytes:
+    code = marshal.dumps(compile(source, name, "exec", dont_inherit=True))
+    return importlib.util.MAGIC_NUMBER + _UNCHECKED + importlib.util.source_hash(source) + code
 
 
 def command(path: str) -> str:

@@ -105,9 +105,9 @@ def module_name(path: str) -> str:
 
 
 def packed_for_gdb() -> dict[str, bytes]:
-    """The files that gdb gets, by path."""
+    """The source files that gdb gets, by path."""
     with zipfile.ZipFile(io.BytesIO(packed.program())) as archive:
-        return {path: archive.read(path) for path in archive.namelist()}
+        return {path: archive.read(path) for path in archive.namelist() if path.endswith(".py")}
 
 
 def imported_names(nodes: Iterator[ast.AST]) -> Iterator[str]:
