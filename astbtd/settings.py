@@ -128,6 +128,11 @@ class GdbSettings:
     backtrace_limit: Frames = 200
     container_root: Annotated[str | None, Wording(_absolute, "an absolute path")] = None
 
+    @property
+    def deep(self) -> int:
+        """More frames than this are those of a runaway recursion; each takes gdb 11 KB."""
+        return 10 * self.backtrace_limit
+
 
 @dataclass(frozen=True)
 class ExtractSettings:

@@ -1,13 +1,16 @@
 """Reads the facts that the script inside gdb reports, trusting none of them: gdb may have been taken over."""
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from astbtd.codec import Decoder
 from astbtd.model import Asterisk, Symbols
+from astbtd.settings import GdbSettings
 
 _LONGEST_TEXT = 1024
 _MOST_OPTIONS = 64
+_MOST_THREADS = 5
 
 
 @dataclass(frozen=True)
@@ -24,18 +27,22 @@ class _Reported:
     gdb_version: str | None = None
     symbols: Symbols = Symbols.ALL
     asterisk: _AsteriskFacts = _AsteriskFacts()
+    deep: tuple[int, ...] = ()
+    cut: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class GdbFacts:
     """The version of gdb, whose symbols it read, and what of Asterisk; `abort_message` is what libc said when it
-    aborted.
+    aborted; `deep` and `cut` are the numbers of threads of which frames or locals are left out.
     """
 
     gdb_version: str | None
     symbols: Symbols
     abort_message: str | None
     asterisk: Asterisk
+    deep: tuple[int, ...] = ()
+    cut: tuple[int, ...] = ()
 
     @classmethod
     def read(cls, data: bytes) -> "GdbFacts":
@@ -43,7 +50,28 @@ class GdbFacts:
         reported = _decoded(data)
         read = reported.asterisk
         asterisk = built_with(read.version, read.all_options, read.abi_options, lock_table=read.lock_table)
-        return cls(_short(reported.gdb_version), reported.symbols, _short(read.abort_message), asterisk)
+        return cls(
+            _short(reported.gdb_version),
+            reported.symbols,
+            _short(read.abort_message),
+            asterisk,
+            reported.deep,
+            reported.cut,
+        )
+
+    def cuts(self, settings: GdbSettings) -> Iterator[str]:
+        """What gdb left out to stay within its limits."""
+        if self.deep:
+            left = f"{settings.deep} frames, of which the innermost {settings.backtrace_limit} are shown"
+            yield f"{_threads(self.deep)}: more than {left}"
+        if self.cut:
+            yield f"{_threads(self.cut)}: locals are left out (gdb.output)"
+
+
+def _threads(numbers: Sequence[int]) -> str:
+    shown = ", ".join(map(str, numbers[:_MOST_THREADS]))
+    more = f" and {len(numbers) - _MOST_THREADS} more" if len(numbers) > _MOST_THREADS else ""
+    return f"thread{'s' if len(numbers) > 1 else ''} {shown}{more}"
 
 
 def _decoded(data: bytes) -> _Reported:

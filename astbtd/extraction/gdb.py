@@ -143,12 +143,15 @@ class _Work:
             ended=finished.ended,
             sections=self.sections.sizes(),
             symbols=facts.symbols,
-            notes=(*notes, *(f"gdb could not read {path}" for path in self.found.missing)),
+            notes=(*notes, *facts.cuts(self.extractor.settings), *self._unread()),
             brief=self.brief,
         )
         return Extracted(
             extraction, facts.asterisk, facts.abort_message, states.read(self.sections.states()), self.found
         )
+
+    def _unread(self) -> Iterator[str]:
+        return (f"gdb could not read {path}" for path in self.found.missing)
 
     def _best_run(self) -> tuple[processes.Finished, tuple[str, ...]]:
         first = self._run_with_python(frames=0)
@@ -172,6 +175,9 @@ class _Work:
                 "asking": to_show and to_show.asking.fileno(),
                 "frames": frames,
                 "brief": self.brief,
+                "deep": self.extractor.settings.deep,
+                "innermost": self.extractor.settings.backtrace_limit,
+                "output": self.extractor.settings.output,
                 "sections": self.sections.descriptors,
                 "crashed_at": self.facts.crashed_at.timestamp(),
                 "part_seconds": _PART_SECONDS,

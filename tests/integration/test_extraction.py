@@ -120,18 +120,6 @@ def test_the_same_bug_has_the_same_signature_with_and_without_optimisation(
     assert first.signature.text == second.signature.text
 
 
-def test_runaway_recursion_gives_a_limited_backtrace_that_says_so(
-    extracting: RunningDaemon, programs: Path, scratch: Path
-) -> None:
-    core = crash(programs, scratch, "recurse", "--stack", "8192")
-    extracting.configure({"gdb": {"time": "8s", "backtrace_limit": 50}})
-    recorded = extract(extracting, core)
-    assert recorded.extraction.ended is not Ended.OK
-    assert recorded.diagnosis.crash_function == "pbx_find_extension"
-    assert recorded.diagnosis.frames == 50
-    assert "cut after 50 frames" in recorded.extraction.notes[0]
-
-
 def test_a_gdb_without_python_falls_back_to_the_documentations_command(
     extracting: RunningDaemon, programs: Path, scratch: Path, gdb_minimal: Path
 ) -> None:

@@ -11,8 +11,9 @@ import gdb
 JOB = json.loads(os.environ["ASTBTD_JOB"])
 """core, executable: names to open them by; shown: the directory with links to the objects that gdb is shown, None if
 it is shown all; asking: the descriptor to ask for such links by; frames: the most per thread, 0 for all; brief: whether
-the crashed thread is enough; sections: descriptors by name; crashed_at: seconds since 1970; part_seconds: the most CPU
-time that one part of info.txt or locks.txt may take.
+the crashed thread is enough; deep: more frames than this are a runaway recursion's; innermost: how many of such are
+shown; output: bytes that all sections may have together; sections: descriptors by name; crashed_at: seconds since 1970;
+part_seconds: the most CPU time that one part of info.txt or locks.txt may take.
 """
 
 
@@ -46,6 +47,11 @@ def write(section: str, text: str) -> None:
                 raise
             JOB["sections"][section] = None
             return
+
+
+def written() -> int:
+    """The bytes that are in all sections together."""
+    return sum(os.fstat(descriptor).st_size for descriptor in JOB["sections"].values() if descriptor is not None)
 
 
 def rewrite(section: str, text: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 
 import gdb
@@ -13,9 +12,9 @@ from astbtd.extraction.inside_gdb.about import About
 from astbtd.extraction.inside_gdb.job import JOB, rewrite, run, write
 from astbtd.extraction.inside_gdb.memory import NoDebugInformation, NotThere
 from astbtd.extraction.inside_gdb.objects import Objects
+from astbtd.extraction.inside_gdb.threads import Backtraces
 from astbtd.extraction.inside_gdb.waits import thread_states
 
-AT_ONCE = 10  # seconds
 PROLOGUE = ("p $_siginfo", "info signal $_siginfo.si_signo")  # as in Asterisk's own ast_coredumper
 STRIPPED = """
 What is not known for want of debug information takes an asterisk that has it. Install the package that holds it for
@@ -32,38 +31,32 @@ def main() -> None:
     prologue = "".join(run(command) for command in PROLOGUE)
     for section in ("thread1.txt", "brief.txt", "full.txt", "locks.txt"):
         write(section, prologue)
-    crash_thread()
+    backtraces = Backtraces()
+    backtraces.crashed()
     about = About()
     for section in ("locks.txt", "info.txt"):
         write(section, about.lines())
-    write("facts", json.dumps(facts(about, objects)))
+    write("facts", json.dumps(facts(about, objects, backtraces)))
     if JOB["brief"]:
         return
     threads = sorted(gdb.selected_inferior().threads(), key=lambda thread: -thread.num)
     gdb.write(objects.complete(threads))
     write("states", json.dumps(thread_states()))
-    all_threads(threads)
-    rewrite("facts", json.dumps(facts(about, objects)))
+    backtraces.all(threads)
+    rewrite("facts", json.dumps(facts(about, objects, backtraces)))
     tables(about)
 
 
 def load(objects: Objects) -> str:
     """Loads program and core; returns what gdb says about them, the header of a backtrace."""
+    gdb.pretty_printers.clear()  # gdb's own are for none of Asterisk's types, but asked about each value
     if JOB["frames"]:
         gdb.execute(f"set backtrace limit {JOB['frames']}")
     said = run(f"file {quoted(JOB['executable'])}") if JOB["executable"] else ""
     return said + objects.open_core()
 
 
-def crash_thread() -> None:
-    """The thread that crashed, in short and in full."""
-    write("backtrace.txt", run("bt"))
-    write("backtrace.txt", run("bt full"))
-    if gdb.selected_thread() is not None:
-        write("thread1.txt", run(f"thread apply {gdb.selected_thread().num} bt full"))
-
-
-def facts(about: About, objects: Objects) -> dict[str, object]:
+def facts(about: About, objects: Objects, backtraces: Backtraces) -> dict[str, object]:
     """What the record wants to know."""
     asterisk = {
         "version": about.version,
@@ -72,27 +65,13 @@ def facts(about: About, objects: Objects) -> dict[str, object]:
         "abort_message": about.abort_message,
         "lock_table": locks.has_table(),
     }
-    return {"gdb_version": gdb.VERSION, "symbols": objects.symbols, "asterisk": asterisk}
-
-
-def all_threads(threads: list[gdb.InferiorThread]) -> None:
-    """One thread at a time, so that a kill loses one thread's text; in the order of `thread apply all`.
-
-    Frames are computed once for a thread in short and in full, until what is in full costs so much that the rest waits.
-    """
-    waiting = []
-    started = time.monotonic()
-    for thread in threads:
-        thread.switch()
-        text = run(f"thread apply {thread.num} bt")
-        write("backtrace.txt", text)
-        write("brief.txt", text)
-        if time.monotonic() - started < AT_ONCE:
-            write("full.txt", run(f"thread apply {thread.num} bt full"))
-        else:
-            waiting.append(thread)
-    for thread in waiting:
-        write("full.txt", run(f"thread apply {thread.num} bt full"))
+    return {
+        "gdb_version": gdb.VERSION,
+        "symbols": objects.symbols,
+        "asterisk": asterisk,
+        "deep": backtraces.deep,
+        "cut": backtraces.cut,
+    }
 
 
 def tables(about: About) -> None:

@@ -67,7 +67,11 @@ class Objects:
             names = self._names.setdefault(self._mapped.real(name), [])
             if name not in names and len(names) < MOST_NAMES:
                 names.append(name)
-        return said_in_time(SAID_OF_HIDDEN.sub("", said), self.complete([crashed]))
+        said_of_objects = self.complete([crashed])
+        if is_deep():  # where its outermost frames are, libc, is known from other threads
+            said_of_objects += self.complete(list(gdb.selected_inferior().threads()))
+            crashed.switch()
+        return said_in_time(SAID_OF_HIDDEN.sub("", said), said_of_objects)
 
     def complete(self, threads: list[gdb.InferiorThread]) -> str:
         """Shows objects until no frame of these threads lacks its own; returns what gdb says to that."""
@@ -152,14 +156,21 @@ class Mapped:
 
 
 def addresses() -> Iterator[int]:
-    """Where the frames of the selected thread are."""
+    """Where the frames of the selected thread are; of those of a runaway recursion, enough to tell that it is one."""
     try:
         frame = gdb.newest_frame()
-        while frame is not None:
+        for _ in range(JOB["deep"] + 1):
+            if frame is None:
+                return
             yield frame.pc()
             frame = frame.older()
     except gdb.error:
         return
+
+
+def is_deep() -> bool:
+    """Whether the selected thread has more frames than anything but a runaway recursion; all of one take 2 GB."""
+    return sum(1 for _ in addresses()) > int(JOB["deep"])
 
 
 def ask_for(path: str, name: str) -> None:

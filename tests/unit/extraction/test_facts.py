@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from astbtd.extraction.facts import GdbFacts
 from astbtd.model import Asterisk, Symbols
+from astbtd.settings import GdbSettings
 
 NOTHING = GdbFacts(None, Symbols.ALL, None, Asterisk())
 
@@ -80,3 +81,16 @@ JSON = st.recursive(
 @given(st.binary() | JSON.map(lambda value: json.dumps(value).encode()))
 def test_anything_is_facts(data: bytes) -> None:
     assert isinstance(GdbFacts.read(data), GdbFacts)
+
+
+def test_what_was_left_out_is_said() -> None:
+    facts = GdbFacts.read(json.dumps({"deep": [3], "cut": [9, 8, 7, 6, 5, 4, 2]}).encode())
+    assert list(facts.cuts(GdbSettings())) == [
+        "thread 3: more than 2000 frames, of which the innermost 200 are shown",
+        "threads 9, 8, 7, 6, 5 and 2 more: locals are left out (gdb.output)",
+    ]
+
+
+@pytest.mark.parametrize("deep", ["1", [1.5], ["\n"], {"1": 1}, [None]])
+def test_numbers_of_threads_that_are_none_are_not_believed(deep: object) -> None:
+    assert list(GdbFacts.read(json.dumps({"deep": deep}).encode()).cuts(GdbSettings())) == []

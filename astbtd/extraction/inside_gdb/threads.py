@@ -1,0 +1,93 @@
+"""Prints the threads' backtraces: the crashed one's first, each once, all within limits, of which the text tells."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import gdb
+
+from astbtd.extraction.inside_gdb.job import JOB, run, write, written
+from astbtd.extraction.inside_gdb.objects import is_deep
+
+AT_ONCE = 10  # seconds
+FRAME = re.compile(r"^#", re.MULTILINE)
+LOCALS = re.compile(r"^(?:        .*|No locals\.|No symbol table info available\.)\n", re.MULTILINE)
+
+
+class Backtraces:
+    """The backtraces. `deep` are the numbers of threads with more than JOB["deep"] frames, of which the innermost are
+    shown; `cut` those of which locals are missing.
+    """
+
+    def __init__(self) -> None:
+        self.deep: list[int] = []
+        self.cut: list[int] = []
+
+    def crashed(self) -> None:
+        """The selected thread, in short and in full."""
+        thread = gdb.selected_thread()
+        number = thread.num if thread else 0
+        room = JOB["output"] // 8
+        write("backtrace.txt", self._printed(number, "bt"))
+        write("backtrace.txt", self._within(room, number, self._printed(number, "bt full")))
+        if thread is not None:
+            write("thread1.txt", self._within(room, number, self._full(thread)))
+
+    def all(self, threads: list[gdb.InferiorThread]) -> None:
+        """One thread at a time, so that a kill loses one thread's text; in the order of `thread apply all`.
+
+        A thread's frames are computed and printed once, in full, and the backtrace in short is what remains without the
+        locals; until what is in full costs so much that it waits for all in short.
+        """
+        waiting = []
+        started, room = time.monotonic(), JOB["output"] // 4
+        for thread in threads:
+            thread.switch()
+            full = self._full(thread) if time.monotonic() - started < AT_ONCE and room else ""
+            short = LOCALS.sub("", full)
+            text = short if FRAME.search(short) else self._printed(thread.num, f"thread apply {thread.num} bt")
+            write("backtrace.txt", text)
+            write("brief.txt", text)
+            if full and len(full) <= room:
+                room -= len(full)
+                write("full.txt", full)
+            else:
+                room = 0
+                waiting.append(thread)
+        self._locals_of(waiting)
+
+    def _locals_of(self, threads: list[gdb.InferiorThread]) -> None:
+        """What is in full of those that had to wait, as far as there is room."""
+        room = JOB["output"] * 7 // 8 - written()  # the rest is for the tables
+        for thread in threads:
+            if room <= 0:
+                self.cut.append(thread.num)
+                write("full.txt", f"(Thread {thread.num} is left out: gdb.output allows no more, brief.txt has it)\n")
+                continue
+            thread.switch()
+            full = self._within(room, thread.num, self._full(thread))
+            room -= len(full)
+            write("full.txt", full)
+
+    def _full(self, thread: gdb.InferiorThread) -> str:
+        return self._printed(thread.num, f"thread apply {thread.num} bt full")
+
+    def _within(self, room: int, number: int, text: str) -> str:
+        """The text, or where there is no room for it, what of it there is room for."""
+        if len(text) <= room:
+            return text
+        if number not in self.cut:
+            self.cut.append(number)
+        return f"{text[:room]}\n(cut here: gdb.output allows no more)\n"
+
+    def _printed(self, number: int, command: str) -> str:
+        """What a command prints of the selected thread."""
+        if number not in self.deep and not is_deep():
+            return run(command)
+        if number not in self.deep:
+            self.deep.append(number)
+        gdb.execute(f"set backtrace limit {JOB['innermost']}")
+        text = run(command)
+        gdb.execute("set backtrace limit unlimited")
+        return f"{text}(More stack frames follow: more than {JOB['deep']}, of which these are the innermost)\n"
