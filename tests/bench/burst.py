@@ -8,7 +8,7 @@ from pathlib import Path
 from astbtd.model import Crash, Section
 from tests.bench.cores import another
 from tests.bench.figures import Theme
-from tests.bench.usage import memory, snapshot
+from tests.bench.usage import TimedGdb, memory, snapshot
 from tests.harness import RunningDaemon, crash, daemon, scratch_directory
 
 _CORES = 100
@@ -78,7 +78,9 @@ def _extreme(theme: Theme, programs: Path, name: str, arguments: tuple[str, ...]
     with scratch_directory() as directory:
         (directory / "spool").mkdir()
         core = crash(programs, directory, *arguments)
-        with daemon(directory, {"watch": {"directories": [str(directory / "spool")]}}) as running:
+        gdb = TimedGdb.made(directory)
+        settings = {"watch": {"directories": [str(directory / "spool")]}, "gdb": {"program": str(gdb)}}
+        with daemon(directory, settings) as running:
             running.start()
             _collect(theme, running, core, name)
 
@@ -93,5 +95,8 @@ def _collect(theme: Theme, running: RunningDaemon, core: Path, name: str) -> Non
     used = snapshot(running.process.pid) - before
     theme.add(f"{name}: to record", committed, "s")
     theme.add(f"{name}: CPU, compression included", used.own + used.children, "s")
-    theme.add(f"{name}: threads, frames of the crashed one", recorded.diagnosis.threads, str(recorded.diagnosis.frames))
+    theme.add(f"{name}: threads in the text", recorded.diagnosis.threads, "")
+    theme.add(f"{name}: frames of the crashed one in the text", recorded.diagnosis.frames, "")
+    gdb = TimedGdb.use(running.store.directory(recorded.id) / Section.LOG)
+    theme.add(f"{name}: peak of gdb", gdb.peak / 2**20, "MiB")
     theme.add(f"{name}: peak of the daemon", memory(running.process.pid, "VmHWM") / 2**20, "MiB")

@@ -8,7 +8,7 @@ from pathlib import Path
 from astbtd.model import Section
 from tests.bench.cores import Subject, another
 from tests.bench.figures import Theme
-from tests.bench.usage import Snapshot, Usage, run, snapshot
+from tests.bench.usage import Snapshot, TimedGdb, Usage, run, snapshot
 from tests.harness import RunningDaemon, daemon, scratch_directory
 
 _ROUNDS = 5
@@ -21,10 +21,6 @@ _SIX = (  # what ast_coredumper starts a gdb for: a file each, and one for the v
     ("-ex", "p $_siginfo"),
     ("-ex", "p $_siginfo"),
 )
-_GDB = """#!/bin/sh
-# gdb, whose use of the machine is the last line of its log
-exec /usr/bin/time --format '%U %S %M' gdb "$@"
-"""
 
 
 @dataclass(frozen=True)
@@ -34,8 +30,7 @@ class _Collected:
     wall: float
     used: Snapshot
     gdb_wall: float
-    gdb_cpu: float
-    gdb_peak: int
+    gdb: Usage
 
 
 def measure(subject: Subject) -> Theme:
@@ -52,9 +47,9 @@ def measure(subject: Subject) -> Theme:
     theme.compare("CPU, the same", cpu, "s", (names[1], six.cpu))
     theme.compare("wall, the same", wall, "s", (names[1], six.wall))
     theme.compare("CPU of the first crash", first.used.own + first.used.children, "s", (names[0], documented.cpu))
-    gdb = statistics.median(one.gdb_cpu for one in later)
+    gdb = statistics.median(one.gdb.cpu for one in later)
     theme.compare("CPU of gdb alone", gdb, "s", (names[0], documented.cpu))
-    peak = statistics.median(one.gdb_peak for one in later)
+    peak = statistics.median(one.gdb.peak for one in later)
     theme.compare("peak memory of gdb", peak / 2**20, "MiB", (names[0], documented.peak / 2**20), "≤ 0.6")
     beyond = statistics.median(one.wall - one.gdb_wall for one in later)
     theme.add("completion to record, beyond gdb", beyond, "s", "≤ 0.15 s")
@@ -84,14 +79,13 @@ def _median(uses: list[Usage]) -> Usage:
 
 
 def _collected(subject: Subject, directory: Path) -> list[_Collected]:
-    spool, gdb = directory / "spool", directory / "gdb"
+    spool = directory / "spool"
     spool.mkdir()
-    gdb.write_text(_GDB)
-    gdb.chmod(0o755)
     settings = {
+        "asterisk": {"executables": [subject.program.name]},
         "watch": {"directories": [str(spool)]},
         "cores": {"action": "delete"},  # compression comes after the record
-        "gdb": {"program": str(gdb)},
+        "gdb": {"program": str(TimedGdb.made(directory))},
     }
     with daemon(directory, settings) as running:
         running.start()
@@ -105,12 +99,9 @@ def _one(running: RunningDaemon, subject: Subject, spool: Path, number: int) -> 
     waiting.rename(spool / "core")
     recorded = max(running.wait_for_crashes(number + 1), key=lambda crash: crash.collected_at)
     committed = (running.store.root / "crashes").stat().st_mtime
-    log = (running.store.directory(recorded.id) / Section.LOG).read_text()
-    user, system, peak = log.splitlines()[-1].split()
     return _Collected(
         wall=committed - appeared,
         used=snapshot(running.process.pid) - before,
         gdb_wall=recorded.extraction.seconds,
-        gdb_cpu=float(user) + float(system),
-        gdb_peak=int(peak) << 10,
+        gdb=TimedGdb.use(running.store.directory(recorded.id) / Section.LOG),
     )

@@ -57,7 +57,11 @@ def _ours(subject: Subject) -> _Lateness:
         spool = directory / "spool"
         spool.mkdir()
         cores = [another(subject.core, directory / f"core.{number}", number) for number in range(_CORES)]
-        with daemon(directory, {"watch": {"directories": [str(spool)]}}) as running:
+        settings = {
+            "asterisk": {"executables": [subject.program.name]},
+            "watch": {"directories": [str(spool)]},
+        }
+        with daemon(directory, settings) as running:
             running.start()
 
             def collect() -> None:
@@ -73,6 +77,8 @@ def _beside(work: Callable[[], None]) -> _Lateness:
     with subprocess.Popen(
         [sys.executable, "-m", "tests.bench.latency"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as probe:
+        assert probe.stdout is not None
+        probe.stdout.readline()  # it ticks
         work()
         p99, most = probe.communicate("stop\n")[0].split()
     return _Lateness(float(p99), float(most))
@@ -96,6 +102,8 @@ def _probe() -> None:
     results: list[int] = []
     ticking = threading.Thread(target=lambda: results.extend(tick(stop)))
     ticking.start()
+    sys.stdout.write("ticks\n")
+    sys.stdout.flush()
     sys.stdin.readline()
     stop.set()
     ticking.join()

@@ -40,6 +40,30 @@ def run(argv: Sequence[str | Path], environment: Mapping[str, str] | None = None
     return Usage(time.monotonic() - started, used.ru_utime + used.ru_stime, used.ru_maxrss << 10)
 
 
+_TIMED_GDB = """#!/bin/sh
+# gdb, whose use of the machine is the last line of its log
+exec /usr/bin/time --format '%U %S %M' gdb "$@"
+"""
+
+
+class TimedGdb:
+    """A gdb for the daemon to run, each run of which is measured."""
+
+    @staticmethod
+    def made(directory: Path) -> Path:
+        """The program, in `directory`, which gdb's user may enter."""
+        program = directory / "gdb"
+        program.write_text(_TIMED_GDB)
+        program.chmod(0o755)
+        return program
+
+    @staticmethod
+    def use(log: Path) -> Usage:
+        """What the run used that left this log; its wall time is not measured."""
+        user, system, peak = log.read_text(errors="replace").splitlines()[-1].split()
+        return Usage(0.0, float(user) + float(system), int(peak) << 10)
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """What a running process has used so far: CPU seconds of its own, of its main thread, of its ended children."""
