@@ -20,11 +20,12 @@ def listing(core: int, root: str = "") -> str:
     except elf.NotElf as error:  # it was a core when it was claimed
         return f"Program and modules in use: not known, the core was changed meanwhile: {error}\n"
     memory = CoreMemory(header, read)
-    found = [(mapping, memory.build_id(mapping)) for mapping in _first_mappings(header, read)]
+    found = {mapping: memory.read(mapping.start - mapping.offset, _PAGE) for mapping in _first_mappings(header, read)}
+    ran = {mapping: elf.build_id_in(page) or memory.build_id(mapping) for mapping, page in found.items()}
     lines = [
-        _line(mapping.path, ran, memory.read(mapping.start - mapping.offset, _PAGE), root)
-        for mapping, ran in found
-        if ran or objects.named_like_an_object(mapping.path)
+        _line(mapping.path, ran[mapping], page, root)
+        for mapping, page in found.items()
+        if ran[mapping] or objects.named_like_an_object(mapping.path)
     ]
     return f"Program and modules in use ({len(lines)}), by build id:\n" + "".join(lines)
 

@@ -168,3 +168,14 @@ def test_junk_behind_the_magic_is_read_or_refused(junk: bytes, form: Form) -> No
     except NotElf:
         return
     list(elf.notes(header, reader(data)))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_build_id_is_found_in_the_first_page_alone(form: Form) -> None:
+    page = program(form)[:4096]
+    assert elf.build_id_in(page) == elf.build_id(lambda offset, size: page[offset : offset + size])
+
+
+def test_a_page_without_the_note_has_no_build_id() -> None:
+    assert elf.build_id_in(b"\x7fELF" + bytes(4092)) is None
+    assert elf.build_id_in(b"") is None
