@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from astbtd.announce.journal import Event
+from astbtd.extraction.seclusion import landlock_version
 from tests.documented import COMMANDS, frames
 
 from .asterisk import CORE, WORKING_DIRECTORY, Crash
@@ -218,6 +219,7 @@ def test_a_bad_configuration_at_start_is_final(own_machine: Machine) -> None:
     assert "gdb.time" in own_machine.service.status()
 
 
+@pytest.mark.skipif(not landlock_version(), reason="this kernel has no Landlock")
 def test_gdb_may_nothing_but_read_the_core_and_write_its_sections(own_machine: Machine) -> None:
     own_machine.container.run("install", "-d", "-m", "777", OPEN)
     own_machine.service.replace_gdb(WITNESS)
