@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from astbtd.model import Section
+from astbtd.model import Ended, Section
 from tests.builders import DeadProcess
 from tests.harness import RunningDaemon
 from tests.integration.conftest import text
@@ -57,17 +57,15 @@ def test_scripts_beside_and_inside_the_programs_are_not_run(running: RunningDaem
 def test_what_a_core_names_is_not_collected_unless_it_is_a_program(
     running: RunningDaemon, programs: Path, scratch: Path, spool: Path
 ) -> None:
-    key, pipe = scratch / "key.so", scratch / "pipe.so"
+    key = scratch / "key.so"
     key.write_text(KEY)
     key.chmod(0o600)
-    os.mkfifo(pipe)
     program = scratch / "asterisk-of-root"
     shutil.copy(programs / "asterisk", program)
     program.chmod(0o700)
     mapped = (
         str(program),
         str(key),
-        str(pipe),
         "/etc/shadow",
         "/dev/zero",
         "/proc/kcore",
@@ -76,16 +74,31 @@ def test_what_a_core_names_is_not_collected_unless_it_is_a_program(
     )
     with held_up(running, spool) as gdb_is_started:
         running.start()
-        made = spool.with_name("made")
-        made.write_bytes(DeadProcess(mapped=mapped).core())
-        shutil.chown(made, ASTERISK)
-        made.rename(spool / "core")
+        put_core(spool, mapped)
         gdb_is_started()
         copied = [path for path in running.store.incoming.rglob("*") if ".objects/" in str(path) and path.is_file()]
 
     assert [path.name for path in copied] == [program.name]
     files = [path for path in running.store.root.rglob("*") if path.is_file()]
     assert [path for path in files if KEY.encode() in path.read_bytes()] == []
+
+
+def put_core(spool: Path, mapped: tuple[str, ...]) -> None:
+    """Puts a core in place that names these files as mapped."""
+    made = spool.with_name("made")
+    made.write_bytes(DeadProcess(mapped=mapped).core())
+    shutil.chown(made, ASTERISK)
+    made.rename(spool / "core")
+
+
+def test_a_core_that_names_a_fifo_keeps_gdb_waiting_for_nothing(running: RunningDaemon, spool: Path) -> None:
+    as_asterisk("mkfifo", spool.parent / "app_dial.so")
+    running.start()
+    put_core(spool, ("/usr/sbin/asterisk", str(spool.parent / "app_dial.so")))
+
+    (recorded,) = running.wait_for_crashes(1)
+    assert recorded.extraction.ended is Ended.OK
+    assert recorded.extraction.notes == (f"gdb could not read {spool.parent}/app_dial.so",)
 
 
 def test_no_pager_and_no_program_of_the_environments_is_started(
