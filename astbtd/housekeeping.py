@@ -4,6 +4,7 @@ After a crash only the crashes with cores are looked at, which are few; on the t
 all of them at once, which takes time and memory in proportion, is made only where there is too much in all.
 """
 
+import gc
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
@@ -68,6 +69,7 @@ class Housekeeping:
             self._all_is_due = self._cores_are_due = False
             self._untidied = 0
             self._tidy(plan(self._store, self._limits, self._now()))
+        gc.collect()  # by itself it would come a hundred crashes later, and each leaves whole texts behind
 
     def make_room(self, needed: int) -> None:
         """Applies retention as for `needed` bytes more."""
