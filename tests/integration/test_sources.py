@@ -14,6 +14,7 @@ import pytest
 from astbtd.intake import corefile
 from astbtd.intake.names import OpenedDirectory, link_descriptor
 from astbtd.model import CoreState, Found, Source, Verdict
+from tests.contained import contained_asterisk, dies_in_its_container
 from tests.harness import RunningDaemon, crash, die_of, living_asterisk
 from tests.kernel import core_pattern
 from tests.packed import COMPRESS, FIELDS, report
@@ -55,19 +56,33 @@ def collections(scratch: Path, running: RunningDaemon) -> dict[str, Path]:
     return directories
 
 
+def write_as_systemd(core: Path, descriptor: int) -> str:
+    """Writes a core as systemd-coredump does, compressed and with attributes; the name that the file is to have."""
+    died, pid = int(core.stat().st_mtime), str(pid_of(core))
+    with open(descriptor, "wb", closefd=False) as file:
+        file.write(COMPRESS["zst"](core.read_bytes()))
+    for what, value in {"pid": pid, "uid": "0", "signal": "11", "timestamp": f"{died}000000"}.items():
+        os.setxattr(descriptor, f"user.coredump.{what}", value.encode())
+    return f"core.asterisk.0.{BOOT}.{pid}.{died}000000.zst"
+
+
 def keep_as_systemd(core: Path, directory: Path) -> Path:
     """Keeps a core as systemd-coredump does: made without a name, given one when it is complete."""
-    content, died = core.read_bytes(), int(core.stat().st_mtime)
-    pid = str(pid_of(core))
-    name = f"core.asterisk.0.{BOOT}.{pid}.{died}000000.zst"
     descriptor = os.open(directory, os.O_TMPFILE | os.O_RDWR, 0o640)
-    with open(descriptor, "wb") as file, OpenedDirectory(str(directory)) as opened:
-        file.write(COMPRESS["zst"](content))
-        file.flush()
-        for what, value in {"pid": pid, "uid": "0", "signal": "11", "timestamp": f"{died}000000"}.items():
-            os.setxattr(descriptor, f"user.coredump.{what}", value.encode())
+    with OpenedDirectory(str(directory)) as opened:
+        name = write_as_systemd(core, descriptor)
         link_descriptor(descriptor, opened, name)
+    os.close(descriptor)
     return directory / name
+
+
+def keep_as_systemd_elsewhere(core: Path, directory: Path) -> Path:
+    """The same where no file can be without a name: it has another one until it is complete."""
+    progress = directory / f".#core.asterisk.0.{BOOT}.1.2.zst0a1b2c3d4e5f6789"
+    descriptor = os.open(progress, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o640)
+    name = write_as_systemd(core, descriptor)
+    os.close(descriptor)
+    return progress.rename(directory / name)
 
 
 def keep_as_apport(core: Path, directory: Path) -> Path:
@@ -104,7 +119,10 @@ KEEPERS: list[tuple[str, Keep, Source]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "keep", "source"), KEEPERS)
+@pytest.mark.parametrize(
+    ("name", "keep", "source"),
+    [*KEEPERS, ("systemd_coredump", keep_as_systemd_elsewhere, Source.SYSTEMD_COREDUMP)],
+)
 def test_what_a_collector_keeps_is_collected_and_not_touched(
     running: RunningDaemon,
     programs: Path,
@@ -175,16 +193,37 @@ def test_bombs_and_liars_are_refused_and_everything_else_goes_on(
     bomb = core.with_name("filled")
     bomb.write_bytes(core.read_bytes() + b"A" * (90 << 20))
     (collections["apport"] / "bomb.crash").write_bytes(report(bomb.read_bytes()))
-    before = listed(spool) | listed(collections["systemd_coredump"]) | listed(collections["apport"])
+    hostile = {**FIELDS, "ProcCmdline": "asterisk\nSignal: 6\n\x1b[2J"}
+    (collections["apport"] / "hostile.crash").write_bytes(report(core.read_bytes(), hostile))
+    links = [
+        collections["apport"] / "link.crash",
+        liar.with_name(liar.name.replace(".zst", "")),
+        collections["abrt"] / "x",
+    ]
+    for link in links:
+        link.symlink_to(core if link.parent != collections["abrt"] else scratch)
+    (scratch / "coredump").symlink_to(core)
+
+    def everything() -> dict[str, tuple[int, int, int, int]]:
+        return {
+            f"{place}/{name}": seen for place in (spool, *collections.values()) for name, seen in listed(place).items()
+        }
+
+    before, outside = everything(), core.stat()
     running.start()
     crash(programs, spool, "abort")
     (recorded,) = running.wait_for_crashes(1)
-    running.wait_until(lambda: running.output().count("is left alone") == len(COMPRESS) + 2, "all to be refused")
+    running.wait_until(lambda: running.output().count("is left alone") == len(COMPRESS) + 6, "all to be refused")
     assert recorded.diagnosis.signal == "SIGABRT"
     assert f"{liar} is left alone: it is said to be of signal 6, and is of signal 11" in running.output()
     assert running.output().count("it unpacks to more than 100") == len(COMPRESS)
     assert "bomb.crash is left alone: it unpacks to more than 2 times its size" in running.output()
-    assert listed(spool) | listed(collections["systemd_coredump"]) | listed(collections["apport"]) == before
+    assert "hostile.crash is left alone: its field ProcCmdline is no line of text" in running.output()
+    assert f"{links[0]} is left alone: it is no regular file" in running.output()
+    assert f"{links[1]} is left alone: it is no regular file" in running.output()
+    assert f"{links[2]}/coredump is left alone: it cannot be reached: Not a directory" in running.output()
+    assert everything() == before
+    assert (core.stat().st_ctime_ns, core.stat().st_nlink) == (outside.st_ctime_ns, outside.st_nlink)
     running.wait_until(lambda: not list(running.store.incoming.glob("2*")), "all copies and claims to be gone")
 
 
@@ -362,6 +401,36 @@ def test_the_core_of_a_container_is_read_with_the_files_of_the_container(
     running.start()
     (recorded,) = running.wait_for_crashes(1)
     assert recorded.diagnosis.crash_function == "do_forward"
+    assert recorded.asterisk.version == "22.10.0-astbtd"
+
+
+def test_an_asterisk_in_a_container_is_reported_and_its_core_recorded_with_what_it_says(
+    running: RunningDaemon, programs: Path, scratch: Path, spool: Path
+) -> None:
+    root = scratch / "root"
+    root.mkdir()
+    with contained_asterisk(programs, root, spool) as container:
+        running.start()
+        assert "it runs in a container, where it works in /shared: name that directory" in running.manager.status
+        dies_in_its_container(container)
+        (recorded,) = running.wait_for_crashes(1)
+    assert recorded.core.path == str(spool / "core")
+    assert recorded.process.executable == "/opt/pbx/asterisk"
+    assert (recorded.diagnosis.crash_function, recorded.asterisk.version) == (None, None)
+
+
+def test_its_core_is_read_with_the_files_of_the_container_even_where_it_does_not_say_that_it_is_from_there(
+    running: RunningDaemon, programs: Path, scratch: Path, spool: Path
+) -> None:
+    root, copy = scratch / "root", scratch / "copy"
+    root.mkdir()
+    shutil.copytree(programs, copy / "opt" / "pbx")
+    settings = {"watch": {"directories": [str(spool)]}, "gdb": {"container_root": str(copy)}}
+    running.configure(settings)
+    with contained_asterisk(programs, root, spool) as container:
+        running.start()
+        dies_in_its_container(container)
+        (recorded,) = running.wait_for_crashes(1)
     assert recorded.asterisk.version == "22.10.0-astbtd"
 
 
