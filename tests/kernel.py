@@ -1,5 +1,7 @@
 """Changes kernel settings for a test, and puts them back."""
 
+import os
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -28,6 +30,18 @@ def core_pattern(pattern: str, *, uses_pid: bool = False) -> Iterator[None]:
         stack.enter_context(setting(_KERNEL / "core_pattern", pattern))
         stack.enter_context(setting(_KERNEL / "core_uses_pid", str(int(uses_pid))))
         yield
+
+
+def sends_cores_to_sockets() -> bool:
+    """Whether the kernel does, both ways, as of Linux 6.17, and is told so from its first mount name space."""
+    pattern = _KERNEL / "core_pattern"
+    before = pattern.read_text()
+    try:
+        pattern.write_text("@@/run/nobody.socket")
+    except OSError:
+        return False
+    pattern.write_text(before)
+    return tuple(map(int, re.findall(r"\d+", os.uname().release)[:2])) >= (6, 17)
 
 
 @contextmanager

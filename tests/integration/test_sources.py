@@ -15,8 +15,9 @@ from astbtd.intake import corefile
 from astbtd.intake.names import OpenedDirectory, link_descriptor
 from astbtd.model import CoreState, Found, Source, Verdict
 from tests.contained import contained_asterisk, dies_in_its_container
+from tests.core_server import keeping_cores
 from tests.harness import RunningDaemon, crash, die_of, living_asterisk
-from tests.kernel import core_pattern
+from tests.kernel import core_pattern, sends_cores_to_sockets
 from tests.packed import COMPRESS, FIELDS, report
 
 BOOT = "0f" * 16
@@ -445,6 +446,22 @@ def test_a_changed_core_pattern_is_followed_at_once(running: RunningDaemon, prog
         (recorded,) = running.wait_for_crashes(1)
         assert recorded.core.found is Found.EVENT
     running.wait_until(lambda: "watching 0 places" in running.manager.status, "the old one to be left")
+
+
+@pytest.mark.parametrize("prefix", ["@", "@@"])
+def test_what_the_kernel_sends_to_a_socket_is_collected_where_its_server_keeps_it(
+    running: RunningDaemon, programs: Path, scratch: Path, spool: Path, prefix: str
+) -> None:
+    if not sends_cores_to_sockets():
+        pytest.skip("the kernel sends no cores to sockets, or is not to be told so from here")
+    server = scratch / "server"
+    with keeping_cores(server, spool, asked=prefix == "@@"), core_pattern(f"{prefix}{server}"):
+        running.start()
+        assert "not watched" not in running.manager.status
+        crash(programs, scratch, "segv")
+        (recorded,) = running.wait_for_crashes(1)
+    assert recorded.core.path == str(spool / "core.1")
+    assert (recorded.core.truncated, recorded.diagnosis.crash_function) == (False, "do_forward")
 
 
 def test_directories_that_vary_are_watched_as_they_come(running: RunningDaemon, programs: Path, scratch: Path) -> None:
