@@ -144,6 +144,14 @@ def remove_tree(directory: Path) -> None:
         shutil.rmtree(directory)
 
 
+def remove(path: Path) -> None:
+    """Removes whatever of ours has this name, a directory with all in it; that there is nothing is no error."""
+    if path.is_dir() and not path.is_symlink():
+        remove_tree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 @contextmanager
 def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
     """Holds the lock file `path`, which is made if need be, against other processes and threads.

@@ -45,7 +45,7 @@ class Captures:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             for entry in self._staging.iterdir():
-                durable.remove_tree(entry)
+                durable.remove(entry)
             yield
         except BlockingIOError as error:
             raise AstbtdError("another capture is being made", "wait for it: `astbtd list --deadlocks`") from error

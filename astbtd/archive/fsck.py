@@ -17,7 +17,7 @@ from pathlib import Path
 from astbtd import durable
 from astbtd.archive.captures import Captures
 from astbtd.archive.keep import Progress, verify
-from astbtd.archive.leftovers import left_behind, remove
+from astbtd.archive.leftovers import left_behind
 from astbtd.archive.occurrence import renumber_after
 from astbtd.archive.store import DamagedRecord, Store
 from astbtd.errors import AstbtdError
@@ -81,7 +81,7 @@ class Examination:
             return
         for entry in sorted(left_behind(self.store, self.claimed)):
             problem = "it was being made, or removed, when astbtd was killed"
-            yield Finding(entry, problem, "removed", partial(remove, entry))
+            yield Finding(entry, problem, "removed", partial(durable.remove, entry))
 
     def _damaged(self, crash_id: str, error: DamagedRecord) -> Finding:
         directory = self.store.directory(crash_id)

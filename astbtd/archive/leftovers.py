@@ -18,19 +18,11 @@ def left_behind(store: Store, noted: Callable[[], Collection[str]]) -> list[Path
     return [entry for entry in chain(unclaimed, *unfinished) if entry.exists() or entry.is_symlink()]
 
 
-def remove(entry: Path) -> None:
-    """Removes what was left behind; what is gone is no error."""
-    if entry.is_dir() and not entry.is_symlink():
-        durable.remove_tree(entry)
-    else:
-        entry.unlink(missing_ok=True)
-
-
 def clean(store: Store, noted: Callable[[], Collection[str]]) -> None:
     """Removes all that was left behind, in crashes too; what resists, the next start tries again."""
     for entry in (*left_behind(store, noted), *store.root.glob(f"crashes/*/{durable.UNFINISHED}")):
         with suppress(OSError):
-            remove(entry)
+            durable.remove(entry)
 
 
 def _is_staged(entry: Path) -> bool:

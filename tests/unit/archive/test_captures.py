@@ -43,9 +43,10 @@ def test_the_newest_come_first_and_the_oldest_go(captures: Captures) -> None:
 def test_what_a_killed_capture_left_goes_with_the_next(captures: Captures) -> None:
     staged = captures.stage(capture().id)
     (staged / "report.txt").write_text("half")
+    (staged.parent / "core").write_bytes(b"memory")
 
     with captures.lock():
-        assert not staged.exists()
+        assert list(staged.parent.iterdir()) == []
 
 
 def test_only_one_captures_at_a_time(captures: Captures) -> None:
