@@ -62,7 +62,7 @@ class Backtraces:
         room = JOB["output"] * 7 // 8 - written()  # the rest is for the tables
         for thread in threads:
             if room <= 0:
-                self.cut.append(thread.num)
+                note(self.cut, thread.num)
                 write("full.txt", f"(Thread {thread.num} is left out: gdb.output allows no more, brief.txt has it)\n")
                 continue
             thread.switch()
@@ -77,17 +77,21 @@ class Backtraces:
         """The text, or where there is no room for it, what of it there is room for."""
         if len(text) <= room:
             return text
-        if number not in self.cut:
-            self.cut.append(number)
+        note(self.cut, number)
         return f"{text[:room]}\n(cut here: gdb.output allows no more)\n"
 
     def _printed(self, number: int, command: str) -> str:
         """What a command prints of the selected thread."""
         if number not in self.deep and not is_deep():
             return run(command)
-        if number not in self.deep:
-            self.deep.append(number)
+        note(self.deep, number)
         gdb.execute(f"set backtrace limit {JOB['innermost']}")
         text = run(command)
         gdb.execute("set backtrace limit unlimited")
         return f"{text}(More stack frames follow: more than {JOB['deep']}, of which these are the innermost)\n"
+
+
+def note(numbers: list[int], number: int) -> None:
+    """Adds a number that is not there yet."""
+    if number not in numbers:
+        numbers.append(number)
