@@ -30,6 +30,7 @@ class Shown:
         self._mapped = frozenset(mapped)
         self._group = group
         self._left = _MOST_REQUESTS
+        self._made: set[Path] = set()
         self.name = directory.name
         self.asked, self.asking = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
@@ -58,7 +59,9 @@ class Shown:
             return
         link = Path(objects.place(str(self._directory), name))
         with suppress(OSError):
-            objects.make_parents(link, self._group, self._directory)
+            if link.parent not in self._made:
+                objects.make_parents(link, self._group, self._directory)
+                self._made.add(link.parent)
             os.symlink(path, link)
 
 
