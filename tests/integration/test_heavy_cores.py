@@ -13,7 +13,7 @@ from tests.integration.test_confinement import with_gdb
 
 _THREAD = re.compile(r"^Thread (\d+) \(", re.MULTILINE)
 _LEFT_OUT = re.compile(r"^\(Thread (\d+) is left out: gdb\.output allows no more, brief\.txt has it\)$", re.MULTILINE)
-_INNERMOST = "(More stack frames follow: more than 500, of which these are the innermost)\n"
+_INNERMOST = "\n(More stack frames follow: more than 500, of which these are the innermost; the outermost return to "
 
 
 def threads(configured: RunningDaemon, recorded: Crash, section: Section) -> list[int]:
@@ -33,6 +33,8 @@ def test_of_a_runaway_recursion_the_innermost_frames_are_shown_and_all_other_thr
     assert recorded.diagnosis.frames == 50
     for section, times in ((Section.THREAD1, 1), (Section.BRIEF, 1), (Section.FULL, 1), (Section.BACKTRACE, 3)):
         assert text(extracting, recorded, section).count(_INNERMOST) == times
+    began = "pbx_find_extension, pbx_extension_helper, __ast_pbx_run, pbx_thread, "
+    assert f"{_INNERMOST}{began}" in text(extracting, recorded, Section.THREAD1)
     everyone = threads(extracting, recorded, Section.BRIEF)
     assert len(everyone) == recorded.diagnosis.threads > 1
     assert threads(extracting, recorded, Section.FULL) == everyone

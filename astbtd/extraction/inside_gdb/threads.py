@@ -9,6 +9,7 @@ import gdb
 
 from astbtd.extraction.inside_gdb.job import JOB, run, write, written
 from astbtd.extraction.inside_gdb.objects import is_deep
+from astbtd.extraction.inside_gdb.outermost import outermost
 
 AT_ONCE = 10  # seconds
 FRAME = re.compile(r"^#", re.MULTILINE)
@@ -88,7 +89,9 @@ class Backtraces:
         gdb.execute(f"set backtrace limit {JOB['innermost']}")
         text = run(command)
         gdb.execute("set backtrace limit unlimited")
-        return f"{text}(More stack frames follow: more than {JOB['deep']}, of which these are the innermost)\n"
+        callers = outermost()
+        began = f"; the outermost return to {', '.join(callers)}" if callers else ""
+        return f"{text}(More stack frames follow: more than {JOB['deep']}, of which these are the innermost{began})\n"
 
 
 def note(numbers: list[int], number: int) -> None:
