@@ -34,6 +34,7 @@ _BEYOND_GDB = 900.0  # seconds that the other stages of one core may take, compr
 _FIRST_LOOK = 1.0  # seconds until an unfinished core is looked at again, doubled each time
 _LAST_LOOK = 60.0
 _JOURNAL_EVERY = 5.0  # seconds between two attempts at a journal that takes no entries
+_NEWS_EVERY = 1.0  # seconds between two attempts at a service manager that does not take the status
 _OUTPOSTS_EVERY = 5.0  # seconds between two looks at who has fallen silent
 
 
@@ -103,8 +104,7 @@ class Daemon:
         self._watch_outposts(lookout)
         self._watch_loops()
         self._claim_postponed(lookout)
-        self._watch_journal()
-        self._news.tell(lookout, self._more_wait)
+        self._tell_news(lookout)
         return not arrived & {signal.SIGTERM, signal.SIGINT}
 
     def _end(self, lookout: Lookout) -> None:
@@ -140,10 +140,8 @@ class Daemon:
 
     def _watch_unfinished(self, lookout: Lookout, seconds: float) -> None:
         """A core whose last writer went without an event is still found, a few looks later."""
-        if not lookout.has_unfinished:
-            self._timers.cancel("unfinished")
-        elif "unfinished" not in self._timers:
-            self._timers.every("unfinished", seconds, lambda: self._look_again(lookout, seconds))
+        again = partial(self._look_again, lookout, seconds)
+        self._timers.only_while(lookout.has_unfinished, "unfinished", seconds, again)
 
     def _claim_postponed(self, lookout: Lookout) -> None:
         if self._more_wait and self._worker.is_running_dry:
@@ -152,11 +150,11 @@ class Daemon:
         if waited and not self._more_wait:
             self._worker.tidy()
 
-    def _watch_journal(self) -> None:
-        if not journal.later:
-            self._timers.cancel("journal")
-        elif "journal" not in self._timers:
-            self._timers.every("journal", _JOURNAL_EVERY, self._speak_again)
+    def _tell_news(self, lookout: Lookout) -> None:
+        """Whoever does not listen is told again, a little later."""
+        self._timers.only_while(bool(journal.later), "journal", _JOURNAL_EVERY, self._speak_again)
+        told = self._news.tell(lookout, self._more_wait)
+        self._timers.only_while(not told, "news", _NEWS_EVERY, lambda: None)  # the turn after it tells them
 
     def _speak_again(self) -> None:
         if journal.later.deliver():
@@ -164,10 +162,7 @@ class Daemon:
 
     def _watch_outposts(self, lookout: Lookout) -> None:
         """That a file system has fallen silent, only time tells."""
-        if not lookout.has_outposts:
-            self._timers.cancel("outposts")
-        elif "outposts" not in self._timers:
-            self._timers.every("outposts", _OUTPOSTS_EVERY, lambda: None)
+        self._timers.only_while(lookout.has_outposts, "outposts", _OUTPOSTS_EVERY, lambda: None)
 
     def _look_again(self, lookout: Lookout, seconds: float) -> None:
         lookout.look_at_unfinished()

@@ -23,17 +23,20 @@ class News:
         self._said: set[str] = set()
         self._shown = ""
 
-    def tell(self, lookout: Lookout, more_wait: bool) -> None:
-        """Tells what is new; `more_wait` says that cores wait which nobody has claimed."""
+    def tell(self, lookout: Lookout, more_wait: bool) -> bool:
+        """Tells what is new; `more_wait` says that cores wait which nobody has claimed.
+
+        False if the service manager did not take it: it has to be told again.
+        """
         unwatched = lookout.unwatched()
         for sentence in unwatched:
             if sentence not in self._said:
                 self._sparing.warn(sentence)
         self._said = set(unwatched)
         line = status.line(self._status(lookout, unwatched, more_wait))
-        if line != self._shown:
-            systemd.notify(f"STATUS={line}")
+        if line != self._shown and systemd.notify(f"STATUS={line}", patience=0.0):
             self._shown = line
+        return line == self._shown
 
     def _status(self, lookout: Lookout, unwatched: tuple[str, ...], more_wait: bool) -> status.Status:
         return status.Status(

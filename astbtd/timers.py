@@ -24,6 +24,13 @@ class Timers:
         """Calls `call` every so often from now on, in place of an earlier timer of that name."""
         self._timers[name] = _Timer(time.monotonic() + seconds, seconds, call)
 
+    def only_while(self, wanted: bool, name: str, seconds: float, call: Callable[[], None]) -> None:
+        """Has such a timer if it is wanted: one that is there goes on."""
+        if not wanted:
+            self.cancel(name)
+        elif name not in self:
+            self.every(name, seconds, call)
+
     def cancel(self, name: str) -> None:
         """Ends a timer; one that is not there is no error."""
         self._timers.pop(name, None)

@@ -1,11 +1,12 @@
 """Talks to journald and to the service manager; the only module that imports systemd's bindings."""
 
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from systemd import daemon, journal
+from systemd import journal
 
 from astbtd.announce import native
 from astbtd.announce.native import Unheard
@@ -14,7 +15,7 @@ __all__ = ["Unheard", "entries", "notify", "runtime_directory", "send", "watchdo
 
 IDENTIFIER = "astbtd"
 
-_PATIENCE = 1.0  # seconds for a journal that is busy
+_PATIENCE = 1.0  # seconds for a journal or a service manager that is busy
 _WAIT = 0.25  # seconds between two looks at whether to go on waiting
 
 
@@ -54,9 +55,22 @@ def entries(fields: Mapping[str, str], goes_on: Callable[[], bool]) -> Iterator[
             yield from reader
 
 
-def notify(state: str) -> None:
-    """Tells the service manager a state as sd_notify(3) does; without one, does nothing."""
-    daemon.notify(state)
+def notify(state: str, patience: float = _PATIENCE) -> bool:
+    """Tells the service manager a state as sd_notify(3) does; False if it did not take it within so many seconds.
+
+    libsystemd would wait for one that is stuck, and all threads of ours with it. Without a manager, does nothing.
+    """
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return True
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
+        connection.settimeout(patience)
+        try:
+            connection.connect(f"\0{address[1:]}" if address.startswith("@") else address)
+            connection.send(state.encode(errors="replace"))
+        except OSError:
+            return False
+    return True
 
 
 def runtime_directory() -> Path | None:

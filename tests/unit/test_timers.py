@@ -103,6 +103,18 @@ def test_a_cancelled_timer_is_gone() -> None:
     assert some.until_next() is None
 
 
+def test_a_timer_that_is_wanted_goes_on_until_it_is_not(clock: Clock) -> None:
+    some = Timers()
+    some.only_while(True, "one", 10, nothing)
+    clock.now += 4
+    some.only_while(True, "one", 10, nothing)
+    assert some.until_next() == 6
+
+    some.only_while(False, "one", 10, nothing)
+
+    assert some.until_next() is None
+
+
 def test_a_timer_may_cancel_another_and_set_a_new_one(clock: Clock) -> None:
     some = Timers()
     some.every("one", 10, lambda: some.cancel("two"))
