@@ -21,7 +21,7 @@ install-packages = set -e; missing="$(call missing,$(1))"; test -z "$$missing" |
 
 BENCH :=
 
-.PHONY: help dev demo test fuzz test-system bench evaluate bench-diagnosis bench-deadlock examples check lint types users \
+.PHONY: help dev demo test test-faults fuzz test-system bench evaluate bench-diagnosis bench-deadlock examples check lint types users \
 	programs run-packages install uninstall clean
 
 help: ## this list
@@ -48,6 +48,10 @@ demo: dev users programs ## a real crash, collected and shown, on a scratch stor
 
 test: dev users ## unit and integration tests (as root: gdb has to change its user)
 	$(SUDO) $(VENV)/bin/python -m pytest -q -p no:cacheprovider tests/unit tests/fuzz tests/integration
+
+test-faults: dev users ## the tests of kills and failing disks, with a fault at every call instead of at some
+	$(SUDO) env ASTBTD_EVERY_FAULT=1 $(VENV)/bin/python -m pytest -q -p no:cacheprovider \
+		tests/integration/test_every_kill.py tests/integration/test_every_fault.py
 
 fuzz: dev ## the tests with hostile input, for as long as it takes
 	$(VENV)/bin/python -m pytest -q -p no:cacheprovider --hypothesis-profile=fuzz tests/fuzz

@@ -6,8 +6,7 @@
  * FAULTS_LOG    a file to which the name and the path of each call that counts are added
  * FAULTS_AT     the number of the call, counted from 1; without it none goes wrong
  * FAULTS_HOW    "kill": SIGKILL comes in place of the call; "tear": after half of what it was to write; "wait": the
- *               program says WAITING=PID to the socket FAULTS_TELL and then does nothing more;
- *               else an errno: the call fails so
+ *               program is stopped, for good; else an errno: the call fails so
  * FAULTS_WHILE  as long as this file is there, all later calls fail like that one
  *
  * That a file is opened for writing or synced changes nothing by itself, but may fail: it counts only where calls fail.
@@ -25,10 +24,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 /* What a call does to a disk: one that is full refuses only what takes room. */
@@ -108,15 +105,8 @@ static bool strikes(const char *call, int directory, const char *path, enum effe
 
 static void wait_to_be_killed(void)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int teller = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	char message[32];
-
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s", getenv("FAULTS_TELL"));
-	snprintf(message, sizeof(message), "WAITING=%d", getpid());
-	sendto(teller, message, strlen(message), 0, (struct sockaddr *) &address, sizeof(address));
 	for (;;)
-		pause();
+		kill(getpid(), SIGSTOP);
 }
 
 /* What becomes of a call that goes wrong. */
