@@ -140,7 +140,6 @@ def test_every_reload_is_in_force_for_the_next_crash_and_costs_none_that_waits(
         ({"watch": both, "cores": {"action": "delete"}}, spool, CoreState.REMOVED),
         ({"watch": both, "cores": {"action": "leave"}, "gdb": {"time": "1min"}}, other, CoreState.LEFT),
         ({"watch": both, "extract": {"symbols": "all"}, "retention": {"every": "1s"}}, spool, CoreState.KEPT),
-        ({"watch": both, "crash_loop": {"crashes": 2, "within": "1h"}}, spool, CoreState.REMOVED),
         ({"watch": {"directories": [str(spool)]}}, spool, CoreState.KEPT),
     ]
     running.start()
