@@ -29,11 +29,11 @@ class Backtraces:
         """The selected thread, in short and in full."""
         thread = gdb.selected_thread()
         number = thread.num if thread else 0
-        room = JOB["output"] // 8
+        most = JOB["output"] // 8
         write("backtrace.txt", self._printed(number, "bt"))
-        write("backtrace.txt", self._within(room, number, self._printed(number, "bt full")))
+        write("backtrace.txt", self._within(most, number, self._printed(number, "bt full")))
         if thread is not None:
-            write("thread1.txt", self._within(room, number, self._full(thread)))
+            write("thread1.txt", self._within(most, number, self._full(thread)))
 
     def all(self, threads: list[gdb.InferiorThread]) -> None:
         """One thread at a time, so that a kill loses one thread's text; in the order of `thread apply all`.
@@ -41,45 +41,41 @@ class Backtraces:
         A thread's frames are computed and printed once, in full, and the backtrace in short is what remains without the
         locals; until what is in full costs so much that it waits for all in short.
         """
-        waiting = []
-        started, room = time.monotonic(), JOB["output"] // 4
-        for thread in threads:
+        waiting: list[gdb.InferiorThread] = []
+        started = time.monotonic()
+        for left, thread in zip(range(len(threads) - 1, -1, -1), threads):
             thread.switch()
-            full = self._full(thread) if time.monotonic() - started < AT_ONCE and room else ""
+            at_once = not waiting and time.monotonic() - started < AT_ONCE
+            full = self._full(thread) if at_once else ""
             short = LOCALS.sub("", full)
             text = short if FRAME.search(short) else self._printed(thread.num, f"thread apply {thread.num} bt")
             write("backtrace.txt", text)
             write("brief.txt", text)
-            if full and len(full) <= room:
-                room -= len(full)
+            if at_once and len(full) + left * 2 * len(text) <= room():  # the others are like this one
                 write("full.txt", full)
             else:
-                room = 0
                 waiting.append(thread)
         self._locals_of(waiting)
 
     def _locals_of(self, threads: list[gdb.InferiorThread]) -> None:
         """What is in full of those that had to wait, as far as there is room."""
-        room = JOB["output"] * 7 // 8 - written()  # the rest is for the tables
         for thread in threads:
-            if room <= 0:
+            if room() <= 0:
                 note(self.cut, thread.num)
                 write("full.txt", f"(Thread {thread.num} is left out: gdb.output allows no more, brief.txt has it)\n")
                 continue
             thread.switch()
-            full = self._within(room, thread.num, self._full(thread))
-            room -= len(full)
-            write("full.txt", full)
+            write("full.txt", self._within(room(), thread.num, self._full(thread)))
 
     def _full(self, thread: gdb.InferiorThread) -> str:
         return self._printed(thread.num, f"thread apply {thread.num} bt full")
 
-    def _within(self, room: int, number: int, text: str) -> str:
-        """The text, or where there is no room for it, what of it there is room for."""
-        if len(text) <= room:
+    def _within(self, most: int, number: int, text: str) -> str:
+        """The text, or so many characters of it at most."""
+        if len(text) <= most:
             return text
         note(self.cut, number)
-        return f"{text[:room]}\n(cut here: gdb.output allows no more)\n"
+        return f"{text[:most]}\n(cut here: gdb.output allows no more)\n"
 
     def _printed(self, number: int, command: str) -> str:
         """What a command prints of the selected thread."""
@@ -92,6 +88,11 @@ class Backtraces:
         callers = outermost()
         began = f"; the outermost return to {', '.join(callers)}" if callers else ""
         return f"{text}(More stack frames follow: more than {JOB['deep']}, of which these are the innermost{began})\n"
+
+
+def room() -> int:
+    """How much more the sections may hold, an eighth left for the tables."""
+    return int(JOB["output"]) * 7 // 8 - written()
 
 
 def note(numbers: list[int], number: int) -> None:
