@@ -82,6 +82,7 @@ def _median(argv: list[str]) -> Usage:
 def _fill(store: Store) -> None:
     """Makes the crashes, newest in the past minutes; nothing is synced."""
     store.prepare()
+    store.no_longer_new()
     now = (time.time() - crash().crashed_at.timestamp()) / 60
     for index in range(CRASHES):
         one = crash(now - (CRASHES - index) * _EVERY, pid=index + 1, signature=f"{index % _BUGS:012x}")
