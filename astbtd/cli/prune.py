@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from astbtd.archive.retention import Removal, in_words
 from astbtd.archive.store import Store
 from astbtd.archive.thinning import planned
-from astbtd.cli.common import Progress, add_json, load_settings, open_store_to_change, write, write_json
+from astbtd.cli.common import Progress, add_json, load_settings, open_store, open_store_to_change, write, write_json
 from astbtd.cli.table import Column, print_table
 from astbtd.errors import ExitCode
 from astbtd.quantities import shown_size
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> ExitCode:
     """Removes what is beyond the limits, and prints it. Raises AstbtdError where it is not permitted."""
-    store = open_store_to_change(options)
+    store = open_store(options) if options.dry_run else open_store_to_change(options)
     removals: Sequence[Removal] = planned(store, load_settings(options).retention, datetime.now(UTC))
     if not options.dry_run:
         removals = _removed(store, removals)
