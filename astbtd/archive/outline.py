@@ -58,3 +58,23 @@ class Outline:
     pinned: bool = False
     texts_removed_at: datetime | None = None
     aging_since: datetime | None = None
+
+
+@dataclass(frozen=True)
+class SignatureOutline:
+    """Of `signature`."""
+
+    id: str
+
+
+@dataclass(frozen=True)
+class Upkeep:
+    """What of it decides how long a crash is kept."""
+
+    crashed_at: datetime
+    collected_at: datetime
+    core: CoreOutline
+    signature: SignatureOutline
+    pinned: bool = False
+    texts_removed_at: datetime | None = None
+    aging_since: datetime | None = None

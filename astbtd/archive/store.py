@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from astbtd import durable
 from astbtd.archive import record, seen
-from astbtd.archive.outline import Outline
+from astbtd.archive.outline import Outline, Upkeep
 from astbtd.basics import CRASH_ID, KEPT_CORE_FILE, RECORD_FILE
 from astbtd.errors import AstbtdError
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _LARGEST_RECORD = 4 << 20
 _REMOVED_SUFFIX = ".removed"
-
 T = TypeVar("T")
 
 
@@ -167,6 +166,10 @@ class Store:
     def outline(self, crash_id: str) -> Outline:
         """The record of a crash in short. Raises DamagedRecord."""
         return self._read(crash_id, Outline)
+
+    def upkeep(self, crash_id: str) -> Upkeep:
+        """What of a crash's record decides how long it is kept. Raises DamagedRecord."""
+        return self._read(crash_id, Upkeep)
 
     def crashes(self) -> Iterator["Crash"]:
         """All crashes, newest first; damaged records are passed over."""

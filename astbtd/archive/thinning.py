@@ -90,7 +90,7 @@ def _holding(store: Store, crash_id: str) -> Holding | None:
     """None if the crash is gone by now."""
     core, texts, record = parts(store.sizes(crash_id)).values()
     try:
-        crash = store.outline(crash_id)
+        crash = store.upkeep(crash_id)
     except DamagedRecord as error:
         if not store.directory(crash_id).exists():
             return None

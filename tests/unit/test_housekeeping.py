@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from astbtd.announce import systemd
-from astbtd.archive.outline import Outline
+from astbtd.archive.outline import Upkeep
 from astbtd.archive.retention import What
 from astbtd.archive.store import Store
 from astbtd.housekeeping import Housekeeping
@@ -34,13 +34,13 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The crashes whose records were read for retention."""
     ids: list[str] = []
-    outline = Store.outline
+    upkeep = Store.upkeep
 
-    def noting(store: Store, crash_id: str) -> Outline:
+    def noting(store: Store, crash_id: str) -> Upkeep:
         ids.append(crash_id)
-        return outline(store, crash_id)
+        return upkeep(store, crash_id)
 
-    monkeypatch.setattr(Store, "outline", noting)
+    monkeypatch.setattr(Store, "upkeep", noting)
     return ids
 
 
