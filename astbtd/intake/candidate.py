@@ -106,17 +106,18 @@ class Examiner:
     collector: Collector | None = None
     empty_counts: bool = False
 
-    def examine(self, directory: str, name: str) -> Finding:
-        """What the file `name` in or below `directory` is."""
+    def examine(self, directory: str, name: str, seen: os.stat_result | None = None) -> Finding:
+        """What the file `name` in or below `directory` is; to look at again if it is not the one `seen`."""
         path = os.path.join(directory, name)
         try:
             handle = _handle(directory, name)
         except FileNotFoundError:
-            return Nothing()
+            return NotYet(path) if seen else Nothing()
         except OSError as error:
             return Refused(path, f"it cannot be reached: {error.strerror}") if self.collector else Nothing()
         try:
-            return self._examine_handle(handle, directory, name)
+            replaced = seen and not os.path.samestat(os.fstat(handle), seen)
+            return NotYet(path) if replaced else self._examine_handle(handle, directory, name)
         except OSError as error:
             return Refused(path, f"it cannot be read: {error.strerror}")
         finally:

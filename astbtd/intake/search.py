@@ -152,7 +152,7 @@ class Search:
         elif new not in self._known and not self.room(found):
             self.postponed = True
         elif new not in self._known:
-            yield from self._judged(examiner.examine(spot.directory, name), new, spot, name, found, quiet)
+            yield from self._judged(examiner.examine(spot.directory, name, new), new, spot, name, found, quiet)
 
     def _judged(
         self, finding: Finding, status: os.stat_result, spot: Spot, name: str, found: Found, quiet: bool

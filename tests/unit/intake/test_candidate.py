@@ -9,7 +9,7 @@ import pytest
 
 from astbtd.elf import FileType
 from astbtd.intake import file_system
-from astbtd.intake.candidate import ANY_NUMBER, Candidate, Finding, Nothing, NotYet, Refused, examine
+from astbtd.intake.candidate import ANY_NUMBER, Candidate, Examiner, Finding, Nothing, NotYet, Refused, examine
 from tests.builders import FORMS, NOON, DeadProcess, program
 from tests.packed import COMPRESS
 
@@ -200,6 +200,15 @@ def test_a_damaged_core_is_refused_with_what_is_wrong(spool: Path) -> None:
     (spool / "core").write_bytes(FORMS[0].header(FileType.CORE, 5))
 
     assert reason(spool / "core") == "it is damaged: the table of segments is cut short"
+
+
+def test_a_file_that_is_not_the_one_that_was_seen_is_looked_at_again(dump: Dump, spool: Path) -> None:
+    dump()
+    seen = (spool / "core").lstat()
+    (spool / "core").rename(spool / "elsewhere")
+    assert isinstance(Examiner(ASTERISK).examine(str(spool), "core", seen), NotYet)
+    (spool / "core").write_bytes(b"another")
+    assert isinstance(Examiner(ASTERISK).examine(str(spool), "core", seen), NotYet)
 
 
 def test_a_file_that_claims_to_be_larger_than_any_core_is_refused(dump: Dump, spool: Path) -> None:
