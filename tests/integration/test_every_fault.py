@@ -110,8 +110,7 @@ def test_a_core_is_collected_once_and_whole_whichever_change_of_the_store_fails(
             assert kept_content(one.running.store, recorded) == core.read_bytes(), told
             assert os.listdir(one.spool) == [], told
             assert "Traceback" not in one.running.output(), told
-            without_consequence = ".objects/" in told  # of what gdb is not shown there, it reads more elsewhere
-            assert one.has_said() or without_consequence or not one.struck(), told
+            assert one.has_said() or not lasting or not one.struck(), told  # what happens once may cost nothing
             check_that_nothing_is_wrong(one.running.store)
             return one.struck()
 
