@@ -4,16 +4,16 @@ import os
 from collections import OrderedDict
 from typing import Generic, TypeVar
 
-_MOST = 20_000
-"""How many files are remembered: a busy /tmp has some thousands."""
+_MOST = 20_000  # a busy /tmp has some thousands
 
 T = TypeVar("T")
 
 
 class Remembered(Generic[T]):
-    """Files, of which the latest are remembered, with something about each."""
+    """Files, of which the latest `most` are remembered, with something about each."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = _MOST) -> None:
+        self._most = most
         self._files: OrderedDict[tuple[int, int], tuple[tuple[int, int], T]] = OrderedDict()
 
     def __contains__(self, status: os.stat_result) -> bool:
@@ -27,7 +27,7 @@ class Remembered(Generic[T]):
     def add(self, status: os.stat_result, what: T) -> None:
         """Remembers a file as it is now."""
         self._files[status.st_dev, status.st_ino] = (status.st_size, status.st_mtime_ns), what
-        while len(self._files) > _MOST:
+        while len(self._files) > self._most:
             self._files.popitem(last=False)
 
     def remove(self, status: os.stat_result) -> None:

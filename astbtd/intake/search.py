@@ -13,6 +13,8 @@ from astbtd.intake.spot import Spot
 from astbtd.intake.unfinished import Held, Unfinished
 from astbtd.model import CoreAction, Found
 
+_MOST_TAKEN = 2000  # claimed files that are known by their inode when they are met again: twice as many as may wait
+
 
 @dataclass(frozen=True)
 class Move:
@@ -53,7 +55,7 @@ class Search:
     _claimed: dict[str, object] = field(default_factory=dict)
     _met: set[str] = field(default_factory=set)
     _known: Remembered[bool] = field(default_factory=Remembered)
-    _taken: Remembered[_Taken] = field(default_factory=Remembered)
+    _taken: Remembered[_Taken] = field(default_factory=lambda: Remembered(_MOST_TAKEN))
     _told: Remembered[bool] = field(default_factory=Remembered)
 
     def under(self, claims: Claims, executables: Collection[str], action: CoreAction) -> "Search":
