@@ -545,7 +545,7 @@ static __attribute__((noreturn)) void usage(void)
 		"  --modules DIR  load every DIR/*.so (modules, beside the program)\n"
 		"  --pid-file F   write the process id to F before \"ready\"\n"
 		"  --megabytes N  fill N MiB of heap\n"
-		"  --untouched N  map N MiB and leave them alone\n"
+		"  --untouched N  map N MiB and leave all but a byte alone\n"
 		"  --locals N     MiB of locals in the thread that crashes\n"
 		"  --stack N      KiB of stack for the thread that crashes (%d)\n"
 		"  --hold         crash only after a byte or the end of standard input\n"
@@ -649,14 +649,20 @@ static void fill_heap(long megabytes)
 	}
 }
 
-/* As the kernel dumps it, a hole in the core. */
+/* As the kernel dumps it, a hole in the core: of what has no page at all, it dumps nothing. */
 static void map_untouched(long megabytes)
 {
 	size_t size = (size_t) megabytes << 20;
+	char *memory;
 
-	if (size && mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) == MAP_FAILED) {
+	if (!size) {
+		return;
+	}
+	memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (memory == MAP_FAILED) {
 		err(1, "%ld MiB", megabytes);
 	}
+	*(volatile char *) memory = 1;
 }
 
 static void plan_call(const struct mode *mode)
