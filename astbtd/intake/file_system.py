@@ -5,9 +5,10 @@ Where they do, inotify misses changes, a lease does not tell of other writers, a
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePath
 
 MOUNTS = Path("/proc/self/mountinfo")
 """Readable for priority data (EPOLLPRI) whenever a file system was mounted or unmounted."""
@@ -114,15 +115,17 @@ class Mounts:
         return next((mount for mount in entered.values() if not inotify_sees(mount.kind)), None)
 
     def real(self, path: str) -> str:
-        """`path` without symbolic links, as far as they can be followed without asking others; touches the disk."""
+        """`path` without symbolic links, as far as they can be followed without asking others; touches the disk.
+
+        Only links of root's or of our own are followed: others may lead wherever their owner wants us to work.
+        """
         done, left, links = "/", path.split("/"), 0
         while left:
             here = os.path.normpath(os.path.join(done, left.pop(0)))
             if self.served_by_others(here):
                 return os.path.normpath(os.path.join(here, *left))
-            try:
-                target = os.readlink(here)
-            except OSError:
+            target = _trusted_target(here)
+            if target is None:
                 done = here
                 continue
             links += 1
@@ -131,6 +134,15 @@ class Mounts:
             left = [*target.split("/"), *left]
             done = "/" if target.startswith("/") else done
         return done
+
+    def leads_through_a_link(self, path: str) -> bool:
+        """Whether there is a link on the way to a path, as `real` gives them: one that was not to be followed."""
+        for here in (*map(str, reversed(PurePath(path).parents)), path):
+            if self.served_by_others(here):
+                return False
+            if os.path.islink(here):
+                return True
+        return False
 
 
 def type_of(path: str) -> str:
@@ -147,6 +159,18 @@ def inotify_sees(file_system: str) -> bool:
 def parse(mountinfo: bytes) -> tuple[Mount, ...]:
     """The mounts that the content of a mountinfo lists."""
     return tuple(_mount(line) for line in os.fsdecode(mountinfo).splitlines())
+
+
+def _trusted_target(path: str) -> str | None:
+    """What the link at `path` holds; None where there is none, or one that neither root nor we have made."""
+    with suppress(OSError):
+        link = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            if os.fstat(link).st_uid in (0, os.geteuid()):
+                return os.readlink("", dir_fd=link)
+        finally:
+            os.close(link)
+    return None
 
 
 def _mount(line: str) -> Mount:

@@ -80,7 +80,7 @@ def _places(settings: Settings, memory: Path | None, running: Sequence[RunningAs
     places = combine(configured, _pattern(), running, run_directory, mounts, collected)
     learned = [] if memory is None else remember(memory, places.pattern, running)
     places = _extended(places, [*map(literal, safe_asterisk.dump_drops(configuration))], mounts)
-    return _extended(places, learned, mounts, by_real_name=True)
+    return _without_links(_extended(places, learned, mounts, by_real_name=True), mounts)
 
 
 def collections(settings: CollectorSettings, mounts: Mounts) -> dict[str, Collector]:
@@ -188,6 +188,16 @@ def _extended(places: Places, globs: Sequence[str], mounts: Mounts, *, by_real_n
         cores=_real([*places.cores, *directories], mounts),
         parents=tuple(dict.fromkeys([*places.parents, *parents])),
         unwatched=tuple(dict.fromkeys([*places.unwatched, *unseen])),
+    )
+
+
+def _without_links(places: Places, mounts: Mounts) -> Places:
+    """Without the directories that somebody's link leads to, who may have put it there to have us work elsewhere."""
+    astray = [directory for directory in places.cores if mounts.leads_through_a_link(directory)]
+    return replace(
+        places,
+        cores=tuple(directory for directory in places.cores if directory not in astray),
+        unwatched=(*places.unwatched, *(f"{each}: the link there is not root's, and not followed" for each in astray)),
     )
 
 

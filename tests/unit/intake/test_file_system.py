@@ -1,5 +1,6 @@
 """Which file system a directory is on, and where others serve it."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,17 @@ def test_a_path_is_real_without_its_links(tmp_path: Path) -> None:
 
     assert Mounts.now().real(f"{tmp_path}/link/up/./cores") == str(tmp_path / "other/cores")
     assert Mounts.now().real(f"{tmp_path}/link/up/../cores") == str(tmp_path / "cores")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a link away")
+def test_links_of_other_users_are_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to("there")
+    os.chown(tmp_path / "link", 12345, -1, follow_symlinks=False)
+
+    assert Mounts.now().real(f"{tmp_path}/link/cores") == f"{tmp_path}/link/cores"
+    assert Mounts.now().leads_through_a_link(f"{tmp_path}/link/cores")
+    assert not Mounts.now().leads_through_a_link(f"{tmp_path}/there/cores")
 
 
 def test_links_in_a_circle_are_left_as_they_are(tmp_path: Path) -> None:
