@@ -241,7 +241,7 @@ def test_a_core_in_a_private_tmp_that_goes_with_its_process_is_collected(
     running: RunningDaemon, programs: Path, private: Path
 ) -> None:
     running.configure({})
-    with living_asterisk(programs, private) as asterisk:
+    with living_asterisk(programs, private, "--megabytes", "100") as asterisk:  # as large as a real one
         running.start()
         die_of(asterisk, signal.SIGSEGV)
         shutil.rmtree(private.parent)
