@@ -93,8 +93,8 @@ class Pipeline:
         if not os.path.lexists(crash.core.path):
             path = os.path.join(move.directory, move.name)
             self.store.change(crash.id, lambda stored: replace(stored, core=replace(stored.core, path=path)))
-        if move.inode is not None and crash.core.state in (CoreState.KEPT, CoreState.REMOVED):
-            self.claims.remove(move.directory, move.name, move.crash_id, move.inode)
+        if move.file is not None and crash.core.state in (CoreState.KEPT, CoreState.REMOVED):
+            self.claims.remove(move.directory, move.name, move.crash_id, move.file)
         return True
 
     def _secured(self, claim: Claim) -> bool:

@@ -125,7 +125,9 @@ class RunningDaemon:
         while not condition():
             exited = self.process.poll()
             if exited is not None or time.monotonic() > deadline:
-                raise AssertionError(f"waited in vain for {what} (exit {exited}): {self.output()}")
+                raise AssertionError(
+                    f"waited in vain for {what} (exit {exited}, {self.manager.status!r}): {self.output()}"
+                )
             self.manager.receive(1.0)
 
     def output(self) -> str:

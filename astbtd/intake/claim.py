@@ -16,7 +16,7 @@ from astbtd.errors import AstbtdError, NoRoom
 from astbtd.intake import note
 from astbtd.intake.candidate import Candidate
 from astbtd.intake.copies import Copies, unpacked_facts
-from astbtd.intake.names import NO_LINK_HERE, OpenedDirectory, drop_claim, give_to_group, link_descriptor
+from astbtd.intake.names import NO_LINK_HERE, OpenedDirectory, drop_claim, drop_file, give_to_group, link_descriptor
 from astbtd.intake.note import AlreadyClaimed, Note, Notes
 from astbtd.intake.unpacking import Unpacker
 from astbtd.model import Found, Source
@@ -173,13 +173,13 @@ class Claims:
             name = claim.note.name if remove_original else None
             drop_claim(claim.note.directory, PREFIX + claim.id, name, claim.note.inode)
         elif remove_original and claim.note.packed and claim.note.source is Source.FILE:
-            self.remove(claim.note.directory, claim.note.name, claim.id, claim.note.inode)
+            self.remove(claim.note.directory, claim.note.name, claim.id, claim.note.packed)
         self.forget(claim.id)
         claim.close()
 
-    def remove(self, directory: str, name: str, crash_id: str, inode: int) -> None:
-        """Removes a name of a collected core, if it is still that of this inode."""
-        drop_claim(directory, PREFIX + crash_id, name, inode)
+    def remove(self, directory: str, name: str, crash_id: str, file: str) -> None:
+        """Removes a name of a collected core, if it still is the file with this identity."""
+        drop_file(directory, PREFIX + crash_id, name, file)
 
     def park(self, claim: Claim) -> None:
         """Sets the claim aside for the next start; a core that has no name gets its copy now, or is gone."""

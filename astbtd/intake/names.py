@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from astbtd import durable
 from astbtd.intake import file_system
+from astbtd.intake.corefile import file_identity
 
 ASIDE_SUFFIX = ".aside"
 """Of a name on its way out."""
@@ -85,6 +86,22 @@ def drop_claim(directory: str, link: str, name: str | None, inode: int) -> None:
         with suppress(FileNotFoundError):
             os.unlink(link, dir_fd=opened)
         os.fsync(opened)
+
+
+def drop_file(directory: str, link: str, name: str, file: str) -> None:
+    """Removes a `name` that a claim's core had, if it still is the file with this identity (corefile.file_identity).
+
+    It is held open meanwhile: the inode of a file that is gone may be that of the next core.
+    """
+    with suppress(FileNotFoundError), OpenedDirectory(directory) as opened:
+        for at in (name, link + ASIDE_SUFFIX):
+            with suppress(FileNotFoundError):
+                held = os.open(at, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=opened)
+                try:
+                    if file_identity(os.fstat(held)) == file:
+                        drop_claim(directory, link, name, os.fstat(held).st_ino)
+                finally:
+                    os.close(held)
 
 
 def _inode(directory: int, name: str) -> int:

@@ -8,6 +8,7 @@ from astbtd.intake import loss
 from astbtd.intake.asterisk import is_private
 from astbtd.intake.candidate import Candidate, Examiner, Finding, NotYet, Refused
 from astbtd.intake.claim import PREFIX, AlreadyClaimed, Claim, Claims, Note, Vanished
+from astbtd.intake.corefile import file_identity
 from astbtd.intake.remembered import Remembered
 from astbtd.intake.spot import Spot
 from astbtd.intake.unfinished import Held, Unfinished
@@ -18,12 +19,12 @@ _MOST_TAKEN = 2000  # claimed files that are known by their inode when they are 
 
 @dataclass(frozen=True)
 class Move:
-    """A collected core under a new name: the very file that was claimed where `inode` is given, else a copy of it."""
+    """A collected core under a new name: the very file that was claimed, with its identity `file`, or a copy of it."""
 
     crash_id: str
     directory: str
     name: str
-    inode: int | None = None
+    file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +204,7 @@ class Search:
             return
         self._taken.add(status, replace(taken, path=path))
         if taken.crash_id:
-            self._tell_move(Move(taken.crash_id, spot.directory, name, status.st_ino))
+            self._tell_move(Move(taken.crash_id, spot.directory, name, file_identity(status)))
 
     def _tell_move(self, move: Move) -> None:
         if not move.name.startswith(PREFIX):  # which is our own doing

@@ -10,6 +10,7 @@ import pytest
 from astbtd.intake import core_pattern
 from astbtd.intake.claim import AlreadyClaimed, Claim, Claims
 from astbtd.intake.collectors.systemd_coredump import SystemdCoredump
+from astbtd.intake.corefile import file_identity
 from astbtd.intake.search import Move, Search
 from astbtd.intake.spot import Spot
 from astbtd.intake.unpacking import Unpacker
@@ -145,7 +146,7 @@ def test_a_claimed_core_under_a_new_name_is_a_move(seen: Seen, dump: Dump, spool
     path.rename(spool / "core.pbx-2026")
 
     assert seen.look("core.pbx-2026") == seen.scan() == []
-    assert seen.moves == [Move(crash_id, str(spool), "core.pbx-2026", (spool / "core.pbx-2026").stat().st_ino)]
+    assert seen.moves == [Move(crash_id, str(spool), "core.pbx-2026", file_identity((spool / "core.pbx-2026").stat()))]
 
 
 def test_a_copy_of_a_claimed_core_is_a_move_to_look_into(seen: Seen, dump: Dump, spool: Path) -> None:
