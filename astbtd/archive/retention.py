@@ -59,7 +59,9 @@ class Holding:
 
     def size(self, what: What) -> int:
         """The bytes of one of the three."""
-        return {What.CORE: self.core, What.TEXT: self.texts, What.RECORD: self.record}[what]
+        if what is What.CORE:
+            return self.core
+        return self.texts if what is What.TEXT else self.record
 
     def has(self, what: What) -> bool:
         """Whether it is there; a record always is."""
@@ -201,12 +203,17 @@ def _rules(what: What, limits: Limits, now: datetime | None) -> Iterator[tuple[_
         yield partial(_too_large, what, limits.size), f"beyond {shown_size(limits.size)} in all"
 
 
+def _in_line(having: Sequence[Holding], goes: Callable[[Holding], bool]) -> list[Holding]:
+    """Those who go, in line; to put thousands into one costs, and most often nobody goes."""
+    return [holding for holding in _line(having) if goes(holding)] if any(map(goes, having)) else []
+
+
 def _unfinished(what: What, having: Sequence[Holding]) -> list[Holding]:
-    return [holding for holding in _line(having) if holding.unfinished is what]
+    return _in_line(having, lambda holding: holding.unfinished is what)
 
 
 def _too_old(age: float, now: datetime, having: Sequence[Holding]) -> list[Holding]:
-    return [holding for holding in _line(having) if _is_older(age, now, holding)]
+    return _in_line(having, lambda holding: _is_older(age, now, holding))
 
 
 def _is_older(age: float, now: datetime, holding: Holding) -> bool:
@@ -221,10 +228,12 @@ def _too_many_alike(count: int, having: Sequence[Holding]) -> list[Holding]:
 
 
 def _too_many(count: int, having: Sequence[Holding]) -> list[Holding]:
-    return _line(having)[: max(0, len(having) - count)]
+    return _line(having)[: len(having) - count] if len(having) > count else []
 
 
 def _too_large(what: What, size: int, having: Sequence[Holding]) -> list[Holding]:
+    if sum(holding.size(what) for holding in having) <= size:
+        return []
     room = size - sum(holding.size(what) for holding in having if holding.fixed)
     line = _line(having)
     taken = sum(holding.size(what) for holding in line if holding.size(what) <= room)
@@ -242,6 +251,8 @@ def _for_room(
     held: Sequence[Holding], planned: Mapping[str, Removal], lacking: int, needed: int
 ) -> Iterator[tuple[Holding, What]]:
     """What else must go for the disk, where so many bytes are lacking and so many more needed."""
+    if lacking + needed <= 0:
+        return
     left = {what: _line([each for each in held if each.has(what) and not _goes(each, what, planned)]) for what in What}
     sizes = {what: sum(holding.size(what) for holding in line) for what, line in left.items()}
     if sizes[What.CORE] >= lacking + needed:
