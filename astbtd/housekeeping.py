@@ -73,7 +73,7 @@ class Housekeeping:
 
     def make_room(self, needed: int) -> None:
         """Applies retention as for `needed` bytes more."""
-        self._tidy(thinning.planned(self._store, self._limits, self._clock.now(), needed))
+        self._tidy(thinning.planned(self._store, self._limits, self._now(), needed))
 
     def _say_what_had_waited(self) -> None:
         """One entry on all cores that had been there before astbtd first started."""
