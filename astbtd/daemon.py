@@ -30,7 +30,7 @@ from astbtd.timers import Timers
 from astbtd.wakeup import Wakeup
 from astbtd.worker import Work, Worker
 
-_BEYOND_GDB = 900.0  # seconds that the other stages of one core may take, compression included
+_BEYOND_GDB = 900.0  # seconds that the other stages of one core may take; of its compression, without progress
 _FIRST_LOOK = 1.0  # seconds until an unfinished core is looked at again, doubled each time
 _LAST_LOOK = 60.0
 _JOURNAL_EVERY = 5.0  # seconds between two attempts at a journal that takes no entries
@@ -234,7 +234,7 @@ class Daemon:
         stopped = self._worker.stopped
         hear = partial(heard_of, stopped=stopped, others_wait=self._worker.others_wait)
         announce = partial(loops_told.crash, self._loops, self._parts.store)
-        pipeline = self._parts.pipeline(self._settings, self._loops, announce, lambda _: stopped(), hear)
+        pipeline = self._parts.pipeline(self._settings, self._loops, announce, lambda _: self._worker.goes_on(), hear)
         work = Work(partial(self._process, pipeline), self._tidy, pipeline.follow, self._done, self._failed)
         self._worker.use(work, self._settings.gdb.time * 2 + _BEYOND_GDB)
 

@@ -112,6 +112,11 @@ class Worker:
         if self._stopping:
             raise Parked("the daemon stops")
 
+    def goes_on(self) -> None:
+        """Does what `stopped` does, and gives the current work its whole time again: it is slow, but does not hang."""
+        self.stopped()
+        self._since = time.monotonic()
+
     def others_wait(self) -> bool:
         """Whether there is a claim to go on with after the one in work."""
         return bool(self._queue)

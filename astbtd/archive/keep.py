@@ -3,23 +3,34 @@
 import os
 import stat
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import zstandard
 
 from astbtd import durable, sparse
 from astbtd.errors import AstbtdError
+from astbtd.own_thread import in_own_thread
 
 _LEVEL = 3
 _LONGEST_HEADER = 18  # bytes of a zstd frame that tell the size of its content
-_ZEROS = bytes(sparse.CHUNK)
+_PIECE = 1 << 17  # bytes of a core between two moments at which others may have the processor
+_ZEROS = memoryview(bytes(_PIECE))
 
 Progress = Callable[[int], None]
 """Is told how many bytes of the core are done; may raise to stop."""
 
 
 def keep(core: int, target: Path, progress: Progress) -> int:
-    """Compresses the core open at `core` into the new file `target`; returns the bytes it takes there."""
+    """Compresses the core open at `core` into the new file `target`; returns the bytes it takes there.
+
+    It takes only what processor time nobody else wants: it is the longest work on a core, and nobody waits for it.
+    """
+    return in_own_thread("keeping", partial(_keep_idly, core, target, progress))
+
+
+def _keep_idly(core: int, target: Path, progress: Progress) -> int:
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # this thread alone, which could not get back
     temporary = durable.unfinished(target)
     temporary.unlink(missing_ok=True)
     descriptor = durable.create(temporary, durable.PRIVATE_FILE_MODE)
@@ -86,15 +97,20 @@ def _compress(core: int, target: int, progress: Progress) -> None:
         writer.flush(zstandard.FLUSH_FRAME)  # in place of `with`, which hides why it was left early
 
 
-def _blocks(core: int, size: int) -> Iterator[bytes]:
-    """The core's content; what is a hole, or was cut off while we read, comes as zeros."""
-    position = 0
+def _blocks(core: int, size: int) -> Iterator[memoryview]:
+    """The core's content; what is a hole, or was cut off while we read, comes as zeros.
+
+    All blocks have the same memory, one after another: a new one each time would cost the kernel more than reading.
+    """
+    block, position = memoryview(bytearray(_PIECE)), 0
     for start, end in [*sparse.data_extents(core), (size, size)]:
-        for hole in range(position, start, sparse.CHUNK):
+        for hole in range(position, start, _PIECE):
             yield _ZEROS[: start - hole]
-        for position in range(start, end, sparse.CHUNK):
-            length = min(sparse.CHUNK, end - position)
-            yield os.pread(core, length, position).ljust(length, b"\0")
+        for position in range(start, end, _PIECE):
+            wanted = block[: end - position]
+            done = os.preadv(core, [wanted], position)
+            wanted[done:] = _ZEROS[: len(wanted) - done]
+            yield wanted
         position = end
 
 

@@ -124,7 +124,7 @@ def confined(argv: Sequence[str], account: Account, settings: GdbSettings) -> li
         *([f"--nproc={_MOST_PROCESSES}"] if account.switched else []),
     ]
     network = ["unshare", "--net", "--"] if account.switched and _may_unshare() else []
-    return [*network, *_setpriv(account), "prlimit", *limits, *IDLE, *argv]
+    return [*IDLE, *network, *_setpriv(account), "prlimit", *limits, *argv]
 
 
 def _children() -> Iterator[int]:

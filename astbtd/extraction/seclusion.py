@@ -11,10 +11,11 @@ import ctypes
 import errno
 import os
 import struct
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TypeVar
+
+from astbtd.own_thread import in_own_thread
 
 Result = TypeVar("Result")
 
@@ -59,22 +60,12 @@ _libc.syscall.restype = ctypes.c_long
 
 def secluded(work: Callable[[], Result], writable: Sequence[str] = ()) -> Result:
     """What `work` returns or raises, done in such a thread; in the directories `writable` links can be made."""
-    done: list[Result] = []
-    failed: list[BaseException] = []
 
-    def run() -> None:
-        try:
-            _give_up(writable)
-            done.append(work())
-        except BaseException as error:
-            failed.append(error)
+    def run() -> Result:
+        _give_up(writable)
+        return work()
 
-    thread = threading.Thread(target=run, name="secluded", daemon=True)
-    thread.start()
-    thread.join()
-    if failed:
-        raise failed[0]
-    return done[0]
+    return in_own_thread("secluded", run)
 
 
 def adopt_orphans(wanted: bool) -> None:

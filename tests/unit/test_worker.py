@@ -5,6 +5,7 @@ import resource
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -276,6 +277,22 @@ def test_it_is_late_only_beyond_its_deadline(
     assert happened(gate.taken)
 
     assert worker.is_late is late
+
+
+def test_work_that_shows_progress_has_its_whole_time_again(
+    worker: Worker, journal: Journal, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(monotonic=lambda: 100.0)
+    monkeypatch.setattr("astbtd.worker.time", clock)
+    worker.use(journal.work(gate), deadline=10.0)
+    worker.put(claim(1, pid=1))
+    worker.start()
+    assert happened(gate.taken)
+
+    clock.monotonic = lambda: 111.0
+    assert worker.is_late
+    worker.goes_on()
+    assert not worker.is_late
 
 
 def test_a_worker_without_work_is_never_late(worker: Worker, journal: Journal) -> None:

@@ -101,6 +101,25 @@ def test_progress_is_told_up_to_the_end(sparse_core: int, kept: Path, tmp_path: 
     assert told.count(40 * MIB) == 2
 
 
+def test_keeping_takes_only_what_processor_time_nobody_else_wants(sparse_core: int, kept: Path) -> None:
+    policies: set[int] = set()
+
+    keep.keep(sparse_core, kept, lambda _: policies.add(os.sched_getscheduler(0)))
+
+    assert policies == {os.SCHED_IDLE}
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+
+def test_a_core_that_is_cut_off_meanwhile_ends_in_zeros(kept: Path, tmp_path: Path) -> None:
+    with (tmp_path / "core").open("w+b") as core:
+        core.write(b"x" * MIB)
+        core.flush()
+        keep.keep(core.fileno(), kept, lambda _: os.truncate(core.fileno(), MIB // 2 - 1000))
+
+    content = written_out(kept, tmp_path / "out").read_bytes()
+    assert content == (b"x" * (MIB // 2 - 1000)).ljust(MIB, b"\0")
+
+
 def test_keeping_that_is_stopped_leaves_nothing(sparse_core: int, kept: Path) -> None:
     def stop(_: int) -> None:
         raise Parked("the daemon stops")
