@@ -60,7 +60,8 @@ def mappings(content: bytes, header: elf.Header) -> tuple[Mapping, ...]:
         return ()
     numbers = struct.iter_unpack(word[0] + 3 * word[1], content[2 * header.word : names_at])
     names = content[names_at:].split(b"\0")
+    paths = {name: os.fsdecode(name).removesuffix(_DELETED) for name in set(names)}  # a name stands there five times
     return tuple(
-        Mapping(start, end, offset * page_size, os.fsdecode(name).removesuffix(_DELETED))
+        Mapping(start, end, offset * page_size, paths[name])
         for (start, end, offset), name in zip(numbers, names, strict=False)
     )

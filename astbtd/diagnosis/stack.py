@@ -69,5 +69,8 @@ class StackText:
         self.count += 1
         if len(self.frames) < _MOST_FRAMES:
             frame = self._begun.frame() if isinstance(self._begun, FrameText) else self._begun
-            self.frames.append(replace(frame, level=self._level, optimized=frame.optimized or self._optimized))
+            optimized = frame.optimized or self._optimized
+            if (frame.level, frame.optimized) != (self._level, optimized):
+                frame = replace(frame, level=self._level, optimized=optimized)
+            self.frames.append(frame)
         self._begun, self._optimized = None, False

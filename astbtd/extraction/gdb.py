@@ -186,7 +186,7 @@ class _Work:
                 ["-ex", packed.command(_path(program))],
                 Section.LOG,
                 pass_fds=(program, to_show.asking.fileno()) if to_show else (program,),
-                environment={"ASTBTD_JOB": json.dumps(job)},
+                environment={"ASTBTD_JOB": json.dumps(job), "PYTHONPATH": _path(program)},
                 serve={to_show.asked.fileno(): to_show.answer} if to_show else {},
             )
 

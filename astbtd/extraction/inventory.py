@@ -20,13 +20,8 @@ def listing(core: int, root: str = "") -> str:
     except elf.NotElf as error:  # it was a core when it was claimed
         return f"Program and modules in use: not known, the core was changed meanwhile: {error}\n"
     memory = CoreMemory(header, read)
-    found = {mapping: memory.read(mapping.start - mapping.offset, _PAGE) for mapping in _first_mappings(header, read)}
-    ran = {mapping: elf.build_id_in(page) or memory.build_id(mapping) for mapping, page in found.items()}
-    lines = [
-        _line(mapping.path, ran[mapping], page, root)
-        for mapping, page in found.items()
-        if ran[mapping] or objects.named_like_an_object(mapping.path)
-    ]
+    first = _first_mappings(header, read)
+    lines = [line for mapping in first if (line := _line(mapping, memory, root))]
     return f"Program and modules in use ({len(lines)}), by build id:\n" + "".join(lines)
 
 
@@ -38,8 +33,15 @@ def _first_mappings(header: elf.Header, read: elf.Read) -> list[Mapping]:
     return list(first.values())
 
 
-def _line(path: str, ran: str | None, page: bytes, root: str) -> str:
-    """`page` is the first of the image in memory: where it is the file's too, the build id in it needs no reading."""
+def _line(mapping: Mapping, memory: CoreMemory, root: str) -> str | None:
+    """What is said of one object; None of a file that is none.
+
+    Where the first page in memory is the file's too, the build id in it needs no reading.
+    """
+    page, path = memory.read(mapping.start - mapping.offset, _PAGE), mapping.path
+    ran = elf.build_id_in(page) or memory.build_id(mapping)
+    if ran is None and not objects.named_like_an_object(path):
+        return None
     same = ran is not None and bytes.fromhex(ran) in page and objects.begins_with(root + path, page)
     now = ran if same else objects.build_id_on_disk(root + path)
     replaced = f"  (the file there now is another build, {now})" if ran and now not in (None, ran) else ""

@@ -9,6 +9,7 @@ from importlib import resources
 
 _INSIDE = "extraction/inside_gdb"
 _IMPORTED = ("__init__.py", "extraction/__init__.py", "getters.py", "printable.py")
+_FIRST = {"sitecustomize.py": b"import astbtd.extraction.inside_gdb.sparing\n"}
 _UNCHECKED = (1).to_bytes(4, "little")  # PEP 552: the file says nothing of its source's time
 
 
@@ -16,16 +17,17 @@ _UNCHECKED = (1).to_bytes(4, "little")  # PEP 552: the file says nothing of its 
 def program() -> bytes:
     """A zip archive of the modules that run inside gdb and those of ours that they import, by their own names.
 
-    Each is there compiled as well, which saves gdb that, where its Python is of our version.
+    Each is there compiled as well, which saves gdb that, where its Python is of our version. Where Python looks into
+    the archive before it starts (PYTHONPATH), it runs the module `sparing` first of all.
     """
     package = resources.files("astbtd")
     inside = (f"{_INSIDE}/{file.name}" for file in package.joinpath(_INSIDE).iterdir() if file.name.endswith(".py"))
+    modules = {f"astbtd/{name}": package.joinpath(name).read_bytes() for name in (*_IMPORTED, *inside)}
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
-        for name in (*_IMPORTED, *inside):
-            source = package.joinpath(name).read_bytes()
-            archive.writestr(f"astbtd/{name}", source)
-            archive.writestr(f"astbtd/{name}c", _compiled(source, name))
+        for name, source in {**modules, **_FIRST}.items():
+            archive.writestr(name, source)
+            archive.writestr(f"{name}c", _compiled(source, name))
     return content.getvalue()
 
 

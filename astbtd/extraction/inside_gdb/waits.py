@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import gdb
 
@@ -16,7 +15,7 @@ MACHINES = {
 SYMBOL = re.compile(r"([A-Za-z_][\w.]{0,200})(?: \+ (?:8|12))? in section ")
 
 
-def thread_states() -> dict[str, Any]:
+def thread_states() -> dict[str, object]:
     """The machine and its threads, in the form of astbtd's ThreadStates."""
     inferior = gdb.selected_inferior()
     machine = inferior.architecture().name()
@@ -24,7 +23,7 @@ def thread_states() -> dict[str, Any]:
     states = []
     for thread in inferior.threads():
         thread.switch()
-        state: dict[str, Any] = {"lwp": thread.ptid[1]}
+        state: dict[str, object] = {"lwp": thread.ptid[1]}
         try:
             if machine in MACHINES:
                 state.update(registers_of(gdb.newest_frame(), machine))
@@ -36,16 +35,16 @@ def thread_states() -> dict[str, Any]:
     return {"machine": machine, "threads": states}
 
 
-def registers_of(frame: Any, machine: str) -> dict[str, Any]:
+def registers_of(frame: gdb.Frame, machine: str) -> dict[str, object]:
     """The system call that a thread is in, its arguments, and the memory around the first."""
     number, arguments, stack_pointer = MACHINES[machine]
-    state: dict[str, Any] = {"syscall": None, "arguments": [], "stack_pointer": unsigned(frame, stack_pointer)}
+    state: dict[str, object] = {"syscall": None, "arguments": [], "stack_pointer": unsigned(frame, stack_pointer)}
     syscall = int(frame.read_register(number))
     if syscall < 0 or (machine == "aarch64" and not at_system_call(frame.pc())):
         return state
     state["syscall"] = syscall
-    state["arguments"] = [unsigned(frame, name) for name in arguments]
-    address = state["arguments"][0]
+    state["arguments"] = values = [unsigned(frame, name) for name in arguments]
+    address = values[0]
     try:
         state["near"] = bytes(gdb.selected_inferior().read_memory(address - BEFORE, BEFORE + BEHIND)).hex()
     except (gdb.error, OverflowError):
@@ -61,6 +60,6 @@ def at_system_call(pc: int) -> bool:
     return SVC in (int.from_bytes(code[:4], "little"), int.from_bytes(code[4:], "little"))
 
 
-def unsigned(frame: Any, name: str) -> int:
+def unsigned(frame: gdb.Frame, name: str) -> int:
     """A register of a frame."""
     return int(frame.read_register(name)) & 0xFFFFFFFFFFFFFFFF

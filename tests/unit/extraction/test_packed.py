@@ -1,6 +1,10 @@
-"""What runs inside gdb is handed over as an archive that any Python imports, one of our version without compiling."""
+"""What runs inside gdb is handed over as an archive that any Python imports, one of our version without compiling.
+
+What gdb finds in it first spares it those modules of its own that nobody needs who is not there.
+"""
 
 import io
+import os
 import subprocess
 import sys
 import zipfile
@@ -34,3 +38,29 @@ def test_python_of_another_version_takes_the_source(tmp_path: Path, magic: bytes
             content = ours.read(name)
             foreign.writestr(name, magic + content[4:] if name.endswith(".pyc") else content)
     assert imported_from(archive).endswith("astbtd/printable.py")
+
+
+def said_by_gdb(command: str, archive: Path | None) -> str:
+    """What gdb prints of a command, with the archive where Python looks first or without it."""
+    environment = {**os.environ, **({"PYTHONPATH": str(archive)} if archive else {})}
+    done = subprocess.run(
+        ["gdb", "-nx", "--batch", "-ex", command], check=False, capture_output=True, text=True, env=environment
+    )
+    return done.stdout + done.stderr
+
+
+def test_gdb_does_without_the_commands_that_people_type(tmp_path: Path) -> None:
+    archive = tmp_path / "archive.zip"
+    archive.write_bytes(packed.program())
+
+    assert said_by_gdb("help explore", None).startswith("Explore a value")
+    assert said_by_gdb("help explore", archive).startswith('Undefined command: "explore"')
+
+
+def test_gdb_has_all_else_of_its_python(tmp_path: Path) -> None:
+    archive = tmp_path / "archive.zip"
+    archive.write_bytes(packed.program())
+
+    says = said_by_gdb("python import gdb.frames, gdb.types; print(gdb.parse_and_eval('6 * 7'))", archive)
+
+    assert says == "42\n"
