@@ -6,6 +6,7 @@ import site
 import statistics
 import subprocess
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from astbtd.archive.store import Store
 from astbtd.codec import plain
 from astbtd.model import RECORD_FILE, REPORT_FILE, CrashSignature, Section
 from tests.bench.figures import Theme
-from tests.bench.usage import Usage, memory, run, snapshot
+from tests.bench.usage import memory, run, snapshot
 from tests.builders import crash
 from tests.harness import daemon, scratch_directory
 
@@ -21,8 +22,11 @@ CRASHES = 10_000
 _ROUNDS = 9
 _EVERY = 30  # minutes between two crashes
 _BUGS = 50
+_BARE = "bare Python"
+_QUICK = {"--help": "≤ 4", "list --limit 20": "≤ 6", "list --limit 20 --json": "", "show": ""}
+_OF_ALL = {"list": "", "top": "≤ 1 s", "prune --dry-run": "≤ 1 s"}
 _SOURCES = Path(__file__).parents[2]
-_SCRIPT = "import sys\n\nfrom astbtd.cli.main import main\n\nsys.exit(main())\n"
+_SCRIPT = "from astbtd.cli.main import command\n\ncommand()\n"
 
 
 def measure() -> Theme:
@@ -30,23 +34,15 @@ def measure() -> Theme:
     theme = Theme(f"Start-up, {CRASHES:,} crashes", [])
     with scratch_directory() as directory:
         python, astbtd = _installed(directory / "installed")
-        bare = _median([*python, "-c", "pass"])
-        yardstick = ("bare Python", bare.cpu)
-        theme.add("CPU of a bare Python", bare.cpu, "s")
         store = directory / "store"
         _fill(Store(store))
-        for verb, wanted in (
-            (["--help"], "≤ 4"),
-            (["list", "--limit", "20"], "≤ 6"),
-            (["list", "--limit", "20", "--json"], ""),
-            (["show"], ""),
-            (["list"], ""),
-        ):
-            used = _median([*astbtd, "--store", str(store), *verb])
-            theme.compare(f"CPU of `{' '.join(verb)}`", used.cpu, "s", yardstick, wanted)
-        for verb in (["top"], ["prune", "--dry-run"]):
-            used = _median([*astbtd, "--store", str(store), *verb])
-            theme.add(f"CPU of `{' '.join(verb)}`", used.cpu, "s", "≤ 1 s")
+        verbs = {verb: [*astbtd, "--store", str(store), *verb.split()] for verb in (*_QUICK, *_OF_ALL)}
+        cpu = _medians({_BARE: [*python, "-c", "pass"], **verbs})
+        theme.add(f"CPU of a {_BARE}", cpu[_BARE], "s")
+        for verb, wanted in _QUICK.items():
+            theme.compare(f"CPU of `{verb}`", cpu[verb], "s", (_BARE, cpu[_BARE]), wanted)
+        for verb, wanted in _OF_ALL.items():
+            theme.add(f"CPU of `{verb}`", cpu[verb], "s", wanted)
         _start(theme, directory)
     return theme
 
@@ -74,9 +70,10 @@ def _start(theme: Theme, directory: Path) -> None:
         running.stop()
 
 
-def _median(argv: list[str]) -> Usage:
-    uses = [run(argv) for _ in range(_ROUNDS)]
-    return Usage(statistics.median(use.wall for use in uses), statistics.median(use.cpu for use in uses), uses[0].peak)
+def _medians(commands: Mapping[str, list[str]]) -> dict[str, float]:
+    """The CPU seconds of each, in rounds: a machine that gets slower meanwhile gets slower for all."""
+    rounds = [{name: run(argv).cpu for name, argv in commands.items()} for _ in range(_ROUNDS)]
+    return {name: statistics.median(each[name] for each in rounds) for name in commands}
 
 
 def _fill(store: Store) -> None:

@@ -1,6 +1,8 @@
 """The command as a whole: its verbs, its common options, its exit codes."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -142,6 +144,34 @@ def test_a_store_that_cannot_be_read_is_a_failure_that_says_what_helps(run: Run,
 
     assert answer.code == 1
     assert answer.err.startswith("astbtd: ")
+
+
+@pytest.mark.parametrize("verb", ["list", "--help"])
+def test_output_that_finds_no_room_is_a_failure_that_says_so(keep: Keep, configuration: Path, verb: str) -> None:
+    keep(crash())
+
+    with open("/dev/full", "w") as full:
+        done = started(configuration, verb, output=full.fileno())
+
+    assert done.returncode == 1
+    assert done.stderr == "astbtd: cannot write the output: No space left on device\n"
+
+
+def test_the_end_of_the_process_loses_no_output_and_tells_the_exit_code(keep: Keep, configuration: Path) -> None:
+    keep(crash())
+
+    listed, missing = (started(configuration, *verb, output=subprocess.PIPE) for verb in (["list"], ["show", "2001"]))
+
+    assert listed.returncode == 0
+    assert listed.stdout.endswith(f"{crash().id}\n")
+    assert missing.returncode == 3
+    assert missing.stderr.startswith("astbtd: no crash's id starts with '2001'")
+
+
+def started(configuration: Path, *arguments: str, output: int) -> subprocess.CompletedProcess[str]:
+    """The command as a process of its own."""
+    command = [sys.executable, "-m", "astbtd", "--config", str(configuration), *arguments]
+    return subprocess.run(command, check=False, stdout=output, stderr=subprocess.PIPE, text=True)
 
 
 def test_extracting_what_is_no_core_fails_for_each_and_says_why(run: Run, configuration: Path, tmp_path: Path) -> None:
