@@ -5,6 +5,7 @@ import gc
 import os
 import resource
 import sys
+from importlib.util import find_spec
 
 from astbtd.cli.common import load_settings
 from astbtd.errors import ExitCode
@@ -19,6 +20,7 @@ def add_arguments(_: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> ExitCode:
     """Runs the daemon until it is told to stop."""
+    _do_without_openssl()
     from astbtd.daemon import Daemon  # brings inotify and systemd, which no other verb needs
 
     _raise_limits()
@@ -26,6 +28,12 @@ def run(options: argparse.Namespace) -> ExitCode:
     gc.set_threshold(_OBJECTS_BEFORE_COLLECTION)
     Daemon(load_settings(options), lambda: load_settings(options), _check(options)).run()
     return ExitCode.DONE
+
+
+def _do_without_openssl() -> None:
+    """Has Python hash by itself the few bytes that there are to hash: OpenSSL would take four megabytes of memory."""
+    if any(map(find_spec, ("_sha256", "_sha2"))):  # the module's name up to Python 3.11, and since; not all have it
+        sys.modules["_hashlib"] = None  # type: ignore[assignment] # so hashlib does without it
 
 
 def _raise_limits() -> None:

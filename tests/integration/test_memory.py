@@ -76,3 +76,9 @@ def use_quick_gdb(running: RunningDaemon, scratch: Path, spool: Path) -> None:
     running.configure({"watch": {"directories": [str(spool)]}, "gdb": {"program": str(gdb)}})
     running.signal(signal.SIGHUP)
     running.wait_until(lambda: "configuration reloaded" in running.output(), "the reload")
+
+
+def test_the_daemon_does_without_openssl(running: RunningDaemon) -> None:
+    running.start()
+
+    assert "libcrypto" not in Path(f"/proc/{running.process.pid}/maps").read_text()
