@@ -2,6 +2,8 @@
 
 import statistics
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,11 +36,16 @@ class _Collected:
 
 
 def measure(subject: Subject) -> Theme:
-    """The figures for one core."""
+    """The figures for one core; in rounds, so that a machine that gets slower meanwhile gets slower for all."""
     theme = Theme(f"Extraction, {subject.name}", [])
-    documented, six = _documented(subject), _six(subject)
-    with scratch_directory() as directory:
-        first, *later = _collected(subject, directory)
+    with scratch_directory() as directory, _watching(subject, directory) as running:
+        first = _one(running, subject, directory, 0)
+        rounds = [
+            (_documented(subject), _six(subject), _one(running, subject, directory, number + 1))
+            for number in range(_ROUNDS)
+        ]
+    documented, six = _median([each[0] for each in rounds]), _median([each[1] for each in rounds])
+    later = [each[2] for each in rounds]
     names = ("documentation's command", "ast_coredumper's six starts")
     wall = statistics.median(one.wall for one in later)
     cpu = statistics.median(one.used.own + one.used.children for one in later)
@@ -62,12 +69,12 @@ def documented_command(subject: Subject) -> list[str]:
 
 
 def _documented(subject: Subject) -> Usage:
-    return _median([run(documented_command(subject)) for _ in range(_ROUNDS)])
+    return run(documented_command(subject))
 
 
 def _six(subject: Subject) -> Usage:
     start = ["gdb", "--batch", "-q", "-se", str(subject.program), "-c", str(subject.core)]
-    return _median([sum((run([*start, *what]) for what in _SIX), Usage(0, 0, 0)) for _ in range(_ROUNDS)])
+    return sum((run([*start, *what]) for what in _SIX), Usage(0, 0, 0))
 
 
 def _median(uses: list[Usage]) -> Usage:
@@ -78,7 +85,9 @@ def _median(uses: list[Usage]) -> Usage:
     )
 
 
-def _collected(subject: Subject, directory: Path) -> list[_Collected]:
+@contextmanager
+def _watching(subject: Subject, directory: Path) -> Iterator[RunningDaemon]:
+    """A daemon that takes cores from `directory`/spool."""
     spool = directory / "spool"
     spool.mkdir()
     settings = {
@@ -89,14 +98,14 @@ def _collected(subject: Subject, directory: Path) -> list[_Collected]:
     }
     with daemon(directory, settings) as running:
         running.start()
-        return [_one(running, subject, spool, number) for number in range(_ROUNDS + 1)]
+        yield running
 
 
-def _one(running: RunningDaemon, subject: Subject, spool: Path, number: int) -> _Collected:
-    waiting = another(subject.core, spool.parent / "core", number)
+def _one(running: RunningDaemon, subject: Subject, directory: Path, number: int) -> _Collected:
+    waiting = another(subject.core, directory / "core", number)
     before = snapshot(running.process.pid)
     appeared = time.time()
-    waiting.rename(spool / "core")
+    waiting.rename(directory / "spool" / "core")
     recorded = max(running.wait_for_crashes(number + 1), key=lambda crash: crash.collected_at)
     committed = (running.store.root / "crashes").stat().st_mtime
     return _Collected(
