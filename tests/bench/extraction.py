@@ -13,7 +13,7 @@ from tests.bench.figures import Theme
 from tests.bench.usage import Snapshot, TimedGdb, Usage, run, snapshot
 from tests.harness import RunningDaemon, daemon, scratch_directory
 
-_ROUNDS = 5
+_ROUNDS = 7
 _DOCUMENTED = ("-ex", "bt full", "-ex", "thread apply all bt", "--batch")
 _SIX = (  # what ast_coredumper starts a gdb for: a file each, and one for the version
     ("-ex", "thread apply 1 bt full"),
@@ -34,31 +34,34 @@ class _Collected:
     gdb_wall: float
     gdb: Usage
 
+    @property
+    def cpu(self) -> float:
+        return self.used.own + self.used.children
+
 
 def measure(subject: Subject) -> Theme:
-    """The figures for one core; in rounds, so that a machine that gets slower meanwhile gets slower for all."""
+    """The figures for one core."""
     theme = Theme(f"Extraction, {subject.name}", [])
     with scratch_directory() as directory, _watching(subject, directory) as running:
         first = _one(running, subject, directory, 0)
         rounds = [
-            (_documented(subject), _six(subject), _one(running, subject, directory, number + 1))
+            (run(documented_command(subject)), _one(running, subject, directory, number + 1), _six(subject))
             for number in range(_ROUNDS)
         ]
-    documented, six = _median([each[0] for each in rounds]), _median([each[1] for each in rounds])
-    later = [each[2] for each in rounds]
-    names = ("documentation's command", "ast_coredumper's six starts")
-    wall = statistics.median(one.wall for one in later)
-    cpu = statistics.median(one.used.own + one.used.children for one in later)
-    theme.compare("CPU, all sections to record", cpu, "s", (names[0], documented.cpu), "≤ 0.6, aim 0.45")
-    theme.compare("wall, the same", wall, "s", (names[0], documented.wall), "≤ 0.6, aim 0.45")
-    theme.compare("CPU, the same", cpu, "s", (names[1], six.cpu))
-    theme.compare("wall, the same", wall, "s", (names[1], six.wall))
-    theme.compare("CPU of the first crash", first.used.own + first.used.children, "s", (names[0], documented.cpu))
-    gdb = statistics.median(one.gdb.cpu for one in later)
-    theme.compare("CPU of gdb alone", gdb, "s", (names[0], documented.cpu))
-    peak = statistics.median(one.gdb.peak for one in later)
-    theme.compare("peak memory of gdb", peak / 2**20, "MiB", (names[0], documented.peak / 2**20), "≤ 0.6")
-    beyond = statistics.median(one.wall - one.gdb_wall for one in later)
+    documented, ours, six = zip(*rounds, strict=True)
+    wall, cpu = [one.wall for one in ours], [one.cpu for one in ours]
+    by_the_book = ("documentation's command", [use.cpu for use in documented])
+    by_the_book_wall = (by_the_book[0], [use.wall for use in documented])
+    by_six = ("ast_coredumper's six starts", [use.cpu for use in six])
+    theme.compare("CPU, all sections to record", cpu, "s", by_the_book, "≤ 0.6, aim 0.45")
+    theme.compare("wall, the same", wall, "s", by_the_book_wall, "≤ 0.6, aim 0.45")
+    theme.compare("CPU, the same", cpu, "s", by_six)
+    theme.compare("wall, the same", wall, "s", (by_six[0], [use.wall for use in six]))
+    theme.compare("CPU of the first crash", [first.cpu], "s", (by_the_book[0], [documented[0].cpu]))
+    theme.compare("CPU of gdb alone", [one.gdb.cpu for one in ours], "s", by_the_book)
+    peaks = (by_the_book[0], [use.peak / 2**20 for use in documented])
+    theme.compare("peak memory of gdb", [one.gdb.peak / 2**20 for one in ours], "MiB", peaks, "≤ 0.6")
+    beyond = statistics.median(one.wall - one.gdb_wall for one in ours)
     theme.add("completion to record, beyond gdb", beyond, "s", "≤ 0.15 s")
     return theme
 
@@ -68,21 +71,9 @@ def documented_command(subject: Subject) -> list[str]:
     return ["gdb", "-se", str(subject.program), *_DOCUMENTED, "-c", str(subject.core)]
 
 
-def _documented(subject: Subject) -> Usage:
-    return run(documented_command(subject))
-
-
 def _six(subject: Subject) -> Usage:
     start = ["gdb", "--batch", "-q", "-se", str(subject.program), "-c", str(subject.core)]
     return sum((run([*start, *what]) for what in _SIX), Usage(0, 0, 0))
-
-
-def _median(uses: list[Usage]) -> Usage:
-    return Usage(
-        statistics.median(use.wall for use in uses),
-        statistics.median(use.cpu for use in uses),
-        int(statistics.median(use.peak for use in uses)),
-    )
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,17 @@ class Theme:
         """A value by itself."""
         self.figures.append(Figure(self.name, name, value, unit, limit=limit))
 
-    def compare(self, name: str, value: float, unit: str, yardstick: tuple[str, float], limit: str = "") -> None:
-        """A value beside a yardstick's: its name and its value."""
-        what, norm = yardstick
-        self.figures.append(Figure(self.name, name, value, unit, what, value / norm if norm else None, limit))
+    def compare(
+        self, name: str, values: Sequence[float], unit: str, yardstick: tuple[str, Sequence[float]], limit: str = ""
+    ) -> None:
+        """Values beside a yardstick's, measured in the same rounds: the median of both, and that of their ratios.
+
+        A machine that is slower in one round is slower for both.
+        """
+        what, norms = yardstick
+        ratios = [value / norm for value, norm in zip(values, norms, strict=True) if norm]
+        ratio = median(ratios) if ratios else None
+        self.figures.append(Figure(self.name, name, median(values), unit, what, ratio, limit))
 
 
 def table(figures: Iterable[Figure]) -> str:

@@ -46,9 +46,9 @@ def measure(subject: Subject) -> Theme:
     theme.add(f"beside nothing, {_QUIET} s: ticks late by more than 1 ms", quiet.late, "")
     theme.add("beside bare gdb: p99 of lateness", bare.p99, "ms")
     theme.add("beside bare gdb: ticks late by more than 1 ms, a core", bare.late / _CORES, "")
-    theme.compare("beside the daemon: p99 of lateness", ours.p99, "ms", ("bare gdb", bare.p99))
-    late = ("bare gdb", bare.late / _CORES)
-    theme.compare("beside the daemon: ticks late by more than 1 ms, a core", ours.late / _CORES, "", late)
+    theme.compare("beside the daemon: p99 of lateness", [ours.p99], "ms", ("bare gdb", [bare.p99]))
+    late = ("bare gdb", [bare.late / _CORES])
+    theme.compare("beside the daemon: ticks late by more than 1 ms, a core", [ours.late / _CORES], "", late)
     return theme
 
 

@@ -37,12 +37,12 @@ def measure() -> Theme:
         store = directory / "store"
         _fill(Store(store))
         verbs = {verb: [*astbtd, "--store", str(store), *verb.split()] for verb in (*_QUICK, *_OF_ALL)}
-        cpu = _medians({_BARE: [*python, "-c", "pass"], **verbs})
-        theme.add(f"CPU of a {_BARE}", cpu[_BARE], "s")
+        cpu = _rounds({_BARE: [*python, "-c", "pass"], **verbs})
+        theme.add(f"CPU of a {_BARE}", statistics.median(cpu[_BARE]), "s")
         for verb, wanted in _QUICK.items():
             theme.compare(f"CPU of `{verb}`", cpu[verb], "s", (_BARE, cpu[_BARE]), wanted)
         for verb, wanted in _OF_ALL.items():
-            theme.add(f"CPU of `{verb}`", cpu[verb], "s", wanted)
+            theme.add(f"CPU of `{verb}`", statistics.median(cpu[verb]), "s", wanted)
         _start(theme, directory)
     return theme
 
@@ -70,10 +70,10 @@ def _start(theme: Theme, directory: Path) -> None:
         running.stop()
 
 
-def _medians(commands: Mapping[str, list[str]]) -> dict[str, float]:
-    """The CPU seconds of each, in rounds: a machine that gets slower meanwhile gets slower for all."""
+def _rounds(commands: Mapping[str, list[str]]) -> dict[str, list[float]]:
+    """The CPU seconds of each command in each round."""
     rounds = [{name: run(argv).cpu for name, argv in commands.items()} for _ in range(_ROUNDS)]
-    return {name: statistics.median(each[name] for each in rounds) for name in commands}
+    return {name: [each[name] for each in rounds] for name in commands}
 
 
 def _fill(store: Store) -> None:
