@@ -130,6 +130,11 @@ class RunningDaemon:
                 )
             self.manager.receive(1.0)
 
+    def settle(self) -> None:
+        """Waits until it has had nothing to say for two seconds."""
+        while self.manager.receive(2.0):
+            pass
+
     def output(self) -> str:
         """What it wrote to its log."""
         return self.log.read_text()

@@ -69,6 +69,7 @@ def _ours(on_cpu: Sequence[str], subject: Subject) -> _Lateness:
         with daemon(directory, settings) as running:
             running.wrapper = (*on_cpu, *_AS_THE_UNIT)
             running.start()
+            running.settle()
 
             def collect() -> None:
                 for core in cores:

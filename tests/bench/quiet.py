@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.bench.figures import Theme
 from tests.bench.usage import Snapshot, memory, snapshot
-from tests.harness import RunningDaemon, crash, daemon, scratch_directory
+from tests.harness import crash, daemon, scratch_directory
 
 _WINDOW = 60.0  # seconds of idling that are measured, the watchdog's pings included
 _WATCHDOG = {"WATCHDOG_USEC": "60000000"}  # as packaging/systemd/astbtd.service has it
@@ -47,15 +47,10 @@ def _used(settings: dict[str, object], seconds: float) -> Snapshot:
     with scratch_directory() as directory, daemon(directory, settings) as running:
         running.environment.update(_WATCHDOG)
         running.start()
-        _settle(running)
+        running.settle()
         before = snapshot(running.process.pid)
         time.sleep(seconds)
         return snapshot(running.process.pid) - before
-
-
-def _settle(running: RunningDaemon) -> None:
-    while running.manager.receive(2.0):
-        pass
 
 
 def _written(theme: Theme, programs: Path) -> None:
@@ -65,12 +60,12 @@ def _written(theme: Theme, programs: Path) -> None:
         settings = {"watch": {"directories": [str(spool)]}, "cores": {"action": "delete"}}
         with daemon(directory, settings) as running:
             running.start()
-            _settle(running)
+            running.settle()
             theme.add("resident set, idle", memory(running.process.pid, "VmRSS") / 2**20, "MiB", "≤ 32 MiB")
             before = snapshot(running.process.pid)
             crash(programs, spool, "segv", "--megabytes", str(_MEGABYTES))
             running.wait_for_crashes(1)
-            _settle(running)
+            running.settle()
             used = snapshot(running.process.pid) - before
             theme.add(f"{_MEGABYTES} MB core written: CPU of the watching thread", used.main, "s", "≤ 0.05 s")
             theme.add(f"{_MEGABYTES} MB core written and examined: CPU of the daemon", used.own, "s")
