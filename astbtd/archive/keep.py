@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -30,7 +31,8 @@ def keep(core: int, target: Path, progress: Progress) -> int:
 
 
 def _keep_idly(core: int, target: Path, progress: Progress) -> int:
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # this thread alone, which could not get back
+    with suppress(OSError):  # a container may forbid it
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # this thread alone, which could not get back
     temporary = durable.unfinished(target)
     temporary.unlink(missing_ok=True)
     descriptor = durable.create(temporary, durable.PRIVATE_FILE_MODE)

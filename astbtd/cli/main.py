@@ -10,6 +10,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from types import ModuleType
 
 from astbtd import __version__
@@ -72,7 +73,9 @@ def _columns() -> int:
 def command() -> None:
     """`main` as a process, which it ends: what Python tidies up at its own end is an eighth of `astbtd list`."""
     status = main()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
     os._exit(status)
 
 

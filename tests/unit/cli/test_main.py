@@ -168,6 +168,14 @@ def test_the_end_of_the_process_loses_no_output_and_tells_the_exit_code(keep: Ke
     assert missing.stderr.startswith("astbtd: no crash's id starts with '2001'")
 
 
+def test_what_was_printed_before_it_failed_is_not_lost() -> None:
+    failing = "from astbtd.cli import main as cli; cli.main = lambda: print('one of two') or 1; cli.command()"
+
+    done = subprocess.run([sys.executable, "-c", failing], check=False, stdout=subprocess.PIPE, text=True)
+
+    assert (done.returncode, done.stdout) == (1, "one of two\n")
+
+
 def started(configuration: Path, *arguments: str, output: int) -> subprocess.CompletedProcess[str]:
     """The command as a process of its own."""
     command = [sys.executable, "-m", "astbtd", "--config", str(configuration), *arguments]
