@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> ExitCode:
 
 
 def _do_without_openssl() -> None:
-    """Has Python hash by itself the few bytes that there are to hash: OpenSSL would take four megabytes of memory."""
+    """Has Python hash by itself the few bytes that there are to hash: OpenSSL would take three megabytes of memory."""
     if any(map(find_spec, ("_sha256", "_sha2"))):  # the module's name up to Python 3.11, and since; not all have it
         sys.modules["_hashlib"] = None  # type: ignore[assignment] # so hashlib does without it
 

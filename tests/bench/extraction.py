@@ -50,16 +50,15 @@ def measure(subject: Subject) -> Theme:
         ]
     documented, ours, six = zip(*rounds, strict=True)
     wall, cpu = [one.wall for one in ours], [one.cpu for one in ours]
-    by_the_book = ("documentation's command", [use.cpu for use in documented])
-    by_the_book_wall = (by_the_book[0], [use.wall for use in documented])
-    by_six = ("ast_coredumper's six starts", [use.cpu for use in six])
+    book, starts = "documentation's command", "ast_coredumper's six starts"
+    by_the_book = (book, [use.cpu for use in documented])
     theme.compare("CPU, all sections to record", cpu, "s", by_the_book, "≤ 0.6, aim 0.45")
-    theme.compare("wall, the same", wall, "s", by_the_book_wall, "≤ 0.6, aim 0.45")
-    theme.compare("CPU, the same", cpu, "s", by_six)
-    theme.compare("wall, the same", wall, "s", (by_six[0], [use.wall for use in six]))
-    theme.compare("CPU of the first crash", [first.cpu], "s", (by_the_book[0], [documented[0].cpu]))
+    theme.compare("wall, the same", wall, "s", (book, [use.wall for use in documented]), "≤ 0.6, aim 0.45")
+    theme.compare("CPU, the same", cpu, "s", (starts, [use.cpu for use in six]))
+    theme.compare("wall, the same", wall, "s", (starts, [use.wall for use in six]))
+    theme.compare("CPU of the first crash", [first.cpu], "s", (book, [documented[0].cpu]))
     theme.compare("CPU of gdb alone", [one.gdb.cpu for one in ours], "s", by_the_book)
-    peaks = (by_the_book[0], [use.peak / 2**20 for use in documented])
+    peaks = (book, [use.peak / 2**20 for use in documented])
     theme.compare("peak memory of gdb", [one.gdb.peak / 2**20 for one in ours], "MiB", peaks, "≤ 0.6")
     beyond = statistics.median(one.wall - one.gdb_wall for one in ours)
     theme.add("completion to record, beyond gdb", beyond, "s", "≤ 0.15 s")

@@ -1,4 +1,4 @@
-"""Spares gdb a quarter of its start: those modules of its own that only make commands and functions for people.
+"""Spares gdb a third of its start: those modules of its own that only make commands and functions for people.
 
 Python runs this as `sitecustomize`, before gdb imports them.
 """

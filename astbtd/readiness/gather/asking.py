@@ -1,11 +1,11 @@
 """Asks for a fact and waits no longer than a person would: what hangs or is forbidden is Unknown."""
 
-import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
 from astbtd.errors import AstbtdError
+from astbtd.own_thread import OwnThread
 from astbtd.readiness.check import NEEDS_ROOT, Unknown
 
 SECONDS = 10.0
@@ -40,23 +40,11 @@ def within(seconds: float, ask: Callable[[], T], meanwhile: Callable[[], None] =
     It runs in a thread that the process does not wait for when it ends: no signal ends a call into a file system
     whose server is gone, and no other thread has to wait with it.
     """
-    answers: list[T] = []
-    errors: list[Exception] = []
-
-    def run() -> None:
-        try:
-            answers.append(ask())
-        except Exception as error:  # raised again where the answer is waited for
-            errors.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
+    asked = OwnThread("asking", ask)
     deadline = time.monotonic() + seconds
-    while thread.is_alive() and time.monotonic() < deadline:
-        thread.join(min(_MEANWHILE, seconds))
+    while not asked.has_ended and time.monotonic() < deadline:
+        asked.wait(min(_MEANWHILE, seconds))
         meanwhile()
-    if errors:
-        raise errors[0]
-    if not answers:
+    if not asked.has_ended:
         raise TimeoutError
-    return answers[0]
+    return asked.result()

@@ -17,6 +17,13 @@ from astbtd.extraction import packed
 _IMPORTING = "import sys; sys.path.insert(0, sys.argv[1]); from astbtd import printable; print(printable.__file__)"
 
 
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    archive = tmp_path / "archive.zip"
+    archive.write_bytes(packed.program())
+    return archive
+
+
 def imported_from(archive: Path) -> str:
     """What the file was that Python imported a module of the archive from."""
     return subprocess.run(
@@ -24,9 +31,7 @@ def imported_from(archive: Path) -> str:
     ).stdout.strip()
 
 
-def test_python_of_our_version_takes_what_is_compiled(tmp_path: Path) -> None:
-    archive = tmp_path / "archive.zip"
-    archive.write_bytes(packed.program())
+def test_python_of_our_version_takes_what_is_compiled(archive: Path) -> None:
     assert imported_from(archive).endswith("astbtd/printable.pyc")
 
 
@@ -49,18 +54,12 @@ def said_by_gdb(command: str, archive: Path | None) -> str:
     return done.stdout + done.stderr
 
 
-def test_gdb_does_without_the_commands_that_people_type(tmp_path: Path) -> None:
-    archive = tmp_path / "archive.zip"
-    archive.write_bytes(packed.program())
-
+def test_gdb_does_without_the_commands_that_people_type(archive: Path) -> None:
     assert said_by_gdb("help explore", None).startswith("Explore a value")
     assert said_by_gdb("help explore", archive).startswith('Undefined command: "explore"')
 
 
-def test_gdb_has_all_else_of_its_python(tmp_path: Path) -> None:
-    archive = tmp_path / "archive.zip"
-    archive.write_bytes(packed.program())
-
+def test_gdb_has_all_else_of_its_python(archive: Path) -> None:
     says = said_by_gdb("python import gdb.frames, gdb.types; print(gdb.parse_and_eval('6 * 7'))", archive)
 
     assert says == "42\n"
