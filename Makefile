@@ -47,7 +47,7 @@ demo: dev users programs ## a real crash, collected and shown, on a scratch stor
 	$(SUDO) $(VENV)/bin/python -m tests.demo $(PROGRAMS)
 
 test: dev users ## unit and integration tests (as root: gdb has to change its user)
-	$(SUDO) $(VENV)/bin/python -m pytest -q -p no:cacheprovider tests/unit tests/fuzz tests/integration
+	$(SUDO) $(VENV)/bin/python -m pytest -q -p no:cacheprovider tests/layout tests/unit tests/fuzz tests/integration
 
 test-faults: dev users ## the tests of kills and failing disks, with a fault at every call instead of at some
 	$(SUDO) env ASTBTD_EVERY_FAULT=1 $(VENV)/bin/python -m pytest -q -p no:cacheprovider \
@@ -63,7 +63,7 @@ test-system: dev ## the service in booted containers: Debian 12 and 13, forky wi
 examples: dev users ## docs/examples anew: what astbtd writes of real crashes
 	@$(call install-packages,$(SYSTEM_PACKAGES))
 	@$(MAKE) -s -C tests/programs BUILD=$(PROGRAMS) pbx
-	$(SUDO) $(VENV)/bin/python -m tests.system.examples $(PROGRAMS) docs/examples
+	$(SUDO) $(VENV)/bin/python -m tests.examples $(PROGRAMS) docs/examples
 bench-deadlock: dev ## how long Asterisk stands still for a capture, against gdb
 	@$(call install-packages,$(SYSTEM_PACKAGES))
 	$(SUDO) $(VENV)/bin/python -m tests.system.bench_deadlock

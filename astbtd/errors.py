@@ -57,5 +57,5 @@ class NoRoom(AstbtdError):
     """Writing would leave less free disk than the reserve, or the disk is full already."""
 
 
-class Parked(AstbtdError):
+class Interrupted(AstbtdError):
     """The work was set aside because the daemon stops; it is taken up again at the next start."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from astbtd import quantities
-from astbtd.codec import Decoder, Wording
 from astbtd.errors import BadConfiguration
-from astbtd.model import CoreAction, Symbols
+from astbtd.lib import quantities
+from astbtd.lib.serialization import Decoder, HumanFormat
+from astbtd.model.crash import CoreAction, Symbols
 
 DEFAULT_FILE = Path("/etc/astbtd.yaml")
 
@@ -18,14 +18,14 @@ _ONLY_COMMENTS = re.compile(rb"(?:[ \t]*(?:#[\t -~]*)?\r?\n)*")
 _LARGEST_FILE = 1 << 20  # bytes; a configuration is a page, and a device or a log given by mistake is not read
 
 
-def _at_least(lowest: float, parse: Wording) -> Wording:
+def _at_least(lowest: float, parse: HumanFormat) -> HumanFormat:
     def checked(value: object) -> object:
         parsed = parse.parse(value)
         if not isinstance(parsed, int | float) or parsed < lowest:
             raise ValueError(value)
         return parsed
 
-    return Wording(checked, f"{parse.allowed}, at least {lowest:g}")
+    return HumanFormat(checked, f"{parse.allowed}, at least {lowest:g}")
 
 
 def _absolute(value: object) -> str:
@@ -56,22 +56,22 @@ def _whole_number(value: object) -> int:
     return value
 
 
-_DURATION = Wording(quantities.duration, quantities.DURATION_ALLOWED)
-_SIZE = Wording(quantities.size, quantities.SIZE_ALLOWED)
+_DURATION = HumanFormat(quantities.duration, quantities.DURATION_ALLOWED)
+_SIZE = HumanFormat(quantities.size, quantities.SIZE_ALLOWED)
 
-PathText = Annotated[str, Wording(_absolute, "an absolute path")]
-Name = Annotated[str, Wording(_name, "a name of letters, digits, '.', '_', '+' and '-'")]
-Program = Annotated[str, Wording(_program, "the name of a program or its absolute path")]
+PathText = Annotated[str, HumanFormat(_absolute, "an absolute path")]
+Name = Annotated[str, HumanFormat(_name, "a name of letters, digits, '.', '_', '+' and '-'")]
+Program = Annotated[str, HumanFormat(_program, "the name of a program or its absolute path")]
 Seconds = Annotated[float, _at_least(1, _DURATION)]
 Bytes = Annotated[int, _SIZE]
-Share = Annotated[float, Wording(quantities.percent, quantities.PERCENT_ALLOWED)]
+Share = Annotated[float, HumanFormat(quantities.percent, quantities.PERCENT_ALLOWED)]
 AddressSpace = Annotated[int, _at_least(64 << 20, _SIZE)]
 OutputBytes = Annotated[int, _at_least(1 << 16, _SIZE)]
-Count = Annotated[int, _at_least(0, Wording(_whole_number, "a whole number"))]
-Crashes = Annotated[int, _at_least(2, Wording(_whole_number, "a whole number"))]
-Frames = Annotated[int, _at_least(10, Wording(_whole_number, "a whole number"))]
-AtLeastOne = Annotated[int, _at_least(1, Wording(_whole_number, "a whole number"))]
-Command = Annotated[str, Wording(_one_line, "a command of Asterisk's console")]
+Count = Annotated[int, _at_least(0, HumanFormat(_whole_number, "a whole number"))]
+Crashes = Annotated[int, _at_least(2, HumanFormat(_whole_number, "a whole number"))]
+Frames = Annotated[int, _at_least(10, HumanFormat(_whole_number, "a whole number"))]
+AtLeastOne = Annotated[int, _at_least(1, HumanFormat(_whole_number, "a whole number"))]
+Command = Annotated[str, HumanFormat(_one_line, "a command of Asterisk's console")]
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class AsteriskSettings:
 
     executables: tuple[Name, ...] = ("asterisk",)
     configuration: PathText = "/etc/asterisk/asterisk.conf"
-    run_directory: Annotated[str | None, Wording(_absolute, "an absolute path")] = None
+    run_directory: Annotated[str | None, HumanFormat(_absolute, "an absolute path")] = None
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class GdbSettings:
     address_space: AddressSpace = 1 << 30
     output: OutputBytes = 64 << 20
     backtrace_limit: Frames = 200
-    container_root: Annotated[str | None, Wording(_absolute, "an absolute path")] = None
+    container_root: Annotated[str | None, HumanFormat(_absolute, "an absolute path")] = None
 
     @property
     def deep(self) -> int:

@@ -4,8 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.harness import RunningDaemon, crash, daemon, scratch_directory
-from tests.kernel import cores_in_working_directory
+from tests.support.harness import RunningDaemon, crash, daemon, scratch_directory
+from tests.support.kernel import cores_in_working_directory
 
 
 def main(programs: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from astbtd.diagnosis.verdict import diagnose
-from astbtd.model import Diagnosis
+from astbtd.model.crash import Diagnosis
 
 _PIECE = 1 << 16
 _GOALS = {

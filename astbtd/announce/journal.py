@@ -9,17 +9,17 @@ from datetime import datetime
 from enum import Enum, IntEnum
 
 from astbtd.announce import systemd
-from astbtd.announce.outbox import Outbox
-from astbtd.codec import plain
-from astbtd.deadlock import Deadlock, Finding
-from astbtd.loop import CrashLoop
-from astbtd.model import CoreState, Crash, Ended
-from astbtd.printable import printable_line
-from astbtd.quantities import counted
+from astbtd.announce.pending_entries import PendingEntries
+from astbtd.lib.escaping import printable_line
+from astbtd.lib.quantities import counted
+from astbtd.lib.serialization import plain
+from astbtd.model.crash import CoreState, Crash, ExtractionOutcome
+from astbtd.model.crash_loop import CrashLoop
+from astbtd.model.deadlock_capture import Deadlock, Finding
 
 _LONGEST_VALUE = 4096
 
-later = Outbox()
+later = PendingEntries()
 """What else than a crash the journal did not take yet."""
 
 
@@ -52,7 +52,7 @@ def crash(crash: Crash, directory: str) -> None:
     """Announces one collected crash, and its failed extraction as well if it failed. Raises Unheard."""
     fields = _crash_fields(crash, directory)
     systemd.send(*_entry(Event.CRASH_COLLECTED, Priority.CRITICAL, crash_line(crash, directory), fields))
-    if crash.extraction.ended is not Ended.OK:
+    if crash.extraction.ended is not ExtractionOutcome.OK:
         notes = "; ".join(crash.extraction.notes) or f"see {directory}/gdb.log"
         message = f"gdb did not finish ({crash.extraction.ended}) on crash {crash.id}: {notes}"
         _send(Event.EXTRACTION_FAILED, Priority.WARNING, message, fields)

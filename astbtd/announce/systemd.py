@@ -8,10 +8,10 @@ from pathlib import Path
 
 from systemd import journal
 
-from astbtd.announce import native
-from astbtd.announce.native import Unheard
+from astbtd.announce import journald_socket
+from astbtd.announce.journald_socket import JournalUnavailable
 
-__all__ = ["Unheard", "entries", "notify", "runtime_directory", "send", "watchdog_interval"]
+__all__ = ["JournalUnavailable", "entries", "notify", "runtime_directory", "send", "watchdog_interval"]
 
 IDENTIFIER = "astbtd"
 
@@ -27,13 +27,13 @@ class _Patience:
 
 def send(message: str, priority: int, fields: dict[str, str]) -> None:
     """One journal entry; on a machine without journald, one line on standard error. Raises Unheard."""
-    if not native.SOCKET.exists() and "JOURNAL_STREAM" not in os.environ:
+    if not journald_socket.SOCKET.exists() and "JOURNAL_STREAM" not in os.environ:
         sys.stderr.write(f"{IDENTIFIER}: {message}\n")
         return
     own = {"MESSAGE": message, "PRIORITY": str(priority), "SYSLOG_IDENTIFIER": IDENTIFIER}
     try:
-        native.send({**own, **fields}, _Patience.seconds)
-    except Unheard:
+        journald_socket.send({**own, **fields}, _Patience.seconds)
+    except JournalUnavailable:
         _Patience.seconds = 0.0
         raise
     _Patience.seconds = _PATIENCE
@@ -44,7 +44,7 @@ def entries(fields: Mapping[str, str], goes_on: Callable[[], bool]) -> Iterator[
 
     Who wrote an entry is for the caller to judge: any user may write any of them.
     """
-    if not native.SOCKET.exists():
+    if not journald_socket.SOCKET.exists():
         return
     with journal.Reader() as reader:
         for name, value in fields.items():

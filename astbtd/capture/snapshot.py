@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from mmap import MAP_ANONYMOUS, MAP_POPULATE, MAP_PRIVATE, mmap
 
-from astbtd.capture import memory, ptrace
-from astbtd.capture.core import CoreWriter, Extent, Identity, Registers, notes
-from astbtd.capture.live import LiveProcess, let_go_on
-from astbtd.capture.memory import PAGE, Mapping, Piece
-from astbtd.capture.standstill import standing_still
+from astbtd.capture import process_memory, ptrace
+from astbtd.capture.core_writer import CoreSegment, CoreWriter, Identity, Registers, notes
+from astbtd.capture.freeze import standing_still
+from astbtd.capture.live_process import LiveProcess, let_go_on
+from astbtd.capture.process_memory import PAGE, Mapping, MemoryChunk
+from astbtd.elf.registers import RegisterLayout, this_machine
 from astbtd.errors import AstbtdError
-from astbtd.machine import Machine, this_machine
 
 _MOST_AT_STANDSTILL = 64 << 20  # bytes; 46 MB of a PBX at rest take about 10 ms
 _TOP_OF_STACK = 32 << 10  # bytes that are read in any case: the stack may have grown since the pages were looked up
@@ -44,7 +44,7 @@ class _Held:
 
     maps: bytes = b""
     threads: list[Registers] = field(default_factory=list)
-    pieces: list[Piece] = field(default_factory=list)
+    pieces: list[MemoryChunk] = field(default_factory=list)
     not_stopped: tuple[int, ...] = ()
     seconds: float = 0.0
 
@@ -58,7 +58,7 @@ def take(process: LiveProcess, core: int, reserve: Callable[[int], None]) -> Sna
     was_stopped = process.is_stopped()
     with _opened(process, "mem") as mem, _opened(process, "pagemap") as pagemap:
         at = datetime.now(UTC)
-        plan = _planned(memory.mappings(process.read("maps")), pagemap)
+        plan = _planned(process_memory.mappings(process.read("maps")), pagemap)
         with ThreadPoolExecutor(1, "tracer") as tracer:  # at whose end the kernel lets go whatever it still held
             held = tracer.submit(_hold, process, mem, machine, plan).result()
         if not was_stopped:
@@ -76,7 +76,7 @@ def _planned(mapped: Sequence[Mapping], pagemap: int) -> list[tuple[int, int]]:
     plan: list[tuple[int, int]] = []
     left = _MOST_AT_STANDSTILL
     for mapping in wanted:
-        for address, size in memory.runs(memory.pages_at_hand(pagemap, mapping)):
+        for address, size in process_memory.runs(process_memory.pages_at_hand(pagemap, mapping)):
             if left <= 0:
                 return plan
             plan.append((address, min(size, left)))
@@ -84,15 +84,15 @@ def _planned(mapped: Sequence[Mapping], pagemap: int) -> list[tuple[int, int]]:
     return plan
 
 
-def _hold(process: LiveProcess, mem: int, machine: Machine, plan: Sequence[tuple[int, int]]) -> _Held:
+def _hold(process: LiveProcess, mem: int, machine: RegisterLayout, plan: Sequence[tuple[int, int]]) -> _Held:
     """Runs in a thread of its own, which traces."""
     held = _Held()
     room = memoryview(mmap(-1, max(PAGE, sum(size for _, size in plan)), MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE))
     with standing_still(process) as still:
         held.maps = process.read("maps")
         for address, size in plan:
-            count = memory.read_into(mem, address, room[:size])
-            held.pieces.append(Piece(address, room[:count]))
+            count = process_memory.read_into(mem, address, room[:size])
+            held.pieces.append(MemoryChunk(address, room[:count]))
             room = room[size:]
         for tid in sorted(still.stopped, key=lambda tid: (tid != process.pid, tid)):
             _copy_thread(tid, mem, machine, held)
@@ -103,7 +103,7 @@ def _hold(process: LiveProcess, mem: int, machine: Machine, plan: Sequence[tuple
     return held
 
 
-def _copy_thread(tid: int, mem: int, machine: Machine, held: _Held) -> None:
+def _copy_thread(tid: int, mem: int, machine: RegisterLayout, held: _Held) -> None:
     """Its registers, the top of its stack, and the page with the lock that it may be waiting for."""
     try:
         general = ptrace.registers(tid, ptrace.RegisterSet.GENERAL)
@@ -116,8 +116,8 @@ def _copy_thread(tid: int, mem: int, machine: Machine, held: _Held) -> None:
     top = (machine.register(general, machine.stack_pointer) - _RED_ZONE) // PAGE * PAGE
     argument = machine.register(general, machine.first_argument) // PAGE * PAGE
     for address, size in ((top, _TOP_OF_STACK), (argument, PAGE)):
-        if content := memory.read(mem, address, size):
-            held.pieces.append(Piece(address, content))
+        if content := process_memory.read(mem, address, size):
+            held.pieces.append(MemoryChunk(address, content))
 
 
 @dataclass(frozen=True)
@@ -126,16 +126,16 @@ class _Rest:
 
     changing: tuple[int, ...]
     lasting: tuple[int, ...]
-    extents: tuple[Extent, ...]
+    extents: tuple[CoreSegment, ...]
 
     @classmethod
     def of(cls, mapped: Sequence[Mapping], pagemap: int, copied: Collection[int]) -> "_Rest":
         writable = [mapping for mapping in mapped if mapping.writable]
-        own = {page for mapping in writable for page in memory.own_pages(pagemap, mapping)}
+        own = {page for mapping in writable for page in process_memory.own_pages(pagemap, mapping)}
         of_files = {page for mapping in writable if mapping.of_a_file for page in mapping.pages}
         lasting = list(_lasting(mapped, pagemap))
         stay = {page for extent in lasting for page in range(extent.start // PAGE, extent.end // PAGE)}
-        extents = (*(Extent(one.start, one.end, one.permissions) for one in writable), *lasting)
+        extents = (*(CoreSegment(one.start, one.end, one.permissions) for one in writable), *lasting)
         return cls(_sorted(own.difference(copied)), _sorted(stay | of_files.difference(own, copied)), extents)
 
 
@@ -143,13 +143,13 @@ def _write(
     process: LiveProcess,
     core: int,
     held: _Held,
-    machine: Machine,
+    machine: RegisterLayout,
     mem: int,
     pagemap: int,
     reserve: Callable[[int], None],
 ) -> int:
     """Writes the core, reading what is still missing; returns how much of that may have changed, in bytes."""
-    mapped = memory.mappings(held.maps)
+    mapped = process_memory.mappings(held.maps)
     copied = {page for piece in held.pieces for page in piece.pages}
     rest = _Rest.of(mapped, pagemap, copied)
     reserve((len(copied) + len(rest.changing) + len(rest.lasting)) * PAGE)
@@ -157,9 +157,9 @@ def _write(
     writer.begin(machine, notes(_identity(process), held.threads, process.read("auxv"), mapped))
     for piece in held.pieces:
         writer.write(piece)
-    for address, size in (*memory.runs(rest.changing), *memory.runs(rest.lasting)):
+    for address, size in (*process_memory.runs(rest.changing), *process_memory.runs(rest.lasting)):
         for at in range(address, address + size, _CHUNK):
-            writer.write(Piece(at, memory.read(mem, at, min(_CHUNK, address + size - at))))
+            writer.write(MemoryChunk(at, process_memory.read(mem, at, min(_CHUNK, address + size - at))))
     return len(rest.changing) * PAGE
 
 
@@ -167,19 +167,19 @@ def _sorted(pages: Iterable[int]) -> tuple[int, ...]:
     return tuple(sorted(pages))
 
 
-def _lasting(mapped: Sequence[Mapping], pagemap: int) -> Iterator[Extent]:
+def _lasting(mapped: Sequence[Mapping], pagemap: int) -> Iterator[CoreSegment]:
     """Memory that does not change: what was relocated and made read-only, the vDSO, the first page of each object."""
     for mapping in mapped:
         if mapping.writable or not mapping.private:
             continue
         if mapping.path == b"[vdso]":
-            yield Extent(mapping.start, mapping.end, mapping.permissions)
+            yield CoreSegment(mapping.start, mapping.end, mapping.permissions)
             continue
-        pages = set(memory.own_pages(pagemap, mapping))
+        pages = set(process_memory.own_pages(pagemap, mapping))
         if mapping.of_a_file and mapping.offset == 0:
             pages.add(mapping.start // PAGE)
-        for address, size in memory.runs(sorted(pages)):
-            yield Extent(address, address + size, mapping.permissions)
+        for address, size in process_memory.runs(sorted(pages)):
+            yield CoreSegment(address, address + size, mapping.permissions)
 
 
 def _identity(process: LiveProcess) -> Identity:

@@ -12,11 +12,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from astbtd import durable
-from astbtd.archive.outline import Outline
-from astbtd.archive.store import DamagedRecord, Store
-from astbtd.codec import plain
-from astbtd.printable import printable
+from astbtd.lib import files
+from astbtd.lib.escaping import printable
+from astbtd.lib.serialization import plain
+from astbtd.store.outline import RecordSummary
+from astbtd.store.store import DamagedRecord, Store
 
 if TYPE_CHECKING:
     from astbtd.settings import Settings
@@ -48,7 +48,7 @@ def load_settings(options: argparse.Namespace) -> "Settings":
     return replace(loaded, store=os.path.abspath(options.store)) if options.store else loaded
 
 
-def readable(store: Store) -> Iterator[Outline]:
+def readable(store: Store) -> Iterator[RecordSummary]:
     """All crashes in short, newest first; says which records are damaged."""
     for crash_id in store.newest():
         try:
@@ -64,7 +64,7 @@ def open_store(options: argparse.Namespace) -> Store:
 
 def open_store_to_change(options: argparse.Namespace) -> Store:
     """The store, to change records in, which stay readable for whom they were."""
-    from astbtd.assembly import readers  # brings all that processes a core
+    from astbtd.pipeline.components import readers  # brings all that processes a core
 
     return Store(open_store(options).root, readers())
 
@@ -90,8 +90,8 @@ def new_file(path: Path) -> Iterator[int]:
 
     Raises AstbtdError; a file that exists is not overwritten.
     """
-    with durable.said_plainly(f"cannot write {path}"):
-        descriptor = durable.create(path, durable.PRIVATE_FILE_MODE)
+    with files.said_plainly(f"cannot write {path}"):
+        descriptor = files.create(path, files.PRIVATE_FILE_MODE)
         try:
             yield descriptor
         except BaseException:
@@ -131,7 +131,7 @@ class Progress:
 
     def __call__(self, done: int) -> None:
         """Tells that `done` bytes are done."""
-        from astbtd.quantities import shown_size  # not needed by the quick commands
+        from astbtd.lib.quantities import shown_size  # not needed by the quick commands
 
         self._show(shown_size(done))
 

@@ -144,4 +144,4 @@ def _path(name: str) -> object:
 
 
 def _module(verb: str) -> ModuleType:
-    return importlib.import_module(f"astbtd.cli.{VERBS[verb].module}")
+    return importlib.import_module(f"astbtd.cli.commands.{VERBS[verb].module}")

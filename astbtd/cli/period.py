@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from itertools import dropwhile, takewhile
 
-from astbtd.archive.outline import Outline
-from astbtd.archive.selection import nothing_yet
-from astbtd.archive.store import Store
 from astbtd.errors import NothingMatched
+from astbtd.store.id_lookup import nothing_yet
+from astbtd.store.outline import RecordSummary
+from astbtd.store.store import Store
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", metavar="N", type=_positive, help="at most so many")
 
 
-def within(crashes: Iterator[Outline], options: argparse.Namespace) -> Iterator[Outline]:
+def within(crashes: Iterator[RecordSummary], options: argparse.Namespace) -> Iterator[RecordSummary]:
     """Those of `crashes`, which come newest first, that the options let through; no older one is read."""
     if options.until:
         crashes = dropwhile(lambda crash: crash.crashed_at > options.until, crashes)
@@ -35,9 +35,9 @@ def nothing_matched(store: Store) -> NothingMatched:
 
 
 def _time(text: str) -> datetime:
-    from astbtd.cli import when  # not needed by who gives no time
+    from astbtd.cli import time_options  # not needed by who gives no time
 
-    return when.parse(text)
+    return time_options.parse(text)
 
 
 def _positive(text: str) -> int:

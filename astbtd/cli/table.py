@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from astbtd.printable import printable_line
+from astbtd.lib.escaping import printable_line
 
 _CUT = "..."
 

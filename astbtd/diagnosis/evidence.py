@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from astbtd.deadlock import ThreadStates
-from astbtd.model import Asterisk, Extraction, Loss, Signal
+from astbtd.model.crash import Asterisk, Extraction, LostCore, Signal
+from astbtd.model.deadlock_capture import ThreadStates
 
 
 @dataclass(frozen=True)
@@ -26,4 +26,4 @@ class Evidence:
     abort_message: str | None = None
     states: ThreadStates = field(default_factory=ThreadStates)
     container: bool = False
-    loss: Loss | None = None
+    loss: LostCore | None = None

@@ -4,14 +4,14 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from astbtd.backtrace.gdb_frame import Frame
 from astbtd.diagnosis import advice
-from astbtd.diagnosis.case import Case
-from astbtd.diagnosis.corruption import stack_was_smashed
-from astbtd.diagnosis.frame import Frame
-from astbtd.diagnosis.roles import in_c_library, plain_object
-from astbtd.diagnosis.waiting import circle
-from astbtd.model import Ended, MemoryCorruption, Verdict
-from astbtd.quantities import counted
+from astbtd.diagnosis.crash_context import CrashContext
+from astbtd.diagnosis.frame_kind import in_c_library, plain_object
+from astbtd.diagnosis.hangs import circle
+from astbtd.diagnosis.memory_corruption import stack_was_smashed
+from astbtd.lib.quantities import counted
+from astbtd.model.crash import ExtractionOutcome, MemoryCorruption, Verdict
 
 GRAVEST_FIRST = (Verdict.UNUSABLE, Verdict.PARTIAL, Verdict.USABLE)
 _MOST_NAMES = 3
@@ -29,20 +29,26 @@ class Finding:
 
 
 _LIMITS = {
-    Ended.TIMEOUT: ("gdb was stopped at its time limit", "Raise `gdb.time` in /etc/astbtd.yaml"),
-    Ended.TOO_MUCH_OUTPUT: ("gdb was stopped at its limit of output", "Raise `gdb.output` in /etc/astbtd.yaml"),
-    Ended.KILLED: ("gdb was killed, most likely for lack of memory", "Free memory or raise `gdb.address_space`"),
-    Ended.FAILED: ("gdb failed", "Read gdb.log, which has what gdb said"),
+    ExtractionOutcome.TIMEOUT: ("gdb was stopped at its time limit", "Raise `gdb.time` in /etc/astbtd.yaml"),
+    ExtractionOutcome.TOO_MUCH_OUTPUT: (
+        "gdb was stopped at its limit of output",
+        "Raise `gdb.output` in /etc/astbtd.yaml",
+    ),
+    ExtractionOutcome.KILLED: (
+        "gdb was killed, most likely for lack of memory",
+        "Free memory or raise `gdb.address_space`",
+    ),
+    ExtractionOutcome.FAILED: ("gdb failed", "Read gdb.log, which has what gdb said"),
 }
 
 
-def findings(case: Case) -> tuple[Finding, ...]:
+def findings(case: CrashContext) -> tuple[Finding, ...]:
     """All that the rules find, the gravest first."""
     found = filter(None, (rule(case) for rule in _RULES))
     return tuple(sorted(found, key=lambda finding: GRAVEST_FIRST.index(finding.best)))
 
 
-def _no_frames(case: Case) -> Finding | None:
+def _no_frames(case: CrashContext) -> Finding | None:
     if case.frames:
         return None
     if loss := case.evidence.loss:
@@ -54,7 +60,7 @@ def _no_frames(case: Case) -> Finding | None:
     )
 
 
-def _changed_binary(case: Case) -> Finding | None:
+def _changed_binary(case: CrashContext) -> Finding | None:
     if not case.evidence.changed_binary:
         return None
     return Finding(
@@ -67,12 +73,12 @@ def _changed_binary(case: Case) -> Finding | None:
     )
 
 
-def _container(case: Case) -> Finding | None:
+def _container(case: CrashContext) -> Finding | None:
     why = "Asterisk ran in a container: its program and modules are not those of this machine."
     return Finding(why, advice.CONTAINER) if case.evidence.container else None
 
 
-def _nameless(case: Case) -> Finding | None:
+def _nameless(case: CrashContext) -> Finding | None:
     if not case.frames or case.crash_function:
         return None
     remedy = (
@@ -81,9 +87,9 @@ def _nameless(case: Case) -> Finding | None:
     return Finding("No frame tells in which function of Asterisk it was.", remedy, Verdict.UNUSABLE)
 
 
-def _unfinished(case: Case) -> Finding | None:
+def _unfinished(case: CrashContext) -> Finding | None:
     extraction = case.evidence.extraction
-    if not extraction or extraction.ended is Ended.OK:
+    if not extraction or extraction.ended is ExtractionOutcome.OK:
         return None
     what, remedy = _LIMITS[extraction.ended]
     return Finding(
@@ -93,7 +99,7 @@ def _unfinished(case: Case) -> Finding | None:
     )
 
 
-def _truncated(case: Case) -> Finding | None:
+def _truncated(case: CrashContext) -> Finding | None:
     if not case.evidence.truncated:
         return None
     return Finding(
@@ -103,7 +109,7 @@ def _truncated(case: Case) -> Finding | None:
     )
 
 
-def _unreadable(case: Case) -> Finding | None:
+def _unreadable(case: CrashContext) -> Finding | None:
     if not case.evidence.unreadable:
         return None
     return Finding(
@@ -113,7 +119,7 @@ def _unreadable(case: Case) -> Finding | None:
     )
 
 
-def _missing_symbols(case: Case) -> Finding | None:
+def _missing_symbols(case: CrashContext) -> Finding | None:
     unnamed = _unnamed(case)
     if not unnamed:
         return None
@@ -126,7 +132,7 @@ def _missing_symbols(case: Case) -> Finding | None:
     )
 
 
-def _missing_lines(case: Case) -> Finding | None:
+def _missing_lines(case: CrashContext) -> Finding | None:
     code = [frame for frame in case.own if frame.function]
     unplaced = [frame for frame in code if frame.line is None]
     if 2 * len(unplaced) <= len(code):
@@ -138,7 +144,7 @@ def _missing_lines(case: Case) -> Finding | None:
     )
 
 
-def _optimized(case: Case) -> Finding | None:
+def _optimized(case: CrashContext) -> Finding | None:
     """Values optimised out of the C library's frames say nothing about how Asterisk was built."""
     asterisk = case.evidence.asterisk
     dont_optimize = asterisk.dont_optimize if asterisk else None
@@ -157,7 +163,7 @@ def _optimized(case: Case) -> Finding | None:
     return None
 
 
-def _gaps(case: Case) -> Finding | None:
+def _gaps(case: CrashContext) -> Finding | None:
     """Frames that somebody left out, or that were lost on the way."""
     levels = [frame.level for frame in case.frames]
     pairs = zip([-1, *levels], levels, strict=False)
@@ -175,7 +181,7 @@ def _gaps(case: Case) -> Finding | None:
     )
 
 
-def _unread(case: Case) -> Finding | None:
+def _unread(case: CrashContext) -> Finding | None:
     backtrace = case.backtrace
     if not backtrace.unread and not backtrace.threads_left_out:
         return None
@@ -188,7 +194,7 @@ def _unread(case: Case) -> Finding | None:
     return Finding("; ".join(said) + ".")
 
 
-def _stopped(case: Case) -> Finding | None:
+def _stopped(case: CrashContext) -> Finding | None:
     if not case.thread or not case.thread.stopped:
         return None
     return Finding(
@@ -197,7 +203,7 @@ def _stopped(case: Case) -> Finding | None:
     )
 
 
-def _corruption(case: Case) -> Finding | None:
+def _corruption(case: CrashContext) -> Finding | None:
     if stack_was_smashed(case.stack):
         reason = "A local variable was overrun: the compiler's stack protector found it."
         return Finding(_with_message(reason, case), advice.FIND_STACK_OVERRUN)
@@ -211,13 +217,13 @@ def _corruption(case: Case) -> Finding | None:
     return None
 
 
-def _out_of_memory(case: Case) -> Finding | None:
+def _out_of_memory(case: CrashContext) -> Finding | None:
     if not case.memory_ran_out:
         return None
     return Finding(_with_message("Memory ran out: an allocation failed.", case), advice.FIND_MEMORY)
 
 
-def _used_after_free(case: Case) -> Finding | None:
+def _used_after_free(case: CrashContext) -> Finding | None:
     poisoned = [frame for frame in case.stack.frames[:_INNERMOST] if _POISON.search(frame.arguments)]
     if not poisoned:
         return None
@@ -227,13 +233,13 @@ def _used_after_free(case: Case) -> Finding | None:
     )
 
 
-def _deadlocked(case: Case) -> Finding | None:
+def _deadlocked(case: CrashContext) -> Finding | None:
     if not case.locks or not case.locks.cycle:
         return None
     return Finding(f"Threads were deadlocked when it died: {case.locks.summary.removeprefix('deadlock: ')}.")
 
 
-def _waiting(case: Case) -> Finding | None:
+def _waiting(case: CrashContext) -> Finding | None:
     if case.crashed:
         return None
     ring = circle(case.backtrace.threads)
@@ -249,12 +255,12 @@ def _waiting(case: Case) -> Finding | None:
     )
 
 
-def _with_message(reason: str, case: Case) -> str:
+def _with_message(reason: str, case: CrashContext) -> str:
     said = case.evidence.abort_message or next((each.message for each in case.heap_said), None)
     return f"{reason} It said: {said}" if said else reason
 
 
-_RULES: tuple[Callable[[Case], Finding | None], ...] = (
+_RULES: tuple[Callable[[CrashContext], Finding | None], ...] = (
     _no_frames,
     _changed_binary,
     _container,
@@ -276,12 +282,12 @@ _RULES: tuple[Callable[[Case], Finding | None], ...] = (
 )
 
 
-def _symbols(case: Case, frames: Sequence[Frame]) -> tuple[str, ...]:
+def _symbols(case: CrashContext, frames: Sequence[Frame]) -> tuple[str, ...]:
     """What brings names and lines back; symbols of another build than the crashed one would not."""
     return () if case.evidence.changed_binary else advice.symbols(_objects(frames))
 
 
-def _unnamed(case: Case) -> list[Frame]:
+def _unnamed(case: CrashContext) -> list[Frame]:
     return [frame for frame in case.called if not frame.function and not in_c_library(frame)]
 
 

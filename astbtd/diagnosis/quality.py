@@ -5,9 +5,9 @@ The weights are those of satyr's rating (lib/gdb_stacktrace.c of ABRT's satyr).
 
 from collections.abc import Sequence
 
-from astbtd.diagnosis.backtrace import Backtrace, Frame, Thread
-from astbtd.diagnosis.case import frames_called
-from astbtd.diagnosis.roles import in_c_library
+from astbtd.backtrace.parser import Backtrace, Frame, Thread
+from astbtd.diagnosis.crash_context import frames_called
+from astbtd.diagnosis.frame_kind import in_c_library
 
 _ALL_THREADS, _CRASH_THREAD, _TOP_FRAMES = 0.25, 0.35, 0.40
 _TOP = 5

@@ -8,11 +8,11 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from astbtd.diagnosis.backtrace import parse
-from astbtd.diagnosis.case import crash_thread
-from astbtd.model import Asterisk, Crash, CrashSignature, Diagnosis, Section, Verdict
-from astbtd.printable import printable, printable_line
-from astbtd.quantities import counted
+from astbtd.backtrace.parser import parse
+from astbtd.diagnosis.crash_context import crash_thread
+from astbtd.lib.escaping import printable, printable_line
+from astbtd.lib.quantities import counted
+from astbtd.model.crash import Asterisk, Crash, CrashSignature, Diagnosis, Section, Verdict
 
 TRACKER = "https://github.com/asterisk/asterisk/issues"
 

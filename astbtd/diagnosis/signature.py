@@ -13,9 +13,9 @@ from importlib import resources
 from itertools import islice
 from typing import Any
 
-from astbtd.diagnosis.naming import SOURCES, Stack, once
-from astbtd.diagnosis.roles import Role
-from astbtd.model import DecidedSignature, MemoryCorruption
+from astbtd.diagnosis.crash_function import SOURCES, Stack, once
+from astbtd.diagnosis.frame_kind import Role
+from astbtd.model.crash import DecidedSignature, MemoryCorruption
 
 _LONGEST_NAME = 100
 _NOTHING = "nothing"

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
-from astbtd.diagnosis.case import Case, is_crash_thread
+from astbtd.diagnosis.crash_context import CrashContext, is_crash_thread
 from astbtd.diagnosis.evidence import Evidence
 from astbtd.diagnosis.findings import GRAVEST_FIRST, Finding, findings
 from astbtd.diagnosis.quality import quality
-from astbtd.model import Diagnosis, Verdict
+from astbtd.model.crash import Diagnosis, Verdict
 
 __all__ = ["Evidence", "diagnose"]
 
@@ -16,7 +16,7 @@ _NOTHING_KNOWN = Evidence()
 
 def diagnose(text: str | Iterable[str], evidence: Evidence = _NOTHING_KNOWN) -> Diagnosis:
     """The diagnosis of a backtrace's text, or of the pieces it comes in: junk gives an unusable one, no exception."""
-    case = Case.of(text, evidence)
+    case = CrashContext.of(text, evidence)
     grade = quality(case.backtrace, case.thread)
     found = findings(case)
     verdict = min([_by_quality(grade), *(finding.best for finding in found)], key=GRAVEST_FIRST.index)
@@ -46,11 +46,11 @@ def _by_quality(grade: float) -> Verdict:
     return Verdict.PARTIAL if grade >= _PARTIAL else Verdict.UNUSABLE
 
 
-def _number(case: Case) -> int | None:
+def _number(case: CrashContext) -> int | None:
     return case.thread.number if case.thread and is_crash_thread(case.thread) else None
 
 
-def _deadlocked(case: Case) -> bool | None:
+def _deadlocked(case: CrashContext) -> bool | None:
     """By the locks where they can be read; of a core whose locks cannot, the text proves no more than that it hung."""
     if case.locks:
         return case.locks.cycle is not None
@@ -58,7 +58,7 @@ def _deadlocked(case: Case) -> bool | None:
     return None if case.crashed and had_a_core else not case.crashed
 
 
-def _top_frame(case: Case) -> str | None:
+def _top_frame(case: CrashContext) -> str | None:
     if not case.thread or case.thread.locks or not case.frames or case.frames[0].level != 0:
         return None
     return case.frames[0].function

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 
-from astbtd.intake.core_pattern import CorePattern
-from astbtd.model import Asterisk
-from astbtd.readiness.check import Unknown
+from astbtd.model.crash import Asterisk
+from astbtd.readiness.result import Unknown
+from astbtd.sources.core_pattern import CorePattern
 
 _SMALLEST_CORE = 4096
 _ON = ("yes", "true", "tmpfs", "connected", "disconnected")
@@ -18,7 +18,7 @@ _TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108 - compared with, never written t
 STOPPED = Unknown("Asterisk does not run", "start it, then: astbtd check")
 
 
-class Manager(StrEnum):
+class StartedBy(StrEnum):
     """Who started Asterisk, and so starts it again."""
 
     UNIT = "a systemd unit"
@@ -105,7 +105,7 @@ class Unit:
 
 
 @dataclass(frozen=True)
-class Entry:
+class ExistingFile:
     """What lies in a directory under the name that the next core is to have."""
 
     name: str
@@ -113,7 +113,7 @@ class Entry:
     is_directory: bool
 
 
-class Problem(Enum):
+class DirectoryProblem(Enum):
     """Why the process or we do not find the directory of the core, or not for long."""
 
     MISSING = "does not exist"
@@ -135,13 +135,13 @@ class Directory:
     path: str
     here: str | None
     fixed: bool
-    problem: Problem | None
+    problem: DirectoryProblem | None
     uid: int
     gid: int
     mode: int
     read_only: bool
     free: int
-    entry: Entry | None
+    entry: ExistingFile | None
 
 
 class Change(Enum):
@@ -201,7 +201,7 @@ class Instance:
     """
 
     process: Process | Unknown
-    manager: Manager | None
+    manager: StartedBy | None
     unit: Unit | None
     configuration: str
     configured_dumpcore: bool | Unknown
@@ -265,7 +265,7 @@ class Family(StrEnum):
 
 
 @dataclass(frozen=True)
-class Machine:
+class HostFacts:
     """All that is the same for every Asterisk. `coredump` is None where systemd-coredump does not collect the cores."""
 
     family: Family
@@ -281,7 +281,7 @@ class Machine:
 class Facts:
     """Everything; there is at least one instance."""
 
-    machine: Machine
+    machine: HostFacts
     instances: Sequence[Instance]
 
 

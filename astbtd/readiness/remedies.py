@@ -1,6 +1,6 @@
 """The commands and settings that several checks advise."""
 
-from astbtd.readiness.facts import Family, Instance, Manager
+from astbtd.readiness.facts import Family, Instance, StartedBy
 
 
 def _pattern(text: str) -> str:
@@ -14,9 +14,9 @@ CORES_IN_ONE_PLACE = f"install -d -m 1777 /var/cores && {_pattern('/var/cores/co
 
 def restart(instance: Instance) -> str:
     """The command that starts Asterisk again."""
-    if instance.manager is Manager.FREEPBX:
+    if instance.manager is StartedBy.FREEPBX:
         return "fwconsole restart"
-    if instance.unit and instance.manager in (Manager.UNIT, None):
+    if instance.unit and instance.manager in (StartedBy.UNIT, None):
         return f"systemctl restart {instance.unit.name}"
     return "asterisk -rx 'core restart gracefully'"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.bench import burst, cores, extraction, latency, quiet, startup
 from tests.bench.figures import Theme, table, write
-from tests.harness import scratch_directory
+from tests.support.harness import scratch_directory
 
 _BUILD = Path("build/bench").resolve()
 

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise
 from pathlib import Path
 
-from astbtd.model import Crash, Section
+from astbtd.model.crash import Crash, Section
 from tests.bench.cores import another
 from tests.bench.figures import Theme
 from tests.bench.usage import TimedGdb, memory, snapshot
-from tests.harness import RunningDaemon, crash, daemon, scratch_directory
+from tests.support.harness import RunningDaemon, crash, daemon, scratch_directory
 
 _CORES = 100
 _GDB = """#!/bin/sh

@@ -6,9 +6,9 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from astbtd import elf
-from astbtd.corememory import CoreMemory
-from tests.harness import crash
+from astbtd.elf import headers
+from astbtd.elf.core_memory import CoreMemory
+from tests.support.harness import crash
 
 _SOURCES = Path(__file__).parent.parent / "programs"
 _NT_AUXV, _AT_RANDOM = 6, 25
@@ -45,9 +45,9 @@ def another(core: Path, target: Path, number: int) -> Path:
     """A copy of a core, holes and all, as of another process: with other random bytes; `number` tells copies apart."""
     subprocess.run(["cp", "--sparse=always", "--preserve=timestamps", core, target], check=True)
     with target.open("r+b") as file:
-        read = elf.file_reader(file.fileno())
-        header = elf.read_header(read)
-        auxv = next(note.content for note in elf.notes(header, read) if note.type == _NT_AUXV)
+        read = headers.file_reader(file.fileno())
+        header = headers.read_header(read)
+        auxv = next(note.content for note in headers.notes(header, read) if note.type == _NT_AUXV)
         words = [int.from_bytes(auxv[at : at + 8], "little") for at in range(0, len(auxv), 8)]
         address = dict(zip(words[::2], words[1::2], strict=True))[_AT_RANDOM]
         memory = CoreMemory(header, lambda position, _: position.to_bytes(8, "little"))

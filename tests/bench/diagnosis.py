@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from astbtd.diagnosis.verdict import diagnose
-from astbtd.quantities import shown_size
+from astbtd.lib.quantities import shown_size
 
 _LARGEST = 50 << 20
 _STEPS = 6  # each twice as long as the one before

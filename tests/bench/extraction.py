@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from astbtd.model import Section
+from astbtd.model.crash import Section
 from tests.bench.cores import Subject, another
 from tests.bench.figures import Theme
 from tests.bench.usage import Snapshot, TimedGdb, Usage, run, snapshot
-from tests.harness import RunningDaemon, daemon, scratch_directory
+from tests.support.harness import RunningDaemon, daemon, scratch_directory
 
 _ROUNDS = 7
 _DOCUMENTED = ("-ex", "bt full", "-ex", "thread apply all bt", "--batch")

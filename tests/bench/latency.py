@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from tests.bench.cores import Subject, another
 from tests.bench.extraction import documented_command
 from tests.bench.figures import Theme
-from tests.harness import daemon, scratch_directory
+from tests.support.harness import daemon, scratch_directory
 
 _TICK = 1_000_000  # nanoseconds
 _CORES = 10

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.bench.figures import Theme
 from tests.bench.usage import Snapshot, memory, snapshot
-from tests.harness import crash, daemon, scratch_directory
+from tests.support.harness import crash, daemon, scratch_directory
 
 _WINDOW = 60.0  # seconds of idling that are measured, the watchdog's pings included
 _WATCHDOG = {"WATCHDOG_USEC": "60000000"}  # as packaging/systemd/astbtd.service has it

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from astbtd.archive.store import Store
-from astbtd.codec import plain
-from astbtd.model import RECORD_FILE, REPORT_FILE, CrashSignature, Section
+from astbtd.lib.serialization import plain
+from astbtd.model.crash import RECORD_FILE, REPORT_FILE, CrashSignature, Section
+from astbtd.store.store import Store
 from tests.bench.figures import Theme
 from tests.bench.usage import memory, run, snapshot
-from tests.builders import crash
-from tests.harness import daemon, scratch_directory
+from tests.support.builders import crash
+from tests.support.harness import daemon, scratch_directory
 
 CRASHES = 10_000
 _ROUNDS = 9

@@ -8,15 +8,15 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 
-from astbtd.intake.collectors import collector, systemd_coredump
-from astbtd.intake.collectors.abrt import Abrt
-from astbtd.intake.collectors.apport import Apport
-from astbtd.intake.collectors.collector import Collector, Implausible, attested
-from astbtd.intake.collectors.systemd_coredump import SystemdCoredump
-from astbtd.model import CRASH_ID
-from tests.builders import DeadProcess, facts
-from tests.fuzz.mutations import mutated
-from tests.packed import FIELDS, report
+from astbtd.model.crash import CRASH_ID
+from astbtd.sources.collectors import collector, systemd_coredump
+from astbtd.sources.collectors.abrt import Abrt
+from astbtd.sources.collectors.apport import Apport
+from astbtd.sources.collectors.collector import Collector, InconsistentMetadata, attested
+from astbtd.sources.collectors.systemd_coredump import SystemdCoredump
+from tests.support.builders import DeadProcess, facts
+from tests.support.mutations import mutated
+from tests.support.packed import FIELDS, report
 
 COREDUMP = b"core.asterisk.110." + b"0f" * 16 + b".4242.1763812800000000.zst"
 NAMES = (
@@ -37,9 +37,9 @@ COLLECTORS: tuple[Collector, ...] = (SystemdCoredump(), Apport(), Abrt())
 here = limits(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-def believed(told: collector.Testimony) -> None:
+def believed(told: collector.CollectorMetadata) -> None:
     """What is told goes into a crash's facts, or contradicts them."""
-    with contextlib.suppress(Implausible):
+    with contextlib.suppress(InconsistentMetadata):
         assert CRASH_ID.fullmatch(attested(facts(), told, 1_800_000_000.0).crash_id)
 
 
@@ -61,7 +61,7 @@ def test_attributes_are_believed_or_implausible(tmp_path: Path, name: bytes, att
     core.write_bytes(b"")
     for what, value in attributes.items():
         os.setxattr(core, f"user.coredump.{what}", value)
-    with core.open("rb") as file, contextlib.suppress(Implausible):
+    with core.open("rb") as file, contextlib.suppress(InconsistentMetadata):
         believed(SystemdCoredump().testimony(file.fileno(), str(tmp_path), os.fsdecode(name)))
 
 
@@ -72,7 +72,7 @@ def test_the_small_files_of_abrt_are_believed_or_implausible(tmp_path: Path, ele
         (tmp_path / name).unlink(missing_ok=True)
         if name in elements:
             (tmp_path / name).write_bytes(elements[name])
-    with contextlib.suppress(Implausible):
+    with contextlib.suppress(InconsistentMetadata):
         believed(Abrt().testimony(-1, str(tmp_path.parent), f"{tmp_path.name}/coredump"))
 
 
@@ -81,7 +81,7 @@ def test_the_fields_of_apport_are_believed_or_implausible(fields: dict[str, byte
     written = {**FIELDS, **{name: os.fsdecode(value) for name, value in fields.items()}}
     with os.fdopen(os.memfd_create("report"), "w+b", buffering=0) as file:
         file.write(report(DeadProcess().core(), written))
-        with contextlib.suppress(Implausible):
+        with contextlib.suppress(InconsistentMetadata):
             believed(Apport().testimony(file.fileno(), "/var/crash", "_usr_sbin_asterisk.110.crash"))
 
 

@@ -6,15 +6,15 @@ from pathlib import Path
 from hypothesis import HealthCheck, example, given
 from hypothesis import settings as limits
 
-from astbtd.codec import plain
-from astbtd.elf import FileType
-from astbtd.extraction import inventory
-from astbtd.intake import corefile
-from astbtd.intake.candidate import Candidate, Finding, examine
-from astbtd.intake.corefile import NotACore
-from astbtd.model import CRASH_ID
-from tests.builders import FORMS, NT_FILE, NT_PRSTATUS, DeadProcess, elf_file
-from tests.fuzz.mutations import mutated
+from astbtd.claims.core_filter import Candidate, Finding, examine
+from astbtd.elf import core_notes
+from astbtd.elf.core_notes import NotACore
+from astbtd.elf.headers import FileType
+from astbtd.extraction import build_ids
+from astbtd.lib.serialization import plain
+from astbtd.model.crash import CRASH_ID
+from tests.support.builders import FORMS, NT_FILE, NT_PRSTATUS, DeadProcess, elf_file
+from tests.support.mutations import mutated
 
 SEEDS = (
     *(DeadProcess(form).core() for form in FORMS),
@@ -32,7 +32,7 @@ def test_a_core_is_understood_or_refused(core: bytes) -> None:
     with os.fdopen(os.memfd_create("core"), "w+b", buffering=0) as file:
         file.write(core)
         try:
-            facts = corefile.read_facts(file.fileno())
+            facts = core_notes.read_facts(file.fileno())
         except NotACore:
             return
     assert CRASH_ID.fullmatch(facts.crash_id)
@@ -44,7 +44,7 @@ def test_a_core_is_understood_or_refused(core: bytes) -> None:
 def test_of_whatever_became_of_a_core_the_programs_are_listed(core: bytes) -> None:
     with os.fdopen(os.memfd_create("core"), "w+b", buffering=0) as file:
         file.write(core)
-        assert inventory.listing(file.fileno()).startswith("Program and modules in use")
+        assert build_ids.listing(file.fileno()).startswith("Program and modules in use")
 
 
 @limits(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -9,14 +9,14 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 
-from astbtd.intake import problem_report
-from astbtd.intake.candidate import Candidate, Finding, examine
-from astbtd.intake.problem_report import Malformed
-from astbtd.intake.unpacking import NotUnpacked, Unpacker
+from astbtd.claims.core_filter import Candidate, Finding, examine
+from astbtd.claims.unpack import NotUnpacked, Unpacker
 from astbtd.settings import UnpackingSettings
-from tests.builders import DeadProcess
-from tests.fuzz.mutations import mutated
-from tests.packed import COMPRESS, FIELDS, report
+from astbtd.sources.collectors import apport_report
+from astbtd.sources.collectors.apport_report import Malformed
+from tests.support.builders import DeadProcess
+from tests.support.mutations import mutated
+from tests.support.packed import COMPRESS, FIELDS, report
 
 CORE = DeadProcess().core()
 SEEDS = (
@@ -71,4 +71,4 @@ def test_what_is_unpacked_keeps_within_its_limits(content: bytes) -> None:
 @given(mutated(SEEDS) | st.binary())
 def test_the_fields_of_a_report_are_understood_or_malformed(content: bytes) -> None:
     with in_memory(content) as descriptor, contextlib.suppress(Malformed):
-        assert all(isinstance(value, bytes) for value in problem_report.fields(descriptor).values())
+        assert all(isinstance(value, bytes) for value in apport_report.fields(descriptor).values())

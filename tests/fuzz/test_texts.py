@@ -13,19 +13,19 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 
 from astbtd import settings
-from astbtd.archive.selection import resolve
-from astbtd.archive.store import DamagedRecord, Store
 from astbtd.cli.main import VERBS, main
 from astbtd.diagnosis.report import render
 from astbtd.diagnosis.verdict import diagnose
 from astbtd.errors import BadConfiguration, ExitCode, NothingMatched
-from astbtd.extraction.facts import GdbFacts
-from astbtd.intake import core_pattern
-from astbtd.model import RECORD_FILE, Crash
+from astbtd.extraction.script_report import GdbFacts
+from astbtd.model.crash import RECORD_FILE, Crash
 from astbtd.settings import Settings
-from tests.builders import crash
-from tests.fuzz.mutations import mutated
-from tests.unit.diagnosis.conftest import DOUBLE_FREE, TWO_THREADS
+from astbtd.sources import core_pattern
+from astbtd.store.id_lookup import resolve
+from astbtd.store.store import DamagedRecord, Store
+from tests.support.builders import crash
+from tests.support.mutations import mutated
+from tests.support.transcripts import DOUBLE_FREE, TWO_THREADS
 
 CONFIGURATION = (Path(__file__).parents[2] / "etc" / "astbtd.yaml").read_bytes().replace(b"#", b"")
 PATTERNS = (b"core", b"/var/cores/%e/core.%p", b"|/usr/lib/systemd/systemd-coredump %P %u", b"@@/run/x", b"core.%%%E")

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from astbtd.model import Crash, Section
-from tests.harness import RunningDaemon, daemon, scratch_directory
-from tests.kernel import cores_in_working_directory
+from astbtd.model.crash import Crash, Section
+from tests.support.harness import RunningDaemon, daemon, scratch_directory
+from tests.support.kernel import cores_in_working_directory
 
-_SOURCES = Path(__file__).parent.parent / "programs"
+_SOURCES = Path(__file__).parents[1] / "programs"
 
 
 # Waits at a gate, says so where it is not the only one, and has the same to say of every core.

@@ -13,14 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from astbtd.readiness.gather import debugger
+from astbtd.readiness.gather import installed_gdb
 from astbtd.settings import GdbSettings
-from tests.another_build import replace
-from tests.contained import contained_asterisk, dies_in_its_container
-from tests.harness import RunningDaemon, allow_cores, die_of, living_asterisk
-from tests.kernel import core_pattern
-
-from .conftest import build
+from tests.integration.conftest import build
+from tests.support.another_build import replace
+from tests.support.contained import contained_asterisk, dies_in_its_container
+from tests.support.harness import RunningDaemon, allow_cores, die_of, living_asterisk
+from tests.support.kernel import core_pattern
 
 STRANGER = "nobody"
 
@@ -337,9 +336,9 @@ def test_a_gdb_that_hangs_or_cannot_start(scratch: Path, monkeypatch: pytest.Mon
     program = scratch / "gdb"
     program.write_text(f"#!/bin/sh\n{what}\n")
     program.chmod(0o755)
-    monkeypatch.setattr(debugger, "SECONDS", 2.0)
+    monkeypatch.setattr(installed_gdb, "SECONDS", 2.0)
 
-    found = debugger.gdb(GdbSettings(program=str(program)))
+    found = installed_gdb.gdb(GdbSettings(program=str(program)))
 
     assert found.problem == f"{program} does not work: {why}"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from astbtd.model import CoreState, Crash
-from tests.harness import RunningDaemon, crash
+from astbtd.model.crash import CoreState, Crash
+from tests.support.harness import RunningDaemon, crash
 
 HOUR = 3600
 DAY = 24 * HOUR

@@ -7,11 +7,10 @@ import sys
 import time
 from pathlib import Path
 
-from astbtd.model import CoreAction, CoreState, Found
-from tests.builders import DeadProcess
-from tests.harness import RunningDaemon, crash
-
-from .conftest import NOT_ALONE, gate_closed, gated_gdb
+from astbtd.model.crash import CoreAction, CoreState, DiscoveredBy
+from tests.integration.conftest import NOT_ALONE, gate_closed, gated_gdb
+from tests.support.builders import DeadProcess
+from tests.support.harness import RunningDaemon, crash
 
 
 def test_a_core_that_appears_is_recorded_and_moved_into_the_store(
@@ -20,7 +19,7 @@ def test_a_core_that_appears_is_recorded_and_moved_into_the_store(
     running.start()
     core = crash(programs, spool, "segv")
     (recorded,) = running.wait_for_crashes(1)
-    assert recorded.core.found is Found.EVENT
+    assert recorded.core.found is DiscoveredBy.EVENT
     assert recorded.core.path == str(core)
     assert recorded.core.state is CoreState.KEPT
     assert recorded.diagnosis.crash_function == "do_forward"
@@ -93,7 +92,7 @@ def test_a_core_that_waits_at_a_later_start_is_announced_like_any_other(
     crash(programs, spool, "segv")
     running.start()
     (recorded,) = running.wait_for_crashes(1)
-    assert recorded.core.found is Found.START
+    assert recorded.core.found is DiscoveredBy.START
     assert "Asterisk crashed: SIGSEGV in do_forward" in running.output()
 
 
@@ -150,7 +149,7 @@ def test_a_core_that_is_moved_in_is_taken(running: RunningDaemon, programs: Path
     running.start()
     core.rename(spool / "moved")
     (recorded,) = running.wait_for_crashes(1)
-    assert recorded.core.found is Found.EVENT
+    assert recorded.core.found is DiscoveredBy.EVENT
 
 
 def test_a_core_seen_once_is_not_collected_again_under_another_name(
@@ -178,7 +177,7 @@ def test_a_core_that_was_extracted_by_hand_is_not_collected_as_well(
     core.rename(spool / "core.extracted")
     crash(programs, spool, "abort")
     recorded = running.wait_for_crashes(2)
-    assert sorted(crash.core.found for crash in recorded) == [Found.COMMAND, Found.EVENT]
+    assert sorted(crash.core.found for crash in recorded) == [DiscoveredBy.COMMAND, DiscoveredBy.EVENT]
     assert os.listdir(spool) == ["core.extracted"]
 
 

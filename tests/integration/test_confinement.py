@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from astbtd.model import Crash, Ended, Section
-from tests.harness import PATIENCE, RunningDaemon, crash
+from astbtd.model.crash import Crash, ExtractionOutcome, Section
 from tests.integration.conftest import extract, text
+from tests.support.harness import PATIENCE, RunningDaemon, crash
 
 _PROBE = """#!/bin/sh
 # Tells what a gdb may do that was taken over, then is gdb.
@@ -128,7 +128,7 @@ def test_a_gdb_that_hangs_is_ended_and_the_crash_recorded(
 ) -> None:
     with_gdb(extracting, "#!/bin/sh\nexec sleep 1000\n", time="1s")
     recorded = failed(extracting, programs, scratch)
-    assert recorded.extraction.ended is Ended.TIMEOUT
+    assert recorded.extraction.ended is ExtractionOutcome.TIMEOUT
     assert recorded.signal is not None
     assert recorded.signal.name == "SIGSEGV"
     assert recorded.diagnosis.verdict == "unusable"
@@ -140,7 +140,7 @@ def test_a_gdb_that_hangs_after_some_sections_leaves_them(
     hang = '#!/bin/sh\nexec gdb "$@" -ex "python import time; time.sleep(1000)"\n'
     with_gdb(extracting, hang, time="5s")
     recorded = failed(extracting, programs, scratch)
-    assert recorded.extraction.ended is Ended.TIMEOUT
+    assert recorded.extraction.ended is ExtractionOutcome.TIMEOUT
     assert recorded.diagnosis.crash_function == "do_forward"
     assert recorded.extraction.notes == ()
 
@@ -148,13 +148,17 @@ def test_a_gdb_that_hangs_after_some_sections_leaves_them(
 def test_a_gdb_that_floods_is_ended_at_the_limit(extracting: RunningDaemon, programs: Path, scratch: Path) -> None:
     with_gdb(extracting, "#!/bin/sh\nexec yes\n", output="1M")
     recorded = failed(extracting, programs, scratch)
-    assert recorded.extraction.ended in (Ended.TOO_MUCH_OUTPUT, Ended.KILLED, Ended.FAILED)
+    assert recorded.extraction.ended in (
+        ExtractionOutcome.TOO_MUCH_OUTPUT,
+        ExtractionOutcome.KILLED,
+        ExtractionOutcome.FAILED,
+    )
     assert sum(recorded.extraction.sections.values()) <= 2 << 20
 
 
 def test_a_gdb_that_dies_is_recorded(extracting: RunningDaemon, programs: Path, scratch: Path) -> None:
     with_gdb(extracting, "#!/bin/sh\nkill -SEGV $$\n")
-    assert failed(extracting, programs, scratch).extraction.ended is Ended.KILLED
+    assert failed(extracting, programs, scratch).extraction.ended is ExtractionOutcome.KILLED
 
 
 def test_a_gdb_that_needs_more_memory_than_allowed_is_recorded(
@@ -162,7 +166,7 @@ def test_a_gdb_that_needs_more_memory_than_allowed_is_recorded(
 ) -> None:
     extracting.configure({"gdb": {"address_space": "64M"}})
     recorded = failed(extracting, programs, scratch)
-    assert recorded.extraction.ended in (Ended.KILLED, Ended.FAILED)
+    assert recorded.extraction.ended in (ExtractionOutcome.KILLED, ExtractionOutcome.FAILED)
     assert not (scratch / "core.gdb").exists()
 
 

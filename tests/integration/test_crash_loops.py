@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from astbtd.model import KEPT_CORE_FILE, RECORD_FILE, CoreState, Crash
-from tests.harness import RunningDaemon, crash
+from astbtd.model.crash import KEPT_CORE_FILE, RECORD_FILE, CoreState, Crash
+from tests.support.harness import RunningDaemon, crash
 
 _CRASHES = 1000
 _IN_FULL = 3

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.documented import traced
-from tests.harness import PATIENCE, RunningDaemon, allow_cores
+from tests.support.documented import traced
+from tests.support.harness import PATIENCE, RunningDaemon, allow_cores
 
 _KILLS = 60
 _SEED = 20261123

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from astbtd.model import CoreState, Ended, Verdict
-from tests.harness import RunningDaemon, crash
+from astbtd.model.crash import CoreState, ExtractionOutcome, Verdict
+from tests.support.harness import RunningDaemon, crash
 
 BROKEN = {
     "exits": b"#!/bin/sh\nexit 1\n",
@@ -55,7 +55,7 @@ def test_while_gdb_is_missing_cores_stay_and_are_examined_when_it_is_there(
     put_real(scratch / "gdb")
 
     (recorded,) = running.wait_for_crashes(1)
-    assert recorded.extraction.ended is Ended.OK
+    assert recorded.extraction.ended is ExtractionOutcome.OK
     assert recorded.diagnosis.crash_function == "do_forward"
     running.wait_until(lambda: "not installed" not in running.manager.status, "the status to be well again")
 
@@ -69,7 +69,7 @@ def test_with_a_broken_gdb_a_crash_is_recorded_and_its_core_kept_and_the_next_is
     running.start()
     crash(programs, spool, "segv")
     (recorded,) = running.wait_for_crashes(1)
-    assert recorded.extraction.ended in (Ended.FAILED, Ended.KILLED)
+    assert recorded.extraction.ended in (ExtractionOutcome.FAILED, ExtractionOutcome.KILLED)
     assert recorded.diagnosis.verdict is Verdict.UNUSABLE
     assert recorded.core.state is CoreState.KEPT
     assert f"gdb did not finish ({recorded.extraction.ended})" in running.output()
@@ -78,7 +78,7 @@ def test_with_a_broken_gdb_a_crash_is_recorded_and_its_core_kept_and_the_next_is
     put_real(scratch / "gdb")
     crash(programs, spool, "segv")
 
-    assert running.wait_for_crashes(2)[0].extraction.ended is Ended.OK
+    assert running.wait_for_crashes(2)[0].extraction.ended is ExtractionOutcome.OK
 
 
 def test_a_gdb_that_its_user_may_not_execute_is_as_good_as_broken(
@@ -91,7 +91,7 @@ def test_a_gdb_that_its_user_may_not_execute_is_as_good_as_broken(
 
     (recorded,) = running.wait_for_crashes(1)
 
-    assert recorded.extraction.ended is Ended.FAILED
+    assert recorded.extraction.ended is ExtractionOutcome.FAILED
     assert "Permission denied" in (running.store.directory(recorded.id) / "gdb.log").read_text()
     assert recorded.core.state is CoreState.KEPT
 
@@ -113,7 +113,7 @@ def test_a_gdb_that_is_upgraded_while_it_runs_finishes_and_the_new_one_is_next(
 
     newest, first = running.wait_for_crashes(2)
 
-    assert (first.extraction.ended, newest.extraction.ended) == (Ended.OK, Ended.FAILED)
+    assert (first.extraction.ended, newest.extraction.ended) == (ExtractionOutcome.OK, ExtractionOutcome.FAILED)
 
 
 def test_the_core_of_a_gdb_that_crashed_itself_is_not_collected(
@@ -142,5 +142,5 @@ def test_a_gdb_that_stands_still_is_ended_and_what_it_wrote_kept(
 
     (recorded,) = running.wait_for_crashes(1)
 
-    assert recorded.extraction.ended is Ended.TIMEOUT
+    assert recorded.extraction.ended is ExtractionOutcome.TIMEOUT
     assert "so far" in (running.store.directory(recorded.id) / "gdb.log").read_text()

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from astbtd.model import CoreState, Crash
-from tests.builders import DeadProcess
-from tests.faults import Fault, Faults, at_every_change
-from tests.harness import RunningDaemon, crash, daemon, scratch_directory
+from astbtd.model.crash import CoreState, Crash
 from tests.integration.test_every_kill import check_that_nothing_is_wrong, kept_content
 from tests.integration.test_retention import astbtd
+from tests.support.builders import DeadProcess
+from tests.support.faults import Fault, Faults, at_every_change
+from tests.support.harness import RunningDaemon, crash, daemon, scratch_directory
 
 _STAYING = {"lock", "changes", "directories"}
 

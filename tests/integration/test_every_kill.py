@@ -11,19 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from astbtd.archive.captures import Captures
-from astbtd.archive.fsck import Examination
-from astbtd.archive.keep import write_out
-from astbtd.archive.store import Store
-from astbtd.intake.candidate import Candidate, examine
-from astbtd.intake.note import Note, Notes
-from astbtd.model import REPORT_FILE, CoreState, Crash, Found
-from tests import builders
-from tests.faults import STAGING, Fault, Faults, at_every_change
-from tests.harness import RunningDaemon, crash, daemon, living_asterisk, scratch_directory
+from astbtd.claims.claim_file import ClaimFiles, ClaimRecord
+from astbtd.claims.core_filter import Candidate, examine
+from astbtd.model.crash import REPORT_FILE, CoreState, Crash, DiscoveredBy
+from astbtd.store.captures import Captures
+from astbtd.store.core_archive import write_out
+from astbtd.store.integrity import StoreCheck
+from astbtd.store.store import Store
 from tests.integration.test_retention import astbtd
 from tests.integration.test_sources import keep_as_systemd
-from tests.packed import COMPRESS
+from tests.support import builders
+from tests.support.faults import STAGING, Fault, Faults, at_every_change
+from tests.support.harness import RunningDaemon, crash, daemon, living_asterisk, scratch_directory
+from tests.support.packed import COMPRESS
 
 _STAYING = {"lock", "changes", "directories"}
 
@@ -66,7 +66,7 @@ class Scene:
 
 
 @dataclass(frozen=True)
-class Case:
+class CrashContext:
     """What a daemon finds, made of a core by `prepare`, and how the record says what became of it; if it `stays`, it is
     there in the end.
     """
@@ -112,8 +112,8 @@ def lose(scene: Scene, core: Path) -> None:
     settle(scene, core)
     candidate = examine(str(scene.spool), "core", ("asterisk",))
     assert isinstance(candidate, Candidate)
-    note = Note(candidate.facts, str(scene.spool), "core", Found.EVENT, core.stat().st_ino, copied=True)
-    os.close(Notes(scene.store.incoming).write(candidate.facts.crash_id, note))
+    note = ClaimRecord(candidate.facts, str(scene.spool), "core", DiscoveredBy.EVENT, core.stat().st_ino, copied=True)
+    os.close(ClaimFiles(scene.store.incoming).write(candidate.facts.crash_id, note))
     os.close(candidate.descriptor)
     (scene.spool / "core").unlink()
 
@@ -135,18 +135,18 @@ def precede(scene: Scene, core: Path) -> None:
 
 
 CASES = {
-    "moved": Case(lay_down, CoreState.KEPT, without="", every=1),
-    "left": Case(settle, CoreState.LEFT, stays=True, settings={"cores": {"action": "leave"}}),
-    "deleted": Case(settle, CoreState.REMOVED, settings={"cores": {"action": "delete"}}),
-    "packed": Case(pack, CoreState.KEPT),
-    "collected": Case(collect, CoreState.KEPT, stays=True),
-    "lost": Case(lose, CoreState.LOST),
-    "preceding": Case(precede, CoreState.KEPT, crashes=2),
+    "moved": CrashContext(lay_down, CoreState.KEPT, without="", every=1),
+    "left": CrashContext(settle, CoreState.LEFT, stays=True, settings={"cores": {"action": "leave"}}),
+    "deleted": CrashContext(settle, CoreState.REMOVED, settings={"cores": {"action": "delete"}}),
+    "packed": CrashContext(pack, CoreState.KEPT),
+    "collected": CrashContext(collect, CoreState.KEPT, stays=True),
+    "lost": CrashContext(lose, CoreState.LOST),
+    "preceding": CrashContext(precede, CoreState.KEPT, crashes=2),
 }
 
 
 @contextmanager
-def scene(case: Case, programs: Path, core: Path) -> Iterator[Scene]:
+def scene(case: CrashContext, programs: Path, core: Path) -> Iterator[Scene]:
     with scratch_directory() as directory:
         spool = directory / "spool"
         spool.mkdir()
@@ -174,7 +174,7 @@ def check_that_what_is_seen_is_whole(store: Store) -> None:
 
 
 def check_that_nothing_is_wrong(store: Store) -> None:
-    examination = Examination(store, set, cores=True, progress=lambda _: None, write_report=lambda *_: None)
+    examination = StoreCheck(store, set, cores=True, progress=lambda _: None, write_report=lambda *_: None)
     assert [(finding.path, finding.problem) for finding in examination.findings()] == []
 
 

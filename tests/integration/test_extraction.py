@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 import astbtd
-from astbtd.extraction.confinement import Account
-from astbtd.model import Ended, Section
-from tests.documented import COMMANDS, frames
-from tests.harness import RunningDaemon, crash
+from astbtd.extraction.sandbox_command import SandboxUser
+from astbtd.model.crash import ExtractionOutcome, Section
 from tests.integration.conftest import build, extract, text
+from tests.support.documented import COMMANDS, frames
+from tests.support.harness import RunningDaemon, crash
 
 _NOBODY = 65534
 _THREAD = re.compile(r"^Thread \d+ \(", re.MULTILINE)
@@ -41,7 +41,7 @@ def test_the_backtrace_is_what_the_documentations_command_prints_and_bt(
     core = crash(variant, scratch, "segv")
     expected = documented(core, variant / "asterisk")
     recorded = extract(extracting, core)
-    assert recorded.extraction.ended is Ended.OK
+    assert recorded.extraction.ended is ExtractionOutcome.OK
     assert frames(text(extracting, recorded, Section.BACKTRACE)) == frames(expected)
 
 
@@ -192,7 +192,8 @@ def test_extract_with_output_writes_the_sections_there_and_stores_nothing(
 
 
 @pytest.mark.skipif(
-    not Account(_NOBODY, _NOBODY, switched=True).can_read(astbtd.__file__), reason="the checkout is closed to others"
+    not SandboxUser(_NOBODY, _NOBODY, switched=True).can_read(astbtd.__file__),
+    reason="the checkout is closed to others",
 )
 def test_extract_works_without_root_on_a_core_of_ones_own(programs: Path, scratch: Path) -> None:
     core = crash(programs, scratch, "segv")

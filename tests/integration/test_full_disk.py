@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from astbtd.model import CoreState
-from tests.harness import RunningDaemon, crash
+from astbtd.model.crash import CoreState
+from tests.support.harness import RunningDaemon, crash
 
 ENOUGH = "size=64M"
 

@@ -6,10 +6,10 @@ What is left out is said.
 import re
 from pathlib import Path
 
-from astbtd.model import CoreState, Crash, Ended, Section
-from tests.harness import RunningDaemon, crash
+from astbtd.model.crash import CoreState, Crash, ExtractionOutcome, Section
 from tests.integration.conftest import extract, text
 from tests.integration.test_confinement import with_gdb
+from tests.support.harness import RunningDaemon, crash
 
 _THREAD = re.compile(r"^Thread (\d+) \(", re.MULTILINE)
 _LEFT_OUT = re.compile(r"^\(Thread (\d+) is left out: gdb\.output allows no more, brief\.txt has it\)$", re.MULTILINE)
@@ -27,7 +27,7 @@ def test_of_a_runaway_recursion_the_innermost_frames_are_shown_and_all_other_thr
     core = crash(programs, scratch, "recurse", "--stack", "8192")
     extracting.configure({"gdb": {"address_space": "512M", "backtrace_limit": 50}})
     recorded = extract(extracting, core)
-    assert recorded.extraction.ended is Ended.OK
+    assert recorded.extraction.ended is ExtractionOutcome.OK
     assert recorded.extraction.notes == ("thread 1: more than 500 frames, of which the innermost 50 are shown",)
     assert recorded.diagnosis.crash_function == "pbx_find_extension"
     assert recorded.diagnosis.frames == 50
@@ -56,7 +56,7 @@ def test_two_thousand_threads_are_all_there_in_short_and_in_full(
     core = crash(programs, scratch, "segv", "--threads", "2000")
     extracting.configure({"gdb": {"address_space": "512M"}})
     recorded = extract(extracting, core)
-    assert recorded.extraction.ended is Ended.OK
+    assert recorded.extraction.ended is ExtractionOutcome.OK
     assert recorded.extraction.notes == ()
     assert recorded.diagnosis.threads > 2000
     for section in (Section.BRIEF, Section.FULL):
@@ -69,7 +69,7 @@ def test_of_locals_too_large_to_print_the_text_says_so_and_has_all_frames(
     core = crash(programs, scratch, "segv", "--locals", "64", "--stack", "81920")
     extracting.configure({"gdb": {"address_space": "512M"}})
     recorded = extract(extracting, core)
-    assert recorded.extraction.ended is Ended.OK
+    assert recorded.extraction.ended is ExtractionOutcome.OK
     assert recorded.diagnosis.crash_function == "do_forward"
     thread = text(extracting, recorded, Section.THREAD1)
     assert re.search(r"copies = <error reading variable copies \(value requires \d+ bytes, which is more than", thread)
@@ -84,7 +84,7 @@ def test_where_there_is_no_room_for_all_locals_every_thread_has_its_frames(
     extracting.configure({"gdb": {"output": "400K"}})
     recorded = extract(extracting, core)
     everyone = threads(extracting, recorded, Section.BRIEF)
-    assert recorded.extraction.ended is Ended.OK
+    assert recorded.extraction.ended is ExtractionOutcome.OK
     assert len(everyone) == recorded.diagnosis.threads > 70
     left_out = [int(number) for number in _LEFT_OUT.findall(text(extracting, recorded, Section.FULL))]
     assert left_out
@@ -104,7 +104,7 @@ def test_a_sparse_core_of_ten_gigabytes_is_collected_and_kept_in_little_room(
     (recorded,) = running.wait_for_crashes(1)
     assert recorded.core.size > 10 << 30
     assert recorded.core.state is CoreState.KEPT
-    assert recorded.extraction.ended is Ended.OK
+    assert recorded.extraction.ended is ExtractionOutcome.OK
     assert recorded.extraction.notes == ()
     assert recorded.diagnosis.crash_function == "do_forward"
     assert running.store.kept_core(recorded.id).stat().st_size < 100 << 20
@@ -122,7 +122,7 @@ exec gdb "$@"
 """
     with_gdb(extracting, dies_at_first, backtrace_limit=50)
     recorded = extract(extracting, core)
-    assert recorded.extraction.ended is Ended.KILLED
+    assert recorded.extraction.ended is ExtractionOutcome.KILLED
     assert recorded.diagnosis.crash_function == "pbx_find_extension"
     assert recorded.diagnosis.frames == 50
     assert recorded.extraction.notes == (

@@ -4,8 +4,8 @@ import os
 import signal
 from pathlib import Path
 
-from astbtd.model import CoreState, Found
-from tests.harness import RunningDaemon, crash
+from astbtd.model.crash import CoreState, DiscoveredBy
+from tests.support.harness import RunningDaemon, crash
 
 _HANGS = "#!/bin/sh\nexec sleep 1000\n"
 _LARGE = 600  # MiB of heap that compress to nothing, slowly
@@ -91,7 +91,7 @@ def test_suspended_while_asterisk_crashes_it_goes_on_where_it_was(
     running.signal(signal.SIGCONT)
 
     recorded = running.wait_for_crashes(2)
-    assert {each.core.found for each in recorded} == {Found.EVENT}
+    assert {each.core.found for each in recorded} == {DiscoveredBy.EVENT}
     running.manager.states.clear()
     running.wait_until(lambda: "WATCHDOG=1" in running.manager.states, "a sign of life")
 

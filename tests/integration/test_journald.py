@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from astbtd.announce.journal import Event
-from astbtd.codec import plain
-from astbtd.model import Crash
-from tests.harness import RunningDaemon, crash
-from tests.journald import Journald, own_journal
+from astbtd.lib.serialization import plain
+from astbtd.model.crash import Crash
+from tests.support.harness import RunningDaemon, crash
+from tests.support.journald import Journald, own_journal
 
 UNHEARD = "the journal takes no entries"
 

@@ -6,11 +6,11 @@ import select
 from contextlib import suppress
 from pathlib import Path
 
-from astbtd.archive.keep import verify
-from astbtd.model import CoreState, Ended
-from tests.faults import LIBRARY
-from tests.harness import PATIENCE, RunningDaemon, crash
+from astbtd.model.crash import CoreState, ExtractionOutcome
+from astbtd.store.core_archive import verify
 from tests.integration.test_every_kill import state_of
+from tests.support.faults import LIBRARY
+from tests.support.harness import PATIENCE, RunningDaemon, crash
 
 # gdb, in which the call whose number stands in a file goes wrong.
 _FAULTY = """#!/bin/sh
@@ -52,9 +52,9 @@ def test_gdb_killed_at_any_change_costs_no_more_than_what_it_had_not_written(
         verify(running.store.kept_core(recorded.id), lambda _: None)
         assert recorded.extraction.sections.keys() <= set(os.listdir(running.store.directory(recorded.id)))
         assert os.listdir(spool) == []
-        if recorded.extraction.ended is Ended.OK:
+        if recorded.extraction.ended is ExtractionOutcome.OK:
             break
-        assert recorded.extraction.ended is Ended.KILLED
+        assert recorded.extraction.ended is ExtractionOutcome.KILLED
 
     assert number > 10
     assert len(running.crashes()) == number

@@ -6,8 +6,8 @@ import threading
 from collections import Counter
 from pathlib import Path
 
-from tests.harness import RunningDaemon, crash
-from tests.kernel import core_pattern
+from tests.support.harness import RunningDaemon, crash
+from tests.support.kernel import core_pattern
 
 _CRASHES = 50
 _KILLS = 50

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from astbtd.model import Found
-from tests.builders import DeadProcess
-from tests.harness import RunningDaemon, crash
+from astbtd.model.crash import DiscoveredBy
+from tests.support.builders import DeadProcess
+from tests.support.harness import RunningDaemon, crash
 
 _AT_A_TIME = 100  # claims at a start
 _MOST_MEMORY = 48 << 20
@@ -56,7 +56,7 @@ def test_of_ten_thousand_cores_some_are_claimed_at_a_time_and_a_new_crash_does_n
     crash(programs, spool, "abort")
     looping.wait_until(lambda: looping.crashes()[0].diagnosis.signal == "SIGABRT", "the new crash")
     newest, *others = looping.crashes()
-    assert newest.core.found is Found.EVENT
+    assert newest.core.found is DiscoveredBy.EVENT
     pids = {each.process.pid for each in others}
     assert pids == set(range(10_000 - len(pids) + 1, 10_001))
     assert "and more where they lie" in looping.manager.status
@@ -76,7 +76,7 @@ def test_what_there_was_no_room_for_is_taken_up_until_nothing_is_left(looping: R
 
     assert [each.process.pid for each in recorded] == list(range(cores, 0, -1))
     assert [each.signature.occurrence for each in recorded] == list(range(cores, 0, -1))
-    assert {each.core.found for each in recorded} == {Found.START}
+    assert {each.core.found for each in recorded} == {DiscoveredBy.START}
     assert f"{cores} cores of earlier crashes had been waiting" in looping.output()
     assert looping.output().count("crash loop:") == 1
     assert os.listdir(spool) == []

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.builders import DeadProcess
-from tests.harness import RunningDaemon, crash
+from tests.support.builders import DeadProcess
+from tests.support.harness import RunningDaemon, crash
 
 MOST = 40 << 20
 """Bytes in memory after a hundred crashes."""

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from astbtd.model import CoreState, Found
-from tests.fuse import Served, needs_fuse, served
-from tests.harness import RunningDaemon, crash
+from astbtd.model.crash import CoreState, DiscoveredBy
+from tests.support.fuse import Served, needs_fuse, served
+from tests.support.harness import RunningDaemon, crash
 
 pytestmark = needs_fuse
 
@@ -61,7 +61,7 @@ def test_a_core_written_where_inotify_cannot_see_is_collected(
     crash(programs, remote.behind, "segv")
     (recorded,) = running.wait_for_crashes(1)
     assert recorded.core.path == str(remote.front / "core")
-    assert recorded.core.found is Found.EVENT
+    assert recorded.core.found is DiscoveredBy.EVENT
     assert recorded.core.state is CoreState.KEPT
     assert os.listdir(remote.behind) == []
 
@@ -73,7 +73,7 @@ def test_a_core_that_waits_there_at_the_start_is_collected_before_the_daemon_is_
     running.start()
     assert "watching 2 places" in running.manager.status
     (recorded,) = running.wait_for_crashes(1)
-    assert recorded.core.found is Found.START
+    assert recorded.core.found is DiscoveredBy.START
 
 
 def test_a_core_that_arrives_in_pieces_where_leases_do_not_tell_is_taken_when_complete(
@@ -115,7 +115,7 @@ def test_a_directory_is_polled_if_the_settings_say_so(running: RunningDaemon, pr
     assert not is_seen_by_inotify(running, spool)
     crash(programs, spool, "segv")
     (recorded,) = running.wait_for_crashes(1)
-    assert recorded.core.found is Found.EVENT
+    assert recorded.core.found is DiscoveredBy.EVENT
 
 
 def test_a_directory_that_is_mounted_over_is_polled_from_then_on_and_watched_as_before_afterwards(

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from astbtd.extraction import gdb, packed
-from astbtd.extraction.confinement import account
-from astbtd.intake.corefile import read_facts
-from astbtd.model import Crash, Ended, Extraction, Section, Symbols
+from astbtd.elf.core_notes import read_facts
+from astbtd.extraction import gdb_runner, script_archive
+from astbtd.extraction.sandbox_command import account
+from astbtd.model.crash import Crash, Extraction, ExtractionOutcome, Section, Symbols
 from astbtd.settings import GdbSettings
-from tests.harness import RunningDaemon, crash, scratch_directory
 from tests.integration.conftest import build, extract, text
+from tests.support.harness import RunningDaemon, crash, scratch_directory
 
 TASKPROCESSORS = [
     "Processor  Processed  In Queue  Max Depth  Low water  High water",
@@ -256,9 +256,9 @@ def test_a_walk_is_given_up_after_many_nodes(extracting: RunningDaemon, pbx: Pat
 
 
 def test_a_walk_is_given_up_when_its_time_is_over(pbx: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gdb, "_PART_SECONDS", 0)
+    monkeypatch.setattr(gdb_runner, "_PART_SECONDS", 0)
     extraction = extract_here(crash(pbx / "pbx-22", scratch), scratch)
-    assert extraction.ended is Ended.OK
+    assert extraction.ended is ExtractionOutcome.OK
     info = (scratch / Section.INFO).read_text()
     assert "Channels (0, where there should be 3):\n  (given up after 0 s of work)\n" in info
 
@@ -269,7 +269,7 @@ def test_a_part_that_fails_says_so_and_the_others_stand(
 ) -> None:
     replace_bridges(monkeypatch, f"def bridges(): raise {error}('of the test')")
     extraction = extract_here(crash(pbx / "pbx-22", scratch), scratch)
-    assert extraction.ended is Ended.OK
+    assert extraction.ended is ExtractionOutcome.OK
     info = (scratch / Section.INFO).read_text()
     assert f"\nBridges: cannot be read: {error}: of the test\n" in info
     assert "Taskprocessors (3):" in info
@@ -284,7 +284,7 @@ def test_a_gdb_that_dies_over_a_part_has_written_all_backtraces_before(
     complete = {section: (scratch / section).read_text() for section in Section if (scratch / section).exists()}
     replace_bridges(monkeypatch, "import os; bridges = lambda: os.kill(os.getpid(), 9)")
 
-    assert extract_here(core, scratch).ended is not Ended.OK
+    assert extract_here(core, scratch).ended is not ExtractionOutcome.OK
 
     for section in (Section.BACKTRACE, Section.THREAD1, Section.BRIEF, Section.FULL, Section.LOCKS):
         assert (scratch / section).read_text() == complete[section]
@@ -326,7 +326,7 @@ def extract_here(core: Path, directory: Path) -> Extraction:
     core.chmod(0o644)
     for section in Section:
         (directory / section).unlink(missing_ok=True)
-    extractor = gdb.Extractor(
+    extractor = gdb_runner.Extractor(
         GdbSettings(), account("astbtd-gdb"), -1, Symbols.LAZY, reserve=lambda _: None, stopped=lambda: None
     )
     descriptor = os.open(core, os.O_RDONLY)
@@ -338,10 +338,12 @@ def extract_here(core: Path, directory: Path) -> Extraction:
 
 def replace_bridges(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     """Has other code, which defines `bridges`, run inside gdb in the place of what reads the bridges."""
-    command = packed.command
-    replace = f"from astbtd.extraction.inside_gdb import pbx\n{code}\npbx.bridges = bridges"
-    start = "main.main()"
-    monkeypatch.setattr(packed, "command", lambda path: command(path).replace(start, f"exec({replace!r}); {start}"))
+    command = script_archive.command
+    replace = f"from astbtd.extraction.script import pbx_tables\n{code}\npbx_tables.bridges = bridges"
+    start = "write_sections.main()"
+    monkeypatch.setattr(
+        script_archive, "command", lambda path: command(path).replace(start, f"exec({replace!r}); {start}")
+    )
 
 
 def build_id(path: Path) -> str:

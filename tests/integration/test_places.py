@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from astbtd.model import Found
-from tests.harness import RunningDaemon, crash, die_of, living_asterisk
-from tests.kernel import core_pattern, short_event_queue
+from astbtd.model.crash import DiscoveredBy
+from tests.support.harness import RunningDaemon, crash, die_of, living_asterisk
+from tests.support.kernel import core_pattern, short_event_queue
 
 
 def test_the_working_directory_of_a_running_asterisk_is_watched_unasked(
@@ -26,7 +26,7 @@ def test_the_working_directory_of_a_running_asterisk_is_watched_unasked(
         die_of(asterisk, signal.SIGSEGV)
         (recorded,) = running.wait_for_crashes(1)
     assert recorded.core.path == str(work / "core")
-    assert recorded.core.found is Found.EVENT
+    assert recorded.core.found is DiscoveredBy.EVENT
 
 
 def test_an_asterisk_that_starts_in_another_directory_is_noticed_before_it_crashes(
@@ -42,7 +42,7 @@ def test_an_asterisk_that_starts_in_another_directory_is_noticed_before_it_crash
         die_of(asterisk, signal.SIGBUS)
         (recorded,) = running.wait_for_crashes(1)
     assert recorded.core.path == str(work / "core")
-    assert recorded.core.found is Found.EVENT
+    assert recorded.core.found is DiscoveredBy.EVENT
 
 
 def test_the_directory_of_an_asterisk_that_is_gone_is_still_watched_after_a_restart(
@@ -57,7 +57,7 @@ def test_the_directory_of_an_asterisk_that_is_gone_is_still_watched_after_a_rest
     crash(programs, work, "segv")
     running.start()
     (recorded,) = running.wait_for_crashes(1)
-    assert recorded.core.found is Found.START
+    assert recorded.core.found is DiscoveredBy.START
 
 
 @pytest.mark.parametrize("pattern", ["{}/core.%e.%p", "{}/core.%E.%s"])
@@ -110,7 +110,7 @@ def test_a_directory_that_appears_late_is_watched(running: RunningDaemon, progra
     running.wait_until(lambda: "watching 1 place" in running.manager.status, "the directory to be watched")
     crash(programs, late, "segv")
     (recorded,) = running.wait_for_crashes(1)
-    assert recorded.core.found is Found.EVENT
+    assert recorded.core.found is DiscoveredBy.EVENT
 
 
 def test_a_directory_that_is_deleted_and_made_anew_is_watched_again(
@@ -151,7 +151,7 @@ def test_a_core_whose_event_was_lost_in_an_overflow_is_found_by_a_scan(
     crash(programs, spool, "segv")
     running.signal(signal.SIGCONT)
     (recorded,) = running.wait_for_crashes(1)
-    assert recorded.core.found is Found.SCAN
+    assert recorded.core.found is DiscoveredBy.SCAN
 
 
 def test_a_reload_watches_new_directories_and_a_bad_one_changes_nothing(

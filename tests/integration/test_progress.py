@@ -5,9 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.harness import RunningDaemon, crash
-
-from .conftest import gate_closed, gated_gdb
+from tests.integration.conftest import gate_closed, gated_gdb
+from tests.support.harness import RunningDaemon, crash
 
 
 def read_until(terminal: int, wanted: bytes) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.harness import RunningDaemon, crash
+from tests.support.harness import RunningDaemon, crash
 
 _HANDFUL = 50
 """Far below the 84,000 events of 500 MB written, above the dozen or so that a core needs."""

@@ -13,11 +13,11 @@ from types import MappingProxyType
 
 import pytest
 
-from astbtd.archive.store import Store
-from astbtd.model import KEPT_CORE_FILE, REPORT_FILE, CoreState
-from tests import builders
-from tests.faults import Fault, Faults
-from tests.harness import RunningDaemon, crash
+from astbtd.model.crash import KEPT_CORE_FILE, REPORT_FILE, CoreState
+from astbtd.store.store import Store
+from tests.support import builders
+from tests.support.faults import Fault, Faults
+from tests.support.harness import RunningDaemon, crash
 
 LIMITS = """
 retention:

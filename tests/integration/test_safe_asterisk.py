@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from astbtd.intake.safe_asterisk import dump_drops
+from astbtd.asterisk.safe_asterisk import dump_drops
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import signal
 from pathlib import Path
 
-from tests.harness import RunningDaemon, crash
+from tests.support.harness import RunningDaemon, crash
 
 _HANGS = "#!/bin/sh\nexec sleep 1000\n"
 

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from astbtd.intake import corefile
-from astbtd.intake.names import OpenedDirectory, link_descriptor
-from astbtd.model import CoreState, Found, Source, Verdict
-from tests.contained import contained_asterisk, dies_in_its_container
-from tests.core_server import keeping_cores
-from tests.harness import RunningDaemon, crash, die_of, living_asterisk
-from tests.kernel import core_pattern, sends_cores_to_sockets
-from tests.packed import COMPRESS, FIELDS, report
+from astbtd.claims.hard_links import OpenedDirectory, link_descriptor
+from astbtd.elf import core_notes
+from astbtd.model.crash import CoreState, DiscoveredBy, Source, Verdict
+from tests.support.contained import contained_asterisk, dies_in_its_container
+from tests.support.core_server import keeping_cores
+from tests.support.harness import RunningDaemon, crash, die_of, living_asterisk
+from tests.support.kernel import core_pattern, sends_cores_to_sockets
+from tests.support.packed import COMPRESS, FIELDS, report
 
 BOOT = "0f" * 16
 
@@ -109,7 +109,7 @@ def keep_as_abrt(core: Path, directory: Path) -> Path:
 def pid_of(core: Path) -> int:
     """The pid in a core of ours."""
     with core.open("rb") as file:
-        return corefile.read_facts(file.fileno()).process.pid or 0
+        return core_notes.read_facts(file.fileno()).process.pid or 0
 
 
 Keep = Callable[[Path, Path], Path]
@@ -139,7 +139,7 @@ def test_what_a_collector_keeps_is_collected_and_not_touched(
     before = listed(collections[name])
     (recorded,) = running.wait_for_crashes(1)
     assert (recorded.core.source, recorded.core.state) == (source, CoreState.KEPT)
-    assert (recorded.core.path, recorded.core.found) == (str(kept), Found.EVENT)
+    assert (recorded.core.path, recorded.core.found) == (str(kept), DiscoveredBy.EVENT)
     assert recorded.crashed_at.timestamp() == int(core.stat().st_mtime)
     assert recorded.diagnosis.crash_function == "do_forward"
     assert listed(collections[name]) == before
@@ -444,7 +444,7 @@ def test_a_changed_core_pattern_is_followed_at_once(running: RunningDaemon, prog
         running.wait_until(lambda: "watching 1 place" in running.manager.status, "the new place to be watched")
         crash(programs, scratch, "segv")
         (recorded,) = running.wait_for_crashes(1)
-        assert recorded.core.found is Found.EVENT
+        assert recorded.core.found is DiscoveredBy.EVENT
     running.wait_until(lambda: "watching 0 places" in running.manager.status, "the old one to be left")
 
 
@@ -475,7 +475,7 @@ def test_directories_that_vary_are_watched_as_they_come(running: RunningDaemon, 
         crash(programs, scratch, "segv")
         (recorded,) = running.wait_for_crashes(1)
     assert Path(recorded.core.path).parent == dumps / "asterisk" / "0"
-    assert recorded.core.found is Found.EVENT
+    assert recorded.core.found is DiscoveredBy.EVENT
 
 
 def test_with_core_uses_pid_cores_are_found_by_their_new_names(

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from astbtd.model import CoreState, Ended, Found
-from tests.accounts import Accounts
-from tests.harness import PATIENCE, RunningDaemon, crash
+from astbtd.model.crash import CoreState, DiscoveredBy, ExtractionOutcome
+from tests.support.accounts import Accounts
+from tests.support.harness import PATIENCE, RunningDaemon, crash
 
 
 def under_limits(running: RunningDaemon, **limits: int) -> None:
     """Has the daemon started under limits of its own."""
     words = [f"{name}={value}" for name, value in limits.items()]
-    running.wrapper = (sys.executable, "-m", "tests.limited", *words, "--")
+    running.wrapper = (sys.executable, "-m", "tests.support.limited", *words, "--")
 
 
 def has_reloaded(running: RunningDaemon, times: int) -> bool:
@@ -36,7 +36,7 @@ def test_where_the_kernel_grants_no_inotify_directories_are_looked_into_again_an
         crash(programs, spool, "segv")
         recorded = running.wait_for_crashes(count)
 
-    assert [each.core.found for each in recorded] == [Found.EVENT, Found.EVENT]
+    assert [each.core.found for each in recorded] == [DiscoveredBy.EVENT, DiscoveredBy.EVENT]
     assert [each.core.state for each in recorded] == [CoreState.KEPT, CoreState.KEPT]
     assert os.listdir(spool) == []
     assert running.output().count("the kernel grants no inotify watch") == 1
@@ -53,7 +53,7 @@ def test_inotify_is_used_as_soon_as_the_kernel_grants_it(running: RunningDaemon,
     crash(programs, spool, "segv")
 
     (recorded,) = running.wait_for_crashes(1)
-    assert recorded.core.found is Found.EVENT
+    assert recorded.core.found is DiscoveredBy.EVENT
 
 
 def test_the_user_of_asterisk_may_change_between_two_crashes(
@@ -83,18 +83,18 @@ def test_the_user_of_gdb_may_be_removed_and_made_anew_under_a_running_daemon(
     running.start()
     old = accounts.remove("astbtd-gdb")
     crash(programs, spool, "segv")
-    assert running.wait_for_crashes(1)[0].extraction.ended is Ended.OK
+    assert running.wait_for_crashes(1)[0].extraction.ended is ExtractionOutcome.OK
 
     running.signal(signal.SIGHUP)
     running.wait_until(lambda: "its user astbtd-gdb does not exist" in running.manager.status, "the status to tell")
     crash(programs, spool, "segv")
-    assert running.wait_for_crashes(2)[0].extraction.ended is Ended.OK
+    assert running.wait_for_crashes(2)[0].extraction.ended is ExtractionOutcome.OK
 
     accounts.add("astbtd-gdb", old + 7000)
     running.signal(signal.SIGHUP)
     running.wait_until(lambda: "does not exist" not in running.manager.status, "the status to be well again")
     crash(programs, spool, "segv")
-    assert running.wait_for_crashes(3)[0].extraction.ended is Ended.OK
+    assert running.wait_for_crashes(3)[0].extraction.ended is ExtractionOutcome.OK
     assert "Traceback" not in running.output()
 
 

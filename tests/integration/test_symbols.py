@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from astbtd.model import Crash, Section, Symbols
-from tests.harness import RunningDaemon, allow_cores, crash
+from astbtd.model.crash import Crash, Section, Symbols
 from tests.integration.conftest import extract, text
 from tests.integration.test_extraction import documented, variant
+from tests.support.harness import RunningDaemon, allow_cores, crash
 
 __all__ = ["variant"]
 

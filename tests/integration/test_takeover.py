@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from astbtd.extraction import seclusion
-from astbtd.model import Crash, Ended, Section
-from tests.harness import RunningDaemon, crash
+from astbtd.extraction import sandbox_kernel
+from astbtd.model.crash import Crash, ExtractionOutcome, Section
 from tests.integration.conftest import text
+from tests.support.harness import RunningDaemon, crash
 
 TAKEN_OVER = Path(__file__).parent.parent / "programs" / "taken_over.py"
 OUTPUT = 4 << 20  # bytes
@@ -24,8 +24,8 @@ NOBODY = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--"
 Report = dict[str, Any]
 
 pytestmark = [
-    pytest.mark.skipif(not seclusion.landlock_version(), reason="this kernel has no Landlock"),
-    pytest.mark.skipif(not seclusion.machine_is_known(), reason="this machine's system calls are not known"),
+    pytest.mark.skipif(not sandbox_kernel.landlock_version(), reason="this kernel has no Landlock"),
+    pytest.mark.skipif(not sandbox_kernel.machine_is_known(), reason="this machine's system calls are not known"),
 ]
 
 
@@ -96,7 +96,7 @@ def test_it_has_nothing_open_but_the_core_its_program_and_its_sections(reports: 
 
 def test_the_crash_is_recorded_all_the_same(reports: list[tuple[Crash, Report]]) -> None:
     for recorded, _ in reports:
-        assert recorded.extraction.ended is Ended.OK
+        assert recorded.extraction.ended is ExtractionOutcome.OK
         assert recorded.diagnosis.crash_function == "do_forward"
 
 
@@ -160,5 +160,5 @@ def test_it_fills_no_disk(running: RunningDaemon, programs: Path, scratch: Path,
     (recorded,) = running.wait_for_crashes(1)
 
     files = [path.stat() for path in running.store.directory(recorded.id).iterdir()]
-    assert recorded.extraction.ended is Ended.TOO_MUCH_OUTPUT
+    assert recorded.extraction.ended is ExtractionOutcome.TOO_MUCH_OUTPUT
     assert sum(status.st_blocks * 512 for status in files) < OUTPUT + (1 << 20)

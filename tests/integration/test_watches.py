@@ -10,21 +10,21 @@ from pathlib import Path
 
 import pytest
 
-from astbtd.intake.backend import Backend
-from astbtd.intake.inotify import Inotify
-from astbtd.intake.polling import Polling
-from astbtd.intake.sight import Sight
-from astbtd.intake.watch import DirectoryWatch, Hint, Made, Scan, Written
-from tests.fuse import needs_fuse, served
-from tests.harness import PATIENCE, scratch_directory
+from astbtd.watch.backend import Backend
+from astbtd.watch.directory_watch import DirectoryCreated, DirectoryWatch, FileWritten, Hint, Scan
+from astbtd.watch.inotify import Inotify
+from astbtd.watch.inotify_with_fallback import InotifyWithFallback
+from astbtd.watch.polling import Polling
+from tests.support.fuse import needs_fuse, served
+from tests.support.harness import PATIENCE, scratch_directory
 
-Shown = Callable[[Path], str]
+Seen = Callable[[Path], str]
 
 OFTEN = 0.05  # seconds between two looks
 
 BACKENDS: dict[str, Callable[[], Backend]] = {
     "inotify": Inotify,
-    "either": Sight,
+    "either": InotifyWithFallback,
     "polling": lambda: Polling(OFTEN),
     "polling of what FUSE shows": lambda: Polling(OFTEN),
 }
@@ -46,7 +46,7 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def shown(backend: str, scratch: Path) -> Iterator[Shown]:
+def shown(backend: str, scratch: Path) -> Iterator[Seen]:
     """The path by which the watch knows a directory in `scratch`, where others make all changes."""
     if "FUSE" not in backend:
         yield str
@@ -63,7 +63,7 @@ def watch(backend: str) -> Iterator[DirectoryWatch]:
 
 
 @pytest.fixture
-def watched(watch: DirectoryWatch, shown: Shown, spool: Path) -> DirectoryWatch:
+def watched(watch: DirectoryWatch, shown: Seen, spool: Path) -> DirectoryWatch:
     """The same, with an eye on the spool."""
     watch.watch([shown(spool)])
     assert watch.hints() == [Scan(shown(spool))]
@@ -101,83 +101,81 @@ def test_a_new_watch_asks_for_a_scan_once(watched: DirectoryWatch) -> None:
     assert watched.absent() == ()
 
 
-def test_a_file_closed_after_writing_is_reported(watched: DirectoryWatch, spool: Path, shown: Shown) -> None:
+def test_a_file_closed_after_writing_is_reported(watched: DirectoryWatch, spool: Path, shown: Seen) -> None:
     (spool / "core").write_bytes(b"dumped")
 
-    seen(watched, Written(shown(spool), "core"))
+    seen(watched, FileWritten(shown(spool), "core"))
 
 
-def test_a_file_written_once_more_is_reported_once_more(watched: DirectoryWatch, spool: Path, shown: Shown) -> None:
+def test_a_file_written_once_more_is_reported_once_more(watched: DirectoryWatch, spool: Path, shown: Seen) -> None:
     (spool / "core").write_bytes(b"dumped")
-    seen(watched, Written(shown(spool), "core"))
+    seen(watched, FileWritten(shown(spool), "core"))
 
     (spool / "core").write_bytes(b"dumped again")
 
-    seen(watched, Written(shown(spool), "core"))
+    seen(watched, FileWritten(shown(spool), "core"))
 
 
-def test_a_file_replaced_by_another_of_its_name_is_reported(watched: DirectoryWatch, spool: Path, shown: Shown) -> None:
+def test_a_file_replaced_by_another_of_its_name_is_reported(watched: DirectoryWatch, spool: Path, shown: Seen) -> None:
     (spool / "core").write_bytes(b"the first crash")
-    seen(watched, Written(shown(spool), "core"))
+    seen(watched, FileWritten(shown(spool), "core"))
     (spool / "claimed").hardlink_to(spool / "core")
-    seen(watched, Written(shown(spool), "claimed"))
+    seen(watched, FileWritten(shown(spool), "claimed"))
 
     (spool / "core").unlink()
     (spool / "core").write_bytes(b"the second crash")
 
-    seen(watched, Written(shown(spool), "core"))
+    seen(watched, FileWritten(shown(spool), "core"))
 
 
-def test_a_file_moved_in_is_reported(watched: DirectoryWatch, spool: Path, scratch: Path, shown: Shown) -> None:
+def test_a_file_moved_in_is_reported(watched: DirectoryWatch, spool: Path, scratch: Path, shown: Seen) -> None:
     (scratch / "dump").write_bytes(b"dumped elsewhere")
 
     (scratch / "dump").rename(spool / "core")
 
-    seen(watched, Written(shown(spool), "core"))
+    seen(watched, FileWritten(shown(spool), "core"))
 
 
-def test_a_file_renamed_within_is_reported_by_its_new_name(watched: DirectoryWatch, spool: Path, shown: Shown) -> None:
+def test_a_file_renamed_within_is_reported_by_its_new_name(watched: DirectoryWatch, spool: Path, shown: Seen) -> None:
     (spool / ".core.part").write_bytes(b"copied")
-    seen(watched, Written(shown(spool), ".core.part"))
+    seen(watched, FileWritten(shown(spool), ".core.part"))
 
     (spool / ".core.part").rename(spool / "core")
 
-    seen(watched, Written(shown(spool), "core"))
+    seen(watched, FileWritten(shown(spool), "core"))
 
 
 @pytest.mark.parametrize("name", ["a b\n(c", "größer", ".hidden", "+"])
-def test_names_are_reported_as_they_are(watched: DirectoryWatch, spool: Path, name: str, shown: Shown) -> None:
+def test_names_are_reported_as_they_are(watched: DirectoryWatch, spool: Path, name: str, shown: Seen) -> None:
     (spool / name).touch()
 
-    seen(watched, Written(shown(spool), name))
+    seen(watched, FileWritten(shown(spool), name))
 
 
-def test_a_name_that_is_no_text_leads_there_all_the_same(watched: DirectoryWatch, spool: Path, shown: Shown) -> None:
+def test_a_name_that_is_no_text_leads_there_all_the_same(watched: DirectoryWatch, spool: Path, shown: Seen) -> None:
     hints: list[Hint] = []
 
     (spool / "core").touch()
     (spool / "\udcff\udcfe").touch()
     (spool / "later").touch()
 
-    wait(watched, hints, lambda: {Scan(shown(spool)), Written(shown(spool), "\udcff\udcfe")} & set(hints) != set())
+    wait(watched, hints, lambda: {Scan(shown(spool)), FileWritten(shown(spool), "\udcff\udcfe")} & set(hints) != set())
     (spool / "next").touch()
-    seen(watched, Written(shown(spool), "next"))
+    seen(watched, FileWritten(shown(spool), "next"))
 
 
-def test_directories_within_are_reported_but_not_looked_into(
-    watched: DirectoryWatch, spool: Path, shown: Shown
-) -> None:
+def test_directories_within_are_reported_but_not_looked_into(watched: DirectoryWatch, spool: Path, shown: Seen) -> None:
     (spool / "below").mkdir()
     (spool / "below" / "core").touch()
     (spool / "core").touch()
 
-    hints = seen(watched, Written(shown(spool), "core"))
+    hints = seen(watched, FileWritten(shown(spool), "core"))
 
-    assert set(hints) == {Made(shown(spool), "below"), Written(shown(spool), "core")}
+    assert set(hints) == {DirectoryCreated(shown(spool), "below"), FileWritten(shown(spool), "core")}
 
 
 def test_a_directory_that_appears_late_is_scanned_and_watched(
-    watch: DirectoryWatch, scratch: Path, shown: Shown
+    watch: DirectoryWatch, scratch: Path, shown: Seen
 ) -> None:
     late = scratch / "not" / "yet"
     watch.watch([shown(late)])
@@ -188,11 +186,11 @@ def test_a_directory_that_appears_late_is_scanned_and_watched(
     seen(watch, Scan(shown(late)))
     assert watch.absent() == ()
     (late / "core").touch()
-    seen(watch, Written(shown(late), "core"))
+    seen(watch, FileWritten(shown(late), "core"))
 
 
 def test_a_directory_that_is_deleted_and_made_anew_is_watched_again(
-    watched: DirectoryWatch, spool: Path, shown: Shown
+    watched: DirectoryWatch, spool: Path, shown: Seen
 ) -> None:
     spool.rmdir()
     lost(watched, shown(spool))
@@ -201,11 +199,11 @@ def test_a_directory_that_is_deleted_and_made_anew_is_watched_again(
 
     seen(watched, Scan(shown(spool)))
     (spool / "core").touch()
-    seen(watched, Written(shown(spool), "core"))
+    seen(watched, FileWritten(shown(spool), "core"))
 
 
 def test_a_directory_that_is_renamed_away_and_replaced_is_watched_under_its_old_name(
-    watched: DirectoryWatch, spool: Path, scratch: Path, shown: Shown
+    watched: DirectoryWatch, spool: Path, scratch: Path, shown: Seen
 ) -> None:
     away = spool.rename(scratch / "away")
     spool.mkdir()
@@ -214,12 +212,12 @@ def test_a_directory_that_is_renamed_away_and_replaced_is_watched_under_its_old_
     (away / "left").touch()
     (spool / "core").touch()
 
-    hints = seen(watched, Written(shown(spool), "core"))
-    assert Written(shown(spool), "left") not in hints
+    hints = seen(watched, FileWritten(shown(spool), "core"))
+    assert FileWritten(shown(spool), "left") not in hints
 
 
 def test_a_directory_renamed_away_is_absent_until_it_comes_back(
-    watched: DirectoryWatch, spool: Path, scratch: Path, shown: Shown
+    watched: DirectoryWatch, spool: Path, scratch: Path, shown: Seen
 ) -> None:
     spool.rename(scratch / "away")
     lost(watched, shown(spool))
@@ -231,7 +229,7 @@ def test_a_directory_renamed_away_is_absent_until_it_comes_back(
 
 
 def test_a_replacement_that_went_unnoticed_is_mended_by_rearming(
-    watched: DirectoryWatch, spool: Path, scratch: Path, shown: Shown
+    watched: DirectoryWatch, spool: Path, scratch: Path, shown: Seen
 ) -> None:
     spool.rename(scratch / "away")
     spool.mkdir()
@@ -240,11 +238,11 @@ def test_a_replacement_that_went_unnoticed_is_mended_by_rearming(
 
     assert Scan(shown(spool)) in watched.hints()
     (spool / "core").touch()
-    seen(watched, Written(shown(spool), "core"))
+    seen(watched, FileWritten(shown(spool), "core"))
 
 
 def test_of_two_watched_directories_within_each_other_both_are_reported(
-    watched: DirectoryWatch, spool: Path, shown: Shown
+    watched: DirectoryWatch, spool: Path, shown: Seen
 ) -> None:
     within = spool / "within"
     within.mkdir()
@@ -252,13 +250,13 @@ def test_of_two_watched_directories_within_each_other_both_are_reported(
     seen(watched, Scan(shown(within)))
 
     (within / "core").touch()
-    seen(watched, Written(shown(within), "core"))
+    seen(watched, FileWritten(shown(within), "core"))
     shutil.rmtree(within)
 
     lost(watched, shown(within))
 
 
-def test_a_changed_set_is_what_is_watched(watched: DirectoryWatch, spool: Path, scratch: Path, shown: Shown) -> None:
+def test_a_changed_set_is_what_is_watched(watched: DirectoryWatch, spool: Path, scratch: Path, shown: Seen) -> None:
     other = scratch / "other"
     other.mkdir()
 
@@ -267,12 +265,12 @@ def test_a_changed_set_is_what_is_watched(watched: DirectoryWatch, spool: Path, 
     assert watched.hints() == [Scan(shown(other))]
     (spool / "core").touch()
     (other / "core").touch()
-    hints = seen(watched, Written(shown(other), "core"))
+    hints = seen(watched, FileWritten(shown(other), "core"))
     assert {hint.directory for hint in hints} == {shown(other)}
 
 
 def test_nothing_is_reported_of_the_parent_of_an_absent_directory(
-    watch: DirectoryWatch, scratch: Path, shown: Shown
+    watch: DirectoryWatch, scratch: Path, shown: Seen
 ) -> None:
     late = scratch / "late"
     watch.watch([shown(late)])
@@ -283,14 +281,14 @@ def test_nothing_is_reported_of_the_parent_of_an_absent_directory(
     assert {hint.directory for hint in seen(watch, Scan(shown(late)))} == {shown(late)}
 
 
-def test_what_has_happened_is_told_once(watched: DirectoryWatch, spool: Path, shown: Shown) -> None:
+def test_what_has_happened_is_told_once(watched: DirectoryWatch, spool: Path, shown: Seen) -> None:
     (spool / "core").touch()
-    seen(watched, Written(shown(spool), "core"))
+    seen(watched, FileWritten(shown(spool), "core"))
     (spool / "other").touch()
 
-    hints = seen(watched, Written(shown(spool), "other"))
+    hints = seen(watched, FileWritten(shown(spool), "other"))
 
-    assert hints.count(Written(shown(spool), "other")) == 1
+    assert hints.count(FileWritten(shown(spool), "other")) == 1
 
 
 def test_polling_takes_threads_only_while_there_is_something_to_poll(spool: Path) -> None:

@@ -6,8 +6,8 @@ Both are watched by the same probe, which looks at the state of Asterisk's main 
 import json
 import sys
 
-from .container import Container
-from .test_deadlock import Machine
+from tests.support.containers.container import Container
+from tests.system.test_deadlock import Machine
 
 ROUNDS = 7
 

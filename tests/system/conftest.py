@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.kernel import cores_in_working_directory
+from tests.support.kernel import cores_in_working_directory
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,13 +12,12 @@ from pathlib import Path
 import pytest
 
 from astbtd.announce.journal import Event
-from tests import another_build
-from tests.kernel import core_pattern, sends_cores_to_sockets
-
-from . import collecting
-from .asterisk import UNIT, Asterisk
-from .container import Container, wait_until
-from .service import Service
+from tests.support import another_build
+from tests.support.containers import collecting
+from tests.support.containers.asterisk import UNIT, Asterisk
+from tests.support.containers.container import Container, wait_until
+from tests.support.containers.service import Service
+from tests.support.kernel import core_pattern, sends_cores_to_sockets
 
 CHECK_FAILED = Event.CHECK_FAILED.value
 PROGRAM = "/usr/sbin/asterisk"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from .asterisk import CORE, Asterisk, Crash
-from .container import Container
+from tests.support.containers.asterisk import CORE, Asterisk, Crash
+from tests.support.containers.container import Container
 
 
 @pytest.fixture(scope="module")

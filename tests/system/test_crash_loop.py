@@ -6,11 +6,10 @@ from collections.abc import Iterator
 import pytest
 
 from astbtd.announce.journal import Event
-
-from .asterisk import UNIT, WORKING_DIRECTORY, Crash
-from .container import wait_until
-from .machine import Machine, booted
-from .service import STORE, Record
+from tests.support.containers.asterisk import UNIT, WORKING_DIRECTORY, Crash
+from tests.support.containers.container import wait_until
+from tests.support.containers.machine import Machine, booted
+from tests.support.containers.service import STORE, Record
 
 CRASHES = 24
 IN_FULL = 5

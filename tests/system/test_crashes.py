@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from .asterisk import Crash
-from .machine import Machine, booted
-from .service import STORE, Record
+from tests.support.containers.asterisk import Crash
+from tests.support.containers.machine import Machine, booted
+from tests.support.containers.service import STORE, Record
 
 HEADLINES = 10
 """The lines of a report that an administrator reads at night."""

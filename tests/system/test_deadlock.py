@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from astbtd.announce.journal import Event
-from tests.documented import traced
-
-from .asterisk import Asterisk, Crash, Scene
-from .container import Container, wait_until
-from .service import STORE, Service
+from tests.support.containers.asterisk import Asterisk, Crash, Scene
+from tests.support.containers.container import Container, wait_until
+from tests.support.containers.service import STORE, Service
+from tests.support.documented import traced
 
 Capture = dict[str, Any]
 """A deadlock.json, as any program would read it."""

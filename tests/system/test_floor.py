@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from .asterisk import WORKING_DIRECTORY
-from .container import Container, wait_until
-from .image import BOOKWORM, TRIXIE
-from .service import HIGHEST_EXPOSURE, STORE, Record, Service
-from .stand_in import StandIn
+from tests.support.containers.asterisk import WORKING_DIRECTORY
+from tests.support.containers.container import Container, wait_until
+from tests.support.containers.image import BOOKWORM, TRIXIE
+from tests.support.containers.service import HIGHEST_EXPOSURE, STORE, Record, Service
+from tests.support.containers.stand_in import StandIn
 
 QUIET = """#!/bin/sh
 chrt --pid $$; ionice --pid=$$; nice; echo

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from .asterisk import WORKING_DIRECTORY
-from .container import Container
-from .image import BOOKWORM, CHECKOUT
-from .service import CONFIGURATION, HESITANT, STORE, Service
-from .stand_in import StandIn
+from tests.support.containers.asterisk import WORKING_DIRECTORY
+from tests.support.containers.container import Container
+from tests.support.containers.image import BOOKWORM, CHECKOUT
+from tests.support.containers.service import CONFIGURATION, HESITANT, STORE, Service
+from tests.support.containers.stand_in import StandIn
 
 UNITS = [path.name for path in (CHECKOUT / "packaging/systemd").iterdir() if path.suffix in (".path", ".service")]
 LOCAL = [

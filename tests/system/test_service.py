@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from astbtd.announce.journal import Event
-from astbtd.extraction.seclusion import landlock_version
-from tests.documented import COMMANDS, frames
-
-from .asterisk import CORE, WORKING_DIRECTORY, Crash
-from .container import wait_until
-from .machine import Machine, booted
-from .service import CONFIGURATION, HESITANT, HIGHEST_EXPOSURE, STORE, Record
+from astbtd.extraction.sandbox_kernel import landlock_version
+from tests.support.containers.asterisk import CORE, WORKING_DIRECTORY, Crash
+from tests.support.containers.container import wait_until
+from tests.support.containers.machine import Machine, booted
+from tests.support.containers.service import CONFIGURATION, HESITANT, HIGHEST_EXPOSURE, STORE, Record
+from tests.support.documented import COMMANDS, frames
 
 CRASH_COLLECTED = Event.CRASH_COLLECTED.value
 CONFIGURATION_REJECTED = Event.CONFIGURATION_REJECTED.value

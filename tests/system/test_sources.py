@@ -6,14 +6,13 @@ from contextlib import contextmanager
 
 import pytest
 
-from astbtd.intake import core_pattern as core_pattern_of
-from astbtd.intake.collectors.systemd_coredump import SystemdCoredump, told_by_journal
-from tests.kernel import core_pattern
-
-from . import collecting
-from .asterisk import UNIT, Crash
-from .container import wait_until
-from .machine import Machine, booted
+from astbtd.sources import core_pattern as core_pattern_of
+from astbtd.sources.collectors.systemd_coredump import SystemdCoredump, told_by_journal
+from tests.support.containers import collecting
+from tests.support.containers.asterisk import UNIT, Crash
+from tests.support.containers.container import wait_until
+from tests.support.containers.machine import Machine, booted
+from tests.support.kernel import core_pattern
 
 RUN_DIRECTORY, DROP = "/srv/run", "/srv/drop"
 

@@ -3,11 +3,10 @@
 import tempfile
 from pathlib import Path
 
-from astbtd.intake.collectors.systemd_coredump import MESSAGE_ID
-from tests.builders import DeadProcess
-
-from .container import wait_until
-from .machine import booted
+from astbtd.sources.collectors.systemd_coredump import MESSAGE_ID
+from tests.support.builders import DeadProcess
+from tests.support.containers.container import wait_until
+from tests.support.containers.machine import booted
 
 PID, TIMESTAMP = 4242, 1_763_812_800_000_000
 NAME = f"core.asterisk.110.{'0f' * 16}.{PID}.{TIMESTAMP}"

@@ -1,11 +1,14 @@
-"""What the unit tests share."""
+"""Fixtures of the unit tests."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-OpenFile = Callable[[bytes], int]
+from tests.support.builders import DeadProcess
+from tests.support.fixture_types import Dump, OpenFile
+from tests.support.transcripts import DOUBLE_FREE, OPTIMIZED, STRIPPED, TWO_THREADS
 
 
 @pytest.fixture
@@ -22,3 +25,43 @@ def memory_file() -> Iterator[OpenFile]:
     yield make
     for descriptor in opened:
         os.close(descriptor)
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Path:
+    """The directory that cores appear in."""
+    directory = tmp_path / "spool"
+    directory.mkdir()
+    return directory
+
+
+@pytest.fixture
+def dump(spool: Path) -> Dump:
+    """Writes the core of a process into the spool, as `core` unless named otherwise."""
+
+    def dump(process: DeadProcess | None = None, name: str = "core") -> Path:
+        path = spool / name
+        path.write_bytes((process or DeadProcess()).core())
+        return path
+
+    return dump
+
+
+@pytest.fixture(scope="session")
+def two_threads() -> str:
+    return TWO_THREADS
+
+
+@pytest.fixture(scope="session")
+def double_free() -> str:
+    return DOUBLE_FREE
+
+
+@pytest.fixture(scope="session")
+def stripped() -> str:
+    return STRIPPED
+
+
+@pytest.fixture(scope="session")
+def optimized() -> str:
+    return OPTIMIZED

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from astbtd import settings
 from astbtd.errors import BadConfiguration, ExitCode
-from astbtd.model import CoreAction
+from astbtd.model.crash import CoreAction
 from astbtd.settings import Settings
 
 DOCUMENTED = Path(__file__).parents[2] / "etc" / "astbtd.yaml"

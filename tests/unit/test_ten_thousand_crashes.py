@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from astbtd.announce import systemd
-from astbtd.archive.store import Store
 from astbtd.cli.main import main
-from astbtd.codec import rfc3339
-from astbtd.model import KEPT_CORE_FILE, REPORT_FILE, CoreState, Crash, CrashSignature
-from tests.builders import NOON, crash
+from astbtd.lib.serialization import rfc3339
+from astbtd.model.crash import KEPT_CORE_FILE, REPORT_FILE, CoreState, Crash, CrashSignature
+from astbtd.store.store import Store
+from tests.support.builders import NOON, crash
 
 CRASHES = 10_000
 BETWEEN = timedelta(minutes=30)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders import DeadProcess
-from tests.harness import RunningDaemon, allow_cores
+from tests.support.builders import DeadProcess
+from tests.support.harness import RunningDaemon, allow_cores
 
 ASTERISK, ASTERISKS_GROUP = "nobody", "nogroup"
 """An account without any power stands for the asterisk user."""

@@ -5,9 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import PATIENCE, RunningDaemon
-
-from .conftest import ASTERISK, ASTERISKS_GROUP, SILENT, as_asterisk, crash_as_asterisk, held_up, use_gdb, write_core
+from tests.integration.attacks.conftest import (
+    ASTERISK,
+    ASTERISKS_GROUP,
+    SILENT,
+    as_asterisk,
+    crash_as_asterisk,
+    held_up,
+    use_gdb,
+    write_core,
+)
+from tests.support.harness import PATIENCE, RunningDaemon
 
 ROUNDS = 30
 

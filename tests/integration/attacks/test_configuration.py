@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from astbtd.errors import ExitCode
-from tests.harness import PATIENCE, RunningDaemon, crash
-from tests.packed import FIELDS, report
-
-from .conftest import ASTERISK, as_asterisk, crash_as_asterisk, write_core
+from tests.integration.attacks.conftest import ASTERISK, as_asterisk, crash_as_asterisk, write_core
+from tests.support.harness import PATIENCE, RunningDaemon, crash
+from tests.support.packed import FIELDS, report
 
 
 def belongs_to_asterisk(file: Path) -> None:

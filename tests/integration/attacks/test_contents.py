@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from astbtd.model import Section
-from tests.harness import RunningDaemon
+from astbtd.model.crash import Section
+from tests.integration.attacks.conftest import SILENT, crash_as_asterisk, on_a_terminal, use_gdb
 from tests.integration.conftest import text
-
-from .conftest import SILENT, crash_as_asterisk, on_a_terminal, use_gdb
+from tests.support.harness import RunningDaemon
 
 FORGED = (
     "\x1b[2J\x1b]0;owned\x07\x9b31m\r\u202e"

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from astbtd.model import Ended, Section
-from tests.builders import DeadProcess
-from tests.harness import RunningDaemon
+from astbtd.model.crash import ExtractionOutcome, Section
+from tests.integration.attacks.conftest import ASTERISK, as_asterisk, crash_as_asterisk, held_up, on_a_terminal
 from tests.integration.conftest import text
-
-from .conftest import ASTERISK, as_asterisk, crash_as_asterisk, held_up, on_a_terminal
+from tests.support.builders import DeadProcess
+from tests.support.harness import RunningDaemon
 
 COMPUTED = str(6 * 7007007)
 SCRIPT = "print(6 * 7007007)\n"
@@ -97,7 +96,7 @@ def test_a_core_that_names_a_fifo_keeps_gdb_waiting_for_nothing(running: Running
     put_core(spool, ("/usr/sbin/asterisk", str(spool.parent / "app_dial.so")))
 
     (recorded,) = running.wait_for_crashes(1)
-    assert recorded.extraction.ended is Ended.OK
+    assert recorded.extraction.ended is ExtractionOutcome.OK
     assert recorded.extraction.notes == (f"gdb could not read {spool.parent}/app_dial.so",)
 
 

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from astbtd.elf import FileType
-from tests.builders import FORMS, NT_FILE, PT_NOTE, DeadProcess, Part, elf_file
-from tests.harness import RunningDaemon
-
-from .conftest import ASTERISK, SILENT, as_asterisk, crash_as_asterisk, use_gdb, write_core
+from astbtd.elf.headers import FileType
+from tests.integration.attacks.conftest import ASTERISK, SILENT, as_asterisk, crash_as_asterisk, use_gdb, write_core
+from tests.support.builders import FORMS, NT_FILE, PT_NOTE, DeadProcess, Part, elf_file
+from tests.support.harness import RunningDaemon
 
 FORM = FORMS[0]
 MANY = (1 << 32) - 1

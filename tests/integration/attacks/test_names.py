@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from astbtd.model import CRASH_ID, Crash, Section
-from tests.harness import RunningDaemon, crash, die_of, living_asterisk
+from astbtd.model.crash import CRASH_ID, Crash, Section
+from tests.integration.attacks.conftest import ASTERISK, as_asterisk, crash_as_asterisk, write_core
 from tests.integration.conftest import text
-
-from .conftest import ASTERISK, as_asterisk, crash_as_asterisk, write_core
+from tests.support.harness import RunningDaemon, crash, die_of, living_asterisk
 
 COMPUTED = str(6 * 7007007)
 """What no name says, and every evaluation would."""

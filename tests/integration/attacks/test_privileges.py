@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from astbtd.model import CoreState
-from tests.harness import RunningDaemon, die_of, living_asterisk
-
-from .conftest import ASTERISK, as_asterisk, crash_as_asterisk, held_up, write_core
+from astbtd.model.crash import CoreState
+from tests.integration.attacks.conftest import ASTERISK, as_asterisk, crash_as_asterisk, held_up, write_core
+from tests.support.harness import RunningDaemon, die_of, living_asterisk
 
 WORD = "sip-password-6f1b"
 LAST_PID = Path("/proc/sys/kernel/ns_last_pid")

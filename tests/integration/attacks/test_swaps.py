@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import PATIENCE, RunningDaemon, living_asterisk
-
-from .conftest import (
+from tests.integration.attacks.conftest import (
     ASTERISK,
     ASTERISKS_GROUP,
     SILENT,
@@ -23,6 +21,7 @@ from .conftest import (
     use_gdb,
     write_core,
 )
+from tests.support.harness import PATIENCE, RunningDaemon, living_asterisk
 
 CORES = 10
 

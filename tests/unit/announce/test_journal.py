@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from astbtd.announce import journal, systemd
 from astbtd.announce.journal import Event
-from astbtd.codec import plain
-from astbtd.model import CoreState, Ended
-from tests.builders import ABORT, crash
-from tests.harmless import harmless
+from astbtd.lib.serialization import plain
+from astbtd.model.crash import CoreState, ExtractionOutcome
+from tests.support.builders import ABORT, crash
+from tests.support.harmless import harmless
 
-Entry = tuple[str, int, dict[str, str]]
+JournalEntry = tuple[str, int, dict[str, str]]
 
 FORGERIES = [
     "f\nMESSAGE_ID=forged",
@@ -31,14 +31,14 @@ FORGERIES = [
 
 
 @pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> list[Entry]:
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[JournalEntry]:
     """The entries that journald would have got."""
-    entries: list[Entry] = []
+    entries: list[JournalEntry] = []
     monkeypatch.setattr(systemd, "send", lambda *entry: entries.append(entry))
     return entries
 
 
-def test_a_crash_is_one_entry_that_tells_all_that_matters(sent: list[Entry]) -> None:
+def test_a_crash_is_one_entry_that_tells_all_that_matters(sent: list[JournalEntry]) -> None:
     journal.crash(crash(), "/srv/crashes/x")
 
     ((message, priority, _),) = sent
@@ -46,14 +46,14 @@ def test_a_crash_is_one_entry_that_tells_all_that_matters(sent: list[Entry]) -> 
     assert priority == 2
 
 
-def test_a_lost_core_is_said_in_place_of_a_backtrace(sent: list[Entry]) -> None:
+def test_a_lost_core_is_said_in_place_of_a_backtrace(sent: list[JournalEntry]) -> None:
     journal.crash(crash(state=CoreState.LOST), "/srv/crashes/x")
 
     ((message, _, _),) = sent
     assert message == "Asterisk crashed, and its core /srv/core is lost: /srv/crashes/x"
 
 
-def test_the_fields_of_a_crash_are_those_that_are_documented(sent: list[Entry]) -> None:
+def test_the_fields_of_a_crash_are_those_that_are_documented(sent: list[JournalEntry]) -> None:
     journal.crash(crash(), "/srv/crashes/x")
 
     fields = sent[0][2]
@@ -71,7 +71,7 @@ def test_the_fields_of_a_crash_are_those_that_are_documented(sent: list[Entry]) 
     }
 
 
-def test_what_is_unknown_is_said_to_be(sent: list[Entry]) -> None:
+def test_what_is_unknown_is_said_to_be(sent: list[JournalEntry]) -> None:
     journal.crash(crash(signal=None, function=None), "/x")
 
     message, _, fields = sent[0]
@@ -79,14 +79,14 @@ def test_what_is_unknown_is_said_to_be(sent: list[Entry]) -> None:
     assert (fields["ASTBTD_SIGNAL"], fields["ASTBTD_CRASH_FUNCTION"]) == ("", "")
 
 
-def test_an_extraction_that_failed_is_a_second_entry_with_the_reason(sent: list[Entry]) -> None:
-    journal.crash(crash(ended=Ended.TIMEOUT, signal=ABORT), "/x")
+def test_an_extraction_that_failed_is_a_second_entry_with_the_reason(sent: list[JournalEntry]) -> None:
+    journal.crash(crash(ended=ExtractionOutcome.TIMEOUT, signal=ABORT), "/x")
 
     assert [entry[2]["MESSAGE_ID"] for entry in sent] == [Event.CRASH_COLLECTED.value, Event.EXTRACTION_FAILED.value]
     assert sent[1][0] == f"gdb did not finish (timeout) on crash {crash().id}: cut after 200 frames"
 
 
-def test_cores_that_had_been_waiting_are_one_entry_with_all_ids(sent: list[Entry]) -> None:
+def test_cores_that_had_been_waiting_are_one_entry_with_all_ids(sent: list[JournalEntry]) -> None:
     journal.waiting_cores([crash(1).id, crash(2).id], "/srv/store")
 
     ((message, _, fields),) = sent
@@ -103,7 +103,9 @@ def test_cores_that_had_been_waiting_are_one_entry_with_all_ids(sent: list[Entry
         (lambda text: journal.check_failed(text, text, text), Event.CHECK_FAILED),
     ],
 )
-def test_every_event_has_its_own_id_and_one_line(sent: list[Entry], say: Callable[[str], None], event: Event) -> None:
+def test_every_event_has_its_own_id_and_one_line(
+    sent: list[JournalEntry], say: Callable[[str], None], event: Event
+) -> None:
     say("a\nMESSAGE=b")
 
     ((message, _, fields),) = sent
@@ -112,14 +114,14 @@ def test_every_event_has_its_own_id_and_one_line(sent: list[Entry], say: Callabl
     assert all(harmless(value) for value in (message, *fields.values()))
 
 
-def test_a_note_is_no_event(sent: list[Entry]) -> None:
+def test_a_note_is_no_event(sent: list[JournalEntry]) -> None:
     journal.note("configuration\nreloaded")
 
     assert sent == [(r"configuration\nreloaded", 6, {})]
 
 
 @pytest.mark.parametrize("name", FORGERIES)
-def test_a_name_from_the_core_forges_nothing(sent: list[Entry], name: str) -> None:
+def test_a_name_from_the_core_forges_nothing(sent: list[JournalEntry], name: str) -> None:
     journal.crash(crash(function=name), f"/srv/{name}")
 
     message, _, fields = sent[0]
@@ -129,7 +131,7 @@ def test_a_name_from_the_core_forges_nothing(sent: list[Entry], name: str) -> No
 
 @limits(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.text())
-def test_no_name_makes_a_second_line(sent: list[Entry], name: str) -> None:
+def test_no_name_makes_a_second_line(sent: list[JournalEntry], name: str) -> None:
     journal.crash(replace(crash(function=name), host=name), name)
 
     message, _, fields = sent[-1]
@@ -137,7 +139,7 @@ def test_no_name_makes_a_second_line(sent: list[Entry], name: str) -> None:
     assert json.loads(fields["ASTBTD_RECORD"])["host"] == name
 
 
-def test_a_value_without_end_is_cut(sent: list[Entry]) -> None:
+def test_a_value_without_end_is_cut(sent: list[JournalEntry]) -> None:
     journal.crash(crash(function="f" * 1_000_000), "/x")
 
     assert len(sent[0][0]) <= 4096

@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import pytest
 
-from astbtd.archive.store import Store
 from astbtd.cli import common
 from astbtd.cli.main import main
-from astbtd.model import KEPT_CORE_FILE, REPORT_FILE, Crash
-from tests.builders import crash
-from tests.harness import scratch_directory
+from astbtd.model.crash import KEPT_CORE_FILE, REPORT_FILE, Crash
+from astbtd.store.store import Store
+from tests.support.builders import crash
+from tests.support.harness import scratch_directory
 
 NOBODY = 65534
 

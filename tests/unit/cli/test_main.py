@@ -9,9 +9,8 @@ import pytest
 
 from astbtd import __version__
 from astbtd.cli.main import VERBS
-from tests.builders import crash
-
-from .conftest import Keep, Run
+from tests.support.builders import crash
+from tests.unit.cli.conftest import Keep, Run
 
 
 def test_help_lists_every_verb_with_what_it_does(run: Run) -> None:

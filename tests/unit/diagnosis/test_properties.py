@@ -5,9 +5,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from astbtd.diagnosis.verdict import diagnose
-
-from .conftest import DOUBLE_FREE, OPTIMIZED, STRIPPED, TWO_THREADS
-from .test_formats import COREDUMPCTL, LOCKS, VALGRIND
+from tests.support.transcripts import DOUBLE_FREE, OPTIMIZED, STRIPPED, TWO_THREADS
+from tests.unit.backtrace.test_formats import COREDUMPCTL, LOCKS, VALGRIND
 
 TRANSCRIPTS = st.sampled_from([TWO_THREADS, DOUBLE_FREE, STRIPPED, OPTIMIZED, COREDUMPCTL, LOCKS, VALGRIND])
 PLACES = st.integers(0, 6000)

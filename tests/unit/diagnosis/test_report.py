@@ -7,15 +7,15 @@ import pytest
 
 from astbtd.diagnosis.report import brief, render
 from astbtd.diagnosis.verdict import Evidence, diagnose
-from astbtd.model import (
+from astbtd.model.crash import (
     Asterisk,
     Core,
     CoreState,
     Crash,
     CrashSignature,
-    Ended,
+    DiscoveredBy,
     Extraction,
-    Found,
+    ExtractionOutcome,
     IdentityFrom,
     Process,
     Signal,
@@ -35,11 +35,11 @@ def crash(text: str, occurrence: int = 3) -> Crash:
         boot_id=None,
         crashed_at=MOMENT,
         collected_at=MOMENT,
-        core=Core("00", IdentityFrom.AT_RANDOM, "/tmp/core", 1, CoreState.KEPT, False, Source.FILE, Found.EVENT),
+        core=Core("00", IdentityFrom.AT_RANDOM, "/tmp/core", 1, CoreState.KEPT, False, Source.FILE, DiscoveredBy.EVENT),
         process=Process(pid=31455),
         asterisk=Asterisk(version="22.10.0", dont_optimize=True),
         signal=signal,
-        extraction=Extraction("13.1", 1.0, Ended.OK, {}, Symbols.LAZY),
+        extraction=Extraction("13.1", 1.0, ExtractionOutcome.OK, {}, Symbols.LAZY),
         diagnosis=diagnosis,
         signature=CrashSignature(
             diagnosis.signature.id, diagnosis.signature.text, occurrence, MOMENT - timedelta(days=2)

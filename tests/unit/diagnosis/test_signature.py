@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from astbtd.diagnosis.backtrace import parse
-from astbtd.diagnosis.frame import Frame
-from astbtd.diagnosis.naming import Stack
-from astbtd.diagnosis.roles import LISTED, Role, plain_name, role
+from astbtd.backtrace.gdb_frame import Frame
+from astbtd.backtrace.parser import parse
+from astbtd.diagnosis.crash_function import Stack
+from astbtd.diagnosis.frame_kind import LISTED, Role, plain_name, role
 from astbtd.diagnosis.signature import crash_function, signature
-from astbtd.diagnosis.words import words
-from astbtd.model import MemoryCorruption
+from astbtd.diagnosis.word_lists import words
+from astbtd.model.crash import MemoryCorruption
 
 NAMES = st.sampled_from(["speak", "__strlen_avx2", "raise", "play.isra.0", "__ast_free", "??", "start_thread"])
 

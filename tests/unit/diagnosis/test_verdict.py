@@ -3,12 +3,22 @@
 import pytest
 
 from astbtd.diagnosis.verdict import Evidence, diagnose
-from astbtd.model import Asterisk, Diagnosis, Ended, Extraction, Loss, MemoryCorruption, Signal, Symbols, Verdict
+from astbtd.model.crash import (
+    Asterisk,
+    Diagnosis,
+    Extraction,
+    ExtractionOutcome,
+    LostCore,
+    MemoryCorruption,
+    Signal,
+    Symbols,
+    Verdict,
+)
 
 SEGV = Signal(number=11, name="SIGSEGV")
 
 
-def extraction(ended: Ended, *notes: str) -> Extraction:
+def extraction(ended: ExtractionOutcome, *notes: str) -> Extraction:
     return Extraction("13.1", 1.0, ended, {}, Symbols.LAZY, notes)
 
 
@@ -131,11 +141,15 @@ def test_no_frames_is_unusable_and_says_so(text: str) -> None:
         (Evidence(truncated=True), Verdict.PARTIAL, "LimitCORE"),
         (Evidence(changed_binary=True), Verdict.UNUSABLE, "another build"),
         (Evidence(unreadable=("/a.so", "/b.so", "/c.so", "/d.so")), Verdict.PARTIAL, "/a.so, /b.so, /c.so and 1 more"),
-        (Evidence(extraction=extraction(Ended.TIMEOUT)), Verdict.PARTIAL, "gdb.time"),
-        (Evidence(extraction=extraction(Ended.TOO_MUCH_OUTPUT)), Verdict.PARTIAL, "gdb.output"),
-        (Evidence(extraction=extraction(Ended.KILLED)), Verdict.PARTIAL, "memory"),
-        (Evidence(extraction=extraction(Ended.FAILED)), Verdict.PARTIAL, "gdb.log"),
-        (Evidence(extraction=extraction(Ended.OK, "200 frames a thread at most.")), Verdict.USABLE, "200 frames"),
+        (Evidence(extraction=extraction(ExtractionOutcome.TIMEOUT)), Verdict.PARTIAL, "gdb.time"),
+        (Evidence(extraction=extraction(ExtractionOutcome.TOO_MUCH_OUTPUT)), Verdict.PARTIAL, "gdb.output"),
+        (Evidence(extraction=extraction(ExtractionOutcome.KILLED)), Verdict.PARTIAL, "memory"),
+        (Evidence(extraction=extraction(ExtractionOutcome.FAILED)), Verdict.PARTIAL, "gdb.log"),
+        (
+            Evidence(extraction=extraction(ExtractionOutcome.OK, "200 frames a thread at most.")),
+            Verdict.USABLE,
+            "200 frames",
+        ),
     ],
 )
 def test_what_went_wrong_before_is_told(two_threads: str, evidence: Evidence, verdict: Verdict, word: str) -> None:
@@ -200,7 +214,7 @@ def test_memory_that_was_used_after_it_was_freed_is_recognised() -> None:
 
 
 def test_a_core_that_is_lost_is_said_with_what_saves_the_next_one() -> None:
-    diagnosis = diagnose("", Evidence(loss=Loss("It is gone.", "Keep the next one.")))
+    diagnosis = diagnose("", Evidence(loss=LostCore("It is gone.", "Keep the next one.")))
 
     assert (diagnosis.reasons, diagnosis.advice) == (("It is gone.",), ("Keep the next one.",))
     assert diagnosis.verdict is Verdict.UNUSABLE

@@ -1,1 +1,0 @@
-"""Where crashes are kept: the store, the cores in it, and how long they stay."""

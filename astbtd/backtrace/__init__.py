@@ -1,0 +1,1 @@
+"""Reads printed backtraces into threads and frames."""

@@ -1,0 +1,1 @@
+"""ELF files and cores: headers, notes, symbols, memory, registers."""

@@ -1,1 +1,0 @@
-"""Where cores come from: places, events, the core file itself, and the claim on it."""

@@ -1,0 +1,1 @@
+"""What any program of this kind needs: files, subprocesses, timers, escaping, parsing of sizes and times."""

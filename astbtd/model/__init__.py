@@ -1,0 +1,1 @@
+"""The records: everything in crash.json and deadlock.json."""

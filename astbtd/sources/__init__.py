@@ -1,0 +1,1 @@
+"""Where cores can be: directories, mounts, and what other collectors keep."""

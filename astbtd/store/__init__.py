@@ -1,0 +1,1 @@
+"""The store: records, cores, retention, redaction, bundles."""

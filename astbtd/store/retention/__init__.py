@@ -1,0 +1,1 @@
+"""What the store removes, and when."""

@@ -1,0 +1,1 @@
+"""Events and scans: which files to look at."""

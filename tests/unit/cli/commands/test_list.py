@@ -1,0 +1,196 @@
+"""`astbtd list`: which crashes, in which order, in which form."""
+
+import json
+import re
+import sys
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from astbtd.lib.serialization import plain
+from astbtd.model.crash import RECORD_FILE, CoreState
+from astbtd.store.store import Store
+from tests.support.builders import ABORT, NOON, crash
+from tests.support.harmless import harmless
+from tests.unit.cli.conftest import Keep, Run
+
+
+def ids(answer: str) -> list[str]:
+    """The ids in a table, which stand in its last column."""
+    return [line.split()[-1] for line in answer.splitlines()[1:]]
+
+
+@pytest.fixture
+def three(keep: Keep) -> None:
+    """A crash at 12:01, one at 12:02 of another bug, one at 12:03."""
+    keep(crash(1))
+    keep(crash(2, signature="fedcba987654", signal=ABORT))
+    keep(crash(3))
+
+
+@pytest.mark.usefixtures("three")
+def test_crashes_are_listed_newest_first(astbtd: Run) -> None:
+    answer = astbtd("list")
+
+    assert answer.code == 0
+    assert ids(answer.out) == [crash(3).id, crash(2).id, crash(1).id]
+
+
+def test_a_row_says_who_crashed_how_and_what_is_there(astbtd: Run, keep: Keep) -> None:
+    keep(crash(1))
+
+    heading, row = astbtd("list").out.splitlines()
+
+    assert heading.split() == ["TIME", "PID", "SIGNAL", "VERDICT", "CORE", "FUNCTION", "ID"]
+    assert row.split()[-6:] == ["4242", "SIGSEGV", "usable", "kept", "ast_bridge_join", crash(1).id]
+
+
+def test_what_is_unknown_is_a_dash(astbtd: Run, keep: Keep) -> None:
+    keep(crash(1, signal=None, function=None))
+
+    assert astbtd("list").out.splitlines()[1].split()[-5:] == ["-", "usable", "kept", "-", crash(1).id]
+
+
+def test_what_is_pinned_or_thinned_is_marked(astbtd: Run, keep: Keep) -> None:
+    thinned = replace(crash(2, state=CoreState.REMOVED), texts_removed_at=NOON)
+    keep(crash(1))
+    keep(thinned)
+    keep(replace(crash(3), pinned=True))
+    keep(replace(thinned, id=crash(4).id, pinned=True))
+
+    heading, *rows = astbtd("list").out.splitlines()
+
+    assert heading.split()[-4:] == ["CORE", "NOTE", "FUNCTION", "ID"]
+    assert [row.split()[-4:-2] for row in rows] == [
+        ["removed", "pinned,thinned"],
+        ["kept", "pinned"],
+        ["removed", "thinned"],
+        ["usable", "kept"],
+    ]
+
+
+@pytest.fixture
+def terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Standard output, which `capsys` makes anew for the test itself, is a terminal of 80 columns."""
+    assert capsys
+    monkeypatch.setattr(type(sys.stdout), "isatty", lambda _: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+
+@pytest.mark.usefixtures("terminal")
+def test_on_a_narrow_terminal_a_row_is_a_line_and_the_id_is_whole(astbtd: Run, keep: Keep) -> None:
+    keep(replace(crash(function="f" * 100), pinned=True))
+
+    lines = re.sub("\x1b\\[[0-9]*m", "", astbtd("list").out).splitlines()
+
+    assert max(map(len, lines)) <= 80
+    assert ids("\n".join(lines)) == [crash().id]
+
+
+@pytest.mark.usefixtures("terminal")
+def test_on_a_terminal_the_verdict_has_a_colour(astbtd: Run, keep: Keep) -> None:
+    keep(crash())
+
+    assert "\x1b[32musable" in astbtd("list").out
+
+
+@pytest.mark.usefixtures("terminal")
+@pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_who_wants_no_colour_gets_none(
+    astbtd: Run, keep: Keep, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    keep(crash())
+    monkeypatch.setenv(name, value)
+
+    assert "\x1b" not in astbtd("list").out
+
+
+@pytest.mark.usefixtures("three")
+def test_only_what_is_shown_is_read(astbtd: Run, store: Store) -> None:
+    (store.directory(crash(1).id) / RECORD_FILE).write_text("{")
+
+    limited, recent = astbtd("list", "--limit", "2"), astbtd("list", "--since", "2026-11-22T12:03:00Z")
+
+    assert (ids(limited.out), limited.err) == ([crash(3).id, crash(2).id], "")
+    assert (ids(recent.out), recent.err) == ([crash(3).id], "")
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "many", "1.5"])
+def test_a_limit_is_a_number(astbtd: Run, limit: str) -> None:
+    answer = astbtd("list", "--limit", limit)
+
+    assert answer.code == 2
+    assert "at least 1" in answer.err
+
+
+@pytest.mark.usefixtures("three")
+@pytest.mark.parametrize(
+    ("options", "minutes"),
+    [
+        (["--since", "2026-11-22T12:02:00Z"], [3, 2]),
+        (["--until", "2026-11-22T12:02:00Z"], [2, 1]),
+        (["--since", "2026-11-22T12:01:30Z", "--until", "2026-11-22T12:02:30Z"], [2]),
+        (["--signature", "fedcba987654"], [2]),
+        (["--signature", "0123"], [3, 1]),
+        (["--signal", "SIGABRT"], [2]),
+        (["--signal", "segv"], [3, 1]),
+        (["--limit", "2"], [3, 2]),
+        (["--signal", "SEGV", "--limit", "1"], [3]),
+    ],
+)
+def test_filters(astbtd: Run, options: list[str], minutes: list[int]) -> None:
+    assert ids(astbtd("list", *options).out) == [crash(each).id for each in minutes]
+
+
+@pytest.mark.usefixtures("three")
+def test_json_is_an_array_of_whole_records(astbtd: Run) -> None:
+    listed = json.loads(astbtd("list", "--json", "--signal", "SEGV").out)
+
+    assert listed == [plain(crash(3)), plain(crash(1))]
+
+
+def test_an_empty_table_is_nothing_matched_and_an_empty_array_is_an_answer(astbtd: Run) -> None:
+    table, array = astbtd("list"), astbtd("list", "--json")
+
+    assert (table.code, table.out) == (3, "")
+    assert "no crash has been collected in" in table.err
+    assert (array.code, json.loads(array.out)) == (0, [])
+
+
+def test_within_a_second_the_newest_comes_first(astbtd: Run, keep: Keep) -> None:
+    earlier, later = crash(pid=9), crash(pid=10)
+    later = replace(later, crashed_at=NOON + timedelta(milliseconds=500))
+    keep(earlier)
+    keep(later)
+
+    assert ids(astbtd("list").out) == [later.id, earlier.id]
+
+
+@pytest.mark.usefixtures("three")
+def test_a_damaged_record_is_a_warning_and_the_others_are_listed(astbtd: Run, store: Store) -> None:
+    (store.directory(crash(2).id) / RECORD_FILE).write_text("{")
+
+    answer = astbtd("list")
+
+    assert ids(answer.out) == [crash(3).id, crash(1).id]
+    assert "is damaged" in answer.err
+
+
+@pytest.mark.parametrize("name", ["f\nforged row", "f\x1b[2J", "f\u202ef", "f\tg"])
+def test_a_name_from_the_core_forges_no_row(astbtd: Run, keep: Keep, name: str) -> None:
+    keep(crash(1, function=name))
+
+    out = astbtd("list").out
+
+    assert len(out.splitlines()) == 2
+    assert all(harmless(line) for line in out.splitlines())
+
+
+def test_a_time_that_is_none_is_wrong_usage(astbtd: Run) -> None:
+    answer = astbtd("list", "--since", "soon")
+
+    assert answer.code == 2
+    assert "'soon' is no time" in answer.err

@@ -1,0 +1,60 @@
+"""Points in time as people write them."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from astbtd.cli import time_options
+from astbtd.errors import ExitCode, UsageError
+
+NOW = datetime(2026, 11, 22, 20, 50, 7, 123, tzinfo=timezone(timedelta(hours=-5)))
+MIDNIGHT = NOW.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def parsed(text: str) -> datetime:
+    return time_options.parse(text, lambda: NOW)
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("now", NOW),
+        ("today", MIDNIGHT),
+        ("yesterday", MIDNIGHT - timedelta(days=1)),
+        ("tomorrow", MIDNIGHT + timedelta(days=1)),
+        ("2h ago", NOW - timedelta(hours=2)),
+        ("1h 30min ago", NOW - timedelta(minutes=90)),
+        ("-2h", NOW - timedelta(hours=2)),
+        (" -30s ", NOW - timedelta(seconds=30)),
+        ("@1795388813", datetime.fromtimestamp(1795388813, UTC)),
+        ("@0.5", datetime.fromtimestamp(0.5, UTC)),
+        ("2026-11-22T20:50:00Z", datetime(2026, 11, 22, 20, 50, tzinfo=UTC)),
+        ("2026-11-22T20:50:00+01:00", datetime(2026, 11, 22, 19, 50, tzinfo=UTC)),
+        ("2026-11-22", datetime(2026, 11, 22).astimezone()),
+        ("2026-11-22 20:50", datetime(2026, 11, 22, 20, 50).astimezone()),
+    ],
+)
+def test_what_a_text_means(text: str, moment: datetime) -> None:
+    assert parsed(text) == moment
+
+
+@pytest.mark.parametrize(
+    "text", ["", "soon", "ago", "5 parsecs ago", "2026-13-01", "@", "@nan", "@1e300", "-", "25:00", "99999y ago"]
+)
+def test_what_is_no_time_is_wrong_usage_and_says_how_to_write_it(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parsed(text)
+
+    assert caught.value.exit_code is ExitCode.USAGE
+    assert "2h ago" in caught.value.remedy
+
+
+@given(st.text())
+def test_any_text_is_a_time_with_a_zone_or_wrong_usage(text: str) -> None:
+    try:
+        moment = parsed(text)
+    except UsageError:
+        return
+    assert moment.tzinfo is not None

@@ -1,0 +1,113 @@
+"""Whether memory was corrupted: judged by where the thread crashed, and by what the allocator said."""
+
+import pytest
+
+from astbtd.diagnosis.verdict import Evidence, diagnose
+from astbtd.model.crash import Diagnosis, MemoryCorruption
+
+NONE, LIKELY, CERTAIN = MemoryCorruption.NONE, MemoryCorruption.LIKELY, MemoryCorruption.CERTAIN
+
+
+def frames(*functions: str) -> str:
+    return "".join(f"#{level}  0x1 in {name} () at f.c:1\n" for level, name in enumerate(functions))
+
+
+def told(diagnosis: Diagnosis) -> str:
+    return "\n".join([*diagnosis.reasons, *diagnosis.advice])
+
+
+@pytest.mark.parametrize(
+    ("functions", "expected"),
+    [
+        (["_int_malloc", "malloc", "f"], LIKELY),
+        (["_int_malloc", "calloc", "__ast_calloc", "f"], LIKELY),
+        (["raise", "abort", "malloc_printerr", "_int_malloc", "__libc_malloc", "f"], LIKELY),
+        (["raise", "abort", "malloc_printerr", "_int_realloc", "realloc", "__ast_realloc", "f"], LIKELY),
+        (["_int_free", "_int_realloc", "realloc", "f"], LIKELY),
+        (["malloc_consolidate", "_int_malloc", "malloc", "vasprintf", "f"], LIKELY),
+        (["sysmalloc", "_int_malloc", "malloc", "operator new(unsigned long)", "f"], LIKELY),
+        (["_int_free", "free", "f"], CERTAIN),
+        (["malloc_consolidate", "_int_free", "free", "__ast_free", "f"], CERTAIN),
+        (["raise", "abort", "malloc_printerr", "_int_free", "free", "fclose", "f"], CERTAIN),
+        (["raise", "abort", "malloc_printerr", "f"], CERTAIN),
+        (["raise", "abort", "munmap_chunk", "f"], CERTAIN),
+        (["raise", "abort", "malloc_printerr", "tcache_thread_shutdown", "start_thread"], CERTAIN),
+        (["raise", "abort", "my_do_crash", "region_check_fences", "__ast_free_region", "__ast_free", "f"], CERTAIN),
+        (["a_crash", "get_meta", "__libc_free", "free", "f"], CERTAIN),
+        (["a_crash", "alloc_slot", "__libc_malloc_impl", "f"], LIKELY),
+        (["je_tcache_dalloc_small", "je_free", "f"], CERTAIN),
+        (["raise", "abort", "je_safety_check_fail", "f"], CERTAIN),
+        (["__interceptor_free", "f"], CERTAIN),
+        (["raise", "abort", "__fortify_fail", "__stack_chk_fail", "f"], CERTAIN),
+        (["raise", "abort", "__fortify_fail", "__chk_fail", "__memcpy_chk", "f"], NONE),
+        (["raise", "abort", "__assert_fail", "f", "free"], NONE),
+        (["strlen", "f"], NONE),
+    ],
+)
+def test_the_function_that_the_program_had_called_decides(functions: list[str], expected: MemoryCorruption) -> None:
+    assert diagnose(frames(*functions)).memory_corruption is expected
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("free(): double free detected in tcache 2", CERTAIN),
+        ("double free or corruption (out)", CERTAIN),
+        ("munmap_chunk(): invalid pointer", CERTAIN),
+        ("corrupted size vs. prev_size", CERTAIN),
+        ("malloc(): corrupted top size", LIKELY),
+        ("realloc(): invalid next size", LIKELY),
+        ("*** stack smashing detected ***: terminated", CERTAIN),
+        ("f.c:1: f: Assertion `chan' failed.", NONE),
+    ],
+)
+def test_what_the_c_library_said_decides_where_its_frames_have_no_names(
+    message: str, expected: MemoryCorruption
+) -> None:
+    text = "#0  0x1 in raise ()\n#1  0x1 in abort ()\n#2  0x1 in ?? () from /lib/libc.so.6\n#3  0x1 in f () at f.c:1\n"
+
+    diagnosis = diagnose(text, Evidence(abort_message=message))
+
+    assert diagnosis.memory_corruption is expected
+    assert diagnose(f"{message}\n{text}").memory_corruption is expected
+
+
+def test_what_the_log_said_of_the_heap_before_is_not_held_against_another_crash() -> None:
+    assert diagnose("free(): invalid pointer\n" + frames("strlen", "f")).memory_corruption is NONE
+
+
+def test_a_sanitizer_is_believed() -> None:
+    text = "==1==ERROR: AddressSanitizer: heap-use-after-free on address 0x1\n    #0 0x55 in f main/f.c:1:2\n"
+
+    assert diagnose(text).memory_corruption is CERTAIN
+
+
+def test_the_advice_has_the_commands() -> None:
+    advice = "\n".join(diagnose(frames("free", "f")).advice)
+
+    assert "--enable MALLOC_DEBUG menuselect.makeopts" in advice
+    assert "make && make install" in advice
+    assert "restart Asterisk" in advice
+    assert "valgrind --suppressions=contrib/valgrind.supp" in advice
+
+
+def test_an_overrun_on_the_stack_is_not_to_be_found_by_valgrind() -> None:
+    diagnosis = diagnose(frames("raise", "abort", "__fortify_fail", "__stack_chk_fail", "f"))
+
+    assert "ADDRESS_SANITIZER" in told(diagnosis)
+    assert "mmlog" not in told(diagnosis)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[1] ERROR[1]: channel.c: Memory Allocation Failure in function f at line 1 of f.c\n" + frames("f"),
+        "#0  0x1 in __longjmp_chk ()\n#1  0x2 in pj_throw_exception_ (exception_id=1) at except.c:53\n",
+    ],
+)
+def test_memory_that_ran_out_is_told(text: str) -> None:
+    diagnosis = diagnose(text)
+
+    assert "Memory ran out" in told(diagnosis)
+    assert "systemctl show asterisk" in told(diagnosis)
+    assert "MALLOC_DEBUG" not in told(diagnosis)

@@ -1,0 +1,283 @@
+"""What a core says of the process that died, whoever wrote it and whatever it claims."""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from astbtd.elf import core_notes
+from astbtd.elf.core_notes import NotACore, is_snapshot
+from astbtd.elf.headers import FileType, Segment
+from astbtd.model.crash import CRASH_ID, CoreFacts, IdentityFrom, Process, Signal
+from tests.support.builders import (
+    FORMS,
+    NT_AUXV,
+    NT_FILE,
+    NT_PRPSINFO,
+    NT_PRSTATUS,
+    NT_SIGINFO,
+    PT_LOAD,
+    PT_NOTE,
+    DeadProcess,
+    Form,
+    Part,
+    elf_file,
+    program,
+)
+
+PLAIN = DeadProcess()
+MANY = 0xFFFF
+SECOND = 1_000_000_000
+
+Facts = Callable[[bytes], CoreFacts]
+
+
+@pytest.fixture
+def facts_of(memory_file: Callable[[bytes], int]) -> Facts:
+    return lambda core: core_notes.read_facts(memory_file(core))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_all_that_the_notes_say(facts_of: Facts, form: Form) -> None:
+    facts = facts_of(DeadProcess(form).core())
+
+    assert facts.process == Process(
+        pid=4242,
+        tid=4243,
+        uid=110,
+        gid=115,
+        executable="/usr/sbin/asterisk",
+        build_id="ab" * 20,
+        command_line="asterisk -g -f",
+    )
+    assert facts.signal == Signal(11, "SIGSEGV", 1, "0x10")
+    assert facts.objects == ("/usr/sbin/asterisk", "/usr/lib/asterisk/modules/app_dial.so")
+    assert not facts.truncated
+    assert not is_snapshot(facts)
+
+
+def test_the_narrow_user_ids_of_32_bit_x86(facts_of: Facts) -> None:
+    process = facts_of(DeadProcess(Form(wide=False), short_ids=True).core()).process
+
+    assert (process.pid, process.uid, process.gid, process.command_line) == (4242, 110, 115, "asterisk -g -f")
+
+
+@pytest.mark.parametrize("signal", [4, 5, 7, 8, 11])
+def test_a_fault_has_an_address(facts_of: Facts, signal: int) -> None:
+    found = facts_of(replace(PLAIN, signal=signal, address=0xDEAD).core()).signal
+
+    assert found is not None
+    assert (found.number, found.address) == (signal, "0xdead")
+
+
+@pytest.mark.parametrize(("signal", "code"), [(6, -6), (3, 1), (11, 0), (11, -6)])
+def test_a_signal_that_somebody_sent_has_no_address(facts_of: Facts, signal: int, code: int) -> None:
+    found = facts_of(replace(PLAIN, signal=signal, code=code).core()).signal
+
+    assert found is not None
+    assert (found.number, found.code, found.address) == (signal, code, None)
+
+
+def test_an_unknown_signal_is_named_by_its_number(facts_of: Facts) -> None:
+    assert facts_of(replace(PLAIN, signal=77, code=0).core()).signal == Signal(77, "SIG77", 0, None)
+
+
+def test_without_its_own_note_the_signal_is_that_of_the_thread(facts_of: Facts) -> None:
+    assert facts_of(replace(PLAIN, without={NT_SIGINFO}).core()).signal == Signal(11, "SIGSEGV", None, None)
+
+
+@pytest.mark.parametrize("signal", [0, 5 + 14, 20])
+def test_a_process_that_did_not_die_of_its_signal_left_a_snapshot(facts_of: Facts, signal: int) -> None:
+    assert is_snapshot(facts_of(replace(PLAIN, signal=signal, code=0).core()))
+
+
+def test_the_program_is_the_file_that_holds_the_entry_point(facts_of: Facts) -> None:
+    mapped = ("/lib64/ld-linux-x86-64.so.2", "/opt/pbx/bin/pbxd", "/lib/libc.so.6")
+
+    facts = facts_of(replace(PLAIN, mapped=mapped, entry_in=1).core())
+
+    assert facts.process.executable == "/opt/pbx/bin/pbxd"
+    assert facts.objects == mapped
+
+
+def test_the_program_is_the_first_file_where_no_entry_point_is_known(facts_of: Facts) -> None:
+    facts = facts_of(replace(PLAIN, without={NT_AUXV}).core())
+
+    assert facts.process.executable == "/usr/sbin/asterisk"
+
+
+def test_a_program_that_was_replaced_is_named_as_before(facts_of: Facts) -> None:
+    facts = facts_of(replace(PLAIN, mapped=("/usr/sbin/asterisk (deleted)",)).core())
+
+    assert facts.process.executable == "/usr/sbin/asterisk"
+
+
+@pytest.mark.parametrize("linked_at", [0, 0x400000])
+def test_the_build_id_is_read_from_memory(facts_of: Facts, linked_at: int) -> None:
+    core = replace(PLAIN, build_id=b"\x0f" * 20, linked_at=linked_at).core()
+
+    assert facts_of(core).process.build_id == "0f" * 20
+
+
+def test_what_the_core_does_not_say_is_unknown(facts_of: Facts) -> None:
+    facts = facts_of(elf_file(FORMS[0], FileType.CORE, []))
+
+    assert facts.process == Process()
+    assert (facts.signal, facts.objects) == (None, ())
+
+
+def test_without_a_note_on_the_process_its_first_thread_stands_for_it(facts_of: Facts) -> None:
+    process = facts_of(replace(PLAIN, without={NT_PRPSINFO}).core()).process
+
+    assert (process.pid, process.uid, process.command_line) == (4243, None, None)
+
+
+def test_a_core_keeps_its_identity_when_it_is_copied(facts_of: Facts) -> None:
+    first, second = facts_of(PLAIN.core()), facts_of(PLAIN.core())
+
+    assert first.identity_from is IdentityFrom.AT_RANDOM
+    assert first.identity == second.identity
+
+
+@pytest.mark.parametrize("other", [replace(PLAIN, pid=4244), replace(PLAIN, random=bytes(16))])
+def test_another_process_has_another_identity(facts_of: Facts, other: DeadProcess) -> None:
+    assert facts_of(other.core()).identity != facts_of(PLAIN.core()).identity
+
+
+@pytest.mark.parametrize(
+    "poor",
+    [
+        replace(PLAIN, random=None),
+        replace(PLAIN, random=bytes(15)),
+        replace(PLAIN, without={NT_AUXV}),
+        replace(PLAIN, without={NT_PRPSINFO, NT_PRSTATUS}),
+    ],
+)
+def test_where_pid_or_random_bytes_are_missing_the_file_stands_for_the_process(
+    facts_of: Facts, poor: DeadProcess
+) -> None:
+    first, second = facts_of(poor.core()), facts_of(poor.core())
+
+    assert first.identity_from is IdentityFrom.FILE
+    assert first.identity != second.identity
+
+
+def test_the_crash_time_is_that_of_the_file(memory_file: Callable[[bytes], int]) -> None:
+    descriptor = memory_file(PLAIN.core())
+    os.utime(descriptor, ns=(0, 1_795_388_813 * SECOND + 987_654_321))
+
+    facts = core_notes.read_facts(descriptor)
+
+    assert facts.crashed_at == datetime(2026, 11, 22, 23, 6, 53, 987_000, tzinfo=UTC)
+    assert facts.crash_id == f"20261122T230653Z-4242-{facts.identity[:6]}"
+
+
+@pytest.mark.parametrize("seconds", [-1, -62_000_000_000, 253_402_300_799, 253_402_300_800, 1 << 40])
+def test_a_file_time_that_no_clock_shows_is_refused(memory_file: Callable[[bytes], int], seconds: int) -> None:
+    descriptor = memory_file(PLAIN.core())
+    os.utime(descriptor, ns=(0, seconds * SECOND))
+
+    with pytest.raises(NotACore, match="time"):
+        core_notes.read_facts(descriptor)
+
+
+@pytest.mark.parametrize("pid", [0, -1, -(1 << 31), (1 << 31) - 1])
+def test_whatever_pid_a_core_claims_its_crash_has_a_regular_id(facts_of: Facts, pid: int) -> None:
+    assert CRASH_ID.fullmatch(facts_of(replace(PLAIN, pid=pid, tid=pid).core()).crash_id)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_core_that_was_cut_off_is_truncated_and_still_says_who_died(facts_of: Facts, form: Form) -> None:
+    facts = facts_of(DeadProcess(form).core()[:-1])
+
+    assert facts.truncated
+    assert facts.process.pid == 4242
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_core_with_more_segments_than_its_header_can_count(facts_of: Facts, form: Form) -> None:
+    process = DeadProcess(form)
+    parts = [Part(PT_NOTE, 0, process.notes()), *process.memory()]
+    body = elf_file(form, FileType.CORE, parts)
+    section = bytes(44 if form.wide else 28) + form.pack("I", len(parts))
+
+    facts = facts_of(elf_file(form, FileType.CORE, parts, count=MANY, sections=len(body)) + section)
+
+    assert (facts.process.pid, facts.identity_from, facts.truncated) == (4242, IdentityFrom.AT_RANDOM, False)
+
+
+@pytest.mark.parametrize("data", [b"", b"core", program(), elf_file(FORMS[0], FileType.EXECUTABLE, [])])
+def test_what_is_no_core(facts_of: Facts, data: bytes) -> None:
+    with pytest.raises(NotACore):
+        facts_of(data)
+
+
+def test_mappings_that_cannot_all_be_there_are_not_believed(facts_of: Facts) -> None:
+    form = FORMS[0]
+    hostile = form.note(b"CORE", NT_FILE, form.pack("PP", 1 << 60, 4096) + bytes(24))
+
+    facts = facts_of(elf_file(form, FileType.CORE, [Part(PT_NOTE, 0, hostile)]))
+
+    assert (facts.objects, facts.process.executable) == ((), None)
+
+
+def test_notes_of_another_owner_are_not_the_kernels(facts_of: Facts) -> None:
+    form = FORMS[0]
+    forged = form.note(b"EVIL", NT_PRPSINFO, bytes(136))
+
+    facts = facts_of(elf_file(form, FileType.CORE, [Part(PT_NOTE, 0, forged + PLAIN.notes())]))
+
+    assert facts.process.pid == 4242
+
+
+def test_segments_at_the_end_of_the_address_space_do_no_harm(facts_of: Facts) -> None:
+    form = FORMS[0]
+    far = (1 << 64) - 1
+    row = form.row(Segment(PT_LOAD, 5, far, far, far)) + form.row(Segment(PT_NOTE, 4, far, far, far))
+
+    facts = facts_of(form.header(FileType.CORE, 2) + row)
+
+    assert facts.truncated
+
+
+@given(st.sampled_from(FORMS), st.lists(st.tuples(st.integers(0, 1300), st.binary(min_size=1, max_size=8)), max_size=8))
+def test_a_damaged_core_is_read_or_refused(form: Form, damage: list[tuple[int, bytes]]) -> None:
+    core = bytearray(DeadProcess(form).core())
+    for position, junk in damage:
+        core[position : position + len(junk)] = junk
+
+    assert_read_or_refused(bytes(core))
+
+
+@given(
+    st.sampled_from(FORMS),
+    st.lists(
+        st.tuples(
+            st.sampled_from(("CORE", "GNU")), st.sampled_from((1, 3, 6, NT_FILE, NT_SIGINFO)), st.binary(max_size=400)
+        ),
+        max_size=6,
+    ),
+)
+def test_junk_in_the_notes_is_read_or_refused(form: Form, notes: list[tuple[str, int, bytes]]) -> None:
+    content = b"".join(form.note(owner.encode(), kind, junk) for owner, kind, junk in notes)
+
+    assert_read_or_refused(elf_file(form, FileType.CORE, [Part(PT_NOTE, 0, content), *PLAIN.memory()]))
+
+
+@given(st.binary(max_size=500))
+def test_junk_is_refused(junk: bytes) -> None:
+    assert_read_or_refused(junk)
+
+
+def assert_read_or_refused(data: bytes) -> None:
+    with os.fdopen(os.memfd_create("core"), "w+b") as file:
+        os.write(file.fileno(), data)
+        try:
+            facts = core_notes.read_facts(file.fileno())
+        except NotACore:
+            return
+        assert CRASH_ID.fullmatch(facts.crash_id)

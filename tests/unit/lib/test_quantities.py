@@ -1,0 +1,115 @@
+"""Durations, sizes and percentages as people write them."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from astbtd.lib import quantities
+
+DAY = 86400.0
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90", 90),
+        (90, 90),
+        (1.5, 1.5),
+        ("30s", 30),
+        ("5min", 300),
+        ("2h", 7200),
+        ("1h 30min", 5400),
+        ("1h30min", 5400),
+        ("14d", 14 * DAY),
+        ("2w", 14 * DAY),
+        ("1 y", 365.25 * DAY),
+        (" 0.5h ", 1800),
+    ],
+)
+def test_durations(text: object, seconds: float) -> None:
+    assert quantities.duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "h", "5 parsecs", "-5s", "1h, 2h", "5m", "1e3", None, True, [5], "9" * 400])
+def test_what_is_no_duration(text: object) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - the text is the whole message
+        quantities.duration(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("4096", 4096),
+        (4096, 4096),
+        ("1K", 1 << 10),
+        ("64M", 64 << 20),
+        ("10G", 10 << 30),
+        ("10 GiB", 10 << 30),
+        ("10GB", 10 << 30),
+        ("1.5M", 3 << 19),
+        ("2T", 2 << 40),
+    ],
+)
+def test_sizes(text: object, count: int) -> None:
+    assert quantities.size(text) == count
+
+
+@pytest.mark.parametrize("text", ["", "G", "64 megs", "-1M", "1M 1K", None, False, "9" * 400])
+def test_what_is_no_size(text: object) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - the text is the whole message
+        quantities.size(text)
+
+
+@pytest.mark.parametrize(("text", "share"), [("0%", 0), ("10%", 0.1), ("2.5 %", 0.025), ("90%", 0.9)])
+def test_percentages(text: str, share: float) -> None:
+    assert quantities.percent(text) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("text", ["10", 10, "91%", "-1%", "ten%", None])
+def test_what_is_no_percentage(text: object) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - the text is the whole message
+        quantities.percent(text)
+
+
+@given(st.text(alphabet="0123456789.smhdwykKMGTiB% ") | st.integers() | st.floats())
+def test_anything_is_a_finite_quantity_or_a_value_error(text: object) -> None:
+    for parse in (quantities.duration, quantities.size, quantities.percent):
+        try:
+            parsed = parse(text)
+        except ValueError:
+            continue
+        assert 0 <= parsed < math.inf
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [
+        (0, "0B"),
+        (734, "734B"),
+        (1023, "1023B"),
+        (1024, "1.0K"),
+        (1229, "1.2K"),
+        (120 << 20, "120M"),
+        (10 << 30, "10G"),
+        (3 << 40, "3.0T"),
+    ],
+)
+def test_sizes_for_people(count: int, shown: str) -> None:
+    assert quantities.shown_size(count) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0.0, "0s"), (40, "40s"), (300, "5min"), (5400, "1.5h"), (14 * DAY, "14d"), (365.25 * DAY, "1y")],
+)
+def test_durations_for_people(seconds: float, shown: str) -> None:
+    assert quantities.shown_duration(seconds) == shown
+
+
+@given(st.sampled_from([1, 60, 3600, 86400]), st.integers(1, 59))
+def test_a_duration_shown_to_people_can_be_written_back(unit: int, count: int) -> None:
+    shown = quantities.shown_duration(unit * count)
+
+    assert quantities.duration(shown) == pytest.approx(unit * count, rel=0.01)

@@ -1,0 +1,168 @@
+"""Plain data to dataclasses and back: nothing is lost, and every error is named at once."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Annotated
+
+import pytest
+
+from astbtd.lib.serialization import Decoder, HumanFormat, plain, rfc3339
+from astbtd.model.crash import Crash, ExtractionOutcome
+from tests.support.builders import NOON, crash
+
+
+def _even(value: object) -> int:
+    if not isinstance(value, int) or value % 2:
+        raise ValueError(value)
+    return value
+
+
+@dataclass(frozen=True)
+class Inner:
+    speed: float = 1.5
+    names: tuple[str, ...] = ("a", "b")
+
+
+@dataclass(frozen=True)
+class Outer:
+    count: int
+    inner: Inner = field(default_factory=lambda: Inner(speed=9.0))
+    ended: ExtractionOutcome = ExtractionOutcome.OK
+    flag: bool = False
+    at: datetime | None = None
+    even: Annotated[int | None, HumanFormat(_even, "an even number")] = None
+    sizes: Mapping[str, int] = field(default_factory=dict)
+
+
+def decoded(data: object, *, strict: bool = True) -> tuple[Outer | None, list[str]]:
+    decoder = Decoder(strict=strict)
+    return decoder.dataclass(Outer, data, ""), decoder.problems
+
+
+def problems_of(data: object) -> list[str]:
+    result, problems = decoded(data)
+    assert result is None
+    return problems
+
+
+@pytest.mark.parametrize("original", [crash(), replace(crash(signal=None), announced_at=NOON, boot_id=None)])
+def test_a_crash_survives_the_way_to_json_and_back(original: Crash) -> None:
+    document = json.loads(json.dumps(plain(original)))
+
+    assert Decoder(strict=True).dataclass(Crash, document, "") == original
+
+
+def test_missing_keys_are_as_by_default() -> None:
+    assert decoded({"count": 3}) == (Outer(count=3), [])
+
+
+def test_a_nested_mapping_changes_only_the_keys_it_has() -> None:
+    result, _ = decoded({"count": 1, "inner": {"names": []}})
+
+    assert result is not None
+    assert result.inner == Inner(speed=9.0, names=())
+
+
+def test_every_error_is_reported_at_once_with_its_key_path() -> None:
+    data = {
+        "inner": {"speed": "fast", "names": ["a", 2], "colour": "red"},
+        "ended": "well",
+        "flag": 1,
+        "at": "noon",
+        "even": 3,
+        "sizes": {"a": "b"},
+    }
+
+    assert sorted(problem.split(":")[0] for problem in problems_of(data)) == [
+        "at",
+        "count",
+        "ended",
+        "even",
+        "flag",
+        "inner.colour",
+        "inner.names[1]",
+        "inner.speed",
+        "sizes.a",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "problem"),
+    [
+        ({"count": "3"}, "count: must be a whole number, not '3'"),
+        ({"count": True}, "count: must be a whole number, not True"),
+        ({"count": 1.5}, "count: must be a whole number, not 1.5"),
+        ({"count": None}, "count: must be a whole number, not None"),
+        ({}, "count: is missing"),
+        ({"count": 1, "inner": None}, "inner: must be a mapping, not None"),
+        ({"count": 1, "inner": {"speed": True}}, "inner.speed: must be a number, not True"),
+        ({"count": 1, "inner": {"names": "a"}}, "inner.names: must be a list, not 'a'"),
+        ({"count": 1, "sizes": [1]}, "sizes: must be a mapping, not [1]"),
+        ({"count": 1, "flag": "yes"}, "flag: must be true or false, not 'yes'"),
+        ({"count": 1, "even": 3}, "even: must be an even number, not 3"),
+        ({"count": 1, "at": 5}, "at: must be a time as in RFC 3339, not 5"),
+        (
+            {"count": 1, "ended": "no"},
+            "ended: must be one of ok, timeout, killed, too_much_output, failed, not 'no'",
+        ),
+        (["count"], "the document: must be a mapping, not ['count']"),
+    ],
+)
+def test_an_error_says_what_is_allowed_and_what_was_found(wrong: object, problem: str) -> None:
+    assert problems_of(wrong) == [problem]
+
+
+def test_an_error_shows_only_the_start_of_what_was_found() -> None:
+    (problem,) = problems_of({"count": "9" * 1000})
+
+    assert len(problem) < 120
+
+
+def test_an_unknown_key_is_an_error_where_people_write_and_names_the_known_ones() -> None:
+    assert problems_of({"count": 1, "inner": {"sped": 2}}) == ["inner.sped: is unknown; known here: speed, names"]
+    assert problems_of({"count": 1, "flog": True})[0].startswith("flog: is unknown; known here: count, inner,")
+
+
+def test_an_unknown_key_is_passed_over_where_a_newer_version_wrote() -> None:
+    assert decoded({"count": 1, "colour": "red"}, strict=False) == (Outer(count=1), [])
+
+
+def test_a_whole_number_will_do_for_a_number() -> None:
+    result, _ = decoded({"count": 1, "inner": {"speed": 2}})
+
+    assert result is not None
+    assert isinstance(result.inner.speed, float)
+
+
+@pytest.mark.parametrize("key", ["at", "even"])
+def test_null_stands_for_unknown(key: str) -> None:
+    assert decoded({"count": 1, key: None}) == (Outer(count=1), [])
+
+
+def test_a_time_without_a_zone_is_an_error_since_it_cannot_be_compared() -> None:
+    assert problems_of({"count": 1, "at": "2026-11-22T12:00:00"}) == [
+        "at: must be a time as in RFC 3339, not '2026-11-22T12:00:00'"
+    ]
+
+
+def test_times_are_written_in_utc_with_milliseconds() -> None:
+    moment = datetime(2026, 11, 22, 21, 50, 0, 123_456, tzinfo=timezone(timedelta(hours=1)))
+
+    assert rfc3339(moment) == "2026-11-22T20:50:00.123Z"
+    assert datetime.fromisoformat(rfc3339(moment)).tzinfo == UTC
+
+
+def test_plain_data_is_only_what_json_has() -> None:
+    outer = Outer(count=1, at=NOON, sizes={"a": 1})
+
+    assert plain(outer) == {
+        "count": 1,
+        "inner": {"speed": 9.0, "names": ["a", "b"]},
+        "ended": "ok",
+        "flag": False,
+        "at": "2026-11-22T12:00:00.000Z",
+        "even": None,
+        "sizes": {"a": 1},
+    }

@@ -1,0 +1,30 @@
+"""Which packages own files, in the words of dpkg-query and rpm."""
+
+import pytest
+
+from astbtd.readiness.facts import Family
+from astbtd.readiness.gather.program_files import owners
+
+DPKG = """\
+dpkg-query: no path found matching pattern /opt/asterisk/modules/app_x.so
+asterisk: /usr/sbin/asterisk
+asterisk-modules:amd64: /usr/lib/x86_64-linux-gnu/asterisk/modules/app_dial.so
+diversion by dash from: /bin/sh
+"""
+RPM = """\
+asterisk
+file /opt/asterisk/modules/app_x.so is not owned by any package
+asterisk-sip
+"""
+
+
+@pytest.mark.parametrize(
+    ("family", "text", "packages"),
+    [
+        (Family.DEBIAN, DPKG, ["asterisk", "asterisk-modules"]),
+        (Family.RHEL, RPM, ["asterisk", "asterisk-sip"]),
+        (Family.DEBIAN, "", []),
+    ],
+)
+def test_owners(family: Family, text: str, packages: list[str]) -> None:
+    assert list(owners(text, family)) == packages
