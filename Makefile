@@ -1,4 +1,4 @@
-# Every target that people use says what it does after '##'; `make help` lists them.
+# `make help` lists the targets that have a description after '##'.
 
 SHELL := /bin/sh
 PYTHON ?= /usr/bin/python3
@@ -8,7 +8,7 @@ VENV := .venv
 PROGRAMS ?= $(CURDIR)/build/programs
 CORPUS ?= ../shared/corpus
 
-# What a Debian machine needs to run astbtd, to build and test it, and to boot the test container.
+# Debian packages to run astbtd, to build and test it, to run the benchmarks, and to boot the test containers.
 RUN_PACKAGES := gdb python3 python3-venv python3-lz4 python3-pyinotify python3-systemd python3-watchdog python3-yaml python3-zstandard
 DEV_PACKAGES := bindfs g++ gdb gcc libc6-dev make pkg-config libsystemd-dev python3-dev python3-venv systemd
 BENCH_PACKAGES := time
@@ -21,13 +21,21 @@ install-packages = set -e; missing="$(call missing,$(1))"; test -z "$$missing" |
 
 BENCH :=
 
-.PHONY: help dev demo test test-faults fuzz test-system bench evaluate bench-diagnosis bench-deadlock examples check lint types users \
-	programs run-packages install uninstall clean
+# JOBS is how many tests run at once. FAST are the directories of tests that need neither root nor a kernel setting.
+JOBS ?= $(shell nproc)
+PYTEST := $(VENV)/bin/python -m pytest -q -p no:cacheprovider
+FAST := tests/unit tests/layout tests/fuzz
+PARALLEL := -n $(JOBS) --dist worksteal
+# Each worker in a pid namespace of its own: tests/support/isolated-python says why.
+ISOLATED := --tx '$(JOBS)*popen//python=$(CURDIR)/tests/support/isolated-python' --dist worksteal
+
+.PHONY: help dev demo test test-fast test-root test-nightly test-system test-end-to-end fuzz bench evaluate \
+	bench-diagnosis bench-deadlock examples check lint types users programs run-packages install uninstall clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
-dev: $(VENV)/.made ## .venv with astbtd and its tools in it, after installing what is missing
+dev: $(VENV)/.made ## .venv with astbtd and its tools in it, after installing missing packages
 
 $(VENV)/.made: pyproject.toml
 	@$(call install-packages,$(DEV_PACKAGES))
@@ -46,29 +54,43 @@ programs: dev ## the programs that crash in tests and demo
 demo: dev users programs ## a real crash, collected and shown, on a scratch store
 	$(SUDO) $(VENV)/bin/python -m tests.demo $(PROGRAMS)
 
-test: dev users ## unit and integration tests (as root: gdb has to change its user)
-	$(SUDO) $(VENV)/bin/python -m pytest -q -p no:cacheprovider tests/layout tests/unit tests/fuzz tests/integration
+test-fast: dev ## unit, layout and short fuzz tests, without root; with branch coverage
+	$(PYTEST) $(PARALLEL) -m 'not root and not nightly' --cov $(FAST)
 
-test-faults: dev users ## the tests of kills and failing disks, with a fault at every call instead of at some
-	$(SUDO) env ASTBTD_EVERY_FAULT=1 $(VENV)/bin/python -m pytest -q -p no:cacheprovider \
+test-root: dev users ## the tests that need root: in parallel, then, one by one, those that change kernel settings
+	$(SUDO) $(PYTEST) $(ISOLATED) -m 'root and not serial and not nightly' $(FAST) tests/integration
+	$(SUDO) $(PYTEST) -m 'serial and not nightly' $(FAST) tests/integration
+
+test: test-fast test-root ## all but the nightly and the system tests
+
+test-nightly: dev users fuzz test-system ## the tests that take long: loops, floods, a fault at every call, fuzzing, system
+	$(PYTEST) $(PARALLEL) -m 'nightly and not root' $(FAST)
+	$(SUDO) $(PYTEST) $(ISOLATED) -m 'nightly and root and not serial' $(FAST) tests/integration
+	$(SUDO) $(PYTEST) -m 'nightly and serial' $(FAST) tests/integration
+	$(SUDO) env ASTBTD_EVERY_FAULT=1 $(PYTEST) $(ISOLATED) \
 		tests/integration/test_every_kill.py tests/integration/test_every_fault.py
 
-fuzz: dev ## the tests with hostile input, for as long as it takes
-	$(VENV)/bin/python -m pytest -q -p no:cacheprovider --hypothesis-profile=fuzz tests/fuzz
+fuzz: dev ## the fuzz tests with 50,000 examples each
+	$(PYTEST) $(PARALLEL) --hypothesis-profile=fuzz tests/fuzz
 
 test-system: dev ## the service in booted containers: Debian 12 and 13, forky with a real Asterisk
 	@$(call install-packages,$(SYSTEM_PACKAGES))
-	$(SUDO) $(VENV)/bin/python -m pytest -q -p no:cacheprovider tests/system
+	$(SUDO) $(PYTEST) tests/system
 
-examples: dev users ## docs/examples anew: what astbtd writes of real crashes
+test-end-to-end: dev ## of the system tests, a crash from the core to the report: Debian 12, and forky with a real Asterisk
+	@$(call install-packages,$(SYSTEM_PACKAGES))
+	$(SUDO) $(PYTEST) -m end_to_end tests/system
+
+examples: dev users ## write docs/examples again, from real crashes
 	@$(call install-packages,$(SYSTEM_PACKAGES))
 	@$(MAKE) -s -C tests/programs BUILD=$(PROGRAMS) pbx
 	$(SUDO) $(VENV)/bin/python -m tests.examples $(PROGRAMS) docs/examples
-bench-deadlock: dev ## how long Asterisk stands still for a capture, against gdb
+
+bench-deadlock: dev ## how long a capture stops Asterisk, compared with gdb
 	@$(call install-packages,$(SYSTEM_PACKAGES))
 	$(SUDO) $(VENV)/bin/python -m tests.system.bench_deadlock
 
-bench: dev users ## measures everything docs/performance.md speaks of; BENCH="extraction quiet" some of it
+bench: dev users ## measure the figures of docs/performance.md; BENCH="extraction quiet" selects some of them
 	@$(call install-packages,$(BENCH_PACKAGES))
 	$(SUDO) $(if $(BENCH_CORE),env BENCH_CORE=$(BENCH_CORE) BENCH_EXE=$(BENCH_EXE) )$(VENV)/bin/python -m tests.bench $(BENCH)
 
@@ -79,22 +101,22 @@ lint: dev ## ruff
 types: dev ## mypy --strict
 	$(VENV)/bin/mypy
 
-evaluate: dev ## the diagnosis against labelled backtraces (CORPUS=DIR)
+evaluate: dev ## compare the diagnosis with labelled backtraces (CORPUS=DIR)
 	$(VENV)/bin/python -m tests.evaluate $(CORPUS)
 
-bench-diagnosis: dev ## what a backtrace costs to read, up to 50 MB
+bench-diagnosis: dev ## measure how long backtraces of up to 50 MB take to read
 	$(VENV)/bin/python -m tests.bench.diagnosis
 
-check: lint types test ## lint, types and tests: what has to pass before a commit
+check: lint types test ## lint, types and tests: all that must pass before a commit
 
-run-packages: ## prints the packages of Debian that astbtd runs on
+run-packages: ## print the Debian packages that astbtd needs at run time
 	@echo $(RUN_PACKAGES)
 
-install: ## astbtd, its unit and its configuration (PREFIX, DESTDIR)
+install: ## install astbtd, its units and its configuration (PREFIX, DESTDIR)
 	packaging/install "$(DESTDIR)" "$(PREFIX)"
 
-uninstall: ## removes what install installed; the store and the configuration stay
+uninstall: ## remove what install installed; keep the store and the configuration
 	packaging/uninstall "$(DESTDIR)" "$(PREFIX)"
 
-clean: ## removes what was built
+clean: ## remove build results
 	rm -rf build $(VENV) *.egg-info

@@ -1,3 +1,3 @@
-"""astbtd: collects, explains and keeps the backtraces of a crashed Asterisk."""
+"""astbtd: collects, diagnoses and stores the backtraces of a crashed Asterisk."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""Lets `python -m astbtd` stand for the `astbtd` command."""
+"""Entry point of `python -m astbtd`."""
 
 from astbtd.cli.main import command
 

@@ -1,11 +1,11 @@
-"""The one way in which anything in astbtd fails: what happened, what to do about it, with which exit code."""
+"""The exceptions of astbtd: each has a message, a remedy and an exit code."""
 
 from collections.abc import Sequence
 from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """The exit codes of the `astbtd` command; scripts rely on them."""
+    """The exit codes of the `astbtd` command. Scripts rely on them."""
 
     DONE = 0
     FAILED = 1
@@ -16,7 +16,7 @@ class ExitCode(IntEnum):
 
 
 class AstbtdError(Exception):
-    """Something could not be done. `message` says what, `remedy` what the reader can do about it."""
+    """An operation failed. `message` says which and why, `remedy` what the reader can do about it."""
 
     exit_code = ExitCode.FAILED
 
@@ -27,19 +27,19 @@ class AstbtdError(Exception):
 
 
 class UsageError(AstbtdError):
-    """The command line asks for something that makes no sense."""
+    """The command line is invalid."""
 
     exit_code = ExitCode.USAGE
 
 
 class NothingMatched(AstbtdError):
-    """No crash is named by what the user gave."""
+    """No crash matches what the user specified."""
 
     exit_code = ExitCode.NOTHING_MATCHED
 
 
 class BadConfiguration(AstbtdError):
-    """The configuration cannot be used; `problems` holds every error, each with its key path."""
+    """The configuration is invalid. `problems` has all errors, each with its key path; `origin` is the file name."""
 
     exit_code = ExitCode.BAD_CONFIGURATION
 
@@ -47,15 +47,15 @@ class BadConfiguration(AstbtdError):
         count = "1 error" if len(problems) == 1 else f"{len(problems)} errors"
         super().__init__(
             "\n  ".join([f"{origin}: {count}", *problems]),
-            "correct them, then run `astbtd check-config`",
+            "correct the configuration, then run `astbtd check-config`",
         )
         self.origin = origin
         self.problems = tuple(problems)
 
 
 class NoRoom(AstbtdError):
-    """Writing would leave less free disk than the reserve, or the disk is full already."""
+    """Writing would leave less free disk space than the reserve, or the disk is full."""
 
 
 class Interrupted(AstbtdError):
-    """The work was set aside because the daemon stops; it is taken up again at the next start."""
+    """Work was interrupted because the daemon is stopping. It is resumed at the next start."""

@@ -1,91 +1,93 @@
-"""What the administrator may set: typed, with defaults that are right without reading, checked all at once."""
+"""The configuration file: typed settings with defaults. All errors of a file are reported at once."""
 
 import os
 import re
 import stat
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 from astbtd.errors import BadConfiguration
 from astbtd.lib import quantities
 from astbtd.lib.serialization import Decoder, HumanFormat
 from astbtd.model.crash import CoreAction, Symbols
+from astbtd.sources.collectors.collector import Collector
+from astbtd.sources.collectors.registry import COLLECTORS
 
 DEFAULT_FILE = Path("/etc/astbtd.yaml")
 
 _ONLY_COMMENTS = re.compile(rb"(?:[ \t]*(?:#[\t -~]*)?\r?\n)*")
-_LARGEST_FILE = 1 << 20  # bytes; a configuration is a page, and a device or a log given by mistake is not read
+_MAX_SIZE = 1 << 20  # bytes; a configuration is much smaller, and a log specified by mistake is not read
 
 
 def _at_least(lowest: float, parse: HumanFormat) -> HumanFormat:
-    def checked(value: object) -> object:
+    def parse_checked(value: object) -> object:
         parsed = parse.parse(value)
         if not isinstance(parsed, int | float) or parsed < lowest:
             raise ValueError(value)
         return parsed
 
-    return HumanFormat(checked, f"{parse.allowed}, at least {lowest:g}")
+    return HumanFormat(parse_checked, f"{parse.allowed}, at least {lowest:g}")
 
 
-def _absolute(value: object) -> str:
+def _parse_path(value: object) -> str:
     if not isinstance(value, str) or not value.startswith("/") or "\0" in value:
         raise ValueError(value)
     return os.path.normpath(value)
 
 
-def _name(value: object) -> str:
+def _parse_name(value: object) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", value):
         raise ValueError(value)
     return value
 
 
-def _program(value: object) -> str:
-    return _absolute(value) if isinstance(value, str) and "/" in value else _name(value)
+def _parse_program(value: object) -> str:
+    return _parse_path(value) if isinstance(value, str) and "/" in value else _parse_name(value)
 
 
-def _one_line(value: object) -> str:
+def _parse_command(value: object) -> str:
     if not isinstance(value, str) or not value.isprintable() or not value.strip():
         raise ValueError(value)
     return value
 
 
-def _whole_number(value: object) -> int:
+def _parse_integer(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise ValueError(value)
     return value
 
 
-_DURATION = HumanFormat(quantities.duration, quantities.DURATION_ALLOWED)
-_SIZE = HumanFormat(quantities.size, quantities.SIZE_ALLOWED)
+_DURATION = HumanFormat(quantities.parse_duration, quantities.DURATION_ALLOWED)
+_SIZE = HumanFormat(quantities.parse_size, quantities.SIZE_ALLOWED)
 
-PathText = Annotated[str, HumanFormat(_absolute, "an absolute path")]
-Name = Annotated[str, HumanFormat(_name, "a name of letters, digits, '.', '_', '+' and '-'")]
-Program = Annotated[str, HumanFormat(_program, "the name of a program or its absolute path")]
+PathText = Annotated[str, HumanFormat(_parse_path, "an absolute path")]
+Name = Annotated[str, HumanFormat(_parse_name, "a name of letters, digits, '.', '_', '+' and '-'")]
+Program = Annotated[str, HumanFormat(_parse_program, "the name of a program or its absolute path")]
 Seconds = Annotated[float, _at_least(1, _DURATION)]
 Bytes = Annotated[int, _SIZE]
-Share = Annotated[float, HumanFormat(quantities.percent, quantities.PERCENT_ALLOWED)]
+Share = Annotated[float, HumanFormat(quantities.parse_percent, quantities.PERCENT_ALLOWED)]
 AddressSpace = Annotated[int, _at_least(64 << 20, _SIZE)]
 OutputBytes = Annotated[int, _at_least(1 << 16, _SIZE)]
-Count = Annotated[int, _at_least(0, HumanFormat(_whole_number, "a whole number"))]
-Crashes = Annotated[int, _at_least(2, HumanFormat(_whole_number, "a whole number"))]
-Frames = Annotated[int, _at_least(10, HumanFormat(_whole_number, "a whole number"))]
-AtLeastOne = Annotated[int, _at_least(1, HumanFormat(_whole_number, "a whole number"))]
-Command = Annotated[str, HumanFormat(_one_line, "a command of Asterisk's console")]
+Count = Annotated[int, _at_least(0, HumanFormat(_parse_integer, "a whole number"))]
+Crashes = Annotated[int, _at_least(2, HumanFormat(_parse_integer, "a whole number"))]
+Frames = Annotated[int, _at_least(10, HumanFormat(_parse_integer, "a whole number"))]
+AtLeastOne = Annotated[int, _at_least(1, HumanFormat(_parse_integer, "a whole number"))]
+Command = Annotated[str, HumanFormat(_parse_command, "a command of Asterisk's console")]
 
 
 @dataclass(frozen=True)
 class AsteriskSettings:
-    """How to recognise Asterisk and where it says how it runs."""
+    """How to recognise Asterisk, and where its configuration and its control socket are."""
 
     executables: tuple[Name, ...] = ("asterisk",)
     configuration: PathText = "/etc/asterisk/asterisk.conf"
-    run_directory: Annotated[str | None, HumanFormat(_absolute, "an absolute path")] = None
+    run_directory: Annotated[str | None, HumanFormat(_parse_path, "an absolute path")] = None
 
 
 @dataclass(frozen=True)
 class WatchSettings:
-    """Where to look for cores besides where the kernel writes Asterisk's, and how often to look unasked."""
+    """Directories to watch in addition to those where the kernel writes cores; `rescan` is in seconds."""
 
     directories: tuple[PathText, ...] = ()
     poll: tuple[PathText, ...] = ()
@@ -94,16 +96,27 @@ class WatchSettings:
 
 @dataclass(frozen=True)
 class CollectorSettings:
-    """Where other programs keep the cores that they collect; they are read there and never changed."""
+    """The directories of the collectors, which are only read. Each registered collector has a field, added below."""
 
-    systemd_coredump: tuple[PathText, ...] = ("/var/lib/systemd/coredump",)
-    apport: tuple[PathText, ...] = ("/var/crash", "/var/lib/apport/coredump")
-    abrt: tuple[PathText, ...] = ("/var/spool/abrt",)
+    def directories(self, collector: Collector) -> tuple[str, ...]:
+        """Return the directories in which a collector stores cores."""
+        configured: tuple[str, ...] = getattr(self, collector.settings_key)
+        return configured
+
+
+def _all_collectors() -> type[CollectorSettings]:
+    """Return `CollectorSettings` with a field for each registered collector."""
+    fields = [(each.settings_key, tuple[PathText, ...], field(default=each.directories)) for each in COLLECTORS]
+    made = make_dataclass("AllCollectorSettings", fields, bases=(CollectorSettings,), frozen=True)
+    return cast(type[CollectorSettings], made)
+
+
+AllCollectorSettings = _all_collectors()
 
 
 @dataclass(frozen=True)
 class UnpackingSettings:
-    """What a packed core may unpack to: in bytes, and in times of its packed size, pages of zeros not counted."""
+    """Limits for unpacking a core: its size in bytes, and the ratio to its packed size, without pages of zeros."""
 
     size: Bytes = 64 << 30
     ratio: AtLeastOne = 500
@@ -111,14 +124,14 @@ class UnpackingSettings:
 
 @dataclass(frozen=True)
 class CoreSettings:
-    """What becomes of a core once its crash is recorded."""
+    """What to do with a core after its crash is recorded."""
 
     action: CoreAction = CoreAction.MOVE
 
 
 @dataclass(frozen=True)
 class GdbSettings:
-    """Which gdb, as whom, and how much it may take. Times in seconds, sizes in bytes."""
+    """Which gdb to run, as which user, and its limits. Times in seconds, sizes in bytes."""
 
     program: Program = "gdb"
     user: Name = "astbtd-gdb"
@@ -126,24 +139,24 @@ class GdbSettings:
     address_space: AddressSpace = 1 << 30
     output: OutputBytes = 64 << 20
     backtrace_limit: Frames = 200
-    container_root: Annotated[str | None, HumanFormat(_absolute, "an absolute path")] = None
+    container_root: Annotated[str | None, HumanFormat(_parse_path, "an absolute path")] = None
 
     @property
     def deep(self) -> int:
-        """More frames than this are those of a runaway recursion; each takes gdb 11 KB."""
+        """The number of frames above which a stack counts as a runaway recursion. Each frame costs gdb 11 KB."""
         return 10 * self.backtrace_limit
 
 
 @dataclass(frozen=True)
 class ExtractSettings:
-    """How gdb is used."""
+    """Which symbols gdb loads."""
 
     symbols: Symbols = Symbols.LAZY
 
 
 @dataclass(frozen=True)
 class DeadlockSettings:
-    """When a running Asterisk is captured unasked, and how many captures are kept. Times in seconds."""
+    """When the daemon requests a capture of a running Asterisk, and how many are kept. Times in seconds."""
 
     watch: bool = False
     interval: Seconds = 60.0
@@ -156,10 +169,10 @@ class DeadlockSettings:
 
 @dataclass(frozen=True)
 class Limits:
-    """How much of one kind is kept; None is no limit.
+    """Limits for one kind of data; None means no limit.
 
-    The age is in seconds since the crash was collected, the size in bytes of all together; `count` is of how many
-    crashes, `per_signature` of how many crashes of each signature.
+    `age` is in seconds since the crash was collected, `size` in bytes for all crashes together. `count` is the number
+    of crashes, `per_signature` the number of crashes of each signature.
     """
 
     age: Seconds | None = None
@@ -170,7 +183,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class RetentionSettings:
-    """How much is kept of cores, of texts and of records, and how much of the disk stays free of them."""
+    """Limits for cores, texts and records, and the fraction of the disk that stays free. `every` is in seconds."""
 
     cores: Limits = Limits(age=14 * 86400.0, size=10 << 30, per_signature=3)
     texts: Limits = Limits(age=365.25 * 86400.0, size=2 << 30)
@@ -181,7 +194,7 @@ class RetentionSettings:
 
 @dataclass(frozen=True)
 class CrashLoopSettings:
-    """So many crashes of one signature within so many seconds are a loop."""
+    """A crash loop is this number of crashes of one signature within this many seconds."""
 
     crashes: Crashes = 5
     within: Seconds = 600.0
@@ -189,12 +202,12 @@ class CrashLoopSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """All settings; `store` is the directory of the records."""
+    """All settings. `store` is the directory of the store."""
 
     store: PathText = "/var/lib/astbtd"
     asterisk: AsteriskSettings = field(default_factory=AsteriskSettings)
     watch: WatchSettings = field(default_factory=WatchSettings)
-    collectors: CollectorSettings = field(default_factory=CollectorSettings)
+    collectors: CollectorSettings = field(default_factory=AllCollectorSettings)
     unpacking: UnpackingSettings = field(default_factory=UnpackingSettings)
     cores: CoreSettings = field(default_factory=CoreSettings)
     gdb: GdbSettings = field(default_factory=GdbSettings)
@@ -205,9 +218,9 @@ class Settings:
 
 
 def load(path: Path | None) -> Settings:
-    """The settings in `path`; with None those of /etc/astbtd.yaml, or the defaults where that is absent.
+    """Read the settings from `path`; with None, from /etc/astbtd.yaml, or use the defaults if that does not exist.
 
-    Raises BadConfiguration with every error of the file.
+    Raises BadConfiguration with all errors of the file.
     """
     try:
         text = _read_trusted(path or DEFAULT_FILE)
@@ -221,17 +234,17 @@ def load(path: Path | None) -> Settings:
 
 
 def parse(text: bytes, origin: str) -> Settings:
-    """The settings that a YAML document holds; `origin` names it in errors. Raises BadConfiguration."""
+    """Parse a YAML document. `origin` is its name in errors. Raises BadConfiguration."""
     if _ONLY_COMMENTS.fullmatch(text):
         return Settings()
-    import yaml  # takes longer to load than most commands, which run on a configuration as it was installed
+    import yaml  # takes longer to import than most commands run, and the installed configuration has only comments
 
     try:
         data = yaml.safe_load(text)
-    except (yaml.YAMLError, AttributeError, LookupError, RecursionError, ValueError) as error:  # as its tags fail
-        raise BadConfiguration(origin, [f"is not valid YAML: {' '.join(str(error).split())}"]) from error
+    except (yaml.YAMLError, AttributeError, LookupError, RecursionError, ValueError) as error:  # what YAML tags raise
+        raise BadConfiguration(origin, [f"invalid YAML: {' '.join(str(error).split())}"]) from error
     decoder = Decoder(strict=True)
-    settings = decoder.dataclass(Settings, {} if data is None else data, "")
+    settings = decoder.decode(Settings, {} if data is None else data, "")
     if settings is None:
         raise BadConfiguration(origin, decoder.problems)
     return settings
@@ -242,22 +255,26 @@ def _read_trusted(path: Path) -> bytes:
     with open(descriptor, "rb") as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
-            raise BadConfiguration(str(path), ["is not a regular file"])
+            raise BadConfiguration(str(path), ["not a regular file"])
         if os.geteuid() == 0:
             _refuse_untrusted(path, status)
-        text = file.read(_LARGEST_FILE + 1)
-    if len(text) > _LARGEST_FILE:
-        raise BadConfiguration(str(path), ["is larger than 1 MiB"])
+        text = file.read(_MAX_SIZE + 1)
+    if len(text) > _MAX_SIZE:
+        raise BadConfiguration(str(path), ["larger than 1 MiB"])
     return text
 
 
 def _refuse_untrusted(path: Path, status: os.stat_result) -> None:
-    """Root follows only what root alone can write, parents included (a sticky directory protects its entries)."""
-    problems = [] if _only_root_writes(status) else ["is writable by others than root: chown root, chmod go-w"]
+    """As root, refuse a file that others can write, or replace because they can write a directory above it.
+
+    A sticky directory protects its entries.
+    """
+    problems = [] if _only_root_writes(status) else ["writable by users other than root: chown root, chmod go-w"]
     for parent in path.resolve().parents:
-        found = parent.stat()
-        if not _only_root_writes(found) and not found.st_mode & stat.S_ISVTX:
-            problems.append(f"its directory {parent} is writable by others than root: chown root, chmod go-w")
+        parent_status = parent.stat()
+        is_sticky = parent_status.st_mode & stat.S_ISVTX
+        if not _only_root_writes(parent_status) and not is_sticky:
+            problems.append(f"its directory {parent} is writable by users other than root: chown root, chmod go-w")
     if problems:
         raise BadConfiguration(str(path), problems)
 

@@ -1,7 +1,52 @@
-"""What holds for all tests."""
+"""Settings of all tests: hypothesis profiles, where messages go, and the tests that need root."""
 
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
 
-settings.register_profile("astbtd", deadline=None)  # a loaded machine is slow, not wrong
+from tests.support import kernel
+
+_TESTS = Path(__file__).parent
+_ROOT_DIRECTORIES = (_TESTS / "integration", _TESTS / "system")
+_ROOT_FIXTURES = {"plain_user"}
+
+# Messages go to standard error, with and without a journald: the tests read them there, and no journal gets them.
+os.environ["ASTBTD_LOG_TARGET"] = "stderr"
+
+settings.register_profile("astbtd", deadline=None)  # a test may take long on a loaded machine
 settings.register_profile("fuzz", deadline=None, max_examples=50_000, print_blob=True)
 settings.load_profile("astbtd")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that need root, and skip them for other users."""
+    skip = pytest.mark.skip(reason="needs root")
+    for item in items:
+        if _needs_root(item):
+            item.add_marker(pytest.mark.root)
+            if os.geteuid() != 0:
+                item.add_marker(skip)
+
+
+def _needs_root(item: pytest.Item) -> bool:
+    """Return whether a test has the mark `root`, is below tests/integration or tests/system, or uses such a fixture."""
+    if item.get_closest_marker("root") or any(item.path.is_relative_to(each) for each in _ROOT_DIRECTORIES):
+        return True
+    return bool(_ROOT_FIXTURES & set(getattr(item, "fixturenames", ())))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtestloop(session: pytest.Session) -> Iterator[None]:
+    """Restore core_pattern when all tests have ended.
+
+    The workers of pytest-xdist leave it alone: one may end while a test of another still needs it.
+    """
+    if hasattr(session.config, "workerinput"):
+        yield
+    else:
+        with kernel.restored_core_pattern():
+            yield

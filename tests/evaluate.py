@@ -1,14 +1,14 @@
-"""Holds the diagnosis against a corpus of real backtraces that people have labelled: `make evaluate CORPUS=DIR`.
+"""Compares the diagnosis with a corpus of real backtraces labelled by people: `make evaluate CORPUS=DIR`.
 
-DIR has the texts and index.jsonl, an object a file: `file`, the fields of a diagnosis that were judged,
-`crash_function_alt` (functions that would do as well), `same_bug_as` (another file, with the same bug), `n_threads` and
-`n_frames_crash_thread`. Exits with 1 where a figure falls short.
+DIR has the texts and index.jsonl, with one object per file: `file`, fields of a diagnosis, `crash_function_alt` (other
+functions that are correct as well), `same_bug_as` (another file with the same bug), `n_threads` and
+`n_frames_crash_thread`. Exits with 1 if a figure misses its goal.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
@@ -18,7 +18,7 @@ from typing import Any
 from astbtd.diagnosis.verdict import diagnose
 from astbtd.model.crash import Diagnosis
 
-_PIECE = 1 << 16
+_PIECE_LENGTH = 1 << 16  # characters
 _GOALS = {
     "crash_function": 0.95,
     "memory_corruption": 0.95,
@@ -42,8 +42,8 @@ _FIELDS = (
 
 
 @dataclass(frozen=True)
-class Specimen:
-    """One text of the corpus: what people say of it, and what the diagnosis says."""
+class Sample:
+    """One text of the corpus, with its label and its diagnosis."""
 
     label: dict[str, Any]
     diagnosis: Diagnosis
@@ -54,81 +54,110 @@ class Specimen:
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """One comparison of the two."""
+class Comparison:
+    """One comparison of a label with a diagnosis."""
 
     figure: str
-    right: bool
-    what: str
+    correct: bool
+    message: str
 
 
-def read(corpus: Path) -> list[Specimen]:
-    """All texts of the corpus, diagnosed."""
+def read(corpus: Path) -> list[Sample]:
+    """Diagnose all texts of the corpus."""
     labels = [json.loads(line) for line in (corpus / "index.jsonl").read_text().splitlines() if line.strip()]
-    return [Specimen(label, _diagnosis(corpus / label["file"])) for label in labels]
+    return [Sample(label, _diagnose_file(corpus / label["file"])) for label in labels]
 
 
-def judgements(specimens: Sequence[Specimen]) -> Iterator[Judgement]:
-    """All comparisons."""
-    for specimen in specimens:
-        yield from _fields(specimen)
-    yield from _pairs(specimens)
+def comparisons(samples: Sequence[Sample]) -> Iterator[Comparison]:
+    """Yield all comparisons."""
+    for sample in samples:
+        yield from _compare_fields(sample)
+    yield from _compare_pairs(samples)
 
 
-def _diagnosis(path: Path) -> Diagnosis:
+def _diagnose_file(path: Path) -> Diagnosis:
     with path.open(encoding="utf-8", errors="replace", newline="\n") as text:
-        return diagnose(iter(partial(text.read, _PIECE), ""))
+        return diagnose(iter(partial(text.read, _PIECE_LENGTH), ""))
 
 
-def _fields(specimen: Specimen) -> Iterator[Judgement]:
-    label, diagnosis = specimen.label, specimen.diagnosis
+def _compare_fields(sample: Sample) -> Iterator[Comparison]:
+    label, diagnosis = sample.label, sample.diagnosis
 
-    def judged(figure: str, found: object, *allowed: object) -> Judgement:
-        return Judgement(figure, found in allowed, f"{specimen.file}: {figure} is {found!r}, not {allowed[0]!r}")
+    def compare(figure: str, found: object, *correct: object) -> Comparison:
+        message = f"{sample.file}: {figure} is {found!r}, not {correct[0]!r}"
+        return Comparison(figure, found in correct, message)
 
-    named = [label["crash_function"], *label.get("crash_function_alt", ())]
-    figure = "crash_function" if any(named) else "crash_function, where none is named"
-    yield judged(figure, diagnosis.crash_function, *named)
-    yield judged("parsed", diagnosis.threads, label["n_threads"])
-    yield from (judged(field, getattr(diagnosis, field), label[field]) for field in _FIELDS)
+    functions = [label["crash_function"], *label.get("crash_function_alt", ())]
+    figure = "crash_function" if any(functions) else "crash_function, where none is named"
+    yield compare(figure, diagnosis.crash_function, *functions)
+    yield compare("parsed", diagnosis.threads, label["n_threads"])
+    for field in _FIELDS:
+        yield compare(field, getattr(diagnosis, field), label[field])
     if label["n_frames_crash_thread"] is not None:
-        yield judged("frames", diagnosis.frames, label["n_frames_crash_thread"])
+        yield compare("frames", diagnosis.frames, label["n_frames_crash_thread"])
 
 
-def _pairs(specimens: Sequence[Specimen]) -> Iterator[Judgement]:
-    """Every two texts: those of one bug share a signature, all others do not."""
-    bug = {specimen.file: specimen.file for specimen in specimens}
-    marked = [(s.file, s.label["same_bug_as"]) for s in specimens if s.label.get("same_bug_as") in bug]
-    for file, other in marked:
-        bug = {each: bug[other] if root == bug[file] else root for each, root in bug.items()}
-    for one, other in combinations(specimens, 2):
-        same = one.diagnosis.signature.id == other.diagnosis.signature.id
-        what = f"{one.file} and {other.file}: {one.diagnosis.signature.text}; {other.diagnosis.signature.text}"
-        if bug[one.file] != bug[other.file]:
-            yield Judgement("other bug, other signature", not same, what)
-        elif {(one.file, other.file), (other.file, one.file)} & set(marked):
-            yield Judgement("same bug, same signature", same, what)
+def _compare_pairs(samples: Sequence[Sample]) -> Iterator[Comparison]:
+    """Compare every two texts: those of one bug must have the same signature, all others different ones.
+
+    Of the texts of one bug, only those count whose label names the other: the labels say why these two are the same.
+    """
+    labelled_pairs = _labelled_pairs(samples)
+    bugs = _bugs(samples, labelled_pairs)
+    for first, second in combinations(samples, 2):
+        one, other = first.diagnosis.signature, second.diagnosis.signature
+        message = f"{first.file} and {second.file}: {one.text}; {other.text}"
+        if bugs[first.file] != bugs[second.file]:
+            yield Comparison("other bug, other signature", one.id != other.id, message)
+        elif frozenset((first.file, second.file)) in labelled_pairs:
+            yield Comparison("same bug, same signature", one.id == other.id, message)
+
+
+def _labelled_pairs(samples: Sequence[Sample]) -> list[frozenset[str]]:
+    """Return the pairs of files that labels say are the same bug."""
+    files = {sample.file for sample in samples}
+    pairs = []
+    for sample in samples:
+        other = sample.label.get("same_bug_as")
+        if other in files:
+            pairs.append(frozenset((sample.file, other)))
+    return pairs
+
+
+def _bugs(samples: Sequence[Sample], pairs: Iterable[frozenset[str]]) -> dict[str, str]:
+    """Return the bug of each file: the name of one of the files that have it."""
+    bugs = {sample.file: sample.file for sample in samples}
+    for pair in pairs:
+        merged = {bugs[file] for file in pair}
+        for file, bug in bugs.items():
+            if bug in merged:
+                bugs[file] = min(merged)
+    return bugs
+
+
+def _print_figure(figure: str, compared: Sequence[Comparison]) -> bool:
+    """Print a figure and its failures. Return False if it misses its goal."""
+    correct = sum(comparison.correct for comparison in compared)
+    share = correct / len(compared)
+    goal = _GOALS.get(figure, 0.0)
+    missed = correct < goal * len(compared)
+    note = f" (at least {goal:.0%}){' MISSED' if missed else ''}" if goal else ""
+    sys.stdout.write(f"{figure:<36} {correct:>4} of {len(compared):<5} {share:7.1%}{note}\n")
+    sys.stdout.writelines(f"    {comparison.message}\n" for comparison in compared if not comparison.correct)
+    return not missed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints every figure, what it counts, and what is wrong."""
+    """Print every figure, and each comparison that failed. Return 1 if a figure misses its goal."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("corpus", type=Path)
     options = parser.parse_args(arguments)
-    by_figure: dict[str, list[Judgement]] = {}
-    for judgement in judgements(read(options.corpus)):
-        by_figure.setdefault(judgement.figure, []).append(judgement)
-    short = False
-    for figure in sorted(by_figure, key=lambda name: name not in _GOALS):
-        judged = by_figure[figure]
-        right = sum(each.right for each in judged)
-        goal = _GOALS.get(figure)
-        missed = goal is not None and right < goal * len(judged)
-        short = short or missed
-        wanted = f" (at least {goal:.0%}){' MISSED' if missed else ''}" if goal else ""
-        sys.stdout.write(f"{figure:<36} {right:>4} of {len(judged):<5} {right / len(judged):7.1%}{wanted}\n")
-        sys.stdout.writelines(f"    {each.what}\n" for each in judged if not each.right)
-    return int(short)
+    by_figure: dict[str, list[Comparison]] = {}
+    for comparison in comparisons(read(options.corpus)):
+        by_figure.setdefault(comparison.figure, []).append(comparison)
+    with_goals_first = sorted(by_figure, key=lambda figure: figure not in _GOALS)
+    results = [_print_figure(figure, by_figure[figure]) for figure in with_goals_first]
+    return 0 if all(results) else 1
 
 
 if __name__ == "__main__":

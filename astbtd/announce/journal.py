@@ -1,30 +1,31 @@
-"""What astbtd says in the journal: each event once, under a stable MESSAGE_ID, the whole record with it.
+"""Writes the journal entries of astbtd. Each kind of event has a stable MESSAGE_ID.
 
-What the journal does not take is said later; of a crash, that is for the caller to do.
+Entries that the journal does not accept are kept in `pending` and sent later. The exception is a crash: its core stays
+claimed until the entry is written, so the caller retries.
 """
 
 import json
-from collections.abc import Sequence
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, IntEnum
 
 from astbtd.announce import systemd
-from astbtd.announce.pending_entries import PendingEntries
+from astbtd.errors import AstbtdError, BadConfiguration
 from astbtd.lib.escaping import printable_line
-from astbtd.lib.quantities import counted
-from astbtd.lib.serialization import plain
-from astbtd.model.crash import CoreState, Crash, ExtractionOutcome
-from astbtd.model.crash_loop import CrashLoop
+from astbtd.lib.quantities import pluralize
+from astbtd.lib.serialization import to_plain
+from astbtd.model.crash import CoreState, Crash, CrashLoop, ExtractionOutcome
 from astbtd.model.deadlock_capture import Deadlock, Finding
 
-_LONGEST_VALUE = 4096
-
-later = PendingEntries()
-"""What else than a crash the journal did not take yet."""
+_MAX_VALUE_LENGTH = 4096
+_MAX_PENDING = 1000
 
 
 class Event(Enum):
-    """The kinds of journal entry by their MESSAGE_ID; documented, never changed."""
+    """The kinds of journal entry, by MESSAGE_ID. The ids are documented and never change."""
 
     CRASH_COLLECTED = "308e4492d2224abeb4594329b574afc9"
     EXTRACTION_FAILED = "62b580ea50bd430fb5350bf7bd9872fc"
@@ -39,7 +40,7 @@ class Event(Enum):
 
 
 class Priority(IntEnum):
-    """The syslog priorities that are used here."""
+    """The syslog priorities in use."""
 
     CRITICAL = 2
     ERROR = 3
@@ -48,81 +49,139 @@ class Priority(IntEnum):
     INFO = 6
 
 
-def crash(crash: Crash, directory: str) -> None:
-    """Announces one collected crash, and its failed extraction as well if it failed. Raises Unheard."""
+@dataclass(frozen=True)
+class _Entry:
+    message: str
+    priority: Priority
+    fields: Mapping[str, str]
+
+    def send(self) -> None:
+        """Write the entry to the journal. Raise JournalUnavailable."""
+        systemd.send(self.message, self.priority, dict(self.fields))
+
+
+class PendingEntries:
+    """A queue of entries that the journal has not accepted yet. Thread-safe.
+
+    It holds up to 1000 entries; when it is full, the oldest are dropped.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._queue: deque[_Entry] = deque(maxlen=_MAX_PENDING)
+
+    def send(self, message: str, priority: Priority, fields: Mapping[str, str]) -> None:
+        """Send an entry after all that are queued, now or later."""
+        with self._lock:
+            self._queue.append(_Entry(message, priority, fields))
+        self.deliver()
+
+    def deliver(self) -> bool:
+        """Send all queued entries; return False if the journal does not accept them."""
+        with self._lock:
+            while self._queue:
+                try:
+                    self._queue[0].send()
+                except systemd.JournalUnavailable:
+                    return False
+                self._queue.popleft()
+            return True
+
+    def __len__(self) -> int:
+        """Return the number of queued entries."""
+        return len(self._queue)
+
+
+pending = PendingEntries()
+"""Entries about anything but a crash that the journal has not accepted yet."""
+
+
+def announce_crash(crash: Crash, directory: str) -> None:
+    """Announce one collected crash, and its failed extraction if it failed. Raise JournalUnavailable."""
     fields = _crash_fields(crash, directory)
-    systemd.send(*_entry(Event.CRASH_COLLECTED, Priority.CRITICAL, crash_line(crash, directory), fields))
+    _make_entry(Event.CRASH_COLLECTED, Priority.CRITICAL, crash_line(crash, directory), fields).send()
     if crash.extraction.ended is not ExtractionOutcome.OK:
         notes = "; ".join(crash.extraction.notes) or f"see {directory}/gdb.log"
         message = f"gdb did not finish ({crash.extraction.ended}) on crash {crash.id}: {notes}"
         _send(Event.EXTRACTION_FAILED, Priority.WARNING, message, fields)
 
 
-def waiting_cores(ids: Sequence[str], store: str) -> None:
-    """Announces in one entry the crashes with these ids, whose cores had been waiting when astbtd was first started."""
-    cores = counted(len(ids), "core", "cores")
-    message = f"{cores} of earlier crashes had been waiting and are now in {store}; `astbtd list` shows them"
+def announce_earlier_crashes(ids: Sequence[str], store: str) -> None:
+    """Announce, in one entry, the crashes whose cores existed when astbtd was first started."""
+    crashes = "an earlier crash" if len(ids) == 1 else "earlier crashes"
+    message = f"collected {pluralize(len(ids), 'core', 'cores')} from {crashes}; see astbtd list"
     _send(Event.WAITING_CORES_COLLECTED, Priority.NOTICE, message, {"ASTBTD_ID": " ".join(ids), "ASTBTD_PATH": store})
 
 
-def loop_entered(loop: CrashLoop, store: str) -> None:
-    """Says once that Asterisk crashes again and again in the same way."""
-    times = f"{counted(loop.crashes, 'time', 'times')} since {_moment(loop.since)}"
-    message = f"crash loop: {loop.what}, {times}; from now on these crashes are counted, not examined at length"
+def announce_loop_start(loop: CrashLoop, store: str) -> None:
+    """Announce that Asterisk crashes repeatedly in the same way."""
+    times = pluralize(loop.crashes, "time", "times")
+    message = (
+        f"crash loop: {loop.what}, {times} since {_local_time(loop.since)}; "
+        "further crashes of this kind are recorded, but not analyzed in full"
+    )
     _send(Event.CRASH_LOOP_ENTERED, Priority.CRITICAL, message, _loop_fields(loop, store))
 
 
-def loop_ended(loop: CrashLoop, store: str) -> None:
-    """Says how often it crashed until it stopped."""
-    between = f"between {_moment(loop.since)} and {_moment(loop.until)}"
-    message = f"the crash loop has ended: {loop.what}, {counted(loop.crashes, 'crash', 'crashes')} {between}"
+def announce_loop_end(loop: CrashLoop, store: str) -> None:
+    """Announce the end of a crash loop with the number of crashes."""
+    crashes = pluralize(loop.crashes, "crash", "crashes")
+    message = (
+        f"the crash loop has ended: {loop.what}, {crashes} "
+        f"between {_local_time(loop.since)} and {_local_time(loop.until)}"
+    )
     _send(Event.CRASH_LOOP_ENDED, Priority.WARNING, message, _loop_fields(loop, store))
 
 
-def refused(path: str, reason: str) -> None:
-    """Says that a core was left alone, and why."""
-    _send(Event.CORE_REFUSED, Priority.NOTICE, f"{path} is left alone: {reason}", {"ASTBTD_PATH": path})
+def announce_refused_core(path: str, reason: str) -> None:
+    """Announce that a core is not collected, and why."""
+    _send(Event.CORE_REFUSED, Priority.NOTICE, f"{path} is ignored: {reason}", {"ASTBTD_PATH": path})
 
 
-def retention(removed: str) -> None:
-    """Says what a run of retention removed."""
+def announce_retention(removed: str) -> None:
+    """Announce what retention has removed."""
     _send(Event.RETENTION_REMOVED, Priority.INFO, f"retention removed {removed}", {})
 
 
-def deadlock(record: Deadlock, directory: str) -> None:
-    """Announces one capture of a running Asterisk."""
+def announce_deadlock(record: Deadlock, directory: str) -> None:
+    """Announce a capture of a running Asterisk."""
     priority = Priority.CRITICAL if record.finding is Finding.DEADLOCK else Priority.WARNING
-    stopped = sum(sample.stopped_seconds for sample in record.samples)
-    message = f"Asterisk captured: {record.summary}; stopped for {stopped * 1000:.0f} ms in all: {directory}"
+    paused = sum(sample.stopped_seconds for sample in record.samples)
+    message = f"captured Asterisk: {record.summary}; paused for {paused * 1000:.0f} ms in total: {directory}"
     fields = {
         "ASTBTD_ID": record.id,
         "ASTBTD_FINDING": record.finding.value,
         "ASTBTD_PATH": directory,
-        "ASTBTD_RECORD": json.dumps(plain(record)),
+        "ASTBTD_RECORD": json.dumps(to_plain(record)),
     }
     _send(Event.DEADLOCK_CAPTURED, priority, message, fields)
 
 
-def configuration_rejected(problems: str) -> None:
-    """Says that a changed configuration is not used."""
-    _send(Event.CONFIGURATION_REJECTED, Priority.ERROR, f"the old settings stay in force: {problems}", {})
+def announce_rejected_configuration(error: AstbtdError) -> None:
+    """Announce that a changed configuration is not used."""
+    reason = error.message
+    if isinstance(error, BadConfiguration):
+        # The journal message is one line; `astbtd check-config` prints all errors.
+        reason = f"{pluralize(len(error.problems), 'error', 'errors')}, first: {error.problems[0]}"
+    message = f"configuration rejected, keeping the previous one: {reason}; run astbtd check-config"
+    _send(Event.CONFIGURATION_REJECTED, Priority.ERROR, message, {})
 
 
-def check_failed(name: str, found: str, remedy: str) -> None:
-    """Says why the next crash would give no usable backtrace, and what helps."""
-    message = f"the next crash gives no usable backtrace: {name}: {found}; what helps: {remedy}"
+def announce_failed_check(name: str, found: str, remedy: str) -> None:
+    """Announce why the next crash will not give a usable backtrace, and what to do about it."""
+    message = f"the next crash will not give a usable backtrace: {name}: {found}; hint: {remedy}"
     _send(Event.CHECK_FAILED, Priority.ERROR, message, {"ASTBTD_CHECK": name, "ASTBTD_REMEDY": remedy})
 
 
-def note(message: str, priority: Priority = Priority.INFO) -> None:
-    """Says something that is no event of its own."""
-    later.send(_short(message), priority, {})
+def log(message: str, priority: Priority = Priority.INFO) -> None:
+    """Write an entry that is not one of the events."""
+    pending.send(_to_line(message), priority, {})
 
 
 def crash_line(crash: Crash, directory: str) -> str:
-    """One line on a crash: signal, function, verdict, where to read on."""
+    """Return one line about a crash: signal, function, verdict, directory."""
     if crash.core.state is CoreState.LOST:
-        return f"Asterisk crashed, and its core {crash.core.path} is lost: {directory}"
+        return f"Asterisk crashed, but its core {crash.core.path} is lost: {directory}"
     return f"Asterisk crashed: {crash.what}; backtrace {crash.diagnosis.verdict}: {directory}"
 
 
@@ -135,7 +194,7 @@ def _crash_fields(crash: Crash, directory: str) -> dict[str, str]:
         "ASTBTD_VERDICT": crash.diagnosis.verdict,
         "ASTBTD_OCCURRENCE": str(crash.signature.occurrence),
         "ASTBTD_PATH": directory,
-        "ASTBTD_RECORD": json.dumps(plain(crash)),
+        "ASTBTD_RECORD": json.dumps(to_plain(crash)),
     }
 
 
@@ -143,19 +202,20 @@ def _loop_fields(loop: CrashLoop, store: str) -> dict[str, str]:
     return {"ASTBTD_SIGNATURE": loop.signature, "ASTBTD_CRASHES": str(loop.crashes), "ASTBTD_PATH": store}
 
 
-def _moment(at: datetime) -> str:
-    return f"{at.astimezone():%Y-%m-%d %H:%M:%S}"
+def _local_time(moment: datetime) -> str:
+    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
-def _send(event: Event, priority: Priority, message: str, fields: dict[str, str]) -> None:
-    later.send(*_entry(event, priority, message, fields))
+def _send(event: Event, priority: Priority, message: str, fields: Mapping[str, str]) -> None:
+    entry = _make_entry(event, priority, message, fields)
+    pending.send(entry.message, entry.priority, entry.fields)
 
 
-def _entry(event: Event, priority: Priority, message: str, fields: dict[str, str]) -> tuple[str, int, dict[str, str]]:
-    record = {"ASTBTD_RECORD": fields["ASTBTD_RECORD"]} if "ASTBTD_RECORD" in fields else {}
-    escaped = {name: _short(value) for name, value in fields.items() if name not in record}
-    return _short(message), priority, {"MESSAGE_ID": event.value, **escaped, **record}
+def _make_entry(event: Event, priority: Priority, message: str, fields: Mapping[str, str]) -> _Entry:
+    """Return an entry with printable, single-line values. ASTBTD_RECORD is JSON and not changed."""
+    lines = {name: value if name == "ASTBTD_RECORD" else _to_line(value) for name, value in fields.items()}
+    return _Entry(_to_line(message), priority, {"MESSAGE_ID": event.value, **lines})
 
 
-def _short(text: str) -> str:
-    return printable_line(text[:_LONGEST_VALUE])
+def _to_line(text: str) -> str:
+    return printable_line(text[:_MAX_VALUE_LENGTH])

@@ -1,7 +1,7 @@
-"""Hands entries to journald, and waits only so long for it; libsystemd waits for a journald that is stuck until it no
-longer is, and so would whoever is to claim the next core.
+"""Sends entries to journald with a timeout, in its native protocol.
 
-Source of the format: systemd.io/JOURNAL_NATIVE_PROTOCOL.
+sd_journal_send(3) of libsystemd blocks as long as journald is stuck. That would block the thread that has to claim the
+next core. Source of the format: systemd.io/JOURNAL_NATIVE_PROTOCOL.
 """
 
 import array
@@ -21,42 +21,43 @@ _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_S
 
 
 class JournalUnavailable(AstbtdError):
-    """The journal did not take an entry."""
+    """The journal did not accept an entry."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"the journal takes no entries: {reason}", "systemctl restart systemd-journald")
+        super().__init__(f"cannot write to the journal: {reason}", "systemctl restart systemd-journald")
 
 
-def send(fields: Mapping[str, str], patience: float) -> None:
-    """Hands over one entry, waiting up to so many seconds. Raises Unheard."""
-    entry = b"".join(_field(name, value.encode(errors="replace")) for name, value in fields.items())
+def send(fields: Mapping[str, str], timeout: float) -> None:
+    """Send one entry, waiting up to `timeout` seconds. Raise JournalUnavailable."""
+    entry = b"".join(_encode_field(name, value) for name, value in fields.items())
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
-        connection.settimeout(patience)
+        connection.settimeout(timeout)
         try:
-            connection.connect(str(SOCKET))  # only of its peer can one wait to have room
-            _hand_over(connection, entry)
+            connection.connect(str(SOCKET))  # only a connected socket can wait for space in the receiver's queue
+            _send_datagram(connection, entry)
+        except (TimeoutError, BlockingIOError) as error:
+            raise JournalUnavailable("journald does not answer") from error
         except OSError as error:
-            raise JournalUnavailable(
-                "it does not answer" if isinstance(error, TimeoutError | BlockingIOError) else str(error)
-            ) from error
+            raise JournalUnavailable(str(error)) from error
 
 
-def _field(name: str, value: bytes) -> bytes:
-    """With its length, since a value may have several lines."""
-    return name.encode() + b"\n" + len(value).to_bytes(8, "little") + value + b"\n"
+def _encode_field(name: str, value: str) -> bytes:
+    """Encode a field with its length, because a value may contain newlines."""
+    data = value.encode(errors="replace")
+    return name.encode() + b"\n" + len(data).to_bytes(8, "little") + data + b"\n"
 
 
-def _hand_over(connection: socket.socket, entry: bytes) -> None:
+def _send_datagram(connection: socket.socket, entry: bytes) -> None:
     try:
         connection.send(entry)
     except OSError as error:
         if error.errno not in (errno.EMSGSIZE, errno.ENOBUFS):
             raise
-        _hand_over_in_memory(connection, entry)
+        _send_as_memfd(connection, entry)
 
 
-def _hand_over_in_memory(connection: socket.socket, entry: bytes) -> None:
-    """What is too long for a datagram goes as a sealed file in memory."""
+def _send_as_memfd(connection: socket.socket, entry: bytes) -> None:
+    """Send an entry that is too long for a datagram as the descriptor of a sealed memory file."""
     descriptor = os.memfd_create("journal-entry", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         files.write_all(descriptor, entry)

@@ -1,4 +1,4 @@
-"""Says in the journal only so much of what others can cause as often as they like: files that are no cores of ours."""
+"""Limits the rate of journal entries that other users can cause: about refused files and unwatched directories."""
 
 import threading
 from collections.abc import Callable
@@ -7,41 +7,44 @@ from functools import partial
 from astbtd.announce import journal
 from astbtd.announce.journal import Priority
 from astbtd.errors import AstbtdError
-from astbtd.lib.quantities import counted
+from astbtd.lib.quantities import pluralize
 
-_MOST = 20
+_MAX_ENTRIES = 20
 
 
 class RateLimitedJournal:
-    """So many entries until `go_on` is called, from any thread; of the rest only their number is said."""
+    """Writes up to 20 entries between two calls of `reset`; further ones are only counted. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._wanted = 0
+        self._requested = 0
 
-    def refused(self, path: str, reason: str) -> None:
-        """Says that a core was left alone, and why."""
-        self._say(partial(journal.refused, path, reason))
+    def log_refused_core(self, path: str, reason: str) -> None:
+        """Announce that a core is not collected, and why."""
+        self._write(partial(journal.announce_refused_core, path, reason))
 
-    def not_unpacked(self, path: str, error: AstbtdError) -> None:
-        """Says that a packed core was left alone after all, and why."""
-        self.refused(path, "; ".join(filter(None, (error.message, error.remedy))))
+    def log_unpack_error(self, path: str, error: AstbtdError) -> None:
+        """Announce that a packed core is not collected, because it cannot be unpacked."""
+        reason = f"{error.message}; hint: {error.remedy}" if error.remedy else error.message
+        self.log_refused_core(path, reason)
 
     def warn(self, sentence: str) -> None:
-        """Says what is not watched."""
-        self._say(partial(journal.note, sentence, Priority.WARNING))
+        """Log a warning about something that is not watched."""
+        self._write(partial(journal.log, sentence, Priority.WARNING))
 
-    def go_on(self) -> None:
-        """Says how much was not said, and allows as much again."""
+    def reset(self) -> None:
+        """Log the number of suppressed entries, and allow new ones."""
         with self._lock:
-            unsaid, self._wanted = max(0, self._wanted - _MOST), 0
-        if unsaid:
-            entries = counted(unsaid, "more entry", "more entries")
-            journal.note(f"{entries} on files left alone or places not watched, too many to be said", Priority.NOTICE)
+            suppressed = max(0, self._requested - _MAX_ENTRIES)
+            self._requested = 0
+        if suppressed:
+            entries = pluralize(suppressed, "more entry", "more entries")
+            message = f"{entries} about ignored files or unwatched directories suppressed"
+            journal.log(message, Priority.NOTICE)
 
-    def _say(self, speak: Callable[[], None]) -> None:
+    def _write(self, write_entry: Callable[[], None]) -> None:
         with self._lock:
-            self._wanted += 1
-            allowed = self._wanted <= _MOST
-        if allowed:
-            speak()
+            self._requested += 1
+            is_allowed = self._requested <= _MAX_ENTRIES
+        if is_allowed:
+            write_entry()

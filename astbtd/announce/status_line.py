@@ -4,52 +4,58 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from astbtd.lib.escaping import printable_line
-from astbtd.lib.quantities import counted, shown_size
-from astbtd.model.crash import Crash
-from astbtd.model.crash_loop import CrashLoop
+from astbtd.lib.quantities import format_size, pluralize
+from astbtd.model.crash import Crash, CrashLoop
 
-_LONGEST = 1000  # characters; systemctl cuts longer ones at the terminal's edge anyway
+_MAX_LENGTH = 1000  # characters; systemctl cuts a line at the edge of the terminal anyway
 
 
 @dataclass(frozen=True)
 class Status:
-    """All that the status line tells; `stored` in bytes, `problems` sentences for people.
+    """The content of the status line.
 
-    `more`: further cores wait where they lie, uncounted.
+    `directories` and `crashes` are counts, `stored` is in bytes. `last` is the last crash, `queued` the number of
+    claimed cores, `processing` the id of the crash in work. `more`: further cores have not been claimed yet. `problems`
+    are sentences for people.
     """
 
-    places: int
+    directories: int
     crashes: int
     stored: int
     last: Crash | None
-    waiting: int
-    working_on: str | None
+    queued: int
+    processing: str | None
     problems: Sequence[str]
     more: bool = False
 
 
-def line(status: Status) -> str:
-    """The status as one line, what is wrong first; a second line would be a message of its own to systemd."""
-    places = f"watching {counted(status.places, 'place', 'places')}"
-    kept = f"{counted(status.crashes, 'crash', 'crashes')} kept ({shown_size(status.stored)})"
-    parts = [*status.problems, places, kept, _last(status.last), _queue(status)]
-    return printable_line("; ".join(part for part in parts if part))[:_LONGEST]
+def format_status(status: Status) -> str:
+    """Return the status as one line, problems first. It must be one line: systemd reads each as a separate message."""
+    directories = f"watching {pluralize(status.directories, 'directory', 'directories')}"
+    kept = f"{pluralize(status.crashes, 'crash', 'crashes')} kept ({format_size(status.stored)})"
+    parts = [*status.problems, directories, kept]
+    if status.last:
+        parts.append(_format_crash(status.last))
+    parts.append(_format_queue(status))
+    return printable_line("; ".join(parts))[:_MAX_LENGTH]
 
 
-def crash_loop(loop: CrashLoop) -> str:
-    """A crash loop that lasts, as one of the things that are wrong."""
-    times = counted(loop.crashes, "crash", "crashes")
-    return f"crash loop since {loop.since.astimezone():%Y-%m-%d %H:%M:%S}: {loop.what}, {times}"
+def format_crash_loop(loop: CrashLoop) -> str:
+    """Return a sentence about a current crash loop, as one of the problems."""
+    crashes = pluralize(loop.crashes, "crash", "crashes")
+    return f"crash loop since {loop.since.astimezone():%Y-%m-%d %H:%M:%S}: {loop.what}, {crashes}"
 
 
-def _last(last: Crash | None) -> str:
-    if last is None:
-        return ""
-    return f"last crash {last.crashed_at.astimezone():%Y-%m-%d %H:%M:%S}: {last.what} ({last.diagnosis.verdict})"
+def _format_crash(crash: Crash) -> str:
+    return f"last crash {crash.crashed_at.astimezone():%Y-%m-%d %H:%M:%S}: {crash.what} ({crash.diagnosis.verdict})"
 
 
-def _queue(status: Status) -> str:
-    now = f"examining {status.working_on}" if status.working_on else ""
-    waiting = f"{counted(status.waiting, 'core', 'cores')} waiting" if status.waiting else ""
-    waiting += " and more where they lie" if status.more else ""
-    return ", ".join(part for part in (now, waiting) if part) or "idle"
+def _format_queue(status: Status) -> str:
+    parts = []
+    if status.processing:
+        parts.append(f"processing {status.processing}")
+    if status.queued:
+        parts.append(f"{pluralize(status.queued, 'core', 'cores')} queued")
+    if status.more:
+        parts.append("more cores not claimed yet")
+    return ", ".join(parts) or "idle"

@@ -1,4 +1,4 @@
-"""Talks to journald and to the service manager; the only module that imports systemd's bindings."""
+"""The connection to journald and to the service manager. No other module imports the systemd bindings."""
 
 import os
 import socket
@@ -14,35 +14,46 @@ from astbtd.announce.journald_socket import JournalUnavailable
 __all__ = ["JournalUnavailable", "entries", "notify", "runtime_directory", "send", "watchdog_interval"]
 
 IDENTIFIER = "astbtd"
+LOG_TARGET = "ASTBTD_LOG_TARGET"  # environment variable: `stderr`, or unset for the journal
 
-_PATIENCE = 1.0  # seconds for a journal or a service manager that is busy
-_WAIT = 0.25  # seconds between two looks at whether to go on waiting
+_TIMEOUT = 1.0  # seconds to wait for a busy journald or service manager
+_POLL_INTERVAL = 0.25  # seconds between two calls of `keep_waiting`
 
 
-class _Patience:
-    """How long to wait for the journal: once it was stuck, no more until it is not."""
+class _JournalTimeout:
+    """The current timeout of `send`: zero after a failure, until an entry is accepted again."""
 
-    seconds = _PATIENCE
+    seconds = _TIMEOUT
 
 
 def send(message: str, priority: int, fields: dict[str, str]) -> None:
-    """One journal entry; on a machine without journald, one line on standard error. Raises Unheard."""
-    if not journald_socket.SOCKET.exists() and "JOURNAL_STREAM" not in os.environ:
+    """Write one journal entry; without journald, one line to standard error. Raise JournalUnavailable."""
+    if _writes_to_stderr():
         sys.stderr.write(f"{IDENTIFIER}: {message}\n")
         return
-    own = {"MESSAGE": message, "PRIORITY": str(priority), "SYSLOG_IDENTIFIER": IDENTIFIER}
+    common = {"MESSAGE": message, "PRIORITY": str(priority), "SYSLOG_IDENTIFIER": IDENTIFIER}
     try:
-        journald_socket.send({**own, **fields}, _Patience.seconds)
+        journald_socket.send({**common, **fields}, _JournalTimeout.seconds)
     except JournalUnavailable:
-        _Patience.seconds = 0.0
+        _JournalTimeout.seconds = 0.0
         raise
-    _Patience.seconds = _PATIENCE
+    _JournalTimeout.seconds = _TIMEOUT
 
 
-def entries(fields: Mapping[str, str], goes_on: Callable[[], bool]) -> Iterator[Mapping[str, object]]:
-    """The journal's entries with these fields, as they come; after the last one more is waited for while `goes_on`.
+def _writes_to_stderr() -> bool:
+    """Return whether messages go to standard error instead of the journal.
 
-    Who wrote an entry is for the caller to judge: any user may write any of them.
+    They do on a machine without journald, and if `ASTBTD_LOG_TARGET=stderr` is set, as the tests do.
+    """
+    if os.environ.get(LOG_TARGET) == "stderr":
+        return True
+    return not journald_socket.SOCKET.exists() and "JOURNAL_STREAM" not in os.environ
+
+
+def entries(fields: Mapping[str, str], keep_waiting: Callable[[], bool]) -> Iterator[Mapping[str, object]]:
+    """Yield the journal entries with these fields, oldest first; then new ones while `keep_waiting` returns True.
+
+    Any user can write such an entry. The caller has to check who wrote it.
     """
     if not journald_socket.SOCKET.exists():
         return
@@ -50,23 +61,26 @@ def entries(fields: Mapping[str, str], goes_on: Callable[[], bool]) -> Iterator[
         for name, value in fields.items():
             reader.add_match(**{name: value})
         yield from reader
-        while goes_on():
-            reader.wait(_WAIT)
+        while keep_waiting():
+            reader.wait(_POLL_INTERVAL)
             yield from reader
 
 
-def notify(state: str, patience: float = _PATIENCE) -> bool:
-    """Tells the service manager a state as sd_notify(3) does; False if it did not take it within so many seconds.
+def notify(state: str, timeout: float = _TIMEOUT) -> bool:
+    """Send a state to the service manager, as sd_notify(3) does. Return False if it is not accepted in time.
 
-    libsystemd would wait for one that is stuck, and all threads of ours with it. Without a manager, does nothing.
+    `timeout` is in seconds: libsystemd would block all threads while the manager is stuck. Without a service manager,
+    do nothing.
     """
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return True
+    if address.startswith("@"):
+        address = f"\0{address[1:]}"  # an abstract socket
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
-        connection.settimeout(patience)
+        connection.settimeout(timeout)
         try:
-            connection.connect(f"\0{address[1:]}" if address.startswith("@") else address)
+            connection.connect(address)
             connection.send(state.encode(errors="replace"))
         except OSError:
             return False
@@ -74,12 +88,14 @@ def notify(state: str, patience: float = _PATIENCE) -> bool:
 
 
 def runtime_directory() -> Path | None:
-    """The unit's own directory below /run; None outside of a unit."""
-    named = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
-    return Path(named) if named else None
+    """Return the unit's directory below /run; None if not started as a unit."""
+    name = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    return Path(name) if name else None
 
 
 def watchdog_interval() -> float | None:
-    """The seconds within which the service manager wants a sign of life, None if it wants none."""
+    """Return the watchdog interval of the service manager in seconds; None if the watchdog is off."""
     microseconds = os.environ.get("WATCHDOG_USEC", "")
-    return int(microseconds) / 1e6 if microseconds.isdigit() and int(microseconds) else None
+    if not microseconds.isdigit() or int(microseconds) == 0:
+        return None
+    return int(microseconds) / 1e6

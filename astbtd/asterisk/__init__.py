@@ -1,1 +1,1 @@
-"""Asterisk itself: its processes, its console, its start script."""
+"""Asterisk: its processes, its console, its start script."""

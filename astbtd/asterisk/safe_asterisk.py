@@ -1,7 +1,8 @@
-"""Finds where safe_asterisk, the script that restarts Asterisk, moves the cores that it finds.
+"""Find the directories to which safe_asterisk, the script that restarts Asterisk, moves cores.
 
-Its DUMPDROP comes from its environment or from the scripts in startup.d, which it reads at start
-(contrib/scripts/safe_asterisk in Asterisk's sources). All that belongs to the asterisk user: parsed, never evaluated.
+Its DUMPDROP comes from its environment or from the scripts in startup.d, which it sources at start
+(contrib/scripts/safe_asterisk in Asterisk's sources). These files belong to the asterisk user: they are parsed, never
+evaluated.
 """
 
 import os
@@ -10,29 +11,31 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from astbtd.asterisk import asterisk_processes
+from astbtd.lib.files import open_regular
 from astbtd.lib.mounts import Mounts
-from astbtd.lib.safe_open import open_regular
 
 _PROC = Path("/proc")
 _SCRIPT = b"safe_asterisk"
-_DEFAULT = "/tmp"  # noqa: S108 - safe_asterisk's own, which is only read
+_DEFAULT = "/tmp"  # noqa: S108 - the default of safe_asterisk, which we only read
+_VARIABLE = b"DUMPDROP="
 _ASSIGNMENT = re.compile(r"""^\s*(?:export\s+)?DUMPDROP=["']?(/[^"'$`;\s]*)["']?\s*(?:#.*)?$""", re.MULTILINE)
-_LARGEST = 1 << 16
+_MAX_SCRIPT_BYTES = 1 << 16
 
 
-def dump_drops(configuration: Path) -> tuple[str, ...]:
-    """The directories that running safe_asterisks move cores to; `configuration` is the asterisk.conf."""
-    running = [pid for pid in asterisk_processes.pids() if _is_safe_asterisk(pid)]
+def find_dump_drops(configuration: Path) -> tuple[str, ...]:
+    """Return the directories to which running safe_asterisks move cores; `configuration` is asterisk.conf."""
+    running = list(filter(_is_safe_asterisk, asterisk_processes.all_pids()))
     if not running:
         return ()
-    scripts, mounts = configuration.parent / "startup.d", Mounts.now()
-    told = not mounts.served_by_others(mounts.real(str(scripts)))
-    configured = list(_configured(scripts)) if told else []
-    return tuple(dict.fromkeys(configured[-1] if configured else _inherited(pid) or _DEFAULT for pid in running))
+    configured = _configured_dump_drop(configuration.parent / "startup.d")
+    if configured:
+        return (configured,)
+    found = (_inherited_dump_drop(pid) or _DEFAULT for pid in running)
+    return tuple(dict.fromkeys(found))
 
 
 def _is_safe_asterisk(pid: int) -> bool:
-    """A script has its own name as its comm, cut to 15 characters, unless its interpreter was called with it."""
+    """Look at the command line: comm is the script's name only if it was not started as `sh safe_asterisk`."""
     try:
         words = (_PROC / str(pid) / "cmdline").read_bytes().split(b"\0")[:2]
     except OSError:
@@ -40,24 +43,37 @@ def _is_safe_asterisk(pid: int) -> bool:
     return any(os.path.basename(word) == _SCRIPT for word in words)
 
 
-def _configured(directory: Path) -> Iterator[str]:
+def _configured_dump_drop(scripts: Path) -> str | None:
+    """Return the directory that the scripts set: the last assignment applies.
+
+    A directory on a remote file system is not accessed, since that may block forever.
+    """
+    mounts = Mounts.current()
+    if mounts.remote_mount(mounts.resolve_links(str(scripts))):
+        return None
+    assigned = list(_assignments(scripts))
+    return assigned[-1] if assigned else None
+
+
+def _assignments(directory: Path) -> Iterator[str]:
     for script in sorted(directory.glob("*.sh")):
         try:
             descriptor = open_regular(script)
         except OSError:
             continue
         try:
-            yield from _ASSIGNMENT.findall(os.pread(descriptor, _LARGEST, 0).decode(errors="replace"))
+            yield from _ASSIGNMENT.findall(os.pread(descriptor, _MAX_SCRIPT_BYTES, 0).decode(errors="replace"))
         finally:
             os.close(descriptor)
 
 
-def _inherited(pid: int) -> str | None:
+def _inherited_dump_drop(pid: int) -> str | None:
+    """Return the directory in the environment of safe_asterisk; None if it is not an absolute path."""
     try:
         variables = (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
     except OSError:
         return None
-    named = [
-        os.fsdecode(value) for name, _, value in (each.partition(b"=") for each in variables) if name == b"DUMPDROP"
-    ]
-    return next((value for value in named if value.startswith("/")), None)
+    for variable in variables:
+        if variable.startswith(_VARIABLE + b"/"):
+            return os.fsdecode(variable.removeprefix(_VARIABLE))
+    return None

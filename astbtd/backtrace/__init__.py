@@ -1,1 +1,1 @@
-"""Reads printed backtraces into threads and frames."""
+"""Parses printed backtraces into threads and frames."""

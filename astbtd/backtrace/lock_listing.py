@@ -1,13 +1,14 @@
-"""Reads what `core show locks` prints: with DEBUG_THREADS, Asterisk knows its locks' names and who reads them.
+"""Parses the output of `core show locks`: with DEBUG_THREADS, Asterisk records the name and the holders of each lock.
 
-The lines are those of ast_str_dump_locks and append_lock_information in Asterisk's main/utils.c.
+It names the threads that hold a lock for reading, which the lock itself does not. The lines are those of
+ast_str_dump_locks and append_lock_information in Asterisk's main/utils.c.
 """
 
 import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-_LONGEST_LINE = 4096
+_MAX_LINE_LENGTH = 4096
 _THREAD = re.compile(r"=== Thread ID: 0x[0-9a-f]+ LWP:(\d{1,10}) \(")
 _LOCK = re.compile(
     r"=== ---> (?P<not_held>Waiting for |Tried and failed to get )?Lock #\d+ \([^)]*\): "
@@ -17,19 +18,19 @@ _LOCK = re.compile(
 
 @dataclass(frozen=True)
 class LockListing:
-    """The names of locks by address, and the LWPs that hold each."""
+    """The names of locks, and the LWPs that hold them, by the address of the lock."""
 
     names: dict[int, str] = field(default_factory=dict)
     holders: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
 
 def parse(text: str) -> LockListing:
-    """What the listing tells, whatever it is: junk tells nothing."""
+    """Parse a listing. Lines in another format are ignored, so no text raises an error."""
     names: dict[int, str] = {}
     holders: defaultdict[int, list[int]] = defaultdict(list)
     lwp = None
     for line in text.split("\n"):
-        line = line[:_LONGEST_LINE]
+        line = line[:_MAX_LINE_LENGTH]
         if line.startswith("=== Thread ID: "):
             thread = _THREAD.match(line)
             lwp = int(thread[1]) if thread else None

@@ -1,4 +1,4 @@
-"""Reads frames that others than gdb print: Asterisk, glibc, coredumpctl, elfutils, valgrind, lldb, Android.
+"""Parses frames printed by programs other than gdb: Asterisk, glibc, coredumpctl, elfutils, valgrind, lldb, Android.
 
 Sources of the forms: Asterisk's main/backtrace.c and main/lock.c; glibc's debug/backtracesyms.c; systemd's
 src/shared/elf-util.c; elfutils' src/stack.c; valgrind's coregrind/m_debuginfo/debuginfo.c; LLVM's
@@ -7,30 +7,31 @@ sanitizer_stacktrace_printer.cpp; lldb's setting `frame-format`.
 
 import re
 
-from astbtd.backtrace.gdb_frame import NAMELESS, Frame, is_optimized
+from astbtd.backtrace.gdb_frame import UNKNOWN_NAMES, Frame, is_optimized
 
-NEXT = -1
-"""The level of a frame that has no number: the next outer one."""
+NEXT_LEVEL = -1
+"""The level of a frame without a number: one more than that of the frame before it."""
 
-_LONGEST = 1000  # characters; none of these forms prints arguments at length
+_MAX_LENGTH = 1000  # characters; none of these formats prints long arguments
 
-# With BETTER_BACKTRACES: `# 1: [0x55d4] asterisk channel.c:2495 ast_softhangup()`, address or place missing where
-# unknown; older ones end in `(0x45d0d8+2E)`. `core show locks` prints the same without a number.
+# Asterisk with BETTER_BACKTRACES: `# 1: [0x55d4] asterisk channel.c:2495 ast_softhangup()`. Unknown addresses and
+# locations are missing. Older versions append `(0x45d0d8+2E)`. `core show locks` prints the same without a number.
 _RESOLVED = re.compile(
     r"(?:# ?(?P<level>\d{1,6}): |(?=\[0x))(?:\[(?P<address>0x[0-9a-f]+)\] )?(?P<object>[^\s(]+) "
     r"(?:(?P<file>[^\s:()]*):(?P<line>\d{1,7}) )?(?P<name>[^\s(]+)\(\)(?: \(\S+\))?$"
 )
-# Without: `# 1: /usr/sbin/asterisk(ast_softhangup+0x35) [0x564a]`. glibc's own reports have no number.
+# Asterisk without BETTER_BACKTRACES: `# 1: /usr/sbin/asterisk(ast_softhangup+0x35) [0x564a]`. glibc prints the same
+# without a number.
 _SYMBOL = re.compile(
     r"(?:# ?(?P<level>\d{1,6}): )?(?P<object>[^\s()]+)\((?P<name>[^\s()+]*)(?:\+0x[0-9a-f]+)?\) ?"
     r"\[(?P<address>0x[0-9a-f]+)\]$"
 )
-# `#0  0x00007f5a raise (libc.so.6 + 0x37ed9)`; copied by hand, `#1 app_rpt.so + 0x2749b`.
+# `#0  0x00007f5a raise (libc.so.6 + 0x37ed9)`, or, copied by hand, `#1 app_rpt.so + 0x2749b`
 _COREDUMPCTL = re.compile(
     r"#(?P<level>\d{1,6})\s{1,4}(?:(?P<address>0x[0-9a-f]+) )?(?:(?P<name>[^\s(]+) )?"
     r"\(?(?P<object>[^\s()]+) \+ 0x[0-9a-f]+\)?$"
 )
-# `#0  0x00007f5a      raise - /usr/lib64/libc.so.6`; ` - 1` stands behind an address that a call returns to.
+# `#0  0x00007f5a      raise - /usr/lib64/libc.so.6`. ` - 1` follows a return address.
 _ELFUTILS = re.compile(
     r"#(?P<level>\d{1,6})\s{1,4}(?P<address>0x[0-9a-f]+)(?: - 1)?(?=\s)"
     r"(?:\s{1,8}(?P<name>(?!in?$)[\w.@$~]+))?(?: - (?P<object>/\S+))?$"
@@ -40,12 +41,12 @@ _VALGRIND = re.compile(
     r"([=*-])\1\d+\1\1 {1,8}(?P<first>at|by) (?P<address>0x[0-9A-Fa-f]+): (?P<name>.+?)"
     r"(?: \((?:in (?P<object>[^()]+)|(?P<file>[^():]+):(?P<line>\d{1,7}))\))?$"
 )
-# `    #1 0x55d4 in ast_hangup channel.c:2495:3`; `(/usr/sbin/asterisk+0x9a1)` where there are no lines.
+# `    #1 0x55d4 in ast_hangup channel.c:2495:3`, with `(/usr/sbin/asterisk+0x9a1)` if the line is unknown
 _SANITIZER = re.compile(
     r"#(?P<level>\d{1,6}) (?P<address>0x[0-9a-f]+) {1,2}(?:in (?P<name>(?:(?! \().)+?)(?<! at)(?<! from) )?"
     r"(?:\((?P<object>/[^()]+?)\+0x[0-9a-f]+\)(?: \(BuildId: \w+\))?|(?P<file>[^\s():]+):(?P<line>\d{1,7})(?::\d+)?)$"
 )
-# `    #01 pc 0000000000022424  /system/lib64/libc.so (abort+116)`, as Android writes it
+# Android: `    #01 pc 0000000000022424  /system/lib64/libc.so (abort+116)`
 _ANDROID = re.compile(
     r"#(?P<level>\d{1,6}) pc (?P<address>[0-9a-f]{8,16})\s{1,4}(?P<object>/\S+)(?: \((?P<name>[^\s()]+)\+\d+\))?$"
 )
@@ -55,9 +56,9 @@ _LLDB = re.compile(
     r"(?:\((?P<arguments>.*)\))?(?: \+ \d+)?(?: at (?P<file>[^\s:]+):(?P<line>\d{1,7})(?::\d+)?)?(?: \[\w+\])*$"
 )
 
-_NUMBERED = (_RESOLVED, _SYMBOL, _COREDUMPCTL, _ELFUTILS, _SANITIZER, _ANDROID)
+_WITH_NUMBER = (_RESOLVED, _SYMBOL, _COREDUMPCTL, _ELFUTILS, _SANITIZER, _ANDROID)
 _BY_FIRST_CHARACTER = {
-    "#": _NUMBERED,
+    "#": _WITH_NUMBER,
     "[": (_RESOLVED,),
     "/": (_SYMBOL,),
     "=": (_VALGRIND,),
@@ -67,26 +68,41 @@ _BY_FIRST_CHARACTER = {
 }
 
 
-def read(line: str) -> Frame | None:
-    """The frame that `line` is in one of these forms, None if it is none."""
-    body = line.strip() if len(line) <= _LONGEST else ""
-    forms = _BY_FIRST_CHARACTER.get(body[:1]) or ((_SYMBOL,) if body.endswith("]") else ())
-    return next((_frame(found) for form in forms if (found := form.match(body))), None)
+def parse_other_frame(line: str) -> Frame | None:
+    """Parse a frame in one of these formats. Return None if `line` is not one."""
+    if len(line) > _MAX_LENGTH:
+        return None
+    body = line.strip()
+    patterns = _BY_FIRST_CHARACTER.get(body[:1])
+    if patterns is None:
+        # A report of glibc with a relative path: `asterisk(ast_hangup+0x35) [0x564a]`
+        patterns = (_SYMBOL,) if body.endswith("]") else ()
+    for pattern in patterns:
+        if match := pattern.match(body):
+            return _to_frame(match)
+    return None
 
 
-def _frame(found: re.Match[str]) -> Frame:
-    part = found.groupdict()
-    name, line, level = part.get("name"), int(part.get("line") or 0), part.get("level")
-    first = 0 if part.get("first") == "at" else NEXT
-    arguments = part.get("arguments") or ""
+def _to_frame(match: re.Match[str]) -> Frame:
+    groups = match.groupdict()  # a group is missing if the format does not have it, None if this frame does not
+    name = groups.get("name")
+    line = int(groups.get("line") or 0)
+    arguments = groups.get("arguments") or ""
     return Frame(
-        level=int(level) if level else first,
-        text=found[0],
-        address=int(part["address"], 16) if part["address"] else None,
-        function=None if name is None or name in NAMELESS else name,
+        level=_level(groups),
+        text=match[0],
+        address=int(groups["address"], 16) if groups["address"] else None,
+        function=None if name is None or name in UNKNOWN_NAMES else name,
         arguments=arguments,
-        file=(part.get("file") or None) if line else None,
+        file=(groups.get("file") or None) if line else None,
         line=line or None,
-        library=part.get("object"),
+        library=groups.get("object"),
         optimized=is_optimized(arguments),
     )
+
+
+def _level(groups: dict[str, str | None]) -> int:
+    if level := groups.get("level"):
+        return int(level)
+    starts_stack = groups.get("first") == "at"  # valgrind writes `at` before the innermost frame, `by` before others
+    return 0 if starts_stack else NEXT_LEVEL

@@ -1,76 +1,84 @@
-"""Gathers the lines of one stack into frames: one `bt`, whoever printed it."""
+"""Builds the frames of one stack from the lines of one `bt`, in whichever format."""
 
 from dataclasses import replace
 
-from astbtd.backtrace.gdb_frame import Frame, FrameText, is_optimized
-from astbtd.backtrace.other_formats import NEXT
+from astbtd.backtrace.gdb_frame import Frame, WrappedFrame, is_optimized
+from astbtd.backtrace.other_formats import NEXT_LEVEL
 
-_MOST_FRAMES = 1000  # innermost first; the others are counted
+_MAX_FRAMES = 1000  # innermost first; further frames are only counted
 
 
-class StackText:
-    """The frames so far, innermost first; `count` is how many there were in all."""
+class StackBuilder:
+    """The frames parsed so far, innermost first. `frame_count` includes those that were not kept."""
 
     def __init__(self) -> None:
         self.frames: list[Frame] = []
-        self.count = 0
+        self.frame_count = 0
         self._level = -1
-        self._begun: Frame | FrameText | None = None
-        self._optimized = False
-        self._swallowed = False
+        self._last: Frame | WrappedFrame | None = None  # not in `frames` yet: more lines of it may follow
+        self._last_is_optimized = False  # by a local variable
+        self._absorbed_frame = False
 
-    def ends_before(self, frame: Frame | FrameText) -> bool:
-        """Whether `frame` is no further out than the last one: it belongs to another stack."""
-        return NEXT < frame.level <= self._level and not self._goes_on_without_numbers(frame)
+    def starts_another_stack(self, frame: Frame | WrappedFrame) -> bool:
+        """Return True if `frame` belongs to another stack: it is not further out than the last one."""
+        return self._is_not_further_out(frame) and not self._are_numbers_removed(frame)
 
-    def swallow(self, frame: Frame | FrameText, line: str) -> bool:
-        """Takes a `line` that looks like a frame where none can be: it is text of an argument that was wrapped.
+    def absorb(self, frame: Frame | WrappedFrame, line: str) -> bool:
+        """Take a `line` that looks like a frame as part of an argument that is wrapped. Return False if it is a frame.
 
-        A second one is a frame all the same, after one that was cut short.
+        This is done for one line only. The argument may never end, because the frame was cut short; so a second line
+        that looks like a frame is taken as one.
         """
-        last = self._begun
-        if (
-            self._swallowed
-            or not isinstance(last, FrameText)
-            or not last.is_open
-            or not NEXT < frame.level <= self._level
-        ):
+        last = self._last
+        if self._absorbed_frame or not isinstance(last, WrappedFrame):
             return False
-        last.add(line)
-        self._swallowed = True
+        if not last.is_open or not self._is_not_further_out(frame):
+            return False
+        last.append(line)
+        self._absorbed_frame = True
         return True
 
-    def begin(self, frame: Frame | FrameText) -> None:
-        """Begins the next frame, of which more lines may follow."""
-        next_out = frame.level == NEXT or self._goes_on_without_numbers(frame)
+    def start_frame(self, frame: Frame | WrappedFrame) -> None:
+        """Start the next frame. More lines of it may follow."""
+        is_next = frame.level == NEXT_LEVEL or self._are_numbers_removed(frame)
         self.end_frame()
-        self._begun, self._swallowed = frame, False
-        self._level = self._level + 1 if next_out else frame.level
+        self._last = frame
+        self._absorbed_frame = False
+        self._level = self._level + 1 if is_next else frame.level
 
-    def go_on(self, line: str) -> bool:
-        """Takes a line that belongs to the last frame, or a local variable of it; False if it is neither."""
-        if isinstance(self._begun, FrameText) and self._begun.continues(line):
-            self._begun.add(line)
+    def continue_frame(self, line: str) -> bool:
+        """Take a line of the last frame, or one of its local variables. Return False if the line is neither."""
+        if isinstance(self._last, WrappedFrame) and self._last.is_continued_by(line):
+            self._last.append(line)
             return True
         if line.startswith((" ", "\t")):
-            self._optimized = self._optimized or is_optimized(line)
+            self._last_is_optimized = self._last_is_optimized or is_optimized(line)
             return True
         return False
 
-    def _goes_on_without_numbers(self, frame: Frame | FrameText) -> bool:
-        """Whether somebody took the numbers off: a frame without one follows another at once."""
-        last = self._begun
-        return isinstance(frame, FrameText) and isinstance(last, FrameText) and not (frame.numbered or last.numbered)
-
     def end_frame(self) -> None:
-        """Ends the last frame: nothing of it follows any more."""
-        if self._begun is None:
+        """End the last frame: no more lines of it follow."""
+        if self._last is None:
             return
-        self.count += 1
-        if len(self.frames) < _MOST_FRAMES:
-            frame = self._begun.frame() if isinstance(self._begun, FrameText) else self._begun
-            optimized = frame.optimized or self._optimized
-            if (frame.level, frame.optimized) != (self._level, optimized):
-                frame = replace(frame, level=self._level, optimized=optimized)
-            self.frames.append(frame)
-        self._begun, self._optimized = None, False
+        self.frame_count += 1
+        if len(self.frames) < _MAX_FRAMES:
+            self.frames.append(self._finish(self._last))
+        self._last = None
+        self._last_is_optimized = False
+
+    def _finish(self, last: Frame | WrappedFrame) -> Frame:
+        frame = last.to_frame() if isinstance(last, WrappedFrame) else last
+        optimized = frame.optimized or self._last_is_optimized
+        if frame.level == self._level and frame.optimized == optimized:
+            return frame
+        return replace(frame, level=self._level, optimized=optimized)
+
+    def _is_not_further_out(self, frame: Frame | WrappedFrame) -> bool:
+        return NEXT_LEVEL < frame.level <= self._level
+
+    def _are_numbers_removed(self, frame: Frame | WrappedFrame) -> bool:
+        """Return True if somebody removed the numbers: one frame without a number follows another."""
+        last = self._last
+        if not isinstance(frame, WrappedFrame) or not isinstance(last, WrappedFrame):
+            return False
+        return not frame.numbered and not last.numbered

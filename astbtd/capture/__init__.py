@@ -1,1 +1,1 @@
-"""What is asked of an Asterisk that runs: a snapshot of its threads and memory, an answer on its console."""
+"""Snapshots of a running Asterisk: its threads are stopped for a moment, and an ELF core is written."""

@@ -1,7 +1,7 @@
-"""Writes an ELF core of a process that lives on: its notes, and its memory as it is read.
+"""Write an ELF core of a process that continues to run: its notes, and its memory as it is read.
 
-The layouts are those of the kernel's cores: fs/binfmt_elf.c, include/linux/elfcore.h; 64 bits, least significant byte
-first. The file is sparse: what is not written reads as zeros, as memory does that was never touched.
+The layouts are those of the kernel's cores: fs/binfmt_elf.c, include/linux/elfcore.h; 64-bit, little-endian. The file
+is sparse: parts that are not written read as zeros, like memory that was never touched.
 """
 
 import os
@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from astbtd.capture.process_memory import PAGE, Mapping, MemoryChunk
+from astbtd.capture.process_memory import PAGE, MemoryChunk, MemoryMapping
 from astbtd.elf.registers import RegisterLayout
 
 _PT_LOAD, _PT_NOTE = 1, 4
@@ -18,13 +18,14 @@ _NT_PRSTATUS, _NT_FPREGSET, _NT_PRPSINFO, _NT_AUXV, _NT_FILE = 1, 2, 3, 6, 0x464
 _HEADER, _PROGRAM_HEADER = struct.Struct("<16sHHIQQQIHHHHHH"), struct.Struct("<IIQQQQQQ")
 _IDENT = b"\x7fELF\x02\x01\x01".ljust(16, b"\0")
 _ET_CORE = 4
-_MOST_SEGMENTS = 0xFFFF - 2
-_READ, _WRITE, _EXECUTE = 4, 2, 1
+_EV_CURRENT = 1
+_MAX_SEGMENTS = 0xFFFF - 2
+_PERMISSION_BITS = (("r", 4), ("w", 2), ("x", 1))  # PF_R, PF_W, PF_X
 
 
 @dataclass(frozen=True)
-class Registers:
-    """The registers of one thread, as ptrace gives them."""
+class ThreadRegisters:
+    """The register sets of one thread, as ptrace returns them."""
 
     tid: int
     general: bytes
@@ -32,8 +33,8 @@ class Registers:
 
 
 @dataclass(frozen=True)
-class Identity:
-    """Who the process is, for the note that `ps` would be made of."""
+class ProcessInfo:
+    """The fields of the note that describes the process, NT_PRPSINFO. `command_line` is as in /proc/PID/cmdline."""
 
     pid: int
     uid: int
@@ -44,7 +45,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class CoreSegment:
-    """Memory that the core is to have, from `start` to `end`; `permissions` as `rw-p`."""
+    """Memory from `start` up to `end` that the core will contain; `permissions` such as `rw-p`."""
 
     start: int
     end: int
@@ -52,84 +53,95 @@ class CoreSegment:
 
 
 class CoreWriter:
-    """A core that is being written to the descriptor `target`, an empty file."""
+    """Writes a core to the descriptor `target`, an empty file: first the headers, then chunks of memory."""
 
-    def __init__(self, target: int, extents: Sequence[CoreSegment]) -> None:
+    def __init__(self, target: int, segments: Sequence[CoreSegment]) -> None:
         self._target = target
-        self._extents = sorted(extents, key=lambda extent: extent.start)[:_MOST_SEGMENTS]
-        self._starts = [extent.start for extent in self._extents]
+        self._segments = sorted(segments, key=lambda segment: segment.start)[:_MAX_SEGMENTS]
+        self._starts = [segment.start for segment in self._segments]
         self._offsets: list[int] = []
 
-    def begin(self, machine: RegisterLayout, notes: bytes) -> None:
-        """Writes all that comes before the memory. Raises OSError."""
-        count = len(self._extents) + 1
-        notes_at = _HEADER.size + count * _PROGRAM_HEADER.size
-        offset = _page_up(notes_at + len(notes))
-        rows = [_PROGRAM_HEADER.pack(_PT_NOTE, 0, notes_at, 0, 0, len(notes), 0, 4)]
-        for extent in self._extents:
-            size = extent.end - extent.start
-            flags = _flags(extent.permissions)
-            rows.append(_PROGRAM_HEADER.pack(_PT_LOAD, flags, offset, extent.start, 0, size, size, PAGE))
+    def write_headers(self, machine: RegisterLayout, notes: bytes) -> None:
+        """Write everything before the memory, and set the size of the file. Raise OSError."""
+        count = len(self._segments) + 1
+        notes_offset = _HEADER.size + count * _PROGRAM_HEADER.size
+        offset = _page_up(notes_offset + len(notes))
+        rows = [_PROGRAM_HEADER.pack(_PT_NOTE, 0, notes_offset, 0, 0, len(notes), 0, 4)]
+        for segment in self._segments:
+            size = segment.end - segment.start
+            flags = _segment_flags(segment.permissions)
+            rows.append(_PROGRAM_HEADER.pack(_PT_LOAD, flags, offset, segment.start, 0, size, size, PAGE))
             self._offsets.append(offset)
             offset += size
         sizes = (_HEADER.size, _PROGRAM_HEADER.size, count, 0, 0, 0)
-        header = _HEADER.pack(_IDENT, _ET_CORE, machine.elf, 1, 0, _HEADER.size, 0, 0, *sizes)
+        header = _HEADER.pack(_IDENT, _ET_CORE, machine.elf_machine, _EV_CURRENT, 0, _HEADER.size, 0, 0, *sizes)
         os.ftruncate(self._target, offset)
         _write_at(self._target, header + b"".join(rows) + notes, 0)
 
-    def write(self, piece: MemoryChunk) -> None:
-        """Writes memory to its place; what no extent takes in is left out. Raises OSError."""
-        address, content = piece.address, memoryview(piece.content)
-        while content:
+    def write_memory(self, chunk: MemoryChunk) -> None:
+        """Write memory to its position; parts outside all segments are skipped. Raise OSError."""
+        address, rest = chunk.address, memoryview(chunk.content)
+        while rest:
             index = bisect_right(self._starts, address) - 1
-            extent = self._extents[index] if index >= 0 else None
-            if extent is None or address >= extent.end:
-                following = self._starts[index + 1] if index + 1 < len(self._starts) else address + len(content)
-                skipped = min(following - address, len(content))
+            if index < 0 or address >= self._segments[index].end:
+                size = min(self._gap_after(index, address, len(rest)), len(rest))
             else:
-                skipped = min(extent.end - address, len(content))
-                _write_at(self._target, content[:skipped], self._offsets[index] + address - extent.start)
-            address, content = address + skipped, content[skipped:]
+                segment = self._segments[index]
+                size = min(segment.end - address, len(rest))
+                _write_at(self._target, rest[:size], self._offsets[index] + address - segment.start)
+            address, rest = address + size, rest[size:]
+
+    def _gap_after(self, index: int, address: int, default: int) -> int:
+        """Return the bytes from `address` to the segment after `index`; `default` if there is none."""
+        following = index + 1
+        return self._starts[following] - address if following < len(self._starts) else default
 
 
-def notes(identity: Identity, threads: Sequence[Registers], auxv: bytes, mapped: Sequence[Mapping]) -> bytes:
-    """The notes of a core; the first of `threads` is the one that a debugger will select."""
-    parts = [_status(threads[0]), _note(_NT_PRPSINFO, _info(identity)), _note(_NT_AUXV, auxv)]
-    parts += [_note(_NT_FILE, _files([mapping for mapping in mapped if mapping.of_a_file]))]
-    parts += [_note(_NT_FPREGSET, threads[0].floating_point)]
-    for thread in threads[1:]:
-        parts += [_status(thread), _note(_NT_FPREGSET, thread.floating_point)]
-    return b"".join(parts)
+def build_notes(
+    process: ProcessInfo, threads: Sequence[ThreadRegisters], auxv: bytes, mappings: Sequence[MemoryMapping]
+) -> bytes:
+    """Return the notes of a core. A debugger selects the first of `threads`."""
+    first, *others = threads
+    notes = [
+        _status_note(first),
+        _note(_NT_PRPSINFO, _process_info(process)),
+        _note(_NT_AUXV, auxv),
+        _note(_NT_FILE, _file_table([mapping for mapping in mappings if mapping.is_file])),
+        _note(_NT_FPREGSET, first.floating_point),
+    ]
+    for thread in others:
+        notes += [_status_note(thread), _note(_NT_FPREGSET, thread.floating_point)]
+    return b"".join(notes)
 
 
-def _status(thread: Registers) -> bytes:
-    """struct elf_prstatus, with no signal and no times."""
+def _status_note(thread: ThreadRegisters) -> bytes:
+    """Return struct elf_prstatus, without a signal and without times."""
     start = struct.pack("<32xi76x", thread.tid)
     floating_point_valid = struct.pack("<i4x", 1)
     return _note(_NT_PRSTATUS, start + thread.general + floating_point_valid)
 
 
-def _info(identity: Identity) -> bytes:
-    """struct elf_prpsinfo."""
-    start = struct.pack("<16xIIi12x", identity.uid, identity.gid, identity.pid)
-    arguments = identity.command_line.rstrip(b"\0").replace(b"\0", b" ")[:79]
-    return start + identity.name[:15].ljust(16, b"\0") + arguments.ljust(80, b"\0")
+def _process_info(process: ProcessInfo) -> bytes:
+    """Return struct elf_prpsinfo."""
+    start = struct.pack("<16xIIi12x", process.uid, process.gid, process.pid)
+    arguments = process.command_line.rstrip(b"\0").replace(b"\0", b" ")[:79]
+    return start + process.name[:15].ljust(16, b"\0") + arguments.ljust(80, b"\0")
 
 
-def _files(mapped: Sequence[Mapping]) -> bytes:
-    rows = [struct.pack("<QQQ", mapping.start, mapping.end, mapping.offset // PAGE) for mapping in mapped]
-    names = b"".join(mapping.path.replace(rb"\012", b"\n") + b"\0" for mapping in mapped)
-    return struct.pack("<QQ", len(rows), PAGE) + b"".join(rows) + names
+def _file_table(mappings: Sequence[MemoryMapping]) -> bytes:
+    """Return the content of NT_FILE. In /proc/PID/maps a newline in a path is written as `\\012`."""
+    rows = [struct.pack("<QQQ", mapping.start, mapping.end, mapping.offset // PAGE) for mapping in mappings]
+    paths = b"".join(mapping.path.replace(rb"\012", b"\n") + b"\0" for mapping in mappings)
+    return struct.pack("<QQ", len(rows), PAGE) + b"".join(rows) + paths
 
 
 def _note(kind: int, content: bytes) -> bytes:
-    name = b"CORE\0"
-    return struct.pack("<III", len(name), len(content), kind) + _padded(name) + _padded(content)
+    owner = b"CORE\0"
+    return struct.pack("<III", len(owner), len(content), kind) + _pad_4(owner) + _pad_4(content)
 
 
-def _flags(permissions: str) -> int:
-    bits = zip("rwx", (_READ, _WRITE, _EXECUTE), strict=True)
-    return sum(bit for letter, bit in bits if letter in permissions[:3])
+def _segment_flags(permissions: str) -> int:
+    return sum(bit for letter, bit in _PERMISSION_BITS if letter in permissions[:3])
 
 
 def _write_at(target: int, content: bytes | memoryview, offset: int) -> None:
@@ -139,7 +151,7 @@ def _write_at(target: int, content: bytes | memoryview, offset: int) -> None:
         rest, offset = rest[written:], offset + written
 
 
-def _padded(data: bytes) -> bytes:
+def _pad_4(data: bytes) -> bytes:
     return data + bytes(-len(data) % 4)
 
 

@@ -1,6 +1,6 @@
-"""The memory of a living process: what is mapped, which pages are there, and reading them.
+"""The memory of a running process: its mappings, which of their pages exist, and reading them.
 
-Formats: proc_pid_maps(5) and proc_pid_pagemap(5).
+Formats: proc_pid_maps(5) and proc_pid_pagemap(5). Pages are given by number, which is address / PAGE.
 """
 
 import os
@@ -14,16 +14,17 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 _MAPPING = re.compile(rb"([0-9a-f]+)-([0-9a-f]+) (\S{4}) ([0-9a-f]+) \S+ (\d+) *([^\n]*)\n")
 _NOT_MEMORY = (b"[vvar", b"[vsyscall]", b"/dev/")
-_PRESENT, _SWAPPED, _OF_A_FILE, _GUARD = 1 << 63, 1 << 62, 1 << 61, 1 << 58
-_OWN = _PRESENT | _SWAPPED
-_NOT_OWN = _OF_A_FILE | _GUARD  # a guard page looks as if it were swapped out
-_PAGES_AT_ONCE = 1 << 16
-_ENTRY = 8  # bytes of /proc/PID/pagemap a page
+_ZERO_DEVICE = b"/dev/zero"  # private mappings of it are ordinary memory
+_PRESENT, _SWAPPED, _FILE_OR_SHARED, _GUARD = 1 << 63, 1 << 62, 1 << 61, 1 << 58
+_EXISTS = _PRESENT | _SWAPPED
+_NOT_PRIVATE = _FILE_OR_SHARED | _GUARD  # a guard page looks as if it were swapped out
+_PAGES_PER_READ = 1 << 16
+_ENTRY_SIZE = 8  # bytes of /proc/PID/pagemap for each page
 
 
 @dataclass(frozen=True)
-class Mapping:
-    """One mapping: addresses, permissions as `rw-p`, where in its file (`path`, empty for none) it begins."""
+class MemoryMapping:
+    """One mapping: its addresses, permissions such as `rw-p`, offset in its file, and path (empty if it has none)."""
 
     start: int
     end: int
@@ -32,58 +33,63 @@ class Mapping:
     path: bytes
 
     @property
-    def writable(self) -> bool:
-        return self.permissions.startswith("rw") and self.private
+    def is_writable(self) -> bool:
+        """Whether it is private memory that the process can write to."""
+        return self.permissions.startswith("rw") and self.is_private
 
     @property
-    def private(self) -> bool:
-        """Whether it is memory of the process's own; what is shared or a device is left alone."""
-        memory = not self.path.startswith(_NOT_MEMORY) or self.path.startswith(b"/dev/zero")
-        return self.permissions.startswith("r") and self.permissions[3] == "p" and memory
+    def is_private(self) -> bool:
+        """Whether it is readable private memory; shared mappings and devices are not touched."""
+        if self.path.startswith(_NOT_MEMORY) and not self.path.startswith(_ZERO_DEVICE):
+            return False
+        return self.permissions.startswith("r") and self.permissions[3] == "p"
 
     @property
-    def of_a_file(self) -> bool:
+    def is_file(self) -> bool:
+        """Whether it maps a file."""
         return self.path.startswith(b"/")
 
     @property
     def pages(self) -> range:
-        """The numbers of its pages: address / PAGE."""
+        """The numbers of its pages."""
         return range(self.start // PAGE, self.end // PAGE)
 
 
 @dataclass(frozen=True)
 class MemoryChunk:
-    """Memory that was read."""
+    """Memory that was read from a process."""
 
     address: int
     content: memoryview | bytes
 
     @property
     def pages(self) -> range:
-        """The numbers of the pages that it has all of; it begins with a page."""
+        """The numbers of the pages that it contains completely, if it starts at a page boundary."""
         return range(self.address // PAGE, (self.address + len(self.content)) // PAGE)
 
 
-def mappings(maps: bytes) -> list[Mapping]:
-    """The mappings that the text of /proc/PID/maps describes."""
+def parse_maps(maps: bytes) -> list[MemoryMapping]:
+    """Return the mappings in the content of /proc/PID/maps."""
     return [
-        Mapping(int(start, 16), int(end, 16), permissions.decode(), int(offset, 16), path)
+        MemoryMapping(int(start, 16), int(end, 16), permissions.decode(), int(offset, 16), path)
         for start, end, permissions, offset, _, path in _MAPPING.findall(maps)
     ]
 
 
-def own_pages(pagemap: int, mapping: Mapping) -> Iterator[int]:
-    """The pages of a mapping that are in memory or swapped out, and no file's: by number, address / PAGE."""
-    return (page for page, entry in _entries(pagemap, mapping) if entry & _OWN and not entry & _NOT_OWN)
+def private_pages(pagemap: int, mapping: MemoryMapping) -> Iterator[int]:
+    """Yield the pages of a mapping that are in memory or swapped out and not shared with a file."""
+    for page, entry in _pagemap_entries(pagemap, mapping):
+        if entry & _EXISTS and not entry & _NOT_PRIVATE:
+            yield page
 
 
-def pages_at_hand(pagemap: int, mapping: Mapping) -> Iterator[int]:
-    """The pages of a mapping that are in memory: reading them waits for no disk."""
-    return (page for page, entry in _entries(pagemap, mapping) if entry & _PRESENT)
+def resident_pages(pagemap: int, mapping: MemoryMapping) -> Iterator[int]:
+    """Yield the pages of a mapping that are in memory, so that reading them does not wait for a disk."""
+    return (page for page, entry in _pagemap_entries(pagemap, mapping) if entry & _PRESENT)
 
 
-def runs(pages: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """(address, size) of each stretch of rising page numbers."""
+def page_ranges(pages: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Join ascending page numbers; yield (address, size in bytes) of each contiguous range."""
     start = end = 0
     for page in pages:
         if page != end:
@@ -96,21 +102,23 @@ def runs(pages: Iterable[int]) -> Iterator[tuple[int, int]]:
 
 
 def read_into(memory: int, address: int, target: memoryview) -> int:
-    """Reads as much as can be read at `address` of /proc/PID/mem into `target`; returns the bytes read."""
+    """Read what is readable at `address` of /proc/PID/mem into `target`; return the number of bytes read."""
     with suppress(OSError):  # EIO: a guard page, or no longer mapped
         return os.preadv(memory, [target], address)
     return 0
 
 
 def read(memory: int, address: int, size: int) -> bytes:
-    """Up to `size` bytes at `address` of /proc/PID/mem."""
+    """Return up to `size` bytes at `address` of /proc/PID/mem."""
     with suppress(OSError, OverflowError):
         return os.pread(memory, size, address)
     return b""
 
 
-def _entries(pagemap: int, mapping: Mapping) -> Iterator[tuple[int, int]]:
-    for first in range(mapping.start // PAGE, mapping.end // PAGE, _PAGES_AT_ONCE):
-        count = min(_PAGES_AT_ONCE, mapping.end // PAGE - first)
-        entries = array("Q", os.pread(pagemap, count * _ENTRY, first * _ENTRY))
+def _pagemap_entries(pagemap: int, mapping: MemoryMapping) -> Iterator[tuple[int, int]]:
+    """Yield (page, its entry in /proc/PID/pagemap) for the pages of a mapping."""
+    pages = mapping.pages
+    for first in range(pages.start, pages.stop, _PAGES_PER_READ):
+        count = min(_PAGES_PER_READ, pages.stop - first)
+        entries = array("Q", os.pread(pagemap, count * _ENTRY_SIZE, first * _ENTRY_SIZE))
         yield from enumerate(entries, first)

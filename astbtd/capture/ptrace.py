@@ -1,6 +1,7 @@
-"""The few ptrace(2) requests that hold a thread still, read its registers and let it go; none writes to it.
+"""The ptrace(2) requests that stop a thread, read its registers and resume it. None of them writes to the process.
 
-PTRACE_SEIZE alone stops nothing, and when the tracing thread ends, however it does, the kernel lets all go it held.
+PTRACE_SEIZE does not stop a thread by itself. When the tracing thread ends, for any reason, the kernel detaches it from
+all threads.
 """
 
 import ctypes
@@ -9,15 +10,15 @@ from enum import IntEnum
 
 
 class RegisterSet(IntEnum):
-    """Register sets by the type of the note that a core has them in (include/uapi/linux/elf.h)."""
+    """Register sets, by the type of their note in a core (include/uapi/linux/elf.h)."""
 
     GENERAL = 1
     FLOATING_POINT = 2
 
 
 _DETACH, _GETREGSET, _SEIZE, _INTERRUPT = 17, 0x4204, 0x4206, 0x4207
-_LARGEST_SET = 4096  # bytes
-_ALL_KINDS = 0x40000000  # __WALL: threads as well
+_MAX_SET_BYTES = 4096
+_WALL = 0x40000000  # __WALL: wait for threads as well
 _EVENT_STOP = 128
 
 _ptrace = ctypes.CDLL(None, use_errno=True).ptrace
@@ -25,28 +26,30 @@ _ptrace.argtypes = (ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void
 _ptrace.restype = ctypes.c_long
 
 
-class _Vector(ctypes.Structure):
+class _IoVector(ctypes.Structure):
+    """struct iovec."""
+
     _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
 
 
 def seize(tid: int) -> None:
-    """Becomes the tracer of a thread, which runs on. Raises OSError."""
+    """Become the tracer of a thread without stopping it. Raise OSError."""
     _request(_SEIZE, tid, 0)
 
 
 def interrupt(tid: int) -> None:
-    """Asks a seized thread to stop. Raises OSError."""
+    """Ask a seized thread to stop. Raise OSError."""
     _request(_INTERRUPT, tid, 0)
 
 
 def detach(tid: int, signal: int) -> None:
-    """Lets a stopped thread go, with the signal that it was about to get (0: none). Raises OSError."""
+    """Resume a stopped thread and deliver the signal that was pending (0: none). Raise OSError."""
     _request(_DETACH, tid, signal)
 
 
-def stopped(tid: int) -> int | None:
-    """The signal to let a thread go with once it has stopped, None before. Raises ChildProcessError if it has ended."""
-    found, status = os.waitpid(tid, os.WNOHANG | _ALL_KINDS)
+def poll_stop(tid: int) -> int | None:
+    """Return the signal to detach a thread with if it has stopped, None if not. Raise ChildProcessError if it ended."""
+    found, status = os.waitpid(tid, os.WNOHANG | _WALL)
     if found == 0:
         return None
     if not os.WIFSTOPPED(status):
@@ -55,9 +58,9 @@ def stopped(tid: int) -> int | None:
 
 
 def registers(tid: int, kind: RegisterSet) -> bytes:
-    """A register set of a stopped thread, as a core holds it. Raises OSError."""
-    buffer = ctypes.create_string_buffer(_LARGEST_SET)
-    vector = _Vector(ctypes.addressof(buffer), _LARGEST_SET)
+    """Return a register set of a stopped thread, in the format of a core's note. Raise OSError."""
+    buffer = ctypes.create_string_buffer(_MAX_SET_BYTES)
+    vector = _IoVector(ctypes.addressof(buffer), _MAX_SET_BYTES)
     _call(_GETREGSET, tid, kind, ctypes.addressof(vector))
     return buffer.raw[: vector.length]
 

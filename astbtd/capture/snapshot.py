@@ -1,35 +1,39 @@
-"""Takes a snapshot of a process that lives on, as an ELF core, and holds it still as briefly as can be.
+"""Take a snapshot of a running process as an ELF core, and stop the process as briefly as possible.
 
-What can be found out beforehand is: which pages are there, and so need no disk to read. While the process stands still
-its registers and these pages are copied into memory that is ready for them; files are written after it went on. Large
-heaps are copied up to a limit; the rest is read afterwards, as it is by then.
+Beforehand, the pages that are in memory are determined: reading them does not wait for a disk. While the process is
+stopped, its registers and these pages are copied into memory that was allocated for them; files are written after it
+was resumed. Large heaps are copied up to a limit; the rest is read afterwards, in its state by then.
 """
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from mmap import MAP_ANONYMOUS, MAP_POPULATE, MAP_PRIVATE, mmap
 
 from astbtd.capture import process_memory, ptrace
-from astbtd.capture.core_writer import CoreSegment, CoreWriter, Identity, Registers, notes
-from astbtd.capture.freeze import standing_still
-from astbtd.capture.live_process import LiveProcess, let_go_on
-from astbtd.capture.process_memory import PAGE, Mapping, MemoryChunk
-from astbtd.elf.registers import RegisterLayout, this_machine
+from astbtd.capture.core_writer import CoreSegment, CoreWriter, ProcessInfo, ThreadRegisters, build_notes
+from astbtd.capture.freeze import freeze
+from astbtd.capture.live_process import LiveProcess, resume
+from astbtd.capture.process_memory import PAGE, MemoryChunk, MemoryMapping
+from astbtd.elf.registers import RegisterLayout, native_layout
 from astbtd.errors import AstbtdError
 
-_MOST_AT_STANDSTILL = 64 << 20  # bytes; 46 MB of a PBX at rest take about 10 ms
-_TOP_OF_STACK = 32 << 10  # bytes that are read in any case: the stack may have grown since the pages were looked up
+_MAX_BYTES_WHILE_STOPPED = 64 << 20  # 46 MB of an idle PBX take about 10 ms
+_STACK_BYTES = 32 << 10  # the top of the stack is always read: it may have grown since the pages were determined
 _RED_ZONE = 128  # bytes below the stack pointer that leaf functions use
 _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """How a snapshot went. `bytes_later` is memory that may have changed since the process stood still."""
+    """How a snapshot was taken. `bytes_later` is memory that may have changed since the process was stopped.
+
+    `not_stopped` are the ids of threads that did not stop in time and are missing.
+    """
 
     at: datetime
     stopped_seconds: float
@@ -39,152 +43,200 @@ class Snapshot:
 
 
 @dataclass
-class _Held:
-    """What was copied while the process stood still."""
+class _FrozenState:
+    """What was copied while the process was stopped; `maps` is the content of /proc/PID/maps."""
 
     maps: bytes = b""
-    threads: list[Registers] = field(default_factory=list)
-    pieces: list[MemoryChunk] = field(default_factory=list)
+    threads: list[ThreadRegisters] = field(default_factory=list)
+    chunks: list[MemoryChunk] = field(default_factory=list)
     not_stopped: tuple[int, ...] = ()
     seconds: float = 0.0
 
 
-def take(process: LiveProcess, core: int, reserve: Callable[[int], None]) -> Snapshot:
-    """Writes a core of the process to `core`, an empty file. `reserve` raises where there is no room for so many bytes.
+@dataclass(frozen=True)
+class _Memory:
+    """The descriptors of /proc/PID/mem and /proc/PID/pagemap."""
 
-    Raises AstbtdError where the process cannot be stopped, ProcessLookupError where it ends.
+    mem: int
+    pagemap: int
+
+
+def take_snapshot(process: LiveProcess, core: int, reserve: Callable[[int], None]) -> Snapshot:
+    """Write a core of the process to `core`, an empty file. `reserve(bytes)` raises if the disk has no such space.
+
+    Raise AstbtdError if the process cannot be stopped, ProcessLookupError if it ends.
     """
-    machine = this_machine()
+    machine = native_layout()
     was_stopped = process.is_stopped()
-    with _opened(process, "mem") as mem, _opened(process, "pagemap") as pagemap:
+    with _open_proc_file(process, "mem") as mem, _open_proc_file(process, "pagemap") as pagemap:
+        memory = _Memory(mem, pagemap)
         at = datetime.now(UTC)
-        plan = _planned(process_memory.mappings(process.read("maps")), pagemap)
-        with ThreadPoolExecutor(1, "tracer") as tracer:  # at whose end the kernel lets go whatever it still held
-            held = tracer.submit(_hold, process, mem, machine, plan).result()
+        ranges = _plan_copy(process_memory.parse_maps(process.read("maps")), pagemap)
+        # The tracing thread ends with the executor: then the kernel detaches whatever is still traced.
+        with ThreadPoolExecutor(1, "tracer") as tracer:
+            state = tracer.submit(_copy_frozen, process, mem, machine, ranges).result()
         if not was_stopped:
             with suppress(OSError):
-                let_go_on(process)
-        later = _write(process, core, held, machine, mem, pagemap, reserve)
-    return Snapshot(at, held.seconds, len(held.threads), later, held.not_stopped)
+                resume(process)
+        bytes_later = _write_core(process, core, state, machine, memory, reserve)
+    return Snapshot(at, state.seconds, len(state.threads), bytes_later, state.not_stopped)
 
 
-def _planned(mapped: Sequence[Mapping], pagemap: int) -> list[tuple[int, int]]:
-    """(address, size) of what is to be copied at standstill: data of programs first, then from small to large."""
-    wanted = sorted(
-        filter(lambda mapping: mapping.writable, mapped), key=lambda one: (not one.of_a_file, one.end - one.start)
-    )
-    plan: list[tuple[int, int]] = []
-    left = _MOST_AT_STANDSTILL
-    for mapping in wanted:
-        for address, size in process_memory.runs(process_memory.pages_at_hand(pagemap, mapping)):
-            if left <= 0:
-                return plan
-            plan.append((address, min(size, left)))
-            left -= size
-    return plan
+def _plan_copy(mappings: Sequence[MemoryMapping], pagemap: int) -> list[tuple[int, int]]:
+    """Return (address, size) of the memory to copy while stopped: data of programs first, then by ascending size."""
+    writable = [mapping for mapping in mappings if mapping.is_writable]
+    writable.sort(key=lambda mapping: (not mapping.is_file, mapping.end - mapping.start))
+    ranges: list[tuple[int, int]] = []
+    bytes_left = _MAX_BYTES_WHILE_STOPPED
+    for mapping in writable:
+        for address, size in process_memory.page_ranges(process_memory.resident_pages(pagemap, mapping)):
+            if bytes_left <= 0:
+                return ranges
+            ranges.append((address, min(size, bytes_left)))
+            bytes_left -= size
+    return ranges
 
 
-def _hold(process: LiveProcess, mem: int, machine: RegisterLayout, plan: Sequence[tuple[int, int]]) -> _Held:
-    """Runs in a thread of its own, which traces."""
-    held = _Held()
-    room = memoryview(mmap(-1, max(PAGE, sum(size for _, size in plan)), MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE))
-    with standing_still(process) as still:
-        held.maps = process.read("maps")
-        for address, size in plan:
-            count = process_memory.read_into(mem, address, room[:size])
-            held.pieces.append(MemoryChunk(address, room[:count]))
-            room = room[size:]
-        for tid in sorted(still.stopped, key=lambda tid: (tid != process.pid, tid)):
-            _copy_thread(tid, mem, machine, held)
-        held.not_stopped = tuple(sorted(still.moving))
-    held.seconds = still.seconds
-    if not held.threads:
+def _copy_frozen(
+    process: LiveProcess, mem: int, machine: RegisterLayout, ranges: Sequence[tuple[int, int]]
+) -> _FrozenState:
+    """Stop the process, copy registers and memory, and resume it. Runs in a thread of its own, the tracer."""
+    state = _FrozenState()
+    total = sum(size for _, size in ranges)
+    buffer = memoryview(mmap(-1, max(PAGE, total), MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE))
+    with freeze(process) as threads:
+        state.maps = process.read("maps")
+        for address, size in ranges:
+            count = process_memory.read_into(mem, address, buffer[:size])
+            state.chunks.append(MemoryChunk(address, buffer[:count]))
+            buffer = buffer[size:]
+        for tid in sorted(threads.stopped, key=lambda tid: (tid != process.pid, tid)):  # the main thread first
+            _copy_thread(tid, mem, machine, state)
+        state.not_stopped = tuple(sorted(threads.running))
+    state.seconds = threads.seconds
+    if not state.threads:
         raise ProcessLookupError(process.pid)
-    return held
+    return state
 
 
-def _copy_thread(tid: int, mem: int, machine: RegisterLayout, held: _Held) -> None:
-    """Its registers, the top of its stack, and the page with the lock that it may be waiting for."""
+def _copy_thread(tid: int, mem: int, machine: RegisterLayout, state: _FrozenState) -> None:
+    """Copy the registers of a thread, the top of its stack, and the page with the lock that it may wait for."""
     try:
         general = ptrace.registers(tid, ptrace.RegisterSet.GENERAL)
         floating_point = ptrace.registers(tid, ptrace.RegisterSet.FLOATING_POINT)
-    except OSError:  # killed meanwhile
+    except OSError:  # killed in the meantime
         return
     if len(general) != machine.size:
-        raise AstbtdError("the process is of another machine than ours, such as 32 bits on 64", "use `gcore PID`")
-    held.threads.append(Registers(tid, general, floating_point))
-    top = (machine.register(general, machine.stack_pointer) - _RED_ZONE) // PAGE * PAGE
+        raise AstbtdError("the process has another architecture than astbtd, such as 32-bit", "use `gcore PID`")
+    state.threads.append(ThreadRegisters(tid, general, floating_point))
+    stack_top = (machine.register(general, machine.stack_pointer) - _RED_ZONE) // PAGE * PAGE
     argument = machine.register(general, machine.first_argument) // PAGE * PAGE
-    for address, size in ((top, _TOP_OF_STACK), (argument, PAGE)):
+    for address, size in ((stack_top, _STACK_BYTES), (argument, PAGE)):
         if content := process_memory.read(mem, address, size):
-            held.pieces.append(MemoryChunk(address, content))
+            state.chunks.append(MemoryChunk(address, content))
 
 
 @dataclass(frozen=True)
-class _Rest:
-    """What of a process is still to be read: `changing` pages that it may write to, pages that stay as they are."""
+class _RemainingPages:
+    """Pages to read after the process was resumed: `changing` ones it may write to, and `constant` ones.
 
-    changing: tuple[int, ...]
-    lasting: tuple[int, ...]
-    extents: tuple[CoreSegment, ...]
+    `segments` is all memory of the core.
+    """
+
+    changing: list[int]
+    constant: list[int]
+    segments: list[CoreSegment]
+
+    @property
+    def count(self) -> int:
+        return len(self.changing) + len(self.constant)
 
     @classmethod
-    def of(cls, mapped: Sequence[Mapping], pagemap: int, copied: Collection[int]) -> "_Rest":
-        writable = [mapping for mapping in mapped if mapping.writable]
-        own = {page for mapping in writable for page in process_memory.own_pages(pagemap, mapping)}
-        of_files = {page for mapping in writable if mapping.of_a_file for page in mapping.pages}
-        lasting = list(_lasting(mapped, pagemap))
-        stay = {page for extent in lasting for page in range(extent.start // PAGE, extent.end // PAGE)}
-        extents = (*(CoreSegment(one.start, one.end, one.permissions) for one in writable), *lasting)
-        return cls(_sorted(own.difference(copied)), _sorted(stay | of_files.difference(own, copied)), extents)
+    def from_mappings(
+        cls, mappings: Sequence[MemoryMapping], pagemap: int, copied: Collection[int]
+    ) -> "_RemainingPages":
+        writable = [mapping for mapping in mappings if mapping.is_writable]
+        private = _private_pages(writable, pagemap)
+        unmodified = _file_pages(writable).difference(private, copied)
+        constant_segments = list(_constant_segments(mappings, pagemap))
+        constant = set(chain.from_iterable(map(_pages_of, constant_segments)))
+        return cls(
+            changing=sorted(private.difference(copied)),
+            constant=sorted(constant | unmodified),
+            segments=[*map(_segment_of, writable), *constant_segments],
+        )
 
 
-def _write(
+def _private_pages(mappings: Sequence[MemoryMapping], pagemap: int) -> set[int]:
+    return {page for mapping in mappings for page in process_memory.private_pages(pagemap, mapping)}
+
+
+def _file_pages(mappings: Sequence[MemoryMapping]) -> set[int]:
+    """Return all pages that map a file. Unless the process has written to them, they are the file's and constant."""
+    return {page for mapping in mappings if mapping.is_file for page in mapping.pages}
+
+
+def _write_core(
     process: LiveProcess,
     core: int,
-    held: _Held,
+    state: _FrozenState,
     machine: RegisterLayout,
-    mem: int,
-    pagemap: int,
+    memory: _Memory,
     reserve: Callable[[int], None],
 ) -> int:
-    """Writes the core, reading what is still missing; returns how much of that may have changed, in bytes."""
-    mapped = process_memory.mappings(held.maps)
-    copied = {page for piece in held.pieces for page in piece.pages}
-    rest = _Rest.of(mapped, pagemap, copied)
-    reserve((len(copied) + len(rest.changing) + len(rest.lasting)) * PAGE)
-    writer = CoreWriter(core, rest.extents)
-    writer.begin(machine, notes(_identity(process), held.threads, process.read("auxv"), mapped))
-    for piece in held.pieces:
-        writer.write(piece)
-    for address, size in (*process_memory.runs(rest.changing), *process_memory.runs(rest.lasting)):
-        for at in range(address, address + size, _CHUNK):
-            writer.write(MemoryChunk(at, process_memory.read(mem, at, min(_CHUNK, address + size - at))))
-    return len(rest.changing) * PAGE
+    """Write the core, and read what is still missing; return how many bytes of that may have changed."""
+    mappings = process_memory.parse_maps(state.maps)
+    copied = {page for chunk in state.chunks for page in chunk.pages}
+    remaining = _RemainingPages.from_mappings(mappings, memory.pagemap, copied)
+    reserve((len(copied) + remaining.count) * PAGE)
+    writer = CoreWriter(core, remaining.segments)
+    notes = build_notes(_process_info(process), state.threads, process.read("auxv"), mappings)
+    writer.write_headers(machine, notes)
+    for chunk in state.chunks:
+        writer.write_memory(chunk)
+    for chunk in _read_pages(memory.mem, remaining.changing):
+        writer.write_memory(chunk)
+    for chunk in _read_pages(memory.mem, remaining.constant):
+        writer.write_memory(chunk)
+    return len(remaining.changing) * PAGE
 
 
-def _sorted(pages: Iterable[int]) -> tuple[int, ...]:
-    return tuple(sorted(pages))
+def _read_pages(mem: int, pages: Sequence[int]) -> Iterator[MemoryChunk]:
+    for start, size in process_memory.page_ranges(pages):
+        end = start + size
+        for address in range(start, end, _CHUNK):
+            yield MemoryChunk(address, process_memory.read(mem, address, min(_CHUNK, end - address)))
 
 
-def _lasting(mapped: Sequence[Mapping], pagemap: int) -> Iterator[CoreSegment]:
-    """Memory that does not change: what was relocated and made read-only, the vDSO, the first page of each object."""
-    for mapping in mapped:
-        if mapping.writable or not mapping.private:
+def _constant_segments(mappings: Sequence[MemoryMapping], pagemap: int) -> Iterator[CoreSegment]:
+    """Yield memory that does not change: relocated read-only data, the vDSO, and the first page of each object.
+
+    The first page of an object contains its build id.
+    """
+    for mapping in mappings:
+        if mapping.is_writable or not mapping.is_private:
             continue
         if mapping.path == b"[vdso]":
-            yield CoreSegment(mapping.start, mapping.end, mapping.permissions)
+            yield _segment_of(mapping)
             continue
-        pages = set(process_memory.own_pages(pagemap, mapping))
-        if mapping.of_a_file and mapping.offset == 0:
-            pages.add(mapping.start // PAGE)
-        for address, size in process_memory.runs(sorted(pages)):
+        pages = set(process_memory.private_pages(pagemap, mapping))
+        if mapping.is_file and mapping.offset == 0:
+            pages.add(mapping.pages.start)
+        for address, size in process_memory.page_ranges(sorted(pages)):
             yield CoreSegment(address, address + size, mapping.permissions)
 
 
-def _identity(process: LiveProcess) -> Identity:
+def _segment_of(mapping: MemoryMapping) -> CoreSegment:
+    return CoreSegment(mapping.start, mapping.end, mapping.permissions)
+
+
+def _pages_of(segment: CoreSegment) -> range:
+    return range(segment.start // PAGE, segment.end // PAGE)
+
+
+def _process_info(process: LiveProcess) -> ProcessInfo:
     status = process.status()
-    return Identity(
+    return ProcessInfo(
         pid=process.pid,
         uid=int(status["Uid"].split()[0]),
         gid=int(status["Gid"].split()[0]),
@@ -194,7 +246,7 @@ def _identity(process: LiveProcess) -> Identity:
 
 
 @contextmanager
-def _opened(process: LiveProcess, name: str) -> Iterator[int]:
+def _open_proc_file(process: LiveProcess, name: str) -> Iterator[int]:
     descriptor = process.open(name)
     try:
         yield descriptor

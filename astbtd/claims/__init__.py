@@ -1,1 +1,1 @@
-"""From a file to a claim that cannot be lost."""
+"""Find out whether a file is a core of Asterisk, and claim it so that it cannot be lost."""

@@ -1,8 +1,8 @@
-"""Takes possession of a core so that no crash, kill or rename loses it, and gives it up when the work is done.
+"""Claim a core so that no crash, kill or rename loses it, and release it when the work is done.
 
-A claim is a second name, `.astbtd.<id>`, in the core's own directory, or, where the core must not be touched or cannot
-be named, a private copy, which `secure` makes. A note beside the staging area says what was claimed; it exists exactly
-as long as the claim.
+A claim is a hard link `.astbtd.<id>` in the core's own directory. Where the core must not be touched, or cannot have
+another name, it is a private copy, which `prepare` makes. A claim file in `incoming` records what was claimed; it
+exists exactly as long as the claim.
 """
 
 import os
@@ -10,20 +10,21 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from astbtd.claims import claim_file
 from astbtd.claims.claim_file import AlreadyClaimed, ClaimFiles, ClaimRecord
 from astbtd.claims.core_filter import Candidate
 from astbtd.claims.hard_links import (
-    NO_LINK_HERE,
+    LinkRefused,
     OpenedDirectory,
-    drop_claim,
-    drop_file,
+    Vanished,
     give_to_group,
-    link_descriptor,
+    link_core,
+    remove_claimed_file,
+    remove_link,
 )
-from astbtd.claims.private_copy import PrivateCopies, unpacked_facts
-from astbtd.claims.unpack import Unpacker
+from astbtd.claims.private_copy import PrivateCopies, Unpacker, unpacked_facts
 from astbtd.errors import AstbtdError, NoRoom
 from astbtd.lib import files
 from astbtd.model.crash import DiscoveredBy, Source
@@ -31,186 +32,194 @@ from astbtd.model.crash import DiscoveredBy, Source
 __all__ = ["PREFIX", "AlreadyClaimed", "Claim", "ClaimRecord", "Claims", "Vanished"]
 
 PREFIX = ".astbtd."
+"""The name of a claim's hard link is this and the id of the crash."""
 
 _NO_CORE = -1
 
 
-There = Callable[[Callable[[], None]], None]
-"""Does something where a claimed core lies: at once, or, if its file system may not answer, in a thread of its own."""
+class ClaimOwner(Protocol):
+    """The thread that accesses the file system of a claimed core, since that may hang."""
 
-
-class Vanished(AstbtdError):
-    """The core was gone, or was another one, when it was to be claimed."""
-
-
-class _NoLinkPossible(Exception):
-    """A core's directory does not let us give it a second name."""
+    def request_finish(self, claim: "Claim", *, remove_original: bool) -> None:
+        """Call `Claims.finish_here` in that thread, without waiting for it."""
 
 
 @dataclass(eq=False)
 class Claim:
-    """A core that is ours to process: open at `descriptor`, its note locked at `lock`.
+    """A claimed core, open at `descriptor`; its claim file is locked through the descriptor `lock`.
 
-    Until it is `secured`, the descriptor is the core's as it was found, and a packed core's id may still change.
-    `mistakes` is how often our own code failed at it.
+    Until it is prepared, `descriptor` is the core as it was found, and the id of a packed core may still change.
+    `internal_errors` counts how often our own code failed to process it. `owner` is None if any thread may access the
+    core's directory.
     """
 
     id: str
-    note: ClaimRecord
+    record: ClaimRecord
     descriptor: int
     lock: int
-    secured: bool = True
-    mistakes: int = 0
-    there: There = lambda job: job()
+    is_prepared: bool = True
+    internal_errors: int = 0
+    owner: ClaimOwner | None = None
 
     def __lt__(self, other: "Claim") -> bool:
-        """The newest crash comes first."""
-        return self.note.facts.crashed_at > other.note.facts.crashed_at
+        """Order by crash time, newest first."""
+        return self.record.facts.crashed_at > other.record.facts.crashed_at
 
     def close(self) -> None:
-        """Lets go of the descriptors; the claim itself stays."""
+        """Close the descriptors. The claim itself stays."""
         if self.descriptor != _NO_CORE:
             os.close(self.descriptor)
         os.close(self.lock)
 
+    def has_lost_its_name(self) -> bool:
+        """Return whether only the descriptor keeps the core, so that it is gone when that is closed."""
+        return not self.is_prepared and self.record.packed is None and not os.fstat(self.descriptor).st_nlink
+
 
 @dataclass(frozen=True)
 class Claims:
-    """The claims noted in `incoming`; `reader` is the group that a claimed core is given to, -1 for none.
+    """The claims in the directory `incoming`.
 
-    `unpacker` also says how much room there is for copies.
+    `reader` is the id of the group that may read claimed cores, -1 for none. `unpacker` also limits the size of copies.
     """
 
     incoming: Path
     reader: int
     unpacker: Unpacker
 
-    def take(self, candidate: Candidate, found: DiscoveredBy, *, copy: bool, quiet: bool = False) -> Claim:
-        """Claims a candidate; its descriptor becomes the claim's.
+    def claim_core(self, candidate: Candidate, found: DiscoveredBy, *, copy: bool, quiet: bool = False) -> Claim:
+        """Claim a candidate, by a link unless `copy` is set. The claim takes over the candidate's descriptor.
 
-        Raises AlreadyClaimed, Vanished, or AstbtdError where the claim cannot be noted.
+        Raises AlreadyClaimed, Vanished, or AstbtdError if the claim file cannot be written.
         """
         if not copy and not candidate.packed and os.fstat(candidate.descriptor).st_nlink:
-            with suppress(_NoLinkPossible):
-                return self._take(candidate, found, copied=False, quiet=quiet)
-        return self._take(candidate, found, copied=True, quiet=quiet)
+            with suppress(LinkRefused):
+                return self._create(candidate, found, copied=False, quiet=quiet)
+        return self._create(candidate, found, copied=True, quiet=quiet)
 
-    def take_lost(self, lost: ClaimRecord) -> Claim:
-        """Claims a crash of which there is no core, for it to be recorded all the same. Raises AlreadyClaimed."""
+    def claim_lost_core(self, lost: ClaimRecord) -> Claim:
+        """Claim a crash without a core, so that it is recorded all the same. Raises AlreadyClaimed."""
         crash_id = lost.facts.crash_id
-        return Claim(crash_id, lost, _NO_CORE, self._notes.write(crash_id, lost))
+        return Claim(crash_id, lost, _NO_CORE, self._files.write(crash_id, lost))
 
-    def secure(self, claim: Claim, alive: Callable[[], None] = lambda: None) -> None:
-        """Makes the copy that a claim stands for, and unpacks what is packed: only then its id is final.
+    def prepare(self, claim: Claim, heartbeat: Callable[[], None] = lambda: None) -> None:
+        """Make the private copy that a claim needs, and unpack a packed core, whose id is final only then.
 
-        Calls `alive` now and then. Raises NoRoom; AlreadyClaimed where the packed core is claimed elsewhere;
-        NotUnpacked where it is none of ours.
+        Call `heartbeat` now and then. Raises NoRoom; AlreadyClaimed if the unpacked core is claimed under another
+        name; NotUnpacked if it is not a core.
         """
-        if claim.secured:
+        if claim.is_prepared:
             return
-        packed = claim.note.packed is not None
-        with files.said_plainly(f"cannot copy {claim.note.path}"):
+        packed = claim.record.packed is not None
+        with files.wrap_os_error(f"cannot copy {claim.record.path}"):
             try:
-                copy = self._copies.make(claim.descriptor, claim.id, packed=packed, alive=alive)
+                copy = self._copies.make(claim.descriptor, claim.id, packed=packed, heartbeat=heartbeat)
             except NoRoom:
-                if packed or not _is_nameless(claim):
+                if packed or not claim.has_lost_its_name():
                     raise
-                give_to_group(claim.descriptor, self.reader)  # there is no other chance: it is read as it is
+                # The disk space would not be freed before the descriptor is closed: process the original now.
+                give_to_group(claim.descriptor, self.reader)
             else:
                 self._use_copy(claim, copy)
-        claim.secured = True
+        claim.is_prepared = True
 
-    def noted(self) -> Iterator[str]:
-        """The ids of all claims on disk, this process's own included."""
-        return self._notes.ids()
+    def ids(self) -> Iterator[str]:
+        """Yield the ids of all claims on disk, including those of this process."""
+        return self._files.ids()
 
-    def left_note(self, crash_id: str) -> ClaimRecord | None:
-        """What was noted of a claim; None if the note is gone, or was never completed."""
-        return self._notes.peek(crash_id)
+    def read_record(self, crash_id: str) -> ClaimRecord | None:
+        """Return the record of a claim. None if there is no claim, or its file is incomplete."""
+        return self._files.read(crash_id)
 
     def directory(self, crash_id: str) -> str | None:
-        """Where the core of a claim was found; None if that cannot be told."""
-        left = self.left_note(crash_id)
-        return left.directory if left else None
+        """Return the directory in which a claimed core was found. None if the claim's record cannot be read."""
+        record = self.read_record(crash_id)
+        return record.directory if record else None
 
-    def fetched(self, claim: Claim, alive: Callable[[], None]) -> Claim:
-        """The same claim, with a file of ours to read: what works on it need not wait for the core's file system.
+    def copy_to_store(self, claim: Claim, heartbeat: Callable[[], None]) -> Claim:
+        """Return the claim with a local copy of its core to read, so that nothing has to wait for a remote mount.
 
-        Calls `alive` now and then. Raises AstbtdError, NoRoom among others; the claim given stands then.
+        Call `heartbeat` now and then. Raises AstbtdError, for example NoRoom; the claim given is then still valid.
         """
-        with files.said_plainly(f"cannot copy {claim.note.path}"):
-            if claim.note.packed and not claim.secured:  # it is unpacked by whoever works on it
-                copy = self._copies.make(claim.descriptor, f"{claim.id}.packed", packed=False, alive=alive)
+        with files.wrap_os_error(f"cannot copy {claim.record.path}"):
+            if claim.record.packed and not claim.is_prepared:
+                # Only the worker unpacks. The copy needs no name: `prepare` makes the file with the core's name.
+                copy = self._copies.make(claim.descriptor, f"{claim.id}.packed", packed=False, heartbeat=heartbeat)
                 self._copies.remove(f"{claim.id}.packed")
-            elif claim.note.copied:
-                self.secure(claim, alive)
+            elif claim.record.copied:
+                self.prepare(claim, heartbeat)
                 return claim
             else:
-                copy = self._copies.make(claim.descriptor, claim.id, packed=False, alive=alive)
+                copy = self._copies.make(claim.descriptor, claim.id, packed=False, heartbeat=heartbeat)
         os.close(claim.descriptor)
         return replace(claim, descriptor=copy)
 
     def resume(self, crash_id: str, directory: str | None = None) -> Claim | None:
-        """The claim that an earlier process left, looked for in `directory`; None if its core is not there.
+        """Resume a claim that an earlier process left, looking for its core in `directory` if that is given.
 
-        Raises AlreadyClaimed while any process has it, this one included.
+        Return None if its core is not there. Raises AlreadyClaimed if a process, maybe this one, works on it.
         """
         try:
-            lock = self._notes.lock(crash_id)
-        except FileNotFoundError:  # it was given up meanwhile
+            lock = self._files.lock(crash_id)
+        except FileNotFoundError:  # it was released meanwhile
             return None
         try:
-            left = claim_file.read(lock)
-            left = replace(left, directory=directory or left.directory)
-            descriptor = _NO_CORE if left.loss else self._reopen(crash_id, left)
+            record = claim_file.read(lock)
+            record = replace(record, directory=directory or record.directory)
+            descriptor = _NO_CORE if record.loss else self._reopen(crash_id, record)
         except (OSError, ValueError):
             os.close(lock)
             return None
-        return Claim(crash_id, left, descriptor, lock)
+        return Claim(crash_id, record, descriptor, lock)
 
     def finish(self, claim: Claim, *, remove_original: bool) -> None:
-        """Gives the claim up: removes the link or copy, the core's own name if asked to, and last the note.
+        """Release a claim: remove the link or copy, then the core's own name if requested, and the claim file last.
 
-        Of what was copied, the original goes only where it was packed and is nobody else's.
+        The original of a private copy is removed only if it was packed and belongs to no other collector.
         """
-        claim.there(lambda: self._give_up(claim, remove_original))
+        if claim.owner:
+            claim.owner.request_finish(claim, remove_original=remove_original)
+        else:
+            self.finish_here(claim, remove_original=remove_original)
 
-    def _give_up(self, claim: Claim, remove_original: bool) -> None:
-        if not claim.note.copied:
-            name = claim.note.name if remove_original else None
-            drop_claim(claim.note.directory, PREFIX + claim.id, name, claim.note.inode)
-        elif remove_original and claim.note.packed and claim.note.source is Source.FILE:
-            self.remove(claim.note.directory, claim.note.name, claim.id, claim.note.packed)
+    def finish_here(self, claim: Claim, *, remove_original: bool) -> None:
+        """Do the work of `finish` in this thread."""
+        record = claim.record
+        if not record.copied:
+            name = record.name if remove_original else None
+            remove_link(record.directory, PREFIX + claim.id, name, record.inode)
+        elif remove_original and record.packed and record.source == Source.FILE:
+            self.remove_core(record.directory, record.name, claim.id, record.packed)
         self.forget(claim.id)
         claim.close()
 
-    def remove(self, directory: str, name: str, crash_id: str, file: str) -> None:
-        """Removes a name of a collected core, if it still is the file with this identity."""
-        drop_file(directory, PREFIX + crash_id, name, file)
+    def remove_core(self, directory: str, name: str, crash_id: str, file: str) -> None:
+        """Remove a collected core, if it still is the file with the identity `file`."""
+        remove_claimed_file(directory, PREFIX + crash_id, name, file)
 
-    def park(self, claim: Claim) -> None:
-        """Sets the claim aside for the next start; a core that has no name gets its copy now, or is gone."""
-        if _is_nameless(claim):
+    def suspend(self, claim: Claim) -> None:
+        """Leave a claim for the next start. A core that has lost its name is copied now, or it is lost."""
+        if claim.has_lost_its_name():
             with suppress(AstbtdError):
-                self.secure(claim)
+                self.prepare(claim)
         claim.close()
 
     def forget(self, crash_id: str) -> None:
-        """Removes the note of a claim that holds nothing."""
+        """Remove the private copy and the file of a claim."""
         self._copies.remove(crash_id)
-        self._notes.remove(crash_id)
+        self._files.remove(crash_id)
 
     @property
-    def _notes(self) -> ClaimFiles:
+    def _files(self) -> ClaimFiles:
         return ClaimFiles(self.incoming)
 
     @property
     def _copies(self) -> PrivateCopies:
         return PrivateCopies(self.incoming, self.reader, self.unpacker)
 
-    def _take(self, candidate: Candidate, found: DiscoveredBy, *, copied: bool, quiet: bool) -> Claim:
+    def _create(self, candidate: Candidate, found: DiscoveredBy, *, copied: bool, quiet: bool) -> Claim:
         crash_id = candidate.facts.crash_id
-        taken = ClaimRecord(
+        record = ClaimRecord(
             candidate.facts,
             candidate.directory,
             candidate.name,
@@ -221,77 +230,54 @@ class Claims:
             candidate.source,
             candidate.facts.identity if candidate.packed else None,
         )
-        lock = self._notes.write(crash_id, taken)
+        lock = self._files.write(crash_id, record)
         try:
             if not copied:
-                self._link(crash_id, candidate)
+                link_core(candidate.descriptor, candidate.path, candidate.directory, PREFIX + crash_id, self.reader)
         except BaseException:
-            self._notes.discard(crash_id)
+            self._files.discard(crash_id)
             os.close(lock)
             raise
-        return Claim(crash_id, taken, candidate.descriptor, lock, secured=not copied)
-
-    def _link(self, crash_id: str, candidate: Candidate) -> None:
-        """Links the very inode that was examined, whatever its name leads to by now."""
-        try:
-            with OpenedDirectory(candidate.directory) as directory:
-                link_descriptor(candidate.descriptor, directory, PREFIX + crash_id)
-                self._secure_link(candidate, directory, PREFIX + crash_id)
-        except OSError as error:
-            if error.errno in NO_LINK_HERE or not os.fstat(candidate.descriptor).st_nlink:
-                raise _NoLinkPossible from error
-            raise Vanished(f"{candidate.path} is gone: {error.strerror}") from error
-
-    def _secure_link(self, candidate: Candidate, directory: int, link: str) -> None:
-        try:
-            if os.fstat(candidate.descriptor).st_nlink > 2:
-                raise Vanished(f"{candidate.path} was given another name while it was claimed")
-            give_to_group(candidate.descriptor, self.reader, directory)
-            os.fsync(directory)
-        except BaseException:
-            os.unlink(link, dir_fd=directory)
-            raise
+        return Claim(crash_id, record, candidate.descriptor, lock, is_prepared=not copied)
 
     def _use_copy(self, claim: Claim, copy: int) -> None:
         try:
-            if claim.note.packed is not None:
-                self._settle_facts(claim, copy)
+            if claim.record.packed is not None:
+                self._set_final_id(claim, copy)
             os.dup2(copy, claim.descriptor, inheritable=False)
         finally:
             os.close(copy)
 
-    def _settle_facts(self, claim: Claim, core: int) -> None:
-        settled = replace(claim.note, facts=unpacked_facts(core, claim.note.facts))
-        old, new = claim.id, settled.facts.crash_id
-        lock = self._notes.write(new, settled)
+    def _set_final_id(self, claim: Claim, core: int) -> None:
+        """Replace facts and id of a claim by those of the unpacked core. The old claim file is removed last."""
+        record = replace(claim.record, facts=unpacked_facts(core, claim.record.facts))
+        old, new = claim.id, record.facts.crash_id
+        lock = self._files.write(new, record)
         try:
-            self._copies.give(old, new)
+            self._copies.reassign(old, new)
         except BaseException:
-            self._notes.discard(new)
+            self._files.discard(new)
             os.close(lock)
             raise
         os.dup2(lock, claim.lock, inheritable=False)
         os.close(lock)
-        claim.id, claim.note = new, settled
-        self._notes.discard(old)
+        claim.id, claim.record = new, record
+        self._files.discard(old)
 
-    def _reopen(self, crash_id: str, left: ClaimRecord) -> int:
-        if left.copied:
-            return self._opened(self._copies.path(crash_id), left)
-        with OpenedDirectory(left.directory) as directory:
-            return self._opened(f"{PREFIX}{crash_id}", left, directory)
+    def _reopen(self, crash_id: str, record: ClaimRecord) -> int:
+        if record.copied:
+            return self._open_checked(self._copies.path(crash_id), record)
+        with OpenedDirectory(record.directory) as directory:
+            return self._open_checked(f"{PREFIX}{crash_id}", record, directory)
 
-    def _opened(self, name: str | Path, left: ClaimRecord, directory: int | None = None) -> int:
+    def _open_checked(self, name: str | Path, record: ClaimRecord, directory: int | None = None) -> int:
+        """Open a link or copy. Raises OSError, or ValueError if it is another file."""
         descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
         try:
-            claim_file.expect(left, os.fstat(descriptor))
+            claim_file.check_same_file(record, os.fstat(descriptor))
             if directory is not None:
-                give_to_group(descriptor, self.reader, directory)  # the kill may have come before this was done
+                give_to_group(descriptor, self.reader, directory)  # a kill may have come before this was done
         except BaseException:
             os.close(descriptor)
             raise
         return descriptor
-
-
-def _is_nameless(claim: Claim) -> bool:
-    return not claim.secured and claim.note.packed is None and not os.fstat(claim.descriptor).st_nlink

@@ -1,4 +1,4 @@
-"""The notes of claims: what is on disk about a core that is ours to process, locked while a process works on it."""
+"""The files that record claims in `incoming`, each locked while a process works on its core."""
 
 import fcntl
 import json
@@ -11,23 +11,24 @@ from pathlib import Path
 
 from astbtd.errors import AstbtdError
 from astbtd.lib import files
-from astbtd.lib.serialization import Decoder, plain
+from astbtd.lib.serialization import Decoder, to_plain
 from astbtd.model.crash import CRASH_ID, CoreFacts, DiscoveredBy, LostCore, Source
 
 SUFFIX = ".claim"
-"""Of the note's name, after the id of the crash."""
+"""The name of a claim file is the id of the crash and this suffix."""
 
 
 class AlreadyClaimed(AstbtdError):
-    """Another process of ours works on this core."""
+    """Another process of astbtd, or another thread, works on this core."""
 
 
 @dataclass(frozen=True)
 class ClaimRecord:
-    """What is on disk about a claim. `quiet` marks a core that waited when astbtd was first started.
+    """What a claim file says, with these names: an update of astbtd reads the files of the version before.
 
-    `inode` is that of the file it was found in. `copied`: the claim is a private copy. `packed` is the identity of the
-    file it is packed in, `loss` says why there is no core.
+    `directory` and `name` are where the core was found, `inode` is that of the file. `copied` means that the claim is
+    a private copy, not a link. `quiet` marks a core that was there when astbtd was started for the first time.
+    `packed` is the identity of the file in which the core is packed. `loss` says why there is no core.
     """
 
     facts: CoreFacts
@@ -37,38 +38,38 @@ class ClaimRecord:
     inode: int
     copied: bool
     quiet: bool = False
-    source: Source = Source.FILE
+    source: str = Source.FILE
     packed: str | None = None
     loss: LostCore | None = None
 
     @property
     def path(self) -> str:
-        """Where the core was found."""
+        """The path under which the core was found."""
         return os.path.join(self.directory, self.name)
 
 
 @dataclass(frozen=True)
 class ClaimFiles:
-    """The notes in the directory `incoming`."""
+    """The claim files in the directory `incoming`."""
 
     incoming: Path
 
     def ids(self) -> Iterator[str]:
-        """The ids of all claims on disk, this process's own included."""
+        """Yield the ids of all claims on disk, including those of this process."""
         for entry in sorted(self.incoming.glob(f"*{SUFFIX}")):
             if CRASH_ID.fullmatch(entry.stem):
                 yield entry.stem
 
-    def write(self, crash_id: str, note: ClaimRecord) -> int:
-        """Writes a new note and returns the descriptor that locks it. Raises AlreadyClaimed, AstbtdError."""
-        with files.said_plainly(f"cannot note the claim of {note.path}"):
+    def write(self, crash_id: str, record: ClaimRecord) -> int:
+        """Write a new claim file and return a descriptor that locks it. Raises AlreadyClaimed, AstbtdError."""
+        with files.wrap_os_error(f"cannot record the claim of {record.path}"):
             try:
-                lock = files.create(self._path(crash_id), files.PRIVATE_FILE_MODE)
+                lock = files.create(self.path(crash_id), files.PRIVATE_FILE_MODE)
             except FileExistsError as error:
-                raise AlreadyClaimed(f"{note.path} is being processed as {crash_id}") from error
+                raise AlreadyClaimed(f"{record.path} is being processed as {crash_id}") from error
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX)
-                files.write_all(lock, json.dumps(plain(note)).encode())
+                files.write_all(lock, json.dumps(to_plain(record)).encode())
                 os.fsync(lock)
                 files.sync_directory(self.incoming)
             except BaseException:
@@ -78,8 +79,8 @@ class ClaimFiles:
         return lock
 
     def lock(self, crash_id: str) -> int:
-        """Locks a note that is there. Raises AlreadyClaimed, FileNotFoundError."""
-        lock = os.open(self._path(crash_id), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        """Lock an existing claim file and return the descriptor. Raises AlreadyClaimed, FileNotFoundError."""
+        lock = os.open(self.path(crash_id), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -87,39 +88,41 @@ class ClaimFiles:
             raise AlreadyClaimed(f"{crash_id} is being processed") from error
         return lock
 
-    def peek(self, crash_id: str) -> ClaimRecord | None:
-        """A note, whoever works on its core; None if it is gone, or was never completed."""
+    def read(self, crash_id: str) -> ClaimRecord | None:
+        """Return a record, even if it is locked. None if there is no such file, or it is incomplete."""
         try:
-            with self._path(crash_id).open("rb") as file:
+            with self.path(crash_id).open("rb") as file:
                 return read(file.fileno())
         except (OSError, ValueError):
             return None
 
     def remove(self, crash_id: str) -> None:
-        """Removes a note, if it is there."""
-        self._path(crash_id).unlink(missing_ok=True)
+        """Remove a claim file if it exists, durably."""
+        self.path(crash_id).unlink(missing_ok=True)
         files.sync_directory(self.incoming)
 
     def discard(self, crash_id: str) -> None:
-        """Removes a note that holds nothing; one that resists is found to hold nothing by the next search."""
+        """Remove a claim file that has no core. If that fails, a later scan finds that it has none."""
         with suppress(OSError):
             self.remove(crash_id)
 
-    def _path(self, crash_id: str) -> Path:
+    def path(self, crash_id: str) -> Path:
+        """Return the path of a claim file."""
         return self.incoming / f"{crash_id}{SUFFIX}"
 
 
-def read(lock: int) -> ClaimRecord:
-    """The note open at `lock`. Raises ValueError where it was never completed."""
+def read(descriptor: int) -> ClaimRecord:
+    """Return the record in an open claim file. Raises ValueError if it is incomplete."""
     decoder = Decoder(strict=False)
-    note = decoder.dataclass(ClaimRecord, json.loads(os.pread(lock, os.fstat(lock).st_size, 0)), "")
-    if note is None:
+    content = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+    record = decoder.decode(ClaimRecord, json.loads(content), "")
+    if record is None:
         raise ValueError("; ".join(decoder.problems))
-    return note
+    return record
 
 
-def expect(note: ClaimRecord, status: os.stat_result) -> None:
-    """Raises ValueError if what has a claim's name, with this status, is not what was claimed."""
-    same = status.st_size == note.facts.size and (note.copied or status.st_ino == note.inode)
-    if not stat.S_ISREG(status.st_mode) or not same:
-        raise ValueError(f"{note.path} is not what was claimed")
+def check_same_file(record: ClaimRecord, status: os.stat_result) -> None:
+    """Raise ValueError if a link or copy with this status is not the claimed file."""
+    is_same = status.st_size == record.facts.size and (record.copied or status.st_ino == record.inode)
+    if not stat.S_ISREG(status.st_mode) or not is_same:
+        raise ValueError(f"{record.path} is not the claimed file")

@@ -1,32 +1,27 @@
-"""Looks at one file and decides: a complete core of Asterisk, one still being written, or none of our business.
+"""Examine one file: is it a complete core of Asterisk, a core that is still being written, or none of the two?
 
-The file is opened once and never by name again, so what was checked is what is used. Of a packed core only the
-beginning is unpacked here: enough to know the program, not enough to know whether the core was met elsewhere.
+The file is opened once and never again by its name, so that the file that was checked is the one that is used. Of a
+packed core only the beginning is unpacked here: enough to find the program, not enough to find the core's identity.
 """
 
-import errno
-import fcntl
 import os
-import signal
 import stat
-import time
 from collections.abc import Collection
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from astbtd.claims.hard_links import open_directory
+from astbtd.claims.write_detection import is_being_written, may_still_grow
 from astbtd.elf import core_notes, headers
-from astbtd.lib import mounts
-from astbtd.lib.quantities import shown_size
-from astbtd.lib.safe_open import reopened
+from astbtd.lib.decompression import DamagedStream
+from astbtd.lib.files import reopen
+from astbtd.lib.quantities import format_size
 from astbtd.model.crash import CoreFacts, IdentityFrom, Source
-from astbtd.sources.collectors.apport_report import Malformed
-from astbtd.sources.collectors.collector import Collector, CollectorMetadata, InconsistentMetadata, attested
-from astbtd.sources.decompression import DamagedStream
-from astbtd.sources.packed_core import LazyPrefix, packing
+from astbtd.sources.collectors.apport_report import MalformedReport
+from astbtd.sources.collectors.collector import Collector, CollectorMetadata, InconsistentMetadata, merge_metadata
+from astbtd.sources.packed_core import LazyPrefix, detect_packing
 
-_MODULES = frozenset(  # modules that practically every Asterisk loads, whatever its executable is called
+_ASTERISK_MODULES = frozenset(  # practically every Asterisk loads some of them, whatever its executable is called
     (
         "app_dial.so",
         "app_queue.so",
@@ -40,28 +35,25 @@ _MODULES = frozenset(  # modules that practically every Asterisk loads, whatever
     )
 )
 ANY_NUMBER = 1 << 31
-"""As many names as there may be."""
+"""No limit for the number of hard links."""
 
-_DEBUGGERS = ("gdb", "lldb")  # gdb-minimal, gdb-multiarch, gdb-15, gdbserver, ...
-_LONGEST_START = 18  # bytes of an ELF header that tell its type
-_LARGEST = 1 << 40  # bytes, holes among them; a file of nothing but holes may claim to be millions of times as large
-_STANDSTILL = 60.0  # seconds without a change after which a core is taken for as long as it will ever be
-_AHEAD = 3600.0  # seconds by which a file server's clock may be ahead of ours
-_UNSUPPORTED = (errno.EINVAL, errno.EACCES, errno.EPERM, errno.EOPNOTSUPP, errno.ENOLCK)
+_DEBUGGERS = ("gdb", "lldb")  # prefixes: gdb-minimal, gdb-multiarch, gdb-15, gdbserver, ...
+_HEADER_BYTES = 18  # the bytes of an ELF header up to the file type
+_MAX_SIZE = 1 << 40  # bytes, holes included: a file of holes may claim to be millions of times larger
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A complete core of Asterisk, open at `descriptor`; the receiver closes it.
+    """A complete core of Asterisk, open at `descriptor`, which the receiver closes.
 
-    Of one that is packed in another file the facts are what its beginning tells, and its identity is that file's.
+    If it is packed, `facts` are those from the beginning of the core, with the identity of the packed file.
     """
 
     descriptor: int
     directory: str
     name: str
     facts: CoreFacts
-    source: Source = Source.FILE
+    source: str = Source.FILE
     packed: bool = False
 
     @property
@@ -71,7 +63,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class RefusedFile:
-    """A file that looks like a core and is left alone, with the reason to tell people."""
+    """A file that looks like a core and is not collected, with a reason for people."""
 
     path: str
     reason: str
@@ -79,7 +71,7 @@ class RefusedFile:
 
 @dataclass(frozen=True)
 class StillWritten:
-    """A core that somebody still writes, where that is certain open at `descriptor`; the receiver closes it."""
+    """A core that is still being written. If that is certain, it is open at `descriptor`, which the receiver closes."""
 
     path: str
     descriptor: int | None = field(default=None, compare=False)
@@ -87,18 +79,27 @@ class StillWritten:
 
 @dataclass(frozen=True)
 class NotACoreFile:
-    """A file that is no core."""
+    """A file that is not a core."""
 
 
 Finding = Candidate | RefusedFile | StillWritten | NotACoreFile
 
 
+class _Content(Enum):
+    """What the first bytes of a file look like."""
+
+    CORE = auto()
+    PACKED = auto()
+    EMPTY = auto()
+    OTHER = auto()
+
+
 @dataclass(frozen=True)
 class CoreFilter:
-    """How files are judged: `executables` are the names of Asterisk, None for any program.
+    """Examines files. `executables` are the names of Asterisk, None to accept any program.
 
-    `links` is how many names a core may have. `collector` is whose collection the files are in. With `empty_counts` an
-    empty file that is being written counts as a core that is.
+    `links` is how many hard links a core may have. `collector` is the collector to which the directory belongs, if any.
+    With `empty_counts`, an empty file that is open for writing is regarded as a core that is being written.
     """
 
     executables: Collection[str] | None
@@ -107,27 +108,28 @@ class CoreFilter:
     empty_counts: bool = False
 
     def examine(self, directory: str, name: str, seen: os.stat_result | None = None) -> Finding:
-        """What the file `name` in or below `directory` is; to look at again if it is not the one `seen`."""
+        """Examine the file `name` in or below `directory`. If it is no longer the file `seen`, it is `StillWritten`."""
         path = os.path.join(directory, name)
         try:
-            handle = _handle(directory, name)
+            handle = _open_path(directory, name)
         except FileNotFoundError:
             return StillWritten(path) if seen else NotACoreFile()
         except OSError as error:
-            return RefusedFile(path, f"it cannot be reached: {error.strerror}") if self.collector else NotACoreFile()
+            return RefusedFile(path, f"it cannot be opened: {error.strerror}") if self.collector else NotACoreFile()
         try:
-            replaced = seen and not os.path.samestat(os.fstat(handle), seen)
-            return StillWritten(path) if replaced else self._examine_handle(handle, directory, name)
+            if seen and not os.path.samestat(os.fstat(handle), seen):
+                return StillWritten(path)
+            return self._examine_handle(handle, directory, name)
         except OSError as error:
             return RefusedFile(path, f"it cannot be read: {error.strerror}")
         finally:
             os.close(handle)
 
     def examine_open(self, descriptor: int, directory: str, name: str) -> Finding:
-        """What the open file is that had this name; it is closed unless the finding has it."""
+        """Examine an open file that had this name. It is closed unless the finding contains the descriptor."""
         finding: Finding = NotACoreFile()
         try:
-            finding = self._judge(descriptor, directory, name)
+            finding = self._examine_content(descriptor, directory, name)
         except OSError as error:
             finding = RefusedFile(os.path.join(directory, name), f"it cannot be read: {error.strerror}")
         finally:
@@ -137,68 +139,88 @@ class CoreFilter:
 
     def _examine_handle(self, handle: int, directory: str, name: str) -> Finding:
         mode = os.fstat(handle).st_mode
-        if not stat.S_ISREG(mode):
-            strange = (self.collector or name.startswith("core")) and not stat.S_ISDIR(mode)
-            return RefusedFile(os.path.join(directory, name), "it is no regular file") if strange else NotACoreFile()
-        return self.examine_open(reopened(handle), directory, name)
+        if stat.S_ISREG(mode):
+            return self.examine_open(reopen(handle), directory, name)
+        looks_like_core = self.collector is not None or name.startswith("core")
+        if looks_like_core and not stat.S_ISDIR(mode):
+            return RefusedFile(os.path.join(directory, name), "it is not a regular file")
+        return NotACoreFile()
 
-    def _judge(self, descriptor: int, directory: str, name: str) -> Finding:
+    def _examine_content(self, descriptor: int, directory: str, name: str) -> Finding:
         path = os.path.join(directory, name)
-        look = _look(descriptor)
-        if look is _Look.OTHER or (look is _Look.EMPTY and not self.empty_counts):
+        content = _detect_content(descriptor)
+        if content is _Content.OTHER or (content is _Content.EMPTY and not self.empty_counts):
             return NotACoreFile()
-        written = being_written(descriptor)
-        if written:
-            return (
-                StillWritten(path, descriptor)
-                if look is not _Look.PACKED or _may_hold_a_core(descriptor)
-                else NotACoreFile()
-            )
-        if written is None and _changed_lately(descriptor) and _lacks_something(descriptor):
+        is_written = is_being_written(descriptor)
+        if is_written and content is _Content.PACKED and not _may_contain_core(descriptor):
+            return NotACoreFile()
+        if is_written:
+            return StillWritten(path, descriptor)
+        if is_written is None and may_still_grow(descriptor):
             return StillWritten(path)
-        if look is _Look.EMPTY:
+        if content is _Content.EMPTY:
             return NotACoreFile()
-        if os.fstat(descriptor).st_size > _LARGEST:
-            return RefusedFile(path, f"it is larger than any core, {shown_size(_LARGEST)}")
-        if os.fstat(descriptor).st_nlink > self.links:
+        return self._examine_complete(descriptor, directory, name, packed=content is _Content.PACKED)
+
+    def _examine_complete(self, descriptor: int, directory: str, name: str, *, packed: bool) -> Finding:
+        path = os.path.join(directory, name)
+        status = os.fstat(descriptor)
+        if status.st_size > _MAX_SIZE:
+            return RefusedFile(path, f"it is larger than any core, {format_size(_MAX_SIZE)}")
+        if status.st_nlink > self.links:
             return RefusedFile(path, "it has another name as well (a hard link)")
         try:
-            return self._as_core(descriptor, directory, name, packed=look is _Look.PACKED)
-        except (core_notes.NotACore, DamagedStream, Malformed) as error:
+            return self._examine_core(descriptor, directory, name, packed=packed)
+        except (core_notes.NotACore, DamagedStream, MalformedReport) as error:
             return RefusedFile(path, f"it is damaged: {error}")
         except InconsistentMetadata as error:
             return RefusedFile(path, str(error))
 
-    def _as_core(self, descriptor: int, directory: str, name: str, *, packed: bool) -> Finding:
+    def _examine_core(self, descriptor: int, directory: str, name: str, *, packed: bool) -> Finding:
         status = os.fstat(descriptor)
-        facts = _beginning(descriptor, status) if packed else core_notes.read_facts(descriptor)
+        facts = _read_packed_facts(descriptor, status) if packed else core_notes.read_facts(descriptor)
         if facts is None:
             return NotACoreFile()
-        if reason := not_ours(facts, self.executables):  # which is what a collection is full of
+        if reason := reason_to_refuse(facts, self.executables):
+            # A collector stores the cores of all programs: it is normal that most are not Asterisk's.
             return NotACoreFile() if self.collector else RefusedFile(os.path.join(directory, name), reason)
-        told = self.collector.testimony(descriptor, directory, name) if self.collector else CollectorMetadata()
-        return Candidate(
-            descriptor,
-            directory,
-            name,
-            attested(facts, told, status.st_mtime),
-            self.collector.source if self.collector else Source.FILE,
-            packed,
-        )
+        metadata = self.collector.read_metadata(descriptor, directory, name) if self.collector else CollectorMetadata()
+        source = self.collector.name if self.collector else Source.FILE
+        facts = merge_metadata(facts, metadata, status.st_mtime)
+        return Candidate(descriptor, directory, name, facts, source, packed)
 
 
 def examine(directory: str, name: str, executables: Collection[str] | None, links: int = 1) -> Finding:
-    """What the file `name` in `directory` is, as an `CoreFilter` sees it."""
+    """Examine the file `name` in `directory` with a `CoreFilter`."""
     return CoreFilter(executables, links).examine(directory, name)
 
 
-def _handle(directory: str, name: str) -> int:
-    """A descriptor of the file itself; no link is followed on the way there."""
-    *between, last = name.split("/")
+def reason_to_refuse(facts: CoreFacts, executables: Collection[str] | None) -> str | None:
+    """Return why this core is not a crash of Asterisk, None if it is one."""
+    if executables is None:
+        return None
+    program = facts.process.executable or ""
+    name = os.path.basename(program)
+    if name.startswith(_DEBUGGERS):
+        return f"it is a core of a debugger, {program}"
+    if name not in executables and not _has_asterisk_modules(facts):
+        return f"it is a core of {program or 'an unknown program'}, not of Asterisk"
+    if core_notes.is_snapshot(facts):
+        return "it is a snapshot of a process that lived on, as gcore makes, not a crash"
+    return None
+
+
+def _has_asterisk_modules(facts: CoreFacts) -> bool:
+    return not _ASTERISK_MODULES.isdisjoint(os.path.basename(path) for path in facts.objects)
+
+
+def _open_path(directory: str, name: str) -> int:
+    """Open the file itself with O_PATH, without following links in `name`."""
+    *subdirectories, last = name.split("/")
     parent = open_directory(directory, os.O_PATH)
     try:
-        for part in between:
-            child = os.open(part, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+        for subdirectory in subdirectories:
+            child = os.open(subdirectory, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
             os.close(parent)
             parent = child
         return os.open(last, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
@@ -206,97 +228,40 @@ def _handle(directory: str, name: str) -> int:
         os.close(parent)
 
 
-def _may_hold_a_core(descriptor: int) -> bool:
-    """Whether a packed file that is still being written begins as a core, as far as can be told: most are logs."""
-    packed = packing(descriptor)
-    try:
-        start = LazyPrefix(packed.content()).read(0, _LONGEST_START) if packed else b""
-    except (DamagedStream, Malformed):
+def _detect_content(descriptor: int) -> _Content:
+    """Read only the first bytes: most files in a watched directory are not cores."""
+    start = os.pread(descriptor, _HEADER_BYTES, 0)
+    if not start:
+        return _Content.EMPTY
+    if _is_core_header(start):
+        return _Content.CORE
+    return _Content.PACKED if detect_packing(descriptor) else _Content.OTHER
+
+
+def _is_core_header(start: bytes) -> bool:
+    if len(start) < _HEADER_BYTES or start[:4] != b"\x7fELF":
         return False
-    return len(start) < _LONGEST_START or _begins_as_a_core(start)
+    is_little_endian = start[5] == 1
+    return int.from_bytes(start[16:18], "little" if is_little_endian else "big") == headers.FileType.CORE
 
 
-def _beginning(descriptor: int, status: os.stat_result) -> CoreFacts | None:
-    """What the beginning of a packed core tells; None if what is packed there is no core."""
-    packed = packing(descriptor)
-    assert packed is not None
-    content = LazyPrefix(packed.content())
-    if not _begins_as_a_core(content.read(0, _LONGEST_START)):
+def _may_contain_core(descriptor: int) -> bool:
+    """Return whether a packed file that is still being written may begin with a core. Most are rotated logs."""
+    packing = detect_packing(descriptor)
+    try:
+        start = LazyPrefix(packing.content()).read(0, _HEADER_BYTES) if packing else b""
+    except (DamagedStream, MalformedReport):
+        return False
+    return len(start) < _HEADER_BYTES or _is_core_header(start)
+
+
+def _read_packed_facts(descriptor: int, status: os.stat_result) -> CoreFacts | None:
+    """Return the facts from the beginning of a packed core, None if the file does not contain a core."""
+    packing = detect_packing(descriptor)
+    assert packing is not None
+    content = LazyPrefix(packing.content())
+    if not _is_core_header(content.read(0, _HEADER_BYTES)):
         return None
-    facts = core_notes.facts_of(content.read, status)
+    facts = core_notes.facts_from_reader(content.read, status)
     identity = core_notes.file_identity(status)
     return replace(facts, truncated=False, identity=identity, identity_from=IdentityFrom.FILE)
-
-
-def being_written(descriptor: int) -> bool | None:
-    """Whether anybody has the file open for writing, the dumping kernel included; None where that cannot be told.
-
-    Asks with a read lease, which fcntl(2) grants only when nobody writes. It is no answer where others change the file
-    system: FUSE grants it whoever writes behind, NFS refuses it for want of a delegation, with the same EAGAIN.
-    """
-    if not mounts.inotify_sees(mounts.type_of(os.readlink(f"/proc/self/fd/{descriptor}"))):
-        return None
-    fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)  # a broken lease must not kill us: SIGURG is ignored
-    try:
-        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-    except OSError as error:
-        if error.errno == errno.EAGAIN:
-            return True
-        if error.errno in _UNSUPPORTED:
-            return None
-        raise
-    with suppress(OSError):
-        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    return False
-
-
-def _changed_lately(descriptor: int) -> bool:
-    return -_AHEAD < time.time() - os.fstat(descriptor).st_mtime < _STANDSTILL
-
-
-def _lacks_something(descriptor: int) -> bool:
-    try:
-        return core_notes.read_facts(descriptor).truncated
-    except core_notes.NotACore:
-        return True
-
-
-class _Look(Enum):
-    """What the first bytes of a file look like."""
-
-    CORE = auto()
-    PACKED = auto()
-    EMPTY = auto()
-    OTHER = auto()
-
-
-def _look(descriptor: int) -> _Look:
-    """Reads no more than the first bytes: most files in a watched directory are no cores."""
-    start = os.pread(descriptor, _LONGEST_START, 0)
-    if not start:
-        return _Look.EMPTY
-    if _begins_as_a_core(start):
-        return _Look.CORE
-    return _Look.PACKED if packing(descriptor) else _Look.OTHER
-
-
-def _begins_as_a_core(start: bytes) -> bool:
-    if len(start) < _LONGEST_START or start[:4] != b"\x7fELF":
-        return False
-    return int.from_bytes(start[16:18], "little" if start[5] == 1 else "big") == headers.FileType.CORE
-
-
-def not_ours(facts: CoreFacts, executables: Collection[str] | None) -> str | None:
-    """Why this core is not a crash of Asterisk, None if it is one."""
-    program = facts.process.executable or ""
-    name = os.path.basename(program)
-    modules = {os.path.basename(path) for path in facts.objects}
-    if executables is None:
-        return None
-    if name.startswith(_DEBUGGERS):
-        return f"it is a core of a debugger, {program}"
-    if name not in executables and not modules & _MODULES:
-        return f"it is a core of {program or 'an unknown program'}, not of Asterisk"
-    if core_notes.is_snapshot(facts):
-        return "it is a snapshot of a process that lived on, as gcore makes, not a crash"
-    return None

@@ -1,4 +1,4 @@
-"""Gives names to files and takes them away, in directories that others write to while we work."""
+"""Add and remove names of files, in directories that other programs write to at the same time."""
 
 import errno
 import os
@@ -6,12 +6,13 @@ import stat
 from contextlib import suppress
 
 from astbtd.elf.core_notes import file_identity
+from astbtd.errors import AstbtdError
 from astbtd.lib import files, mounts
 
 ASIDE_SUFFIX = ".aside"
-"""Of a name on its way out."""
+"""The suffix of a name that is about to be removed."""
 
-NO_LINK_HERE = (
+_LINK_REFUSED = (
     errno.EIO,
     errno.ENOSPC,
     errno.EDQUOT,
@@ -21,13 +22,20 @@ NO_LINK_HERE = (
     errno.EACCES,
     errno.EMLINK,
     errno.EOPNOTSUPP,
-    errno.ENOSYS,  # a program behind FUSE that knows no links
+    errno.ENOSYS,  # from a FUSE file system without links
 )
-"""Why a directory has no place for a second name of a file that is there."""
+
+
+class LinkRefused(Exception):
+    """A file cannot be given another name in its directory, or has lost its last name."""
+
+
+class Vanished(AstbtdError):
+    """The core was removed or replaced before it was claimed."""
 
 
 class OpenedDirectory:
-    """A directory held open, so that what is done in it is done there however paths change meanwhile."""
+    """A directory that is held open, so that all operations happen in it even if its path changes meanwhile."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -41,20 +49,46 @@ class OpenedDirectory:
 
 
 def open_directory(path: str, flags: int) -> int:
-    """A descriptor of the directory whose real path this is. Raises FileNotFoundError where a link was put on the way.
+    """Open a directory by its real path. Raises FileNotFoundError if somebody has replaced a part of it by a link.
 
-    Links within a file system that others serve are theirs: nobody could know its real paths.
+    Links within a remote file system cannot be checked, since its real paths are only known to the server.
     """
     descriptor = os.open(path, flags | os.O_DIRECTORY | os.O_CLOEXEC)
     real = os.readlink(f"/proc/self/fd/{descriptor}")
-    if real != os.path.normpath(path) and mounts.inotify_sees(mounts.type_of(path)):
+    if real != os.path.normpath(path) and mounts.inotify_works_on(mounts.file_system_type(path)):
         os.close(descriptor)
         raise FileNotFoundError(errno.ENOENT, "its directory is gone, a link leads to another")
     return descriptor
 
 
+def link_core(descriptor: int, path: str, directory: str, link: str, group: int) -> None:
+    """Link the open core into its directory, durably, whatever its name leads to by now, and give it to `group`.
+
+    Raises LinkRefused; Vanished if the directory is gone or the core was given another name meanwhile.
+    """
+    try:
+        with OpenedDirectory(directory) as opened:
+            link_descriptor(descriptor, opened, link)
+            _protect_link(descriptor, path, opened, link, group)
+    except OSError as error:
+        if error.errno in _LINK_REFUSED or not os.fstat(descriptor).st_nlink:
+            raise LinkRefused from error
+        raise Vanished(f"{path} is gone: {error.strerror}") from error
+
+
+def _protect_link(descriptor: int, path: str, directory: int, link: str, group: int) -> None:
+    try:
+        if os.fstat(descriptor).st_nlink > 2:  # the name it was found under, and our link
+            raise Vanished(f"{path} was given another name while it was claimed")
+        give_to_group(descriptor, group, directory)
+        os.fsync(directory)
+    except BaseException:
+        os.unlink(link, dir_fd=directory)
+        raise
+
+
 def link_descriptor(descriptor: int, directory: int, name: str) -> None:
-    """linkat(2) of /proc/self/fd/N; a name left over from a claim that was given up is replaced."""
+    """Link /proc/self/fd/N, as linkat(2) describes it. Replace a name that was left by a released claim."""
     source = f"/proc/self/fd/{descriptor}"
     try:
         os.link(source, name, dst_dir_fd=directory, follow_symlinks=True)
@@ -63,10 +97,40 @@ def link_descriptor(descriptor: int, directory: int, name: str) -> None:
         os.link(source, name, dst_dir_fd=directory, follow_symlinks=True)
 
 
-def remove_if_ours(directory: int, name: str, aside: str, inode: int) -> None:
-    """Removes `name` if it still is `inode`; moved aside first, since Asterisk may put a new core there any moment."""
+def remove_link(directory: str, link: str, name: str | None, inode: int) -> None:
+    """Remove the link of a claim, and the `name` of the core if it is given and still is the file `inode`."""
+    with suppress(FileNotFoundError), OpenedDirectory(directory) as opened:
+        if name is not None:
+            _remove_if_same(opened, name, link + ASIDE_SUFFIX, inode)
+        with suppress(FileNotFoundError):
+            os.unlink(link, dir_fd=opened)
+        os.fsync(opened)
+
+
+def remove_claimed_file(directory: str, link: str, name: str, file: str) -> None:
+    """Remove a claimed core by its `name`, if it still is the file with this identity (core_notes.file_identity).
+
+    The file is held open while it is removed: the inode of a removed file may be reused for the next core.
+    """
+    with suppress(FileNotFoundError), OpenedDirectory(directory) as opened:
+        for candidate in (name, link + ASIDE_SUFFIX):
+            with suppress(FileNotFoundError):
+                held = os.open(candidate, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=opened)
+                try:
+                    if file_identity(os.fstat(held)) == file:
+                        remove_link(directory, link, name, os.fstat(held).st_ino)
+                finally:
+                    os.close(held)
+
+
+def _remove_if_same(directory: int, name: str, aside: str, inode: int) -> None:
+    """Remove `name` if it still is the file `inode`.
+
+    The file is renamed first and compared then: between a comparison and a removal, Asterisk might put a new core
+    there.
+    """
     with suppress(FileNotFoundError):
-        if _inode(directory, aside) == inode:  # an earlier attempt was killed here
+        if _inode(directory, aside) == inode:  # an earlier attempt was killed after it had renamed the file
             os.unlink(aside, dir_fd=directory)
     with suppress(FileNotFoundError):
         if _inode(directory, name) != inode:
@@ -77,43 +141,17 @@ def remove_if_ours(directory: int, name: str, aside: str, inode: int) -> None:
         os.unlink(aside, dir_fd=directory)
 
 
-def drop_claim(directory: str, link: str, name: str | None, inode: int) -> None:
-    """Removes a claim's link, and, where it is given, the `name` that the core had, if it still is `inode`."""
-    with suppress(FileNotFoundError), OpenedDirectory(directory) as opened:
-        if name is not None:
-            remove_if_ours(opened, name, link + ASIDE_SUFFIX, inode)
-        with suppress(FileNotFoundError):
-            os.unlink(link, dir_fd=opened)
-        os.fsync(opened)
-
-
-def drop_file(directory: str, link: str, name: str, file: str) -> None:
-    """Removes a `name` that a claim's core had, if it still is the file with this identity (corefile.file_identity).
-
-    It is held open meanwhile: the inode of a file that is gone may be that of the next core.
-    """
-    with suppress(FileNotFoundError), OpenedDirectory(directory) as opened:
-        for at in (name, link + ASIDE_SUFFIX):
-            with suppress(FileNotFoundError):
-                held = os.open(at, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=opened)
-                try:
-                    if file_identity(os.fstat(held)) == file:
-                        drop_claim(directory, link, name, os.fstat(held).st_ino)
-                finally:
-                    os.close(held)
-
-
 def _inode(directory: int, name: str) -> int:
     return os.stat(name, dir_fd=directory, follow_symlinks=False).st_ino
 
 
 def give_to_group(descriptor: int, group: int, directory: int | None = None) -> None:
-    """Makes a core root's and a file of `group`, which cannot read it yet; leaves all as it is where that is -1.
+    """Give a core to root and to `group`, without permission to read it yet. Do nothing if `group` is -1.
 
-    In a sticky directory the owner stays: a core of ours named `core` would block Asterisk's next dump.
+    In a sticky directory the owner stays: Asterisk could not replace a file named `core` that belongs to root.
     """
     if group == -1:
         return
-    sticky = directory is not None and os.fstat(directory).st_mode & stat.S_ISVTX
-    os.fchown(descriptor, -1 if sticky else 0, group)
+    is_sticky = directory is not None and os.fstat(directory).st_mode & stat.S_ISVTX
+    os.fchown(descriptor, -1 if is_sticky else 0, group)
     os.fchmod(descriptor, files.OWNER_READS)

@@ -1,25 +1,27 @@
-"""Crashes whose core is gone before it could be read: what is known of them, and what saves the next one."""
+"""Claim records for cores that vanished before they could be read, with advice how to keep the next one."""
 
 import hashlib
 import os
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from astbtd.claims.claim_file import ClaimRecord
 from astbtd.model.crash import CoreFacts, DiscoveredBy, IdentityFrom, LostCore, Process
 
-SWEPT_AWAY = LostCore(
-    "The core is lost: it was in the private /tmp of Asterisk's service, and went with it before it could be opened.",
-    "Let cores go where they stay: either `systemctl edit asterisk.service`, there `[Service]` and `PrivateTmp=no`; "
-    "or a directory that Asterisk can write to, `sysctl -w kernel.core_pattern=/var/spool/asterisk/core.%e.%p`.",
+_LOST_IN_PRIVATE_TMP = LostCore(
+    "The core is lost: it was in the private /tmp of Asterisk's service, which was removed before the core was opened.",
+    "Write cores to a directory that is not removed: either run `systemctl edit asterisk.service` and set "
+    "`PrivateTmp=no` in the section `[Service]`; or use a directory that Asterisk can write to, "
+    "`sysctl -w kernel.core_pattern=/var/spool/asterisk/core.%e.%p`.",
 )
-NEVER_COPIED = LostCore(
-    "The core is lost: astbtd was interrupted before it had made its copy, and now the core is gone.",
-    "See in `journalctl -u astbtd` what interrupted it.",
+_LOST_BEFORE_COPY = LostCore(
+    "The core is lost: astbtd was interrupted before it had copied the core, and the original is gone.",
+    "Find the reason for the interruption with `journalctl -u astbtd`.",
 )
 
 
-def swept_away(directory: str, name: str) -> ClaimRecord:
-    """The note of a core that was made in `directory` just now, and of which no more is known."""
+def lost_in_private_tmp(directory: str, name: str) -> ClaimRecord:
+    """Return the record of a core that was created in `directory` just now, and of which nothing else is known."""
     now = datetime.now(UTC)
     path = os.path.join(directory, name)
     identity = hashlib.sha256(f"{path}:{now.timestamp()}".encode(errors="surrogateescape")).hexdigest()[:32]
@@ -33,4 +35,17 @@ def swept_away(directory: str, name: str) -> ClaimRecord:
         signal=None,
         objects=(),
     )
-    return ClaimRecord(facts, directory, name, DiscoveredBy.EVENT, inode=0, copied=True, loss=SWEPT_AWAY)
+    return ClaimRecord(facts, directory, name, DiscoveredBy.EVENT, inode=0, copied=True, loss=_LOST_IN_PRIVATE_TMP)
+
+
+def lost_before_copy(record: ClaimRecord) -> ClaimRecord:
+    """Return the record of a claim whose private copy was never made, marked as lost."""
+    return replace(record, loss=_LOST_BEFORE_COPY)
+
+
+def is_still_there(record: ClaimRecord) -> bool:
+    """Return whether the claimed file still exists under its name, maybe in a directory that is no longer watched."""
+    try:
+        return os.lstat(record.path).st_ino == record.inode
+    except OSError:
+        return False

@@ -1,4 +1,4 @@
-"""Finds what is left of claims with which nobody goes on: notes without a core, names of cores without a note."""
+"""Find what is left of abandoned claims: claim files without a core, and hard links without a claim file."""
 
 import os
 import stat
@@ -10,13 +10,13 @@ from pathlib import Path
 from astbtd.claims import claim_file
 from astbtd.claims.claim import PREFIX
 from astbtd.claims.claim_file import AlreadyClaimed, ClaimFiles, ClaimRecord
-from astbtd.claims.hard_links import ASIDE_SUFFIX, drop_claim
+from astbtd.claims.hard_links import ASIDE_SUFFIX, remove_link
 from astbtd.model.crash import CRASH_ID
 
 
 @dataclass(frozen=True)
-class Leftover:
-    """What is left, what that means, and how it is removed, where that loses nothing."""
+class Orphan:
+    """A file that is left. `remove` removes it; None if that would lose a core."""
 
     path: Path
     problem: str
@@ -24,64 +24,65 @@ class Leftover:
     remove: Callable[[], None] | None
 
 
-def notes(incoming: Path) -> Iterator[Leftover]:
-    """The notes that lead nowhere. Those of copies are for the daemon, which records that a core is lost."""
-    kept = ClaimFiles(incoming)
-    for crash_id in list(kept.ids()):
+def find_claim_files(incoming: Path) -> Iterator[Orphan]:
+    """Yield the claim files without a core. Those of private copies are left to the daemon, which records the loss."""
+    claim_files = ClaimFiles(incoming)
+    for crash_id in list(claim_files.ids()):
         try:
-            os.close(kept.lock(crash_id))
-        except (AlreadyClaimed, FileNotFoundError):  # it is in work, or was given up meanwhile
+            os.close(claim_files.lock(crash_id))
+        except (AlreadyClaimed, FileNotFoundError):  # it is being processed, or was released meanwhile
             continue
-        left = kept.peek(crash_id)
-        path = incoming / f"{crash_id}{claim_file.SUFFIX}"
-        if left is None:
-            yield Leftover(
-                path, "the note of a claim that was never completed", "removed", partial(kept.remove, crash_id)
-            )
-        elif not left.copied and os.path.isdir(left.directory) and not _is_claimed(left, crash_id):
-            problem = f"it notes a claim on {left.path}, which is gone or another file"
-            yield Leftover(path, problem, "removed", partial(kept.remove, crash_id))
+        problem = _problem_of_file(claim_files.read(crash_id), crash_id)
+        if problem:
+            yield Orphan(claim_files.path(crash_id), problem, "removed", partial(claim_files.remove, crash_id))
 
 
-def names(directories: Collection[str], noted: Collection[str], kept: Callable[[str], bool]) -> Iterator[Leftover]:
-    """The second names of cores in these directories that no claim in `noted` accounts for.
+def _problem_of_file(record: ClaimRecord | None, crash_id: str) -> str | None:
+    if record is None:
+        return "the file of a claim that was never completed"
+    if record.copied or not os.path.isdir(record.directory) or _has_link(record, crash_id):
+        return None
+    return f"it records a claim of {record.path}, which is gone or another file"
 
-    `kept` tells whether the core of a crash is in the store.
+
+def find_links(
+    directories: Collection[str], claimed: Collection[str], is_stored: Callable[[str], bool]
+) -> Iterator[Orphan]:
+    """Yield the hard links of claims in these directories that belong to no claim in `claimed`.
+
+    `is_stored` returns whether the core of a crash is in the store.
     """
     for directory in directories:
-        for name in _names(directory):
+        for name in _link_names(directory):
             crash_id = name.removeprefix(PREFIX).removesuffix(ASIDE_SUFFIX)
-            if CRASH_ID.fullmatch(crash_id) and crash_id not in noted:
-                yield _judged(directory, name, kept(crash_id))
+            if CRASH_ID.fullmatch(crash_id) and crash_id not in claimed:
+                yield _judge_link(directory, name, is_stored(crash_id))
 
 
-def _judged(directory: str, name: str, kept: bool) -> Leftover:
+def _judge_link(directory: str, name: str, is_stored: bool) -> Orphan:
     path = Path(directory, name)
-    remove = partial(drop_claim, directory, name, None, 0)
-    if kept:
-        return Leftover(path, "a name of a core that is in the store", "removed", remove)
+    remove = partial(remove_link, directory, name, None, 0)
+    if is_stored:
+        return Orphan(path, "a hard link of a core that is in the store", "removed", remove)
     if path.lstat().st_nlink > 1:
-        problem = "a second name from a claim that is no more; because of it the core is left alone"
-        return Leftover(path, problem, "removed; the core has its other name", remove)
-    remedy = "the daemon collects it, if it had not done so before; else remove it when you need it no longer"
-    return Leftover(path, "the only name of a core, from a claim that is no more", remedy, None)
+        problem = "a hard link of an abandoned claim; because of it the core is not collected"
+        return Orphan(path, problem, "removed; the core has its other name", remove)
+    remedy = "the daemon collects it unless it did so before; otherwise remove it when you no longer need it"
+    return Orphan(path, "the only name of a core, from an abandoned claim", remedy, None)
 
 
-def _names(directory: str) -> list[str]:
+def _link_names(directory: str) -> list[str]:
     try:
         with os.scandir(directory) as entries:
-            return sorted(
-                entry.name
-                for entry in entries
-                if entry.name.startswith(PREFIX) and stat.S_ISREG(entry.stat(follow_symlinks=False).st_mode)
-            )
+            links = [entry for entry in entries if entry.name.startswith(PREFIX)]
+            return sorted(entry.name for entry in links if stat.S_ISREG(entry.stat(follow_symlinks=False).st_mode))
     except OSError:
         return []
 
 
-def _is_claimed(left: ClaimRecord, crash_id: str) -> bool:
+def _has_link(record: ClaimRecord, crash_id: str) -> bool:
     try:
-        claim_file.expect(left, os.lstat(os.path.join(left.directory, PREFIX + crash_id)))
+        claim_file.check_same_file(record, os.lstat(os.path.join(record.directory, PREFIX + crash_id)))
     except (OSError, ValueError):
         return False
     return True

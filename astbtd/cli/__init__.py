@@ -1,1 +1,1 @@
-"""The `astbtd` command: one module per group of verbs, each thin."""
+"""The `astbtd` command. Verbs are thin: they parse options, call the packages below, and print."""

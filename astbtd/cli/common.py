@@ -1,4 +1,4 @@
-"""What the verbs share: the settings and the store they work on, and how they write."""
+"""What the verbs share: loading settings, opening the store, printing text, JSON, warnings and progress."""
 
 import argparse
 import json
@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 from astbtd.lib import files
 from astbtd.lib.escaping import printable
-from astbtd.lib.serialization import plain
-from astbtd.store.outline import RecordSummary
+from astbtd.lib.serialization import to_plain
+from astbtd.store.record import RecordSummary
 from astbtd.store.store import DamagedRecord, Store
 
 if TYPE_CHECKING:
     from astbtd.settings import Settings
 
-_RED, _YELLOW, _GREEN, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[0m"
+_RED, _YELLOW, _GREEN, _RESET = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[0m"
 _COLOURS = {
     "usable": _GREEN,
     "partial": _YELLOW,
@@ -31,66 +31,71 @@ _COLOURS = {
     "failed": _RED,
     "unknown": _YELLOW,
 }
-_PROGRESS_AFTER = 1.0  # seconds; shorter work needs no progress
-_PROGRESS_EVERY = 0.2
+_PROGRESS_DELAY = 1.0  # seconds; shorter work shows no progress
+_PROGRESS_INTERVAL = 0.2  # seconds
 
 
 def add_json(parser: argparse.ArgumentParser | argparse._MutuallyExclusiveGroup) -> None:
-    """The option of every verb that reads."""
-    parser.add_argument("--json", action="store_true", help="print JSON, as documented in the manual")
+    """Add --json, the option of every verb that reads."""
+    parser.add_argument("--json", action="store_true", help="print JSON, documented in astbtd.json(5)")
 
 
 def load_settings(options: argparse.Namespace) -> "Settings":
-    """The configuration that the command line names. Raises BadConfiguration."""
-    from astbtd import settings  # not needed where the store is given
+    """Load the configuration that the command line names. Raises BadConfiguration."""
+    from astbtd import settings  # not needed where --store is given
 
     loaded = settings.load(options.config)
     return replace(loaded, store=os.path.abspath(options.store)) if options.store else loaded
 
 
-def readable(store: Store) -> Iterator[RecordSummary]:
-    """All crashes in short, newest first; says which records are damaged."""
+def iter_summaries(store: Store) -> Iterator[RecordSummary]:
+    """Yield the summaries of all crashes, newest first. Print a warning for each damaged record."""
     for crash_id in store.newest():
         try:
-            yield store.outline(crash_id)
+            yield store.load_summary(crash_id)
         except DamagedRecord as error:
             warn([error.message])
 
 
 def open_store(options: argparse.Namespace) -> Store:
-    """The store, to read from; where it is given, a broken configuration does not matter."""
+    """Open the store for reading. With --store, the configuration is not read, so that errors in it do not matter."""
     return Store(options.store.absolute() if options.store else Path(load_settings(options).store))
 
 
-def open_store_to_change(options: argparse.Namespace) -> Store:
-    """The store, to change records in, which stay readable for whom they were."""
-    from astbtd.pipeline.components import readers  # brings all that processes a core
+def open_store_for_writing(options: argparse.Namespace) -> Store:
+    """Open the store for changes of records. Changed records keep their group, so that its members can read them."""
+    from astbtd.pipeline.components import reader_group  # imports all that processes a core
 
-    return Store(open_store(options).root, readers())
+    return Store(open_store(options).root, reader_group())
 
 
-def write(text: str) -> None:
-    """Prints text for people; what a core may have smuggled in cannot steer the terminal."""
+def write_text(text: str) -> None:
+    """Print text for people. On a terminal, control characters are escaped: they may come from a crashed process."""
     sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
 
 
 def write_row(text: str) -> None:
-    """Prints a line that may be coloured: what in it comes from elsewhere has been through `printable_line`."""
+    """Print a line that may be coloured. The caller must pass untrusted parts of it through `printable_line`."""
     sys.stdout.write(text)
 
 
 def write_json(value: object) -> None:
-    """Prints one JSON document."""
-    sys.stdout.write(json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
+    """Print one JSON document, indented."""
+    sys.stdout.write(json.dumps(to_plain(value), indent=2, ensure_ascii=False) + "\n")
+
+
+def write_json_line(value: object) -> None:
+    """Print one JSON document on one line."""
+    sys.stdout.write(json.dumps(to_plain(value), ensure_ascii=False) + "\n")
 
 
 @contextmanager
-def new_file(path: Path) -> Iterator[int]:
-    """A descriptor, open for writing, of a new file for its owner only; of one that was not completed nothing is left.
+def create_private_file(path: Path) -> Iterator[int]:
+    """Create a file that only its owner can read, and yield a descriptor to write to it.
 
-    Raises AstbtdError; a file that exists is not overwritten.
+    Removes the file if the block raises. Raises AstbtdError; an existing file is not overwritten.
     """
-    with files.said_plainly(f"cannot write {path}"):
+    with files.wrap_os_error(f"cannot write {path}"):
         descriptor = files.create(path, files.PRIVATE_FILE_MODE)
         try:
             yield descriptor
@@ -101,59 +106,60 @@ def new_file(path: Path) -> Iterator[int]:
             os.close(descriptor)
 
 
-def coloured(word: str, width: int) -> str:
-    """A verdict or the state of a check, padded, in colour where the output is a terminal that wants colour."""
+def colorize(word: str, width: int) -> str:
+    """Pad a verdict or the state of a check, and colour it if standard output is a terminal that allows it."""
     padded = f"{word:<{width}}"
-    dumb = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    wanted = sys.stdout.isatty() and not dumb
-    return f"{_COLOURS[word]}{padded}{_PLAIN}" if wanted and word in _COLOURS else padded
+    disabled = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    if word not in _COLOURS or disabled or not sys.stdout.isatty():
+        return padded
+    return f"{_COLOURS[word]}{padded}{_RESET}"
 
 
-def local(moment: datetime) -> str:
-    """A time as `systemctl` and `coredumpctl` show it, in the zone of the reader."""
+def format_local_time(moment: datetime) -> str:
+    """Format a time in the local zone, as `systemctl` and `coredumpctl` do."""
     return f"{moment.astimezone():%a %Y-%m-%d %H:%M:%S %Z}"
 
 
 def warn(lines: Iterable[str]) -> None:
-    """Prints warnings on standard error."""
+    """Print warnings to standard error."""
     for line in lines:
         sys.stderr.write(f"astbtd: {line}\n")
 
 
 class Progress:
-    """Shows on a terminal how far long work is; silent elsewhere and for short work."""
+    """Shows on a terminal how far long work is. Prints nothing elsewhere, and nothing for short work."""
 
-    def __init__(self, what: str) -> None:
-        self._what = what
+    def __init__(self, activity: str) -> None:
+        self._activity = activity
         self._started = time.monotonic()
-        self._next = self._started + _PROGRESS_AFTER
-        self._shown = False
+        self._next_update = self._started + _PROGRESS_DELAY
+        self._visible = False
 
     def __call__(self, done: int) -> None:
-        """Tells that `done` bytes are done."""
-        from astbtd.lib.quantities import shown_size  # not needed by the quick commands
+        """Show the number of bytes that are done."""
+        from astbtd.lib.quantities import format_size  # not needed by the quick commands
 
-        self._show(shown_size(done))
+        self._show(format_size(done))
 
     def tick(self) -> None:
-        """Tells that the work goes on; how much of it there is, nobody knows."""
+        """Show the elapsed time, where the total amount of work is unknown."""
         self._show(f"{time.monotonic() - self._started:.0f}s")
 
-    def so_many(self, done: int, total: int) -> None:
-        """Tells how many are done."""
+    def show_count(self, done: int, total: int) -> None:
+        """Show how many items are done."""
         self._show(f"{done} of {total}")
 
     def __enter__(self) -> "Progress":
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Clears the line."""
-        if self._shown:
+        """Clear the line."""
+        if self._visible:
             sys.stderr.write("\r\x1b[K")
-            self._shown = False
+            self._visible = False
 
-    def _show(self, how_far: str) -> None:
-        if sys.stderr.isatty() and time.monotonic() >= self._next:
-            sys.stderr.write(f"\r{self._what}: {how_far} ")
-            self._next = time.monotonic() + _PROGRESS_EVERY
-            self._shown = True
+    def _show(self, state: str) -> None:
+        if sys.stderr.isatty() and time.monotonic() >= self._next_update:
+            sys.stderr.write(f"\r{self._activity}: {state} ")
+            self._next_update = time.monotonic() + _PROGRESS_INTERVAL
+            self._visible = True

@@ -1,6 +1,6 @@
-"""The `astbtd` command: reads the command line, runs one verb, turns every failure into a message and an exit code.
+"""The `astbtd` command: parses the command line, runs one verb, turns failures into messages and exit codes.
 
-It imports little: dataclasses, pathlib and typing take longer to load than all the rest of `astbtd --help`.
+Imports are kept to a minimum: dataclasses, pathlib and typing take longer to load than the rest of `astbtd --help`.
 """
 
 import argparse
@@ -9,139 +9,180 @@ import gc
 import importlib
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from types import ModuleType
 
 from astbtd import __version__
 from astbtd.errors import AstbtdError, ExitCode
 
-_OF_A_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
-_INTERRUPTED = 130  # what a shell reports for SIGINT
-_OBJECTS_BEFORE_COLLECTION = (
-    50_000  # loading makes thousands that stay; looking through them takes a twentieth of `list`
-)
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+_INTERRUPTED = 130  # the exit code that shells report for SIGINT
+
+# Loading modules creates thousands of objects that stay alive. Searching them for garbage would take a twentieth of
+# the time of `astbtd list`, so the first collection comes late.
+_GC_THRESHOLD = 50_000
 
 _EPILOG = """\
-ID is a full id, a unique prefix of one, 'latest', or -N for the N-th newest.
+ID is a full id, a unique prefix of an id, 'latest', or -N for the N-th newest.
 
 exit codes: 0 done, 1 failed, 2 wrong usage, 3 nothing matched, 4 not usable, 78 bad configuration
 """
 
 
 class Verb:
-    """One verb, its help, and the module that runs it: `astbtd.cli.<module>` with `add_arguments` and `run`."""
+    """A verb, its help text, and its module: `astbtd.cli.commands.<module>` with `add_arguments` and `run`."""
 
-    def __init__(self, module: str, summary: str) -> None:
+    def __init__(self, module: str, help_text: str) -> None:
         self.module = module
-        self.help = summary
+        self.help = help_text
 
 
 VERBS = {
-    "run": Verb("run", "the daemon, in the foreground"),
-    "extract": Verb("extract", "process these cores now, store them, print where"),
-    "list": Verb("list", "the crashes in the store, newest first"),
-    "show": Verb("show", "the report of one crash (default: the newest)"),
-    "top": Verb("top", "the signatures by how often they crashed, since when, in which versions"),
-    "diagnose": Verb("diagnose", "the verdict over backtrace text from anywhere"),
-    "deadlock": Verb("deadlock", "capture a running Asterisk, and name who waits for whom"),
-    "core": Verb("core", "write a kept core out again, decompressed"),
-    "bundle": Verb("bundle", "the texts of crashes in one file for an issue tracker, without cores"),
+    "run": Verb("run", "run the daemon in the foreground"),
+    "extract": Verb("extract", "process the given cores now, store the results, print their directories"),
+    "list": Verb("list", "list the crashes in the store, newest first"),
+    "show": Verb("show", "show the report of one crash (default: the newest)"),
+    "top": Verb("top", "list signatures by number of crashes, with first and last crash, versions and trend"),
+    "diagnose": Verb("diagnose", "assess backtrace text from any source"),
+    "deadlock": Verb("deadlock", "capture a running Asterisk and show which threads wait for which"),
+    "core": Verb("core", "write a kept core to a file, decompressed"),
+    "bundle": Verb("bundle", "pack the text files of crashes for an issue tracker, without cores"),
     "pin": Verb("pin", "exempt a crash from retention"),
-    "unpin": Verb("pin", "let retention have a crash again"),
+    "unpin": Verb("pin", "make a crash subject to retention again"),
     "prune": Verb("prune", "apply retention now"),
-    "check": Verb("check", "will the next crash give a usable backtrace?"),
-    "fsck": Verb("fsck", "examine the store, explain what is wrong, repair what is safe"),
-    "check-config": Verb("check_config", "validate the configuration, all errors at once"),
+    "check": Verb("check", "check that the next crash will give a usable backtrace"),
+    "fsck": Verb("fsck", "check the store for errors and repair what is safe to repair"),
+    "check-config": Verb("check_config", "validate the configuration and report all errors at once"),
 }
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
-    """As wide as the terminal; asks it without shutil, which argparse loads for every option, shown or not."""
+    """Formats help to the width of the terminal, without importing shutil as argparse does for every option."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=_columns() - 2)
+        super().__init__(prog, width=_terminal_columns() - 2)
 
 
-def _columns() -> int:
+def _terminal_columns() -> int:
     try:
         return int(os.environ.get("COLUMNS") or os.get_terminal_size().columns)
-    except (ValueError, OSError):  # it is no terminal
+    except (ValueError, OSError):  # standard output is not a terminal
         return 80
 
 
 def command() -> None:
-    """`main` as a process, which it ends: what Python tidies up at its own end is an eighth of `astbtd list`."""
-    status = main()
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError):
-            stream.flush()
-    os._exit(status)
+    """Run `main` and exit with its exit code: the entry point of the installed program."""
+    sys.exit(main())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command and returns its exit code."""
-    gc.set_threshold(_OBJECTS_BEFORE_COLLECTION)
+    """Run the command line (default: that of the process) and return the exit code.
+
+    Raises SystemExit after `--help`, `--version` and wrong usage, as argparse does.
+    """
+    gc.set_threshold(_GC_THRESHOLD)
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        options = _parser(given).parse_args(given)
-        status = int(_module(options.verb).run(options))
-        sys.stdout.flush()
-        return status
-    except AstbtdError as error:
-        remedy = f"\n  what helps: {error.remedy}" if error.remedy else ""
-        sys.stderr.write(f"astbtd: {error.message}{remedy}\n")
-        return error.exit_code
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        try:
+            return _run_verb(given)
+        finally:
+            # Flush here, where a failure can be reported. The interpreter would flush at exit, and exit with 120.
+            sys.stdout.flush()
+    except BrokenPipeError:  # the reader, for example `head`, has exited
+        _discard_output()
         return ExitCode.DONE
     except OSError as error:
-        if error.errno not in _OF_A_DISK:
+        if error.errno not in _DISK_ERRORS:
             raise
-        sys.stderr.write(f"astbtd: cannot write {error.filename or 'the output'}: {error.strerror}\n")
+        _discard_output()
+        where = error.filename or "the output"
+        print_error(f"cannot write {where}: {error.strerror}", "free disk space or check the disk, then retry")
         return ExitCode.FAILED
     except KeyboardInterrupt:
         return _INTERRUPTED
 
 
-def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
-    """Only the verb that is asked for gets its parser and loads its module: `--help` and `list` are to be quick."""
+def print_error(message: str, remedy: str) -> None:
+    """Print an error, and below it what to do (none if empty), to standard error."""
+    hint = f"\n  hint: {remedy}" if remedy else ""
+    sys.stderr.write(f"astbtd: {message}{hint}\n")
+
+
+def _run_verb(given: Sequence[str]) -> int:
+    try:
+        options = make_parser(given).parse_args(given)
+        return int(_load_module(options.verb).run(options))
+    except AstbtdError as error:
+        print_error(error.message, error.remedy)
+        return error.exit_code
+
+
+def _discard_output() -> None:
+    """Redirect standard output to /dev/null if it cannot be written.
+
+    What was not written is still in the buffer. The interpreter flushes it again at exit, and would fail again.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+
+
+def make_parser(given: Iterable[str]) -> argparse.ArgumentParser:
+    """Return the parser for the command line `given`.
+
+    If `given` contains names of verbs, only these get subparsers, and only their modules are imported. Otherwise all
+    verbs get a subparser without options, which is enough for `astbtd --help`.
+    """
     parser = argparse.ArgumentParser(
         prog="astbtd",
-        description="Collects, explains and keeps the backtraces of a crashed Asterisk.",
+        description="Collect, diagnose and keep backtraces of a crashed Asterisk.",
         epilog=_EPILOG,
         formatter_class=_Formatter,
     )
     parser.add_argument("--version", action="version", version=f"astbtd {__version__}")
-    _add_common(parser, None)
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, prog=parser.prog)
-    asked_for = {name: VERBS[name] for name in given if name in VERBS}
-    for name, verb in (asked_for or VERBS).items():
-        description = f"astbtd {name}: {verb.help}."
-        one = verbs.add_parser(
-            name, help=verb.help, description=description, epilog=_EPILOG, formatter_class=_Formatter
+    _add_common_options(parser, None)
+    subparsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True, prog=parser.prog)
+    requested = [name for name in VERBS if name in set(given)]
+    for name in requested or VERBS:
+        verb = VERBS[name]
+        subparser = subparsers.add_parser(
+            name,
+            help=verb.help,
+            description=f"astbtd {name}: {verb.help}.",
+            epilog=_EPILOG,
+            formatter_class=_Formatter,
         )
-        _add_common(one, argparse.SUPPRESS)
-        if asked_for:
-            _module(name).add_arguments(one)
+        _add_common_options(subparser, argparse.SUPPRESS)
+        if requested:
+            _load_module(name).add_arguments(subparser)
     return parser
 
 
-def _add_common(parser: argparse.ArgumentParser, default: str | None) -> None:
-    """The options that may stand before or after the verb."""
+def _add_common_options(parser: argparse.ArgumentParser, default: str | None) -> None:
+    """Add the options that are accepted before and after the verb."""
     parser.add_argument(
-        "--config", metavar="FILE", type=_path, default=default, help="the configuration (default: /etc/astbtd.yaml)"
+        "--config",
+        metavar="FILE",
+        type=_path,
+        default=default,
+        help="configuration file (default: /etc/astbtd.yaml)",
     )
     parser.add_argument(
-        "--store", metavar="DIR", type=_path, default=default, help="the store (as configured, or /var/lib/astbtd)"
+        "--store",
+        metavar="DIR",
+        type=_path,
+        default=default,
+        help="store (default: as configured, or /var/lib/astbtd)",
     )
 
 
 def _path(name: str) -> object:
-    from pathlib import Path
+    from pathlib import Path  # not needed for --help
 
     return Path(name)
 
 
-def _module(verb: str) -> ModuleType:
+def _load_module(verb: str) -> ModuleType:
     return importlib.import_module(f"astbtd.cli.commands.{VERBS[verb].module}")

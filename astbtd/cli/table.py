@@ -1,4 +1,4 @@
-"""Prints rows under headings: as wide as they are, or as the terminal where that is narrower."""
+"""Prints tables. Columns are as wide as their contents, and give way where the terminal is narrower."""
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -6,26 +6,26 @@ from dataclasses import dataclass, field
 
 from astbtd.lib.escaping import printable_line
 
-_CUT = "..."
+_ELLIPSIS = "..."
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column; `cell` brings a text to a width, and may colour it.
+    """A column of a table. `cell` pads a text to a width, and may add colour.
 
-    Where the terminal is too narrow, those that are `dispensable` are left out, the highest number first, and a column
-    that has a `least` width is cut, to no less than that.
+    On a narrow terminal, columns with a `drop_order` above 0 are omitted, the highest first. Columns with a
+    `min_width` are then truncated, at most to this width.
     """
 
     heading: str
     cell: Callable[[str, int], str] = str.ljust
-    least: int | None = None
-    dispensable: int = 0
+    min_width: int | None = None
+    drop_order: int = 0
 
 
-@dataclass
-class _Filled:
-    """A column with its texts, the heading first, and the width it gets."""
+@dataclass(eq=False)  # `remove` finds a column by identity
+class _FilledColumn:
+    """A column with its texts, the heading first, and the width to print it in."""
 
     column: Column
     texts: list[str]
@@ -35,49 +35,70 @@ class _Filled:
         self.width = max(map(len, self.texts))
 
     @property
-    def least(self) -> int:
-        return min(self.width, self.column.least or self.width)
+    def min_width(self) -> int:
+        return min(self.width, self.column.min_width or self.width)
 
     def cells(self) -> list[str]:
-        return [self.column.cell(self._cut(text), self.width) for text in self.texts]
+        return [self.column.cell(self._truncate(text), self.width) for text in self.texts]
 
-    def _cut(self, text: str) -> str:
-        return text if len(text) <= self.width else text[: self.width - len(_CUT)] + _CUT
+    def _truncate(self, text: str) -> str:
+        if len(text) <= self.width:
+            return text
+        return text[: self.width - len(_ELLIPSIS)] + _ELLIPSIS
 
 
 def terminal_width() -> int | None:
-    """How many characters fit on a line of standard output, None where that is no terminal."""
+    """Return the number of characters on a line of standard output, None if that is not a terminal."""
     if not sys.stdout.isatty():
         return None
-    import shutil  # brings several modules that scripts are spared
+    import shutil  # imports several modules that scripts do not need
 
     return shutil.get_terminal_size().columns
 
 
 def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
-    """Prints the rows, whatever stands in them on one line each; a column in which no row has anything is left out."""
-    texts = zip(*rows, strict=True)
-    filled = [
-        _Filled(column, [column.heading, *map(printable_line, its)])
-        for column, its in zip(columns, texts, strict=True)
-        if any(its)
-    ]
-    for cells in zip(*(each.cells() for each in _fitting(filled, terminal_width())), strict=True):
+    """Print the rows below their headings, one line each. Columns without any text are omitted.
+
+    Texts may come from a crashed process: control characters are escaped.
+    """
+    filled = []
+    for column, texts in zip(columns, zip(*rows, strict=True), strict=True):
+        if any(texts):
+            filled.append(_FilledColumn(column, [column.heading, *map(printable_line, texts)]))
+    fitting = _fit(filled, terminal_width())
+    for cells in zip(*(each.cells() for each in fitting), strict=True):
         sys.stdout.write(" ".join(cells).rstrip() + "\n")
 
 
-def _fitting(table: list[_Filled], room: int | None) -> list[_Filled]:
-    if room is None:
+def _fit(table: list[_FilledColumn], width: int | None) -> list[_FilledColumn]:
+    """Omit and narrow columns until the table fits into `width` characters, as far as the columns allow it."""
+    if width is None:
         return table
-    gaps = len(table) - 1
-    while sum(each.least for each in table) + gaps > room:
-        last = max(table, key=lambda each: each.column.dispensable)
-        if not last.column.dispensable:
+    remaining = _drop_columns(table, width)
+    _narrow_columns(remaining, width)
+    return remaining
+
+
+def _drop_columns(table: list[_FilledColumn], width: int) -> list[_FilledColumn]:
+    """Omit columns with a drop order, the highest first, until the others fit at their minimum widths."""
+    remaining = list(table)
+    while sum(column.min_width for column in remaining) + _gaps(remaining) > width:
+        candidate = max(remaining, key=lambda each: each.column.drop_order)
+        if candidate.column.drop_order == 0:
             break
-        table, gaps = [each for each in table if each is not last], gaps - 1
-    excess = sum(each.width for each in table) + gaps - room
-    for each in table:
-        narrower = max(each.least, each.width - max(0, excess))
-        excess -= each.width - narrower
-        each.width = narrower
-    return table
+        remaining.remove(candidate)
+    return remaining
+
+
+def _narrow_columns(table: list[_FilledColumn], width: int) -> None:
+    """Narrow columns from the left, each to its minimum width at most, until the table fits."""
+    excess = sum(column.width for column in table) + _gaps(table) - width
+    for column in table:
+        reduction = min(column.width - column.min_width, max(0, excess))
+        column.width -= reduction
+        excess -= reduction
+
+
+def _gaps(table: list[_FilledColumn]) -> int:
+    """Return the number of spaces between the columns."""
+    return len(table) - 1

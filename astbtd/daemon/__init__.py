@@ -1,1 +1,1 @@
-"""The daemon: main loop, worker thread, timers, status."""
+"""The daemon: main loop, worker thread, monitors, maintenance, status."""

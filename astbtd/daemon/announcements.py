@@ -1,4 +1,4 @@
-"""Tells people of crashes, and of crash loops: once when one begins, once when it has ended."""
+"""Announce crashes in the journal, and crash loops: once when a loop begins, and once when it has ended."""
 
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -7,51 +7,49 @@ from pathlib import Path
 from astbtd.announce import journal
 from astbtd.claims.claim import Claim
 from astbtd.errors import AstbtdError
-from astbtd.model.crash import Crash
-from astbtd.model.crash_loop import CrashLoop
+from astbtd.model.crash import Crash, CrashLoop
 from astbtd.pipeline.loop_detection import CrashLoops
 from astbtd.store.store import Store
 
 
-def recalled(loops: CrashLoops, store: Store) -> None:
-    """Takes up the loops of an earlier daemon, and tells of those that it did not get to tell of."""
-    for loop in loops.recall(store.crashes(), datetime.now(UTC)):
-        begun(loops, loop, store)
+def restore_loops(loops: CrashLoops, store: Store) -> None:
+    """Restore the loops of an earlier daemon, and announce those that it did not announce any more."""
+    for loop in loops.restore(store.crashes(), datetime.now(UTC)):
+        _announce_start(loops, loop, store)
 
 
-def crash(loops: CrashLoops, store: Store, claim: Claim, crash: Crash, directory: Path) -> None:
-    """Tells of one crash, whose files are in `directory`.
+def announce_crash(loops: CrashLoops, store: Store, claim: Claim, crash: Crash, directory: Path) -> None:
+    """Count a crash, whose files are in `directory`, and announce it. Raises JournalUnavailable.
 
-    Cores that had been waiting when astbtd first started are said in one summary instead, later; and of the crashes in
-    a loop only that it has begun and ended. Raises Unheard.
+    A crash in a loop gets no entry of its own. Neither does a core that was there when astbtd first started: one entry
+    for all of these follows later.
     """
-    in_loop = loops.has(crash.signature.id)
-    loop = loops.note(crash)
+    in_loop = loops.contains(crash.signature.id)
+    loop = loops.count(crash)
     try:
-        if not in_loop and not (claim.note.quiet and store.is_new):
-            journal.crash(crash, str(directory))
+        if not in_loop and not (claim.record.quiet and store.is_new):
+            journal.announce_crash(crash, str(directory))
     except AstbtdError:
-        loops.comes_again(crash)
+        loops.skip_next_count(crash)
         raise
     finally:
         if loop:
-            begun(loops, loop, store)
+            _announce_start(loops, loop, store)
 
 
-def begun(loops: CrashLoops, loop: CrashLoop, store: Store) -> None:
-    """Tells that a loop has begun."""
-    journal.loop_entered(loop, str(store.root))
-    _remember(loops)
+def announce_ended_loops(loops: CrashLoops, store: Store) -> None:
+    """Announce all loops that have ended since the last call."""
+    for loop in loops.take_ended():
+        journal.announce_loop_end(loop, str(store.root))
+        _save(loops)
 
 
-def ended(loops: CrashLoops, store: Store) -> None:
-    """Tells of all loops that have ended."""
-    for loop in loops.ended():
-        journal.loop_ended(loop, str(store.root))
-        _remember(loops)
+def _announce_start(loops: CrashLoops, loop: CrashLoop, store: Store) -> None:
+    journal.announce_loop_start(loop, str(store.root))
+    _save(loops)
 
 
-def _remember(loops: CrashLoops) -> None:
-    """Where that fails, the next daemon tells of a loop again that was told of."""
+def _save(loops: CrashLoops) -> None:
+    """Save which loops were announced. If that fails, the next daemon announces a loop twice."""
     with suppress(OSError):
-        loops.remember()
+        loops.save()

@@ -1,4 +1,4 @@
-"""What others than the core itself tell of a crash."""
+"""Metadata about a crash from the journal entry of the collector that stored its core, such as systemd-coredump."""
 
 import time
 from collections.abc import Callable
@@ -6,30 +6,35 @@ from itertools import islice
 
 from astbtd.announce import systemd
 from astbtd.claims.claim import ClaimRecord
-from astbtd.model.crash import Source
-from astbtd.sources.collectors import systemd_coredump
 from astbtd.sources.collectors.collector import CollectorMetadata
+from astbtd.sources.collectors.registry import find_collector
 
-_JOURNAL_LATER = 30.0  # seconds for systemd-coredump, which logs a core after it has read it
-_RECENT = 60.0  # seconds since a crash while its entry may still come
-_MOST_ENTRIES = 256  # that are looked at; any user may log some that look alike
+_WAIT = 30.0  # seconds that the entry is waited for: systemd-coredump logs a core after it has read it
+_RECENT = 60.0  # seconds since a crash during which its entry may still appear
+_MAX_ENTRIES = 256  # that are examined; any user may log entries that look alike
 
 
-def heard_of(
-    note: ClaimRecord, stopped: Callable[[], None], others_wait: Callable[[], bool]
+def find_metadata(
+    claim: ClaimRecord, raise_if_stopping: Callable[[], None], has_queued: Callable[[], bool]
 ) -> CollectorMetadata | None:
-    """What the journal tells of a core that systemd-coredump keeps.
+    """Return the metadata that the collector of a core has logged; None if it logs nothing or there is no entry.
 
-    What is not there yet is waited for as long as no other core is; `stopped` may raise meanwhile.
+    An entry that is not there yet is waited for, but only as long as no other core is queued. `raise_if_stopping` is
+    called while waiting, and may raise Interrupted.
     """
-    if note.source is not Source.SYSTEMD_COREDUMP:
+    collector = find_collector(claim.source)
+    fields = collector.journal_match(claim.name) if collector else None
+    if collector is None or fields is None:
         return None
-    recent = time.time() - note.facts.crashed_at.timestamp() < _RECENT
-    deadline = time.monotonic() + _JOURNAL_LATER
+    age = time.time() - claim.facts.crashed_at.timestamp()
+    deadline = time.monotonic() + _WAIT
 
-    def goes_on() -> bool:
-        stopped()
-        return recent and not others_wait() and time.monotonic() < deadline
+    def keep_waiting() -> bool:
+        raise_if_stopping()
+        return age < _RECENT and not has_queued() and time.monotonic() < deadline
 
-    entries = islice(systemd.entries(systemd_coredump.entry_of(note.name), goes_on), _MOST_ENTRIES)
-    return next(filter(None, (systemd_coredump.told_by_journal(entry, note.name) for entry in entries)), None)
+    for entry in islice(systemd.entries(fields, keep_waiting), _MAX_ENTRIES):
+        metadata = collector.parse_journal_entry(entry, claim.name)
+        if metadata is not None:
+            return metadata
+    return None

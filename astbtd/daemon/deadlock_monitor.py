@@ -1,6 +1,7 @@
-"""Asks Asterisk for a sign of life at an interval, and for a capture once it gave none several times in a row.
+"""Check regularly that Asterisk responds, and request a capture when it did not several times in a row.
 
-It may not capture itself: it asks by a file, at whose sight systemd starts astbtd-deadlock.service.
+The daemon has no privilege to capture a process. It requests a capture by creating a file, for which systemd starts
+astbtd-deadlock.service.
 """
 
 import threading
@@ -19,120 +20,132 @@ from astbtd.settings import DeadlockSettings, Settings
 from astbtd.store.captures import Captures
 
 _DAY = timedelta(days=1)
-_REQUEST = "deadlock-wanted"
+_REQUEST_FILE = "deadlock-wanted"
 
 
 @dataclass
 class DeadlockMonitor:
-    """One watch: its settings, what it learns by, and what it does.
+    """Decides when to request a capture.
 
-    `ask` gives Asterisk's answer, `only_one` the pid if one Asterisk runs, `fit` whether a process is to be captured,
-    `lately` how many captures a watch got since a moment; `request` asks for one, `tell` says so.
+    `query_console` asks Asterisk's console, `find_single_process` returns the pid if exactly one Asterisk runs,
+    `can_capture` returns whether a process may be captured, `captures_since` how many captures a monitor has
+    requested since a time. `request_capture` requests one, `log` writes a warning to the journal.
     """
 
     settings: DeadlockSettings
-    ask: Callable[[], console.Answer]
-    only_one: Callable[[], int | None]
-    fit: Callable[[int], bool]
-    lately: Callable[[datetime], int]
-    request: Callable[[int], None]
-    tell: Callable[[str], None]
+    query_console: Callable[[], console.Answer]
+    find_single_process: Callable[[], int | None]
+    can_capture: Callable[[int], bool]
+    captures_since: Callable[[datetime], int]
+    request_capture: Callable[[int], None]
+    log: Callable[[str], None]
     _failures: int = 0
-    _asked_for: int | None = None
-    _pid: int | None = None
+    _requested_for: int | None = None
+    _last_pid: int | None = None
     _requests: list[datetime] = field(default_factory=list)
 
-    def look(self, now: datetime) -> None:
-        """Asks once, and draws the conclusion."""
-        answer = self.ask()
-        self._pid = answer.pid or self._pid
+    def poll(self, now: datetime) -> None:
+        """Query the console once, and request a capture if it failed to respond often enough."""
+        answer = self.query_console()
+        self._last_pid = answer.pid or self._last_pid
         if answer.in_time:
-            self._failures, self._asked_for = 0, None
+            self._failures, self._requested_for = 0, None
             return
-        pid = answer.pid or self.only_one() or self._pid
-        if pid is None or not self.fit(pid):
+        pid = answer.pid or self.find_single_process() or self._last_pid
+        if pid is None or not self.can_capture(pid):
             self._failures = 0
             return
         self._failures += 1
-        if self._failures >= self.settings.failures and self._asked_for != pid:
-            self._asked_for = pid
-            self._want(pid, now)
+        if self._failures >= self.settings.failures and self._requested_for != pid:
+            self._requested_for = pid
+            self._request(pid, now)
 
-    def _want(self, pid: int, now: datetime) -> None:
+    def _request(self, pid: int, now: datetime) -> None:
+        """Request a capture, unless the limit per day is reached. Captures of an earlier daemon count as well."""
         since = now - _DAY
-        self._requests = [moment for moment in self._requests if since < moment <= now]  # a clock may be set back
-        silent = f"Asterisk (process {pid}) has not answered {self._failures} times in a row"
-        if max(len(self._requests), self.lately(since)) >= self.settings.per_day:
-            self.tell(f"{silent}; no capture, since there were {self.settings.per_day} within a day (deadlock.per_day)")
+        self._requests = [at for at in self._requests if since < at <= now]  # later ones are of a clock since set back
+        unresponsive = f"Asterisk (process {pid}) has not responded {self._failures} times in a row"
+        limit = self.settings.per_day
+        if max(len(self._requests), self.captures_since(since)) >= limit:
+            self.log(f"{unresponsive}; no capture, since there were {limit} within a day (deadlock.per_day)")
             return
         self._requests.append(now)
-        self.request(pid)
-        self.tell(f"{silent}: a capture is asked for")
+        self.request_capture(pid)
+        self.log(f"{unresponsive}: requested a capture")
 
 
 class DeadlockMonitorThread:
-    """A thread that lets a watch look at its interval until it is stopped; it ends with the program at the latest."""
+    """A thread that polls a monitor at its interval until it is stopped. It does not keep the process alive."""
 
-    def __init__(self, watch: DeadlockMonitor) -> None:
-        self._watch = watch
+    def __init__(self, monitor: DeadlockMonitor) -> None:
+        self._monitor = monitor
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="deadlock-watch", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="deadlock-monitor", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends it after the answer that it may be waiting for."""
+        """Stop polling. Does not wait for a poll that is in progress."""
         self._stopping.set()
 
     def _run(self) -> None:
-        said = ""
-        while not self._stopping.wait(self._watch.settings.interval):
+        logged = ""
+        while not self._stopping.wait(self._monitor.settings.interval):
             try:
-                self._watch.look(datetime.now(UTC))
-            except (AstbtdError, OSError) as error:  # such as a full disk, which is none the next time
-                if str(error) != said:
-                    said = str(error)
-                    self._watch.tell(f"the watch for deadlocks cannot do its work: {said}")
+                self._monitor.poll(datetime.now(UTC))
+            except (AstbtdError, OSError) as error:  # such as a full disk, which may have space the next time
+                if str(error) != logged:
+                    logged = str(error)
+                    self._monitor.log(f"the deadlock monitor failed: {logged}")
 
 
 def start(
-    settings: Settings, path: Path, directory: Path, captures: Captures, tell: Callable[[str], None]
+    settings: Settings, socket: Path, directory: Path, captures: Captures, log: Callable[[str], None]
 ) -> DeadlockMonitorThread | None:
-    """Starts the watch that the settings want, on the console at `path`; requests are made in `directory`."""
-    wanted = settings.deadlock
-    if not wanted.watch:
+    """Start a monitor if the settings ask for one. `socket` is Asterisk's control socket.
+
+    Requests are created in `directory`.
+    """
+    deadlock = settings.deadlock
+    if not deadlock.watch:
         return None
     return DeadlockMonitorThread(
         DeadlockMonitor(
-            settings=wanted,
-            ask=lambda: console.ask_patiently(str(path), None, wanted.question, wanted.limit),
-            only_one=lambda: _only_one(settings),
-            fit=_fit,
-            lately=lambda since: _watched(captures, since),
-            request=lambda pid: files.replace(directory / _REQUEST, f"{pid}\n".encode(), files.PRIVATE_FILE_MODE),
-            tell=tell,
+            settings=deadlock,
+            query_console=lambda: console.try_ask(str(socket), None, deadlock.question, deadlock.limit),
+            find_single_process=lambda: _find_single_process(settings),
+            can_capture=_can_capture,
+            captures_since=lambda since: count_captures(captures, since),
+            request_capture=lambda pid: files.replace(
+                directory / _REQUEST_FILE, f"{pid}\n".encode(), files.PRIVATE_FILE_MODE
+            ),
+            log=log,
         )
     )
 
 
-def _only_one(settings: Settings) -> int | None:
-    running = asterisk_processes.running(settings.asterisk.executables)
+def _request_capture(directory: Path, pid: int) -> None:
+    files.replace(directory / _REQUEST_FILE, f"{pid}\n".encode(), files.PRIVATE_FILE_MODE)
+
+
+def _find_single_process(settings: Settings) -> int | None:
+    running = asterisk_processes.running_asterisks(settings.asterisk.executables)
     return running[0].pid if len(running) == 1 else None
 
 
-def _fit(pid: int) -> bool:
-    """Whether a process lives, writes no core and is in nobody's debugger."""
+def _can_capture(pid: int) -> bool:
+    """Return whether a process exists, is not dumping core, and is not traced by a debugger."""
     try:
-        with live_process.opened(pid) as process:
+        with live_process.open_process(pid) as process:
             return not process.is_stopped()
     except AstbtdError:
         return False
 
 
-def _watched(captures: Captures, since: datetime) -> int:
-    """How many captures there were in the day from then on that a watch had asked for."""
+def count_captures(captures: Captures, since: datetime) -> int:
+    """Count the captures within a day after `since` that a monitor has requested."""
     count = 0
     for capture_id in captures.ids():
-        if since < captures.moment(capture_id) <= since + _DAY:
+        if since < captures.captured_at(capture_id) <= since + _DAY:
             with suppress(AstbtdError):  # a damaged record
                 count += captures.load(capture_id).asked_by is AskedBy.WATCH
     return count

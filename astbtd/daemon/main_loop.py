@@ -1,264 +1,272 @@
-"""The daemon: waits for events, signals and timers, claims cores at once and hands them to the worker."""
+"""The daemon's main loop: waits for events, signals and timers, claims cores at once and queues them for the worker."""
 
 import selectors
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from astbtd.announce import journal, systemd
 from astbtd.announce.journal import Priority
 from astbtd.announce.rate_limit import RateLimitedJournal
-from astbtd.claims.claim import Claim
-from astbtd.claims.finder import CoreFinder
-from astbtd.claims.unpack import NotUnpacked
-from astbtd.daemon import announcements, deadlock_monitor
-from astbtd.daemon.coredump_journal import heard_of
+from astbtd.claims.core_filter import RefusedFile
+from astbtd.claims.finder import CoreClaimed, CoreFinder, CoreRenamed, FinderResult
+from astbtd.daemon import announcements, collector_journal, deadlock_monitor
 from astbtd.daemon.deadlock_monitor import DeadlockMonitorThread
+from astbtd.daemon.job_handler import CrashJobHandler
 from astbtd.daemon.maintenance import Maintenance
 from astbtd.daemon.readiness_monitor import ReadinessMonitor
 from astbtd.daemon.status_updates import StatusUpdater
 from astbtd.daemon.store_statistics import StoreStatistics
-from astbtd.daemon.worker import Work, Worker
+from astbtd.daemon.worker import Worker
 from astbtd.errors import AstbtdError
 from astbtd.lib import files
-from astbtd.lib.timers import Timers
-from astbtd.lib.wakeup import WakeupDescriptor
-from astbtd.model.crash import Crash
-from astbtd.pipeline.components import Components, assemble, console
-from astbtd.pipeline.crash_pipeline import CrashPipeline
+from astbtd.lib.event_loop import Timers, WakeupDescriptor
+from astbtd.pipeline.components import Components, assemble, console_socket
 from astbtd.settings import Settings
-from astbtd.store.staging_cleanup import clean
+from astbtd.store.staging_cleanup import remove_leftovers
 from astbtd.watch.supervisor import WatchSupervisor
 
-_BEYOND_GDB = 900.0  # seconds that the other stages of one core may take; of its compression, without progress
-_FIRST_LOOK = 1.0  # seconds until an unfinished core is looked at again, doubled each time
-_LAST_LOOK = 60.0
-_JOURNAL_EVERY = 5.0  # seconds between two attempts at a journal that takes no entries
-_NEWS_EVERY = 1.0  # seconds between two attempts at a service manager that does not take the status
-_OUTPOSTS_EVERY = 5.0  # seconds between two looks at who has fallen silent
+_TIME_BEYOND_GDB = 900.0  # seconds that the other stages of one core may take; compression may, without progress
+_FIRST_RECHECK = 1.0  # seconds until an incomplete core is examined again; doubled each time
+_MAX_RECHECK = 60.0
+_JOURNAL_RETRY = 5.0  # seconds between two attempts to send the entries that the journal did not accept
+_STATUS_RETRY = 1.0  # seconds between two attempts to send the status to a service manager that did not accept it
+_RESPONSE_CHECK = 5.0  # seconds between two checks whether remote file systems still respond
 
 
 class Daemon:
-    """One daemon on one store. `reload` reads the settings again, `check` is the command line of `astbtd check`."""
+    """One daemon on one store.
 
-    def __init__(self, settings: Settings, reload: Callable[[], Settings], check: Sequence[str]) -> None:
+    `reload` reads the configuration again and raises AstbtdError if it is invalid. `check_command` is the command line
+    of `astbtd check`.
+    """
+
+    _supervisor: WatchSupervisor  # created by `run`, when the store exists
+
+    def __init__(self, settings: Settings, reload: Callable[[], Settings], check_command: Sequence[str]) -> None:
         self._settings = settings
         self._reload = reload
         self._wakeup = WakeupDescriptor((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
         self._timers = Timers()
         self._worker = Worker(self._wakeup.wake)
-        self._parts = self._assembled(settings)
-        self._ledger = StoreStatistics(self._parts.store)
-        self._housekeeping = Maintenance(self._parts.store, settings.retention, self._ledger, self._worker.stopped)
-        self._checker = ReadinessMonitor(check, self._wakeup.wake)
-        self._checked: frozenset[int] = frozenset()
-        self._deadlock_watch: DeadlockMonitorThread | None = None
-        self._loops = self._parts.crash_loops(settings)
-        self._sparing = RateLimitedJournal()
-        self._more_wait = False
-        self._news = StatusUpdater(self._worker, self._ledger, self._loops, self._checker, self._sparing)
+        self._components = self._assemble(settings)
+        store = self._components.store
+        self._statistics = StoreStatistics(store)
+        self._maintenance = Maintenance(store, settings.retention, self._statistics, self._worker.raise_if_stopping)
+        self._readiness = ReadinessMonitor(check_command, self._wakeup.wake)
+        self._checked_asterisks: frozenset[int] = frozenset()
+        self._deadlock_monitor: DeadlockMonitorThread | None = None
+        self._loops = self._components.crash_loops(settings)
+        self._rate_limited = RateLimitedJournal()
+        self._status = StatusUpdater(self._worker, self._statistics, self._loops, self._readiness, self._rate_limited)
 
     def run(self) -> None:
-        """Runs until SIGTERM or SIGINT. Raises AstbtdError where it cannot start."""
-        store = self._parts.store
+        """Run until SIGTERM or SIGINT. Raises AstbtdError if the daemon cannot start."""
+        store = self._components.store
         store.prepare()
-        with files.said_plainly("cannot go on"), store.lock(), self._wakeup, selectors.DefaultSelector() as selector:
-            lookout = WatchSupervisor(
-                self._settings, self._search(), store.incoming / "directories", self._worker.put, self._wakeup.wake
-            )
+        with (
+            files.wrap_os_error("cannot continue"),
+            store.lock(),
+            self._wakeup,
+            selectors.DefaultSelector() as selector,
+        ):
+            self._supervisor = WatchSupervisor(self._settings, self._core_finder(), store.incoming / "directories")
             selector.register(self._wakeup.fileno(), selectors.EVENT_READ)
-            selector.register(lookout.fileno(), selectors.EVENT_READ)
+            selector.register(self._supervisor.fileno(), selectors.EVENT_READ)
             try:
-                self._begin(lookout)
-                while self._turn(lookout):
-                    selector.select(self._timers.until_next())
+                self._start()
+                while self._run_once():
+                    selector.select(self._timers.seconds_until_next())
             finally:
-                self._end(lookout)
+                self._stop()
 
-    def _begin(self, lookout: WatchSupervisor) -> None:
-        """Arms the watches and looks for what waits; only then is the daemon ready."""
-        store = self._parts.store
-        lookout.begin(quiet=store.is_new)
-        clean(store, lambda: set(self._parts.claims.noted()))
-        announcements.recalled(self._loops, store)
-        self._instruct_worker()
-        self._more_wait = lookout.has_postponed
-        self._worker.tidy(first=True)  # it counts what is in the store, for the status
+    def _start(self) -> None:
+        """Start the watches and claim the cores that are there; then report that the daemon is ready."""
+        store = self._components.store
+        self._handle(self._supervisor.start(quiet=store.is_new))
+        remove_leftovers(store, lambda: set(self._components.claims.ids()))
+        announcements.restore_loops(self._loops, store)
+        self._configure_worker()
+        self._worker.expect_more(self._supervisor.has_postponed)
+        self._worker.request_maintenance(urgent=True)  # it counts the crashes in the store, for the status
         self._worker.start()
-        self._set_timers(lookout)
-        self._watch_for_deadlocks()
-        self._news.tell(lookout, self._more_wait)
+        self._schedule_timers()
+        self._restart_deadlock_monitor()
+        self._status.update(self._supervisor)
         systemd.notify("READY=1")
-        self._checked = lookout.asterisks
-        self._checker.ask()
+        self._checked_asterisks = self._supervisor.asterisks
+        self._readiness.request_check()
 
-    def _turn(self, lookout: WatchSupervisor) -> bool:
-        """One round of the loop; False when it is to end."""
-        arrived = self._wakeup.arrived()
-        if signal.SIGHUP in arrived:
-            self._change_settings(lookout)
-        lookout.look()
+    def _run_once(self) -> bool:
+        """Run the loop once: handle all that has happened. Return False when the daemon is to stop."""
+        signals = self._wakeup.take_signals()
+        if signal.SIGHUP in signals:
+            self._reload_settings()
+        self._handle(self._supervisor.process_events())
         self._timers.run_due()
-        self._watch_unfinished(lookout, _FIRST_LOOK)
-        self._check_new_asterisks(lookout)
-        self._watch_outposts(lookout)
-        self._watch_loops()
-        self._claim_postponed(lookout)
-        self._tell_news(lookout)
-        return not arrived & {signal.SIGTERM, signal.SIGINT}
+        self._schedule_recheck(_FIRST_RECHECK)
+        self._check_new_asterisks()
+        self._schedule_response_check()
+        self._announce_ended_loops()
+        self._claim_postponed()
+        self._update_status()
+        return not signals & {signal.SIGTERM, signal.SIGINT}
 
-    def _end(self, lookout: WatchSupervisor) -> None:
-        """Parks what is not done; the next start finds it by its claims."""
+    def _stop(self) -> None:
+        """Stop all threads. Claims that are not processed stay on disk, where the next start finds them."""
         systemd.notify("STOPPING=1")
-        self._checker.stop()
+        self._readiness.stop()
+        if self._deadlock_monitor:
+            self._deadlock_monitor.stop()
         for claim in self._worker.stop():
-            self._parts.claims.park(claim)
-        journal.later.deliver()
-        lookout.close()
+            self._components.claims.suspend(claim)
+        journal.pending.deliver()
+        self._supervisor.close()
 
-    def _set_timers(self, lookout: WatchSupervisor) -> None:
-        self._timers.every("rescan", self._settings.watch.rescan, lambda: self._rescan(lookout))
-        self._timers.every("retention", self._settings.retention.every, self._have_retention_applied)
+    def _handle(self, results: Iterable[FinderResult]) -> None:
+        """Handle what the supervisor has found. A claim is queued before the next file is examined."""
+        for result in results:
+            match result:
+                case CoreClaimed(claim):
+                    self._worker.submit(claim)
+                case CoreRenamed():
+                    self._worker.submit_rename(result)
+                case RefusedFile(path, reason):
+                    self._rate_limited.log_refused_core(path, reason)
+
+    def _schedule_timers(self) -> None:
+        self._timers.schedule("rescan", self._settings.watch.rescan, self._rescan)
+        self._timers.schedule("retention", self._settings.retention.every, self._request_retention)
         if interval := systemd.watchdog_interval():
-            self._timers.every("watchdog", interval / 2, self._show_life)
+            self._timers.schedule("watchdog", interval / 2, self._ping_watchdog)
 
-    def _have_retention_applied(self) -> None:
-        self._housekeeping.all_is_due()
-        self._worker.tidy(first=True)
+    def _rescan(self) -> None:
+        self._handle(self._supervisor.rescan())
+        self._rate_limited.reset()
+        self._worker.retry_deferred()
+        if self._readiness.problems:  # somebody may have fixed them meanwhile
+            self._readiness.request_check()
 
-    def _rescan(self, lookout: WatchSupervisor) -> None:
-        lookout.rescan()
-        self._sparing.go_on()
-        self._worker.retry()
-        if self._checker.problems:  # a remedy may have been followed meanwhile
-            self._checker.ask()
+    def _request_retention(self) -> None:
+        self._maintenance.mark_full_run()
+        self._worker.request_maintenance(urgent=True)
 
-    def _check_new_asterisks(self, lookout: WatchSupervisor) -> None:
-        if lookout.asterisks - self._checked:
-            self._checker.ask()
-        self._checked = lookout.asterisks
-
-    def _watch_unfinished(self, lookout: WatchSupervisor, seconds: float) -> None:
-        """A core whose last writer went without an event is still found, a few looks later."""
-        again = partial(self._look_again, lookout, seconds)
-        self._timers.only_while(lookout.has_unfinished, "unfinished", seconds, again)
-
-    def _claim_postponed(self, lookout: WatchSupervisor) -> None:
-        if self._more_wait and self._worker.is_running_dry:
-            lookout.look_at_postponed()
-        waited, self._more_wait = self._more_wait, lookout.has_postponed
-        if waited and not self._more_wait:
-            self._worker.tidy()
-
-    def _tell_news(self, lookout: WatchSupervisor) -> None:
-        """Whoever does not listen is told again, a little later."""
-        self._timers.only_while(bool(journal.later), "journal", _JOURNAL_EVERY, self._speak_again)
-        told = self._news.tell(lookout, self._more_wait)
-        self._timers.only_while(not told, "news", _NEWS_EVERY, lambda: None)  # the turn after it tells them
-
-    def _speak_again(self) -> None:
-        if journal.later.deliver():
-            self._worker.retry()  # what could not be announced was set aside
-
-    def _watch_outposts(self, lookout: WatchSupervisor) -> None:
-        """That a file system has fallen silent, only time tells."""
-        self._timers.only_while(lookout.has_outposts, "outposts", _OUTPOSTS_EVERY, lambda: None)
-
-    def _look_again(self, lookout: WatchSupervisor, seconds: float) -> None:
-        lookout.look_at_unfinished()
-        self._timers.cancel("unfinished")
-        self._watch_unfinished(lookout, min(seconds * 2, _LAST_LOOK))
-
-    def _watch_loops(self) -> None:
-        announcements.ended(self._loops, self._parts.store)
-        self._timers.cancel("loops")
-        if (left := self._loops.until_next_end()) is not None:
-            self._timers.every("loops", left, lambda: None)  # the turn after it sees that the loop has ended
-
-    def _show_life(self) -> None:
-        if not self._worker.is_late:
+    def _ping_watchdog(self) -> None:
+        if not self._worker.is_overdue:
             systemd.notify("WATCHDOG=1")
 
-    def _change_settings(self, lookout: WatchSupervisor) -> None:
-        """Reloads; a configuration that is wrong changes nothing but the status."""
+    def _check_new_asterisks(self) -> None:
+        """Check the readiness again if an Asterisk was started."""
+        if self._supervisor.asterisks - self._checked_asterisks:
+            self._readiness.request_check()
+        self._checked_asterisks = self._supervisor.asterisks
+
+    def _schedule_recheck(self, delay: float) -> None:
+        """Schedule another examination of incomplete cores: there may be no event when the last writer ends."""
+        recheck = partial(self._recheck_incomplete, delay)
+        self._timers.schedule_while(self._supervisor.has_incomplete, "incomplete", delay, recheck)
+
+    def _recheck_incomplete(self, delay: float) -> None:
+        self._handle(self._supervisor.recheck_incomplete())
+        self._timers.cancel("incomplete")
+        self._schedule_recheck(min(delay * 2, _MAX_RECHECK))
+
+    def _schedule_response_check(self) -> None:
+        """Wake up regularly while a remote file system is watched: there is no event for one that stops responding."""
+        self._timers.schedule_while(self._supervisor.has_remote_scanners, "remote", _RESPONSE_CHECK, _only_wake_up)
+
+    def _announce_ended_loops(self) -> None:
+        announcements.announce_ended_loops(self._loops, self._components.store)
+        self._timers.cancel("loops")
+        remaining = self._loops.seconds_until_next_end()
+        if remaining is not None:
+            self._timers.schedule("loops", remaining, _only_wake_up)
+
+    def _claim_postponed(self) -> None:
+        """Claim more of the cores for which there was no room, once most of the queue is processed."""
+        if self._worker.more_expected and self._worker.is_almost_empty:
+            self._handle(self._supervisor.recheck_postponed())
+        self._worker.expect_more(self._supervisor.has_postponed)
+
+    def _update_status(self) -> None:
+        """Update the status, and retry soon what the journal or the service manager did not accept."""
+        self._timers.schedule_while(bool(journal.pending), "journal", _JOURNAL_RETRY, self._retry_journal)
+        accepted = self._status.update(self._supervisor)
+        self._timers.schedule_while(not accepted, "status", _STATUS_RETRY, _only_wake_up)
+
+    def _retry_journal(self) -> None:
+        if journal.pending.deliver():
+            self._worker.retry_deferred()  # crashes that could not be announced
+
+    def _reload_settings(self) -> None:
+        """Reload the configuration. If it is invalid, keep the current one and show that in the status."""
         systemd.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
             settings = self._reload()
-            parts = self._assembled(settings)
+            components = self._assemble(settings)
             if settings.store != self._settings.store:
-                raise AstbtdError("store: another directory is used only after a restart")
+                raise AstbtdError("store: a change takes effect only after a restart")
         except AstbtdError as error:
-            journal.configuration_rejected(error.message)
-            self._ledger.fail("configuration", f"configuration rejected, old settings in force: {error.message}")
+            journal.announce_rejected_configuration(error)
+            self._statistics.record_failure(
+                "configuration", f"configuration rejected, old settings in force: {error.message}"
+            )
         else:
-            self._ledger.succeed("configuration")
-            self._settings, self._parts = settings, parts
-            self._loops.use(settings.crash_loop)
-            self._housekeeping.use(settings.retention)
-            lookout.use(settings, parts.claims)
-            self._instruct_worker()
-            self._set_timers(lookout)
-            self._checker.ask()
-            self._watch_for_deadlocks()
-            journal.note("configuration reloaded")
+            self._statistics.clear_failure("configuration")
+            self._apply(settings, components)
+            journal.log("configuration reloaded")
         systemd.notify("READY=1")
 
-    def _watch_for_deadlocks(self) -> None:
-        """Starts the watch as the settings want it, in place of the one before."""
-        if self._deadlock_watch:
-            self._deadlock_watch.stop()
-        self._deadlock_watch = deadlock_monitor.start(
+    def _apply(self, settings: Settings, components: Components) -> None:
+        self._settings, self._components = settings, components
+        self._loops.update_settings(settings.crash_loop)
+        self._maintenance.update_settings(settings.retention)
+        self._handle(self._supervisor.update_settings(settings, components.claims))
+        self._configure_worker()
+        self._schedule_timers()
+        self._readiness.request_check()
+        self._restart_deadlock_monitor()
+
+    def _restart_deadlock_monitor(self) -> None:
+        if self._deadlock_monitor:
+            self._deadlock_monitor.stop()
+        self._deadlock_monitor = deadlock_monitor.start(
             self._settings,
-            console(self._settings),
-            systemd.runtime_directory() or self._parts.store.incoming,
-            self._parts.captures,
-            lambda message: journal.note(message, Priority.WARNING),
+            console_socket(self._settings),
+            systemd.runtime_directory() or self._components.store.incoming,
+            self._components.captures,
+            lambda message: journal.log(message, Priority.WARNING),
         )
 
-    def _assembled(self, settings: Settings) -> Components:
-        return assemble(settings, self._worker.stopped, lambda needed: self._housekeeping.make_room(needed))
+    def _assemble(self, settings: Settings) -> Components:
+        return assemble(settings, self._worker.raise_if_stopping, lambda needed: self._maintenance.make_room(needed))
 
-    def _search(self) -> CoreFinder:
-        settings = self._settings
+    def _core_finder(self) -> CoreFinder:
         return CoreFinder(
-            self._parts.claims,
-            self._parts.store.seen_among,
-            settings.asterisk.executables,
-            settings.cores.action,
-            self._sparing.refused,
-            self._worker.follow,
-            self._worker.has_room,
+            self._components.claims,
+            self._components.store.collected.among,
+            self._settings.asterisk.executables,
+            self._settings.cores.action,
+            self._worker,
         )
 
-    def _instruct_worker(self) -> None:
-        stopped = self._worker.stopped
-        hear = partial(heard_of, stopped=stopped, others_wait=self._worker.others_wait)
-        announce = partial(announcements.crash, self._loops, self._parts.store)
-        pipeline = self._parts.pipeline(self._settings, self._loops, announce, lambda _: self._worker.goes_on(), hear)
-        work = Work(partial(self._process, pipeline), self._tidy, pipeline.follow, self._done, self._failed)
-        self._worker.use(work, self._settings.gdb.time * 2 + _BEYOND_GDB)
+    def _configure_worker(self) -> None:
+        """Let the worker use a pipeline with the current settings from the next job on."""
+        pipeline = self._components.crash_pipeline(
+            self._settings,
+            self._loops,
+            announce=partial(announcements.announce_crash, self._loops, self._components.store),
+            progress=lambda _: self._worker.keep_alive(),
+            collect_metadata=partial(
+                collector_journal.find_metadata,
+                raise_if_stopping=self._worker.raise_if_stopping,
+                has_queued=self._worker.has_queued,
+            ),
+        )
+        handler = CrashJobHandler(pipeline, self._maintenance, self._statistics, self._rate_limited)
+        self._worker.configure(handler, self._settings.gdb.time * 2 + _TIME_BEYOND_GDB)
 
-    def _process(self, pipeline: CrashPipeline, claim: Claim) -> Crash | None:
-        try:
-            return pipeline.process(claim)
-        except NotUnpacked as error:
-            self._sparing.not_unpacked(claim.note.path, error)
-            return None
 
-    def _done(self, claim: Claim, crash: Crash | None) -> None:
-        self._ledger.succeed(claim.note.path)
-        if crash:
-            self._housekeeping.collected(crash)
-        self._worker.tidy(first=self._housekeeping.is_pressing)
-
-    def _failed(self, what: str, error: Exception) -> None:
-        if what == "retention":
-            self._housekeeping.all_is_due()
-        reason = error.message if isinstance(error, AstbtdError) else f"{what}: {type(error).__name__}: {error}"
-        if self._ledger.fail(what, reason):
-            journal.note(f"{reason} (it is tried again later)", Priority.ERROR)
-
-    def _tidy(self) -> None:
-        self._housekeeping.run(idle=not self._worker.waiting and not self._more_wait)
-        self._ledger.succeed("retention")
+def _only_wake_up() -> None:
+    """Do nothing. The loop wakes up for the timer, and does what is due in its next round."""

@@ -1,7 +1,8 @@
-"""The daemon's housekeeping between two cores: numbers put right, retention, and the count for the status.
+"""The daemon's maintenance between two cores: numbering, retention, and the totals for the status line.
 
-After a crash only the crashes with cores are looked at, which are few; on the timer all are, one by one. A plan over
-all of them at once, which takes time and memory in proportion, is made only where there is too much in all.
+What retention reads depends on its limits (store/retention/policy.py): after a crash the crashes with cores, which are
+few; on the timer all crashes, one by one. A plan over all at once, which takes time and memory in proportion, is made
+only if a limit on totals is exceeded.
 """
 
 import gc
@@ -9,94 +10,116 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from astbtd.announce import journal
-from astbtd.daemon.retention_run import tidy
 from astbtd.daemon.store_statistics import StoreStatistics
 from astbtd.lib.trusted_clock import TrustedClock
 from astbtd.model.crash import Crash, DiscoveredBy
 from astbtd.settings import RetentionSettings
 from astbtd.store.occurrence import number_postponed
-from astbtd.store.retention import apply
-from astbtd.store.retention.disk_reserve import Disk
-from astbtd.store.retention.policy import Removal
+from astbtd.store.retention.apply import carry_out, reset_age
+from astbtd.store.retention.planning import plan_removals
+from astbtd.store.retention.removal_plan import Removal, summarize
 from astbtd.store.store import Store
 
-_MOST_UNTIDIED = 100  # crashes of a loop after which is looked at what they make too much of
+_MOST_BEFORE_RETENTION = 100  # crashes of a loop
 
 
 class Maintenance:
-    """What is due in `store`, under `limits`; `stopped` raises to have it left for the next start."""
+    """Maintains a store. `raise_if_stopping` raises to leave the rest of a run to the next start."""
 
     def __init__(
-        self, store: Store, limits: RetentionSettings, ledger: StoreStatistics, stopped: Callable[[], None]
+        self,
+        store: Store,
+        settings: RetentionSettings,
+        statistics: StoreStatistics,
+        raise_if_stopping: Callable[[], None],
     ) -> None:
         self._store = store
-        self._limits = limits
-        self._ledger = ledger
-        self._stopped = stopped
+        self._settings = settings
+        self._statistics = statistics
+        self._raise_if_stopping = raise_if_stopping
         self._clock = TrustedClock()
-        self._cores_are_due = True
-        self._all_is_due = False
-        self._untidied = 0
+        self._is_due = True
+        self._is_full_run_due = False
+        self._crashes_since_run = 0
 
-    def use(self, limits: RetentionSettings) -> None:
-        """Goes on under other limits."""
-        self._limits = limits
-        self._all_is_due = True
+    def update_settings(self, settings: RetentionSettings) -> None:
+        """Use other limits from the next `run` on."""
+        self._settings = settings
+        self._is_full_run_due = True
 
-    def all_is_due(self) -> None:
-        """Has everything looked at with the next `run`."""
-        self._all_is_due = True
+    def mark_full_run(self) -> None:
+        """Make the next `run` look at the whole store, as the timer does."""
+        self._is_full_run_due = True
 
-    def collected(self, crash: Crash) -> None:
-        """Counts a crash, and has looked at what it may have made too much of; in a crash loop not each time."""
-        self._ledger.add(crash)
-        self._untidied += 1
-        self._cores_are_due |= not crash.extraction.brief or self.is_pressing
+    def record_crash(self, crash: Crash) -> None:
+        """Count a crash and schedule retention; in a crash loop, not after each crash."""
+        self._statistics.add_crash(crash)
+        self._crashes_since_run += 1
+        if not crash.extraction.brief or self.is_overdue:
+            self._is_due = True
 
     @property
-    def is_pressing(self) -> bool:
-        """Whether `run` cannot wait for the last core that waits: in a crash loop there may always be one more."""
-        return self._untidied >= _MOST_UNTIDIED
+    def is_overdue(self) -> bool:
+        """True if `run` must not wait for the queue to become empty: in a crash loop it may never."""
+        return self._crashes_since_run >= _MOST_BEFORE_RETENTION
 
     def run(self, *, idle: bool) -> None:
-        """Does what is due; what is of no use before the last core that waits is done, only when `idle`."""
+        """Run pending maintenance. Numbering runs only when `idle` (no core is queued)."""
         if idle:
-            self._say_what_had_waited()
+            self._announce_waiting_cores()
             number_postponed(self._store)
-        if self._all_is_due or not self._ledger.is_counted:
-            self._store.forget_oldest_seen()
-            self._ledger.count()
-        if self._all_is_due or self._cores_are_due:
-            plan = self._fitting_plan()
-            self._all_is_due = self._cores_are_due = False
-            self._untidied = 0
-            self._tidy(plan(self._store, self._limits, self._now()))
-        gc.collect()  # by itself it would come a hundred crashes later, and each leaves whole texts behind
+        if self._is_full_run_due or not self._statistics.is_counted:
+            self._store.collected.drop_oldest()
+            self._statistics.recount()
+        if self._is_full_run_due or self._is_due:
+            after_crash = not self._is_full_run_due
+            self._is_full_run_due = self._is_due = False
+            self._crashes_since_run = 0
+            totals = self._statistics.totals
+            self._remove(
+                plan_removals(self._store, self._settings, self._now(), totals=totals, after_crash=after_crash)
+            )
+        gc.collect()  # each crash leaves whole texts behind; the next automatic collection may be 100 crashes away
 
     def make_room(self, needed: int) -> None:
-        """Applies retention as for `needed` bytes more."""
-        self._tidy(apply.planned(self._store, self._limits, self._now(), needed))
+        """Apply retention so that `needed` more bytes fit on the disk, if removing cores can achieve that."""
+        self._remove(plan_removals(self._store, self._settings, self._now(), needed=needed))
 
-    def _say_what_had_waited(self) -> None:
-        """One entry on all cores that had been there before astbtd first started."""
+    def _announce_waiting_cores(self) -> None:
+        """Write one journal entry about all cores that existed before the first start."""
         if self._store.is_new:
-            waited = [crash.id for crash in self._store.crashes() if crash.core.found is DiscoveredBy.START]
-            if waited:
-                journal.waiting_cores(waited, str(self._store.root))
-            self._store.no_longer_new()
-
-    def _fitting_plan(self) -> Callable[[Store, RetentionSettings, datetime | None], tuple[Removal, ...]]:
-        """The cheapest way to find all that is too much now."""
-        short = Disk.of(self._store.root).lacks(self._limits.minimum_free) > 0
-        if short or self._ledger.stock.exceeds(self._limits):
-            return apply.planned
-        return apply.planned_within if self._all_is_due else apply.planned_of_cores
+            waiting = [crash.id for crash in self._store.crashes() if crash.core.found is DiscoveredBy.START]
+            if waiting:
+                journal.announce_earlier_crashes(waiting, str(self._store.root))
+            self._store.mark_initialized()
 
     def _now(self) -> datetime | None:
+        """Return the time, or None while the clock is not trusted. Reset ages after the clock was corrected."""
         now = self._clock.now()
-        if wrong := self._clock.take_wrong():
-            apply.begin_aging(self._store, wrong, datetime.now(UTC))
+        if wrong := self._clock.take_wrong_period():
+            reset_age(self._store, wrong, datetime.now(UTC))
         return now
 
-    def _tidy(self, removals: Sequence[Removal]) -> None:
-        self._ledger.lose(tidy(self._store, removals, lambda _: self._stopped()))
+    def _remove(self, removals: Sequence[Removal]) -> None:
+        removed = remove_and_log(self._store, removals, lambda _: self._raise_if_stopping())
+        self._statistics.subtract(removed)
+
+
+def remove_and_log(store: Store, removals: Sequence[Removal], progress: Callable[[int], None]) -> tuple[Removal, ...]:
+    """Carry out a plan, write one journal entry about it, and return what was removed.
+
+    `progress` is called with the number of removals done, and may raise to stop. Raise AstbtdError if permission is
+    denied.
+    """
+    removed: list[Removal] = []
+
+    def on_removed(removal: Removal) -> None:
+        removed.append(removal)
+        progress(len(removed))
+
+    try:
+        carry_out(store, removals, datetime.now(UTC), on_removed)
+    finally:
+        if removed:
+            journal.announce_retention(summarize(removed))
+    return tuple(removed)

@@ -1,6 +1,6 @@
-"""Runs `astbtd check` beside the daemon's own work, and says once what has failed.
+"""Run `astbtd check` in the background, and log each failed check once.
 
-It is a process of its own, at idle priority: what it loads and reads is gone again from memory when it is done.
+The check is a process of its own, at idle priority: the memory that it needs is free again when it has ended.
 """
 
 import json
@@ -10,92 +10,94 @@ from collections.abc import Callable, Sequence
 from astbtd.announce import journal
 from astbtd.announce.journal import Priority
 from astbtd.errors import AstbtdError, Interrupted
-from astbtd.extraction.sandbox_command import IDLE
+from astbtd.extraction.sandbox_command import IDLE_PRIORITY
 from astbtd.lib import subprocesses
 from astbtd.lib.serialization import Decoder
 from astbtd.model.crash import ExtractionOutcome
 from astbtd.readiness.result import Check, Name, Readiness, State
 
-_LONGEST = 180.0  # seconds; every question in it has a limit of its own
+_TIMEOUT = 180.0  # seconds; every part of the check has a limit of its own
 
 
 class ReadinessMonitor:
-    """One check at a time, in a thread that ends with it; `changed` hears when another thing is wrong than before.
+    """Runs one check at a time, in a thread that ends with it.
 
-    `argv` is the command that prints the answer as JSON.
+    `argv` is the command, which prints its result as JSON. `on_change` is called, in that thread, when other checks
+    fail than before.
     """
 
-    def __init__(self, argv: Sequence[str], changed: Callable[[], None]) -> None:
-        self._argv = (*IDLE, *argv)
-        self._changed = changed
+    def __init__(self, argv: Sequence[str], on_change: Callable[[], None]) -> None:
+        self._argv = (*IDLE_PRIORITY, *argv)
+        self._on_change = on_change
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._wanted = False
+        self._requested = False
         self._stopping = False
         self._failed: dict[Name, Check] = {}
 
-    def ask(self) -> None:
-        """Starts a check; where one runs already, another one follows it."""
+    def request_check(self) -> None:
+        """Start a check. If one is running, start another one after it."""
         with self._lock:
-            self._wanted = True
+            self._requested = True
             if self._thread is None and not self._stopping:
-                self._thread = threading.Thread(target=self._run, name="checker")
+                self._thread = threading.Thread(target=self._run, name="readiness")
                 self._thread.start()
 
     def stop(self) -> None:
-        """Ends the check that runs."""
+        """End the running check, and wait for its thread."""
         self._stopping = True
         if thread := self._thread:
             thread.join()
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What failed, as one sentence for people."""
-        names = ", ".join(self._failed)
-        return (f"the next crash gives no usable backtrace ({names}), see astbtd check",) if names else ()
+        """The failed checks, as one sentence for people; empty if there are none."""
+        if not self._failed:
+            return ()
+        return (f"the next crash will not give a usable backtrace ({', '.join(self._failed)}), see astbtd check",)
 
     def _run(self) -> None:
-        while self._next():
+        while self._take_request():
             try:
-                self._learn(self._answer())
+                self._report_changes(self._run_check())
             except Interrupted:
                 return
             except AstbtdError as error:
-                journal.note(error.message, Priority.WARNING)
+                journal.log(error.message, Priority.WARNING)
 
-    def _next(self) -> bool:
+    def _take_request(self) -> bool:
+        """Return whether to run another check; if not, the thread must end, and the next request starts a new one."""
         with self._lock:
-            wanted, self._wanted = self._wanted and not self._stopping, False
-            if not wanted:
+            requested = self._requested and not self._stopping
+            self._requested = False
+            if not requested:
                 self._thread = None
-            return wanted
+            return requested
 
-    def _answer(self) -> Readiness:
-        """What the command prints. Raises AstbtdError where that is no answer."""
-        finished, text = subprocesses.output(self._argv, timeout=_LONGEST, watch=self._watch)
+    def _run_check(self) -> Readiness:
+        """Run the command and parse its output. Raises AstbtdError if that is not valid."""
+        finished, text = subprocesses.output(self._argv, timeout=_TIMEOUT, watch=self._raise_if_stopping)
         try:
-            answer = Decoder(strict=False).dataclass(Readiness, json.loads(text), "")
+            result = Decoder(strict=False).decode(Readiness, json.loads(text), "")
         except ValueError:
-            answer = None
-        if answer is None:
-            said = text.strip().splitlines()[-1:] or [finished.ended.value]
-            raise AstbtdError(f"astbtd check gave no answer: {said[0]}")
-        return answer
+            result = None
+        if result is None:
+            last_line = text.strip().splitlines()[-1:] or [finished.ended.value]
+            raise AstbtdError(f"astbtd check failed: {last_line[0]}")
+        return result
 
-    def _watch(self) -> ExtractionOutcome | None:
+    def _raise_if_stopping(self) -> ExtractionOutcome | None:
         if self._stopping:
             raise Interrupted("the daemon stops")
         return None
 
-    def _learn(self, answer: Readiness) -> None:
-        """Says what has failed since the last check, and what no longer does."""
-        failed = {check.name: check for check in answer.checks if check.state is State.FAILED}
-        before, self._failed = self._failed, failed
-        for check in failed.values():
-            if check.name not in before:
-                journal.check_failed(check.name, check.found, check.remedy or "")
-        for name in before:
-            if name not in failed:
-                journal.note(f"check {name} no longer fails", Priority.NOTICE)
-        if failed.keys() != before.keys():
-            self._changed()
+    def _report_changes(self, result: Readiness) -> None:
+        """Log the checks that have failed since the last time, and those that no longer fail."""
+        failed = {check.name: check for check in result.checks if check.state is State.FAILED}
+        previous, self._failed = self._failed, failed
+        for name in [name for name in failed if name not in previous]:
+            journal.announce_failed_check(name, failed[name].found, failed[name].remedy or "")
+        for name in [name for name in previous if name not in failed]:
+            journal.log(f"check {name} no longer fails", Priority.NOTICE)
+        if failed.keys() != previous.keys():
+            self._on_change()

@@ -1,70 +1,68 @@
-"""Shows the status whenever it has changed, and logs once what is not watched."""
+"""Update the status line whenever it changes, and log once which directories are not watched."""
 
 from astbtd.announce import journal, status_line, systemd
 from astbtd.announce.rate_limit import RateLimitedJournal
 from astbtd.daemon.readiness_monitor import ReadinessMonitor
 from astbtd.daemon.store_statistics import StoreStatistics
 from astbtd.daemon.worker import Worker
-from astbtd.lib.quantities import counted
+from astbtd.lib.quantities import pluralize
 from astbtd.pipeline.loop_detection import CrashLoops
-from astbtd.store.retention.policy import RemovedPart
+from astbtd.store.retention.stored_crash import RemovedPart
 from astbtd.watch.supervisor import WatchSupervisor
 
 
 class StatusUpdater:
-    """What was told so far of those who know how things stand."""
+    """Sends the status to the service manager; keeps what was sent and logged last."""
 
     def __init__(
         self,
         worker: Worker,
-        ledger: StoreStatistics,
+        statistics: StoreStatistics,
         loops: CrashLoops,
-        checker: ReadinessMonitor,
-        sparing: RateLimitedJournal,
+        readiness: ReadinessMonitor,
+        rate_limited: RateLimitedJournal,
     ) -> None:
         self._worker = worker
-        self._ledger = ledger
+        self._statistics = statistics
         self._loops = loops
-        self._checker = checker
-        self._sparing = sparing
-        self._said: set[str] = set()
-        self._shown = ""
+        self._readiness = readiness
+        self._rate_limited = rate_limited
+        self._logged: set[str] = set()
+        self._sent = ""
 
-    def tell(self, lookout: WatchSupervisor, more_wait: bool) -> bool:
-        """Tells what is new; `more_wait` says that cores wait which nobody has claimed.
-
-        False if the service manager did not take it: it has to be told again.
-        """
-        unwatched = lookout.unwatched()
+    def update(self, supervisor: WatchSupervisor) -> bool:
+        """Log and send what is new. Return False if the service manager did not accept it: it must be sent again."""
+        unwatched = supervisor.unwatched()
         for sentence in unwatched:
-            if sentence not in self._said:
-                self._sparing.warn(sentence)
-        self._said = set(unwatched)
-        line = status_line.line(self._status(lookout, unwatched, more_wait))
-        if line != self._shown and systemd.notify(f"STATUS={line}", patience=0.0):
-            self._shown = line
-        return line == self._shown
+            if sentence not in self._logged:
+                self._rate_limited.warn(sentence)
+        self._logged = set(unwatched)
+        line = status_line.format_status(self._status(supervisor, unwatched))
+        if line != self._sent and systemd.notify(f"STATUS={line}", timeout=0.0):
+            self._sent = line
+        return line == self._sent
 
-    def _status(self, lookout: WatchSupervisor, unwatched: tuple[str, ...], more_wait: bool) -> status_line.Status:
+    def _status(self, supervisor: WatchSupervisor, unwatched: tuple[str, ...]) -> status_line.Status:
         return status_line.Status(
-            places=len(lookout.watched),
-            crashes=self._ledger.stock.numbers[RemovedPart.RECORD],
-            stored=self._ledger.stock.size,
-            last=self._ledger.last,
-            waiting=self._worker.waiting,
-            working_on=self._worker.working_on,
+            directories=len(supervisor.watched),
+            crashes=self._statistics.totals.numbers[RemovedPart.RECORD],
+            stored=self._statistics.totals.size,
+            last=self._statistics.last,
+            queued=self._worker.pending,
+            processing=self._worker.current_crash_id,
             problems=(
-                *map(status_line.crash_loop, self._loops.current),
-                *self._unheard(),
-                *self._ledger.failures,
-                *self._checker.problems,
-                *lookout.problems(),
+                *map(status_line.format_crash_loop, self._loops.current),
+                *self._journal_problem(),
+                *self._statistics.failures,
+                *self._readiness.problems,
+                *supervisor.problems(),
                 *unwatched,
             ),
-            more=more_wait,
+            more=self._worker.more_expected,
         )
 
-    def _unheard(self) -> tuple[str, ...]:
-        unheard = len(journal.later)
-        wait = counted(unheard, "entry waits", "entries wait")
-        return (f"the journal takes no entries, {wait}",) if unheard else ()
+    def _journal_problem(self) -> tuple[str, ...]:
+        pending = len(journal.pending)
+        if not pending:
+            return ()
+        return (f"the journal accepts no entries, {pluralize(pending, 'entry', 'entries')} pending",)

@@ -1,75 +1,78 @@
-"""What the daemon knows of its store without reading it again: for the status line, shared by two threads."""
+"""What the daemon keeps in memory about its store, for the status line. Two threads share it."""
 
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from astbtd.model.crash import Crash
-from astbtd.store.retention import apply
-from astbtd.store.retention.policy import Removal, RemovedPart, StoreTotals
+from astbtd.store.retention.planning import count_store, part_sizes
+from astbtd.store.retention.removal_plan import Removal
+from astbtd.store.retention.stored_crash import RemovedPart, StoreTotals
 from astbtd.store.store import Store
 
 
 class StoreStatistics:
-    """Counts of the crashes in a store, the newest crash, and what went wrong."""
+    """The totals of a store, its newest crash, and current failures."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
-        self._stock = StoreTotals()
+        self._totals = StoreTotals()
         self._counted_at: datetime | None = None
         self._last: Crash | None = None
         self._failures: dict[str, str] = {}
 
-    def count(self) -> None:
-        """Counts the store anew."""
-        now, stock, last = datetime.now(UTC), apply.stock(self._store), next(self._store.crashes(), None)
+    def recount(self) -> None:
+        """Count the whole store."""
+        now = datetime.now(UTC)
+        totals = count_store(self._store)
+        last = next(self._store.crashes(), None)
         with self._lock:
-            self._stock, self._counted_at, self._last = stock, now, last
+            self._totals, self._counted_at, self._last = totals, now, last
 
-    def add(self, crash: Crash) -> None:
-        """Counts a crash that was just processed; one that was recorded before the last count may be in it already."""
-        if self._counted_at and crash.collected_at < self._counted_at:
-            self.count()
+    def add_crash(self, crash: Crash) -> None:
+        """Count a crash that was just processed."""
+        if self._counted_at and crash.collected_at < self._counted_at:  # it may have been counted already
+            self.recount()
         else:
-            more = StoreTotals.of([apply.parts(self._store.sizes(crash.id))])
+            added = StoreTotals.from_part_sizes([part_sizes(self._store.sizes(crash.id))])
             with self._lock:
-                self._stock += more
+                self._totals += added
         with self._lock:
             if self._last is None or crash.crashed_at >= self._last.crashed_at:
                 self._last = crash
             self._failures.pop(crash.core.path, None)
 
-    def lose(self, removed: Sequence[Removal]) -> None:
-        """Takes off the count what was just removed."""
+    def subtract(self, removed: Sequence[Removal]) -> None:
+        """Subtract what was just removed."""
         if any(removal.what is not RemovedPart.CORE for removal in removed):
-            self.count()
+            self.recount()
         else:
-            less = StoreTotals.of([{RemovedPart.CORE: removal.bytes} for removal in removed])
+            less = StoreTotals.from_part_sizes([{RemovedPart.CORE: removal.bytes} for removal in removed])
             with self._lock:
-                self._stock -= less
+                self._totals -= less
 
-    def fail(self, what: str, reason: str) -> bool:
-        """Notes a failure; True if this one was not noted before."""
+    def record_failure(self, what: str, reason: str) -> bool:
+        """Record that something fails. Return False if the same failure is recorded already."""
         with self._lock:
-            news = self._failures.get(what) != reason
+            is_new = self._failures.get(what) != reason
             self._failures[what] = reason
-            return news
+            return is_new
 
-    def succeed(self, what: str) -> None:
-        """Takes back a failure."""
+    def clear_failure(self, what: str) -> None:
+        """Record that something works again."""
         with self._lock:
             self._failures.pop(what, None)
 
     @property
     def is_counted(self) -> bool:
-        """Whether the store was counted yet."""
+        """True once the store has been counted."""
         return self._counted_at is not None
 
     @property
-    def stock(self) -> StoreTotals:
+    def totals(self) -> StoreTotals:
         """What the store holds in all."""
-        return self._stock
+        return self._totals
 
     @property
     def last(self) -> Crash | None:
@@ -78,6 +81,6 @@ class StoreStatistics:
 
     @property
     def failures(self) -> tuple[str, ...]:
-        """What went wrong and has not gone right since."""
+        """The reasons of all current failures."""
         with self._lock:
             return tuple(self._failures.values())

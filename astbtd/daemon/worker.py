@@ -1,209 +1,255 @@
-"""The one worker: takes claimed cores, newest first, through the pipeline while the daemon goes on watching."""
+"""The worker thread: processes claimed cores, newest crash first, while the main thread goes on watching."""
 
 import resource
 import threading
 import time
-from bisect import insort
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from enum import Enum
 
 from astbtd.claims.claim import Claim
-from astbtd.claims.finder import RenamedCore
+from astbtd.claims.finder import CoreRenamed
+from astbtd.daemon.jobs import ClaimProcessed, Job, JobHandler, ProcessClaim, RecordRename, RunMaintenance
 from astbtd.errors import Interrupted
-from astbtd.model.crash import Crash, DiscoveredBy
+from astbtd.model.crash import DiscoveredBy
 
-_MOST_WRITTEN = 1000  # claims that may wait: each takes memory for the names in its core, and two descriptors
-_MOST_FOUND = 100
+_MAX_PENDING_WRITTEN = 1000  # claims of new cores; each takes memory for the names in its core, and two descriptors
+_MAX_PENDING_FOUND = 100  # claims of cores that a scan found
 _OTHER_DESCRIPTORS = 200
-_LAST_WORDS = 5.0  # seconds that work which is to stop may take for it
+_STOP_TIMEOUT = 5.0  # seconds that `stop` waits for the current job
 
 
-@dataclass(frozen=True)
-class Work:
-    """What the worker does: `process` one claim, `tidy` the store; each may raise AstbtdError, or Parked to stop.
+class _ClaimState(Enum):
+    """What happens to a claim. A deferred claim waits for `retry_deferred`."""
 
-    `follow` records a move, False while its crash is in work. `done` and `failed` hear how it went, in the worker's
-    thread; a claim of what was collected before comes to nothing, None.
-    """
+    QUEUED = 1
+    PROCESSING = 2
+    DEFERRED = 3
 
-    process: Callable[[Claim], Crash | None]
-    tidy: Callable[[], None]
-    follow: Callable[[RenamedCore], bool]
-    done: Callable[[Claim, Crash | None], None]
-    failed: Callable[[str, Exception], None]
+
+class _Maintenance(Enum):
+    """Whether maintenance is requested, and whether before the queued claims or after them."""
+
+    NONE = 1
+    AFTER_CLAIMS = 2
+    URGENT = 3
 
 
 class Worker:
-    """A thread with a queue; `changed` hears of every change of its state.
+    """A thread with a queue of jobs. `on_change` is called in that thread whenever a job begins or ends.
 
-    Claims that could not be processed are set aside until `retry`.
+    All claims that were submitted and are not processed yet are in `_claims`, each in exactly one state, so that none
+    can be lost between two lists. All state is guarded by one lock; a job is chosen and taken under that lock, so that
+    nothing the main thread does in between can change what is done with it.
     """
 
-    def __init__(self, changed: Callable[[], None]) -> None:
-        self._work: Work | None = None
-        self._changed = changed
-        self._deadline = 0.0
+    def __init__(self, on_change: Callable[[], None]) -> None:
+        self._on_change = on_change
+        self._handler: JobHandler | None = None
+        self._time_limit = 0.0
         self._condition = threading.Condition()
-        self._queue: list[Claim] = []
-        self._aside: list[Claim] = []
-        self._moves: list[RenamedCore] = []
-        self._following = False
-        self._tidying = False
-        self._tidying_first = False
-        self._untidy = False
+        self._claims: dict[Claim, _ClaimState] = {}
+        self._renames: deque[CoreRenamed] = deque()
+        self._deferred_renames: list[CoreRenamed] = []
+        self._maintenance = _Maintenance.NONE
+        self._maintenance_failed = False
+        self._more_expected = False
         self._stopping = False
-        self._current: Claim | None = None
-        self._since: float | None = None
+        self._busy_since: float | None = None
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
 
     def start(self) -> None:
-        """Starts working on the queue; `use` must have said how."""
+        """Start the thread. `configure` must have been called."""
         self._thread.start()
 
-    def put(self, claim: Claim) -> None:
-        """Queues a claim, by crash time."""
+    def configure(self, handler: JobHandler, time_limit: float) -> None:
+        """Use `handler` from the next job on. A job that takes longer than `time_limit` seconds is overdue."""
         with self._condition:
-            insort(self._queue, claim)
+            self._handler, self._time_limit = handler, time_limit
+
+    def submit(self, claim: Claim) -> None:
+        """Queue a claim. May be called in any thread."""
+        with self._condition:
+            self._claims[claim] = _ClaimState.QUEUED
             self._condition.notify()
 
-    def follow(self, move: RenamedCore) -> None:
-        """Has it recorded where a core went, once its crash is recorded."""
+    def submit_rename(self, rename: CoreRenamed) -> None:
+        """Queue the recording of a new path. If the crash is not recorded yet, it is repeated after each claim."""
         with self._condition:
-            self._moves.append(move)
-            self._following = True
+            self._renames.append(rename)
             self._condition.notify()
 
-    def tidy(self, *, first: bool = False) -> None:
-        """Asks for housekeeping: once the queue is empty, or first, since in a crash loop it never is."""
+    def expect_more(self, expected: bool) -> None:
+        """Say whether cores wait in their directories, to be claimed when the queue has room.
+
+        As long as they do, the worker is not idle; afterwards maintenance runs.
+        """
         with self._condition:
-            self._tidying = True
-            self._tidying_first = self._tidying_first or first
+            if self._more_expected and not expected:
+                self._request_maintenance(urgent=False)
+                self._condition.notify()
+            self._more_expected = expected
+
+    def request_maintenance(self, *, urgent: bool = False) -> None:
+        """Request maintenance: when no claim is queued, or, if `urgent`, next. In a crash loop a claim always is."""
+        with self._condition:
+            self._request_maintenance(urgent)
             self._condition.notify()
 
-    def retry(self) -> None:
-        """Does again what could not be done before."""
+    def retry_deferred(self) -> None:
+        """Queue all that failed before."""
         with self._condition:
-            for claim in self._aside:
-                insort(self._queue, claim)
-            self._aside.clear()
-            self._tidying, self._untidy = self._tidying or self._untidy, False
-            self._following = bool(self._moves)
+            for claim, state in self._claims.items():
+                if state is _ClaimState.DEFERRED:
+                    self._claims[claim] = _ClaimState.QUEUED
+            self._queue_deferred_renames()
+            if self._maintenance_failed:
+                self._maintenance_failed = False
+                self._request_maintenance(urgent=False)
             self._condition.notify()
-
-    def use(self, work: Work, deadline: float) -> None:
-        """Does the work this way from the next claim on; one claim may take `deadline` seconds."""
-        with self._condition:
-            self._work, self._deadline = work, deadline
 
     def stop(self) -> list[Claim]:
-        """Ends the thread, whose current work must raise Parked, and returns the claims not processed.
+        """Stop the thread and return the claims that are not processed. The handler must raise Interrupted soon.
 
-        Work that hangs, in a file system that does not answer, is left behind: the next start finds its claim.
+        A job that hangs in a file system that does not respond is abandoned: the next start finds its claim.
         """
         with self._condition:
             self._stopping = True
             self._condition.notify()
         if self._thread.ident is not None:
-            self._thread.join(_LAST_WORDS)
-        return [*self._queue, *self._aside]
+            self._thread.join(_STOP_TIMEOUT)
+        with self._condition:
+            return [claim for claim, state in self._claims.items() if state is not _ClaimState.PROCESSING]
 
-    def stopped(self) -> None:
-        """Raises Parked once `stop` was called; for the pipeline to call while it works."""
+    def raise_if_stopping(self) -> None:
+        """Raise Interrupted once `stop` was called. The handler calls this during long work."""
         if self._stopping:
             raise Interrupted("the daemon stops")
 
-    def goes_on(self) -> None:
-        """Does what `stopped` does, and gives the current work its whole time again: it is slow, but does not hang."""
-        self.stopped()
-        self._since = time.monotonic()
+    def keep_alive(self) -> None:
+        """Report progress: restart the time limit of the current job. Raise Interrupted once `stop` was called."""
+        self.raise_if_stopping()
+        self._busy_since = time.monotonic()
 
-    def others_wait(self) -> bool:
-        """Whether there is a claim to go on with after the one in work."""
-        return bool(self._queue)
+    def has_queued(self) -> bool:
+        """Return whether a claim is queued behind the current job."""
+        with self._condition:
+            return self._newest_queued() is not None
 
     @property
-    def waiting(self) -> int:
-        """How many claims wait, those set aside included."""
-        return len(self._queue) + len(self._aside)
+    def pending(self) -> int:
+        """The number of claims that are queued or deferred."""
+        with self._condition:
+            return sum(state is not _ClaimState.PROCESSING for state in self._claims.values())
 
-    def has_room(self, found: DiscoveredBy) -> bool:
-        """Whether one more claim may wait: what was just written may be overwritten, what lay there may go on lying."""
+    def has_room(self, found: DiscoveredBy, in_transit: int = 0) -> bool:
+        """Return whether one more claim may be submitted, with `in_transit` claims on their way to the queue.
+
+        The limit is higher for a core that was just written: it may be overwritten. A core that a scan found can stay
+        where it is.
+        """
         descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        written = min(_MOST_WRITTEN, (descriptors - _OTHER_DESCRIPTORS) // 2)
-        return self.waiting < (written if found is DiscoveredBy.EVENT else _MOST_FOUND)
+        limit = _MAX_PENDING_FOUND
+        if found is DiscoveredBy.EVENT:
+            limit = min(_MAX_PENDING_WRITTEN, (descriptors - _OTHER_DESCRIPTORS) // 2)
+        return self.pending + in_transit < limit
 
     @property
-    def is_running_dry(self) -> bool:
-        """Whether so few claims wait that it is worth while to look for more."""
-        return self.waiting <= _MOST_FOUND // 2
+    def more_expected(self) -> bool:
+        """What was last said by `expect_more`."""
+        return self._more_expected
 
     @property
-    def working_on(self) -> str | None:
-        """The id of the crash in work."""
-        current = self._current
-        return current.id if current else None
+    def is_almost_empty(self) -> bool:
+        """True if so few claims are pending that postponed cores should be claimed now."""
+        return self.pending <= _MAX_PENDING_FOUND // 2
 
     @property
-    def is_late(self) -> bool:
-        """Whether the current work has gone past its deadline."""
-        since = self._since
-        return since is not None and time.monotonic() - since > self._deadline
+    def current_crash_id(self) -> str | None:
+        """The id of the crash that is being processed, None if there is none."""
+        with self._condition:
+            processing = (claim.id for claim, state in self._claims.items() if state is _ClaimState.PROCESSING)
+            return next(processing, None)
+
+    @property
+    def is_overdue(self) -> bool:
+        """True if the current job has exceeded the time limit."""
+        since = self._busy_since
+        return since is not None and time.monotonic() - since > self._time_limit
 
     def _run(self) -> None:
-        while self._next():
-            self._changed()
-            self._work_once()
-            self._rest()
-            self._changed()
+        while job := self._wait_for_job():
+            self._on_change()
+            self._do(job)
+            self._on_change()
 
-    def _next(self) -> bool:
-        """Waits for work and takes it; False when the worker is to end."""
+    def _wait_for_job(self) -> Job | None:
+        """Wait for a job and take it; return None when the worker is to stop."""
         with self._condition:
-            self._condition.wait_for(lambda: self._queue or self._following or self._tidying or self._stopping)
+            self._condition.wait_for(lambda: self._stopping or self._has_job())
             if self._stopping:
-                return False
-            self._since = time.monotonic()
-            if self._queue and not self._tidying_first and not self._following:
-                self._current = self._queue.pop(0)
-            return True
+                return None
+            self._busy_since = time.monotonic()
+            return self._take_job()
 
-    def _rest(self) -> None:
-        with self._condition:
-            self._current, self._since = None, None
+    def _has_job(self) -> bool:
+        requested = self._maintenance is not _Maintenance.NONE
+        return bool(self._renames) or requested or self._newest_queued() is not None
 
-    def _work_once(self) -> None:
-        claim, work = self._current, self._work
-        assert work is not None
+    def _take_job(self) -> Job:
+        """Take the next job: renames first, then urgent maintenance, then claims. The caller holds the lock."""
+        if self._renames:
+            return RecordRename(self._renames.popleft())
+        claim = self._newest_queued()
+        if claim is None or self._maintenance is _Maintenance.URGENT:
+            self._maintenance = _Maintenance.NONE
+            return RunMaintenance(idle=not self._claims and not self._more_expected)
+        self._claims[claim] = _ClaimState.PROCESSING
+        return ProcessClaim(claim)
+
+    def _newest_queued(self) -> Claim | None:
+        queued = (claim for claim, state in self._claims.items() if state is _ClaimState.QUEUED)
+        return min(queued, default=None)  # claims are ordered newest crash first
+
+    def _do(self, job: Job) -> None:
+        handler = self._handler
+        assert handler is not None
         try:
-            if self._following:
-                self._follow(work)
-            elif claim:
-                work.done(claim, work.process(claim))
-                self._following = bool(self._moves)
-            else:
-                self._tidying = self._tidying_first = False
-                work.tidy()
+            if isinstance(job, ProcessClaim):
+                self._finish_claim(job.claim, handler.process_claim(job.claim))
+            elif isinstance(job, RunMaintenance):
+                handler.run_maintenance(idle=job.idle)
+            elif not handler.record_rename(job.rename):
+                self._defer(job)
         except Interrupted:
-            self._set_aside(claim)
-        except Exception as error:  # whatever goes wrong with one core, the next one is still collected
-            self._set_aside(claim)
-            work.failed(claim.note.path if claim else "retention", error)
-
-    def _follow(self, work: Work) -> None:
-        with self._condition:
-            moves, self._moves, self._following = self._moves, [], False
-        unsettled = list(moves)
-        try:
-            for move in moves:
-                if work.follow(move):
-                    unsettled.remove(move)
+            self._defer(job)
+        except Exception as error:  # whatever goes wrong with one core, the next one must still be processed
+            self._defer(job)
+            handler.report_failure(job, error)
         finally:
-            with self._condition:
-                self._moves += unsettled
+            self._busy_since = None
 
-    def _set_aside(self, claim: Claim | None) -> None:
+    def _finish_claim(self, claim: Claim, processed: ClaimProcessed) -> None:
         with self._condition:
-            if claim:
-                self._aside.append(claim)
+            del self._claims[claim]
+            self._queue_deferred_renames()
+            self._request_maintenance(processed.maintenance_is_urgent)
+
+    def _defer(self, job: Job) -> None:
+        with self._condition:
+            if isinstance(job, ProcessClaim):
+                self._claims[job.claim] = _ClaimState.DEFERRED
+            elif isinstance(job, RecordRename):
+                self._deferred_renames.append(job.rename)
             else:
-                self._untidy = True
+                self._maintenance_failed = True
+
+    def _queue_deferred_renames(self) -> None:
+        self._renames += self._deferred_renames
+        self._deferred_renames.clear()
+
+    def _request_maintenance(self, urgent: bool) -> None:
+        if urgent:
+            self._maintenance = _Maintenance.URGENT
+        elif self._maintenance is _Maintenance.NONE:
+            self._maintenance = _Maintenance.AFTER_CLAIMS

@@ -1,1 +1,1 @@
-"""From text to meaning: pure functions over what gdb printed."""
+"""Pure functions that turn the text of a backtrace into a verdict, a signature and a report."""

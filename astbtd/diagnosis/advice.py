@@ -1,64 +1,69 @@
-"""What to do about a backtrace that falls short, and about the bug: sentences that name the flag, package or command.
+"""What to do about an incomplete backtrace, and about the bug: sentences that name the flag, package or command.
 
-They are those of Asterisk's documentation: "Getting a Backtrace", "MALLOC_DEBUG Compiler Flag", "Valgrind", "Locking"
-(docs.asterisk.org/Development/Debugging).
+The advice is that of Asterisk's documentation: "Getting a Backtrace", "MALLOC_DEBUG Compiler Flag", "Valgrind",
+"Locking" (docs.asterisk.org/Development/Debugging).
 """
 
 from collections.abc import Sequence
 
-READ_AGAIN = "read the core again: `astbtd extract CORE` (`astbtd core ID --output CORE` writes a kept one out)"
+EXTRACT_AGAIN = "extract again: `astbtd extract CORE` (for a kept core, first run `astbtd core ID --output CORE`)"
 
-_INSTALL = "`make && make install`, restart Asterisk"
+_INSTALL = "run `make && make install`, and restart Asterisk"
 
 REBUILD_UNOPTIMIZED = (
-    "Build Asterisk without optimisation: in its source, `menuselect/menuselect --enable DONT_OPTIMIZE "
-    f"menuselect.makeopts` (or `make menuselect`, 'Compiler Flags'), {_INSTALL}; the next crash will show every value.",
+    "Build Asterisk without optimization: in its source directory, run `menuselect/menuselect --enable DONT_OPTIMIZE "
+    f"menuselect.makeopts` (or `make menuselect`, 'Compiler Flags'), {_INSTALL}. "
+    "The next crash will then show every value.",
 )
 CONTAINER = (
-    "Name the container's root directory, as it is called here, as `gdb.container_root` in /etc/astbtd.yaml, then "
-    f"{READ_AGAIN}.",
+    "Set `gdb.container_root` in /etc/astbtd.yaml to the container's root directory as seen from this machine, then "
+    f"{EXTRACT_AGAIN}.",
 )
 FIND_CORRUPTION = (
-    "To find what damages the memory, rebuild with MALLOC_DEBUG: `menuselect/menuselect --enable MALLOC_DEBUG "
-    f"menuselect.makeopts`, {_INSTALL}, and attach /var/log/asterisk/mmlog after the next crash.",
+    "To find what damages the memory, rebuild with MALLOC_DEBUG: run `menuselect/menuselect --enable MALLOC_DEBUG "
+    f"menuselect.makeopts`, {_INSTALL}. Attach /var/log/asterisk/mmlog after the next crash.",
     "Or run Asterisk, built without MALLOC_DEBUG, under valgrind: "
     "`valgrind --suppressions=contrib/valgrind.supp --log-file=valgrind.txt asterisk -cg`.",
 )
 FIND_STACK_OVERRUN = (
-    "Neither valgrind nor MALLOC_DEBUG sees an overrun on the stack: rebuild with AddressSanitizer, "
-    f"`menuselect/menuselect --enable ADDRESS_SANITIZER menuselect.makeopts`, {_INSTALL}; it names the variable.",
+    "valgrind and MALLOC_DEBUG do not detect an overrun on the stack. Rebuild with AddressSanitizer: run "
+    f"`menuselect/menuselect --enable ADDRESS_SANITIZER menuselect.makeopts`, {_INSTALL}. It reports the variable.",
 )
 FIND_USE_AFTER_FREE = (
-    "To find who freed it, run Asterisk, built without MALLOC_DEBUG, under valgrind: "
+    "To find what freed the memory, run Asterisk, built without MALLOC_DEBUG, under valgrind: "
     "`valgrind --suppressions=contrib/valgrind.supp --log-file=valgrind.txt asterisk -cg`.",
 )
 FIND_MEMORY = (
-    "See what limits the process and how much it has: `systemctl show asterisk -p MemoryMax -p LimitAS`, "
+    "Check the limits of the process and its memory usage: `systemctl show asterisk -p MemoryMax -p LimitAS`, "
     "`grep -E 'VmPeak|VmData' /proc/$(pidof asterisk)/status`, `journalctl -k | grep -i oom`.",
 )
 SHOW_LOCKS = (
-    "While Asterisk hangs, capture it: `astbtd deadlock`.",
-    "For the list of locks, rebuild with DEBUG_THREADS: `menuselect/menuselect --enable DEBUG_THREADS "
-    f"menuselect.makeopts`, {_INSTALL}; then `asterisk -rx 'core show locks'` tells who holds what.",
+    "Capture Asterisk while it hangs: `astbtd deadlock`.",
+    "To list all locks with their owners, rebuild with DEBUG_THREADS: run `menuselect/menuselect --enable "
+    f"DEBUG_THREADS menuselect.makeopts`, {_INSTALL}. Then run `asterisk -rx 'core show locks'` while it hangs.",
+)
+
+_ASTERISK_SYMBOLS = (
+    "Install the debug symbols of exactly the build that crashed (Debian: package asterisk-dbgsym from the "
+    "debian-debug archive; RHEL family: `dnf debuginfo-install asterisk`; your own build: `make install` without "
+    "stripping)."
 )
 
 
-def symbols(objects: Sequence[str]) -> tuple[str, ...]:
-    """How to get names and lines back for the code in these shared objects; none for the program itself."""
-    others = [name for name in objects if not _asterisks(name)]
-    asterisk = (
-        "Install the debug symbols of the very build that crashed (Debian: package asterisk-dbgsym from the "
-        "debian-debug archive; RHEL family: `dnf debuginfo-install asterisk`; a build of your own: `make install` "
-        "without stripping)."
-    )
-    other = (
-        f"Install the debug symbols of {', '.join(others)} (Debian: `find-dbgsym-packages CORE` names the packages; "
-        "RHEL family: `dnf debuginfo-install` with the packages that gdb names)."
-    )
-    if others and len(others) == len(objects):
-        return other, f"Then {READ_AGAIN}."
-    return asterisk, *([other] if others else []), f"Then {READ_AGAIN}."
+def install_symbols(objects: Sequence[str]) -> tuple[str, ...]:
+    """Return how to get names and lines for code in these shared objects. No objects means the program itself."""
+    libraries = [name for name in objects if not _belongs_to_asterisk(name)]
+    only_libraries = bool(libraries) and len(libraries) == len(objects)
+    sentences = []
+    if not only_libraries:
+        sentences.append(_ASTERISK_SYMBOLS)
+    if libraries:
+        sentences.append(
+            f"Install the debug symbols of {', '.join(libraries)} (Debian: `find-dbgsym-packages CORE` lists the "
+            "packages; RHEL family: `dnf debuginfo-install` with the packages that gdb names)."
+        )
+    return *sentences, f"Then {EXTRACT_AGAIN}."
 
 
-def _asterisks(name: str) -> bool:
+def _belongs_to_asterisk(name: str) -> bool:
     return not name.startswith("lib") or name.startswith("libasterisk")

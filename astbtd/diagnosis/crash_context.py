@@ -2,42 +2,66 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
-from astbtd.backtrace.markers import HeapError, heading
+from astbtd.backtrace.markers import HeapError, parse_marker
 from astbtd.backtrace.parser import Backtrace, Frame, Thread, parse
-from astbtd.diagnosis.crash_function import Stack
-from astbtd.diagnosis.deadlock.wait_graph import WaitAnalysis, conclude, sight
-from astbtd.diagnosis.evidence import Evidence
-from astbtd.diagnosis.frame_kind import Role, in_c_library, plain_name, role
-from astbtd.diagnosis.hangs import hanging, sleeps
-from astbtd.diagnosis.memory_corruption import memory_corruption, memory_ran_out
-from astbtd.diagnosis.signature import crash_function, signature
-from astbtd.diagnosis.word_lists import words
-from astbtd.model.crash import DecidedSignature, MemoryCorruption
+from astbtd.backtrace.thread_builder import FIRST_THREAD
+from astbtd.diagnosis.crash_function import CrashStack
+from astbtd.diagnosis.deadlock.wait_graph import WaitAnalysis, analyze_samples, build_sample
+from astbtd.diagnosis.frame_kind import FrameKind, classify, in_c_library, plain_name
+from astbtd.diagnosis.hangs import find_hanging_threads, is_sleeping
+from astbtd.diagnosis.memory_corruption import detect_memory_corruption, is_out_of_memory
+from astbtd.diagnosis.signature import compute_signature, find_crash_function
+from astbtd.diagnosis.word_lists import load_words
+from astbtd.model.crash import Asterisk, DecidedSignature, Extraction, LostCore, MemoryCorruption, Signal
+from astbtd.model.deadlock_capture import ThreadStates
 
-_FIRST = 1  # gdb numbers the threads of a core from its notes, where the crashed one is first
-_ABORTING = frozenset({"abort", "__assert_fail", "__assert", "__libc_message", "__fortify_fail", "ast_do_crash"})
-_RAISING = re.compile(r"\bsig(?:no)?(?:=sig(?:no)?@entry)?=6\b")
+_ABORT_FUNCTIONS = frozenset({"abort", "__assert_fail", "__assert", "__libc_message", "__fortify_fail", "ast_do_crash"})
+_SIGABRT_ARGUMENT = re.compile(r"\bsig(?:no)?(?:=sig(?:no)?@entry)?=6\b")
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of a crash besides the text of its backtrace. The defaults mean "not known".
+
+    `signal`, and `lwp`, the thread that got it, are from the core's notes. They take precedence over the text.
+    `truncated`: the core file is incomplete. `changed_binary`: the executable on disk has another build ID than the
+    core. `unreadable`: the objects that gdb could not read. `abort_message` is the C library's message when it aborted
+    the process. `states` are what the registers of the threads say. `container`: the process ran in a container whose
+    files are not known. `loss`: why there is no core.
+    """
+
+    signal: Signal | None = None
+    lwp: int | None = None
+    asterisk: Asterisk | None = None
+    extraction: Extraction | None = None
+    truncated: bool = False
+    changed_binary: bool = False
+    unreadable: tuple[str, ...] = ()
+    abort_message: str | None = None
+    states: ThreadStates = field(default_factory=ThreadStates)
+    container: bool = False
+    loss: LostCore | None = None
 
 
 @dataclass(frozen=True)
 class CrashContext:
-    """What the findings look at."""
+    """A backtrace with its evidence, and what follows from both: the input of all findings."""
 
     backtrace: Backtrace
     evidence: Evidence
 
     @classmethod
-    def of(cls, text: str | Iterable[str], evidence: Evidence) -> "CrashContext":
-        """The case that `text`, whatever it is, and `evidence` make."""
+    def from_text(cls, text: str | Iterable[str], evidence: Evidence) -> "CrashContext":
+        """Parse a text, or a text that comes in pieces."""
         return cls(parse(text), evidence)
 
     @cached_property
     def thread(self) -> Thread | None:
-        """The thread that crashed; where nothing did, the first that hangs."""
-        return crash_thread(self.backtrace, self.evidence.lwp) if self.crashed else self.hanging[0]
+        """The thread that crashed. If nothing crashed, the first one that hangs."""
+        return self._crash_thread if self.crashed else self.hanging_threads[0]
 
     @property
     def frames(self) -> tuple[Frame, ...]:
@@ -45,111 +69,131 @@ class CrashContext:
         return self.thread.frames if self.thread else ()
 
     @cached_property
-    def stack(self) -> Stack:
-        """What of these frames was the crash."""
-        asserted = self.thread.asserted if self.thread else self.backtrace.asserted
-        return Stack.of(self.frames, asserted)
+    def stack(self) -> CrashStack:
+        """The frames that are the crash."""
+        source = self.thread or self.backtrace
+        return CrashStack.from_frames(self.frames, source.assertion_function)
 
     @cached_property
-    def called(self) -> tuple[Frame, ...]:
-        """The frames up to where the thread began: what gdb makes up beyond that tells nothing."""
-        return frames_called(self.frames)
+    def valid_frames(self) -> tuple[Frame, ...]:
+        """The frames of the thread, without bogus ones beyond the thread's start."""
+        return drop_bogus_frames(self.frames)
 
     @cached_property
-    def own(self) -> tuple[Frame, ...]:
-        """The frames of Asterisk, its modules and the libraries it uses: not the C library's."""
-        return tuple(frame for frame in self.called if not in_c_library(frame))
+    def own_frames(self) -> tuple[Frame, ...]:
+        """The valid frames of Asterisk, its modules and the libraries it uses, without those of the C library."""
+        return tuple(frame for frame in self.valid_frames if not in_c_library(frame))
 
     @cached_property
-    def locks(self) -> WaitAnalysis | None:
-        """What the threads' locks come to; None where they cannot be read."""
-        sighting = sight(self.backtrace, self.evidence.states)
-        return conclude([sighting]) if sighting.known else None
+    def lock_analysis(self) -> WaitAnalysis | None:
+        """Which threads wait for which locks; None if the locks cannot be read."""
+        sample = build_sample(self.backtrace, self.evidence.states)
+        return analyze_samples([sample]) if sample.readable else None
 
     @property
     def crash_function(self) -> str | None:
-        return crash_function(self.stack)
+        return find_crash_function(self.stack)
 
     @property
     def signature(self) -> DecidedSignature:
-        return signature(self.stack, self.memory_corruption, waiting=not self.crashed)
+        return compute_signature(self.stack, self.memory_corruption, waiting=not self.crashed)
 
     @property
     def debug_threads(self) -> bool:
         asterisk = self.evidence.asterisk
-        return bool(asterisk and asterisk.debug_threads) or self.backtrace.debug_threads
+        if asterisk and asterisk.debug_threads:
+            return True
+        return self.backtrace.debug_threads
 
     @cached_property
     def signal(self) -> str | None:
-        """The signal's name: as the core has it, as the text says it, or SIGABRT where the thread aborts itself."""
+        """The signal's name: from the core, else from the text, else SIGABRT if the thread aborts the process."""
         if self.evidence.signal:
             return self.evidence.signal.name
         if self.backtrace.signal:
             return self.backtrace.signal
-        thread = crash_thread(self.backtrace, self.evidence.lwp)
+        thread = self._crash_thread
         return "SIGABRT" if thread and any(map(aborts, thread.frames)) else None
 
     @cached_property
     def crashed(self) -> bool:
-        """Whether the process crashed, as it is taken to have unless its threads wait for one another."""
-        thread = crash_thread(self.backtrace, self.evidence.lwp)
-        if not self.hanging or self.backtrace.asserted is not None or self.signal in words("crash_signals"):
+        """True if the process crashed, False if its threads only wait for one another."""
+        if not self.hanging_threads or self.backtrace.assertion_function is not None:
             return True
-        if any(map(_gave_up, self.backtrace.threads)):
+        if self.signal in load_words("crash_signals"):
             return True
-        return thread is not None and is_crash_thread(thread) and not sleeps(thread)
+        if any(map(_handles_signal_or_aborts, self.backtrace.threads)):
+            return True
+        thread = self._crash_thread
+        return thread is not None and is_known_to_have_crashed(thread) and not is_sleeping(thread)
 
     @cached_property
-    def hanging(self) -> tuple[Thread, ...]:
-        """The threads that wait for others, which says something if nothing crashed."""
-        return hanging(self.backtrace.threads)
+    def hanging_threads(self) -> tuple[Thread, ...]:
+        """The threads that wait for others. They mean something only if nothing crashed."""
+        return find_hanging_threads(self.backtrace.threads)
 
     @property
     def memory_corruption(self) -> MemoryCorruption | None:
-        return memory_corruption(self.stack, self.heap_said)
+        return detect_memory_corruption(self.stack, self.heap_errors)
 
     @property
-    def memory_ran_out(self) -> bool:
-        """Whether something says that memory could not be had."""
-        return memory_ran_out(self.stack, self.heap_said)
+    def out_of_memory(self) -> bool:
+        """True if an allocation failed."""
+        return is_out_of_memory(self.stack, self.heap_errors)
 
     @property
-    def heap_said(self) -> tuple[HeapError, ...]:
-        """What the allocator complained of: in the text, in the frames' arguments, in the core."""
-        texts = [self.evidence.abort_message or "", *(frame.arguments for frame in self.stack.machinery)]
-        said = (self.backtrace.heap_said, *map(heading, texts))
-        return tuple(each for each in said if isinstance(each, HeapError))
+    def heap_errors(self) -> tuple[HeapError, ...]:
+        """The allocator's messages: in the text, in the core, and in the arguments of frames."""
+        texts = [self.evidence.abort_message or ""]
+        texts += [frame.arguments for frame in self.stack.library_frames]
+        candidates = [self.backtrace.heap_error, *map(parse_marker, texts)]
+        return tuple(error for error in candidates if isinstance(error, HeapError))
+
+    @cached_property
+    def _crash_thread(self) -> Thread | None:
+        return find_crash_thread(self.backtrace, self.evidence.lwp)
 
 
-def crash_thread(backtrace: Backtrace, lwp: int | None = None) -> Thread | None:
-    """The thread that crashed: the one that got the signal, else one that a signal's handler or an abort is in, else
-    gdb's first, else the text's. `lwp` is the process id of the thread that got the signal, where it is known.
+def find_crash_thread(backtrace: Backtrace, lwp: int | None = None) -> Thread | None:
+    """Return the thread that crashed. `lwp` is the thread that got the signal, if known.
+
+    In this order: the thread that got the signal, the one that the text says crashed, one that is in a signal handler
+    or aborts, gdb's first, the first of the text.
     """
-    for is_it in (lambda thread: lwp is not None and thread.lwp == lwp, lambda thread: thread.crashed, _gave_up):
-        if found := next(filter(is_it, backtrace.threads), None):
-            return found
-    return backtrace.thread(_FIRST) or next(iter(backtrace.threads), None)
+    if lwp is not None:
+        for thread in backtrace.threads:
+            if thread.lwp == lwp:
+                return thread
+    for thread in backtrace.threads:
+        if thread.crashed:
+            return thread
+    for thread in backtrace.threads:
+        if _handles_signal_or_aborts(thread):
+            return thread
+    return backtrace.thread(FIRST_THREAD) or next(iter(backtrace.threads), None)
 
 
-def is_crash_thread(thread: Thread) -> bool:
-    """Whether the text says, or gdb's numbering, that `thread` is the one that crashed; else it is a guess."""
-    return thread.crashed or thread.number == _FIRST or _gave_up(thread)
+def is_known_to_have_crashed(thread: Thread) -> bool:
+    """Return True if the text, or gdb's numbering, says that `thread` crashed; False if that is a guess."""
+    return thread.crashed or thread.number == FIRST_THREAD or _handles_signal_or_aborts(thread)
 
 
-def frames_called(frames: tuple[Frame, ...]) -> tuple[Frame, ...]:
-    """The frames up to the outermost that starts a thread, all if there is none."""
-    starts = [index for index, frame in enumerate(frames) if role(frame) is Role.THREAD_START]
-    return frames[: starts[-1] + 1] if starts else frames
+def drop_bogus_frames(frames: tuple[Frame, ...]) -> tuple[Frame, ...]:
+    """Return the frames up to the thread's start function. gdb may invent frames beyond it. Without one, return all."""
+    for index in range(len(frames) - 1, -1, -1):
+        if classify(frames[index]) is FrameKind.THREAD_START:
+            return frames[: index + 1]
+    return frames
 
 
 def aborts(frame: Frame) -> bool:
-    """Whether the process ends itself in `frame`."""
+    """Return True if the process ends itself in `frame`."""
     if not frame.function:
         return False
-    return plain_name(frame.function) in _ABORTING or (
-        role(frame) is Role.ABORT and _RAISING.search(frame.arguments) is not None
-    )
+    if plain_name(frame.function) in _ABORT_FUNCTIONS:
+        return True
+    return classify(frame) is FrameKind.ABORT and _SIGABRT_ARGUMENT.search(frame.arguments) is not None
 
 
-def _gave_up(thread: Thread) -> bool:
+def _handles_signal_or_aborts(thread: Thread) -> bool:
     return any(frame.signal_handler or aborts(frame) for frame in thread.frames)

@@ -1,128 +1,156 @@
-"""Names the code that a crash is filed under: functions, or what else there is where functions have no names."""
+"""Finds the functions that a crash is filed under, or, if functions have no names, the modules."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from astbtd.backtrace.gdb_frame import Frame
-from astbtd.diagnosis.frame_kind import ASSERTING, Role, plain_name, plain_object, role
-from astbtd.diagnosis.word_lists import words
+from astbtd.diagnosis.frame_kind import ASSERTION_KINDS, FrameKind, classify, plain_name, plain_object
+from astbtd.diagnosis.word_lists import load_words
 
+# An argument that names the caller, as in func=func@entry=0x7f <__PRETTY_FUNCTION__.3> "ast_hangup"
 _CALLER = re.compile(r'\b(?:func|function|funcname|func_name)=(?:[\w@]+=)?[^"=]{0,200}"([^"]{1,400})"')
 _IDENTIFIER = re.compile(r"([A-Za-z_][\w:~]*) ?(?:\(|$)")
-_OPEN_ENDED = (Role.CODE, Role.NAMELESS, Role.UNKNOWN)
+_MAY_BE_CODE = (FrameKind.CODE, FrameKind.NAMELESS, FrameKind.UNKNOWN)
 
 
 @dataclass(frozen=True)
-class Stack:
-    """The frames in which a thread crashed, innermost first: not those of a signal's handler.
+class CrashStack:
+    """The frames in which a thread crashed, innermost first, without those of a signal handler.
 
-    `asserted` is the function whose assertion failed, as Asterisk's log has it; empty if it does not say which, None if
-    it was not the program itself that printed these frames.
+    `assertion_function` is the function whose assertion failed, as Asterisk's log has it: empty if the log does not
+    name it, None if the program did not print these frames itself.
     """
 
     frames: tuple[Frame, ...]
-    asserted: str | None = None
+    assertion_function: str | None = None
 
     @classmethod
-    def of(cls, frames: Sequence[Frame], asserted: str | None = None) -> "Stack":
-        """What crashed in a thread of these frames: a handler's frames are not, the code that it interrupted is."""
-        handlers = [index for index, frame in enumerate(frames) if frame.signal_handler]
-        interrupted = frames[handlers[0] + 1 :] if handlers else ()
-        return cls(tuple(interrupted or frames), asserted)
+    def from_frames(cls, frames: Sequence[Frame], assertion_function: str | None = None) -> "CrashStack":
+        """Return the stack of a thread with these frames. If it is in a signal handler, return what was interrupted."""
+        interrupted: Sequence[Frame] = ()
+        for index, frame in enumerate(frames):
+            if frame.signal_handler:
+                interrupted = frames[index + 1 :]
+                break
+        return cls(tuple(interrupted or frames), assertion_function)
 
     @property
-    def machinery(self) -> tuple[Frame, ...]:
-        """The innermost frames, up to the first that is not machinery."""
-        ends = (index for index, frame in enumerate(self.frames) if role(frame) in _OPEN_ENDED)
-        return self.frames[: next(ends, len(self.frames))]
+    def library_frames(self) -> tuple[Frame, ...]:
+        """The innermost frames, up to the first that may contain the bug."""
+        for index, frame in enumerate(self.frames):
+            if classify(frame) in _MAY_BE_CODE:
+                return self.frames[:index]
+        return self.frames
 
     @property
-    def parts(self) -> frozenset[Role]:
-        """The parts that the machinery plays."""
-        return frozenset(map(role, self.machinery))
+    def library_kinds(self) -> frozenset[FrameKind]:
+        """The kinds of the library frames."""
+        return frozenset(map(classify, self.library_frames))
 
     @property
-    def asserting(self) -> bool:
-        """Whether the program itself gave up."""
-        return self.asserted is not None or not ASSERTING.isdisjoint(self.parts)
+    def is_assertion(self) -> bool:
+        """True if the program aborted by itself."""
+        return self.assertion_function is not None or not ASSERTION_KINDS.isdisjoint(self.library_kinds)
 
 
-def asserted_in(stack: Stack, _: str | None = None) -> Iterator[str]:
-    """The function that the log names, if it is not one of those that check on behalf of others."""
-    if stack.asserted and role(Frame(0, "", function=stack.asserted)) is Role.CODE:
-        yield stack.asserted
+def from_log(stack: CrashStack, _: str | None = None) -> Iterator[str]:
+    """Yield the function that the log names, unless it only checks on behalf of others."""
+    name = stack.assertion_function
+    if name and _is_code(name):
+        yield name
 
 
-def code(stack: Stack, skip: str | None = None) -> Iterator[str]:
-    """The functions that are no machinery, innermost first, none that stands in the list `skip`.
+def from_code(stack: CrashStack, skip: str | None = None) -> Iterator[str]:
+    """Yield the functions that may contain the bug, innermost first, without those in the list `skip`.
 
-    Addresses that belong to no object are passed over, as gdb makes them up where a stack is damaged. So is a module
-    without symbols that a build with symbols called. Where there are only the names that a stripped build exports, the
-    next such name says nothing of where it crashed.
+    Addresses that belong to no object are skipped: gdb invents them if a stack is damaged. A module without symbols is
+    skipped if the caller has debug information. If the caller has only an exported name (a stripped build), nothing is
+    yielded: the next exported name is not where it crashed.
     """
-    skipped = words(skip) if skip else ()
-    nameless = False
+    skipped = load_words(skip) if skip else ()
+    nameless_seen = False
     for index, frame in enumerate(stack.frames):
-        part = role(frame)
-        if part is Role.NAMELESS:
-            nameless = nameless or not (stack.asserting and _checks(stack.frames, index))
-        if part is not Role.CODE or not frame.function:
+        kind = classify(frame)
+        if kind is FrameKind.NAMELESS and not _is_check(stack, index):
+            nameless_seen = True
+        if kind is not FrameKind.CODE or not frame.function:
             continue
-        if nameless and frame.line is None:
+        if nameless_seen and frame.line is None:
             return
-        if (name := plain_name(frame.function)) not in skipped:
+        name = plain_name(frame.function)
+        if name not in skipped:
             yield name
 
 
-def told_callers(stack: Stack, _: str | None = None) -> Iterator[str]:
-    """The callers that the machinery was told, outermost first."""
-    for frame in reversed(stack.machinery):
-        for told in _CALLER.finditer(frame.arguments):
-            name = _IDENTIFIER.search(told[1])
-            if name and role(Frame(0, "", function=name[1])) is Role.CODE:
+def from_arguments(stack: CrashStack, _: str | None = None) -> Iterator[str]:
+    """Yield the caller names passed as arguments to library functions (func=...), outermost first."""
+    for frame in reversed(stack.library_frames):
+        for argument in _CALLER.finditer(frame.arguments):
+            name = _IDENTIFIER.search(argument[1])  # the argument may be a whole prototype
+            if name and _is_code(name[1]):
                 yield name[1]
 
 
-def objects(stack: Stack, _: str | None = None) -> Iterator[str]:
-    """The functions that count references, unless they are only on the way to an abort."""
-    if not stack.asserting:
-        yield from (plain_name(frame.function or "") for frame in stack.frames if role(frame) is Role.ASTERISK_OBJECT)
-
-
-def modules(stack: Stack, _: str | None = None) -> Iterator[str]:
-    """The functions that are no machinery; where one has no name, the object it is in."""
+def from_reference_counting(stack: CrashStack, _: str | None = None) -> Iterator[str]:
+    """Yield the functions that count references, unless they only lead to an abort."""
+    if stack.is_assertion:
+        return
     for frame in stack.frames:
-        part = role(frame)
-        if part is Role.CODE and frame.function:
+        if classify(frame) is FrameKind.ASTERISK_OBJECT:
+            yield plain_name(frame.function or "")
+
+
+def from_modules(stack: CrashStack, _: str | None = None) -> Iterator[str]:
+    """Yield the functions that may contain the bug, or the object's name for functions without a name."""
+    for frame in stack.frames:
+        kind = classify(frame)
+        if kind is FrameKind.CODE and frame.function:
             yield plain_name(frame.function)
-        elif part in (Role.NAMELESS, Role.UNKNOWN) and frame.library:
+        elif kind in (FrameKind.NAMELESS, FrameKind.UNKNOWN) and frame.library:
             yield plain_object(frame.library)
 
 
-def machinery(stack: Stack, _: str | None = None) -> Iterator[str]:
-    """All functions that have a name."""
-    return (plain_name(frame.function) for frame in stack.frames if frame.function)
+def from_all_frames(stack: CrashStack, _: str | None = None) -> Iterator[str]:
+    """Yield all functions that have a name."""
+    for frame in stack.frames:
+        if frame.function:
+            yield plain_name(frame.function)
 
 
-Source = Callable[[Stack, str | None], Iterator[str]]
+Source = Callable[[CrashStack, str | None], Iterator[str]]
 SOURCES: dict[str, Source] = {
-    "log": asserted_in,
-    "code": code,
-    "arguments": told_callers,
-    "objects": objects,
-    "modules": modules,
-    "machinery": machinery,
+    "log": from_log,
+    "code": from_code,
+    "arguments": from_arguments,
+    "reference_counting": from_reference_counting,
+    "modules": from_modules,
+    "all_frames": from_all_frames,
 }
-"""What `from` may say in words/signature.toml."""
+"""The values of `from` in words/signature.toml."""
 
 
-def once(names: Iterable[str]) -> Iterator[str]:
-    """Each name where it first stands, so that a recursion looks the same however deep it went."""
+def unique(names: Iterable[str]) -> Iterator[str]:
+    """Yield each name once, in order, so that a recursion looks the same at any depth."""
     return iter(dict.fromkeys(names))
 
 
-def _checks(frames: Sequence[Frame], index: int) -> bool:
-    """Whether a frame without a name is part of the way to an assertion: it called it, or machinery called it."""
-    caller = next((role(frame) for frame in frames[index:] if role(frame) is not Role.NAMELESS), Role.CODE)
-    return caller not in _OPEN_ENDED or role(frames[index - 1]) is Role.ASTERISK_ASSERT
+def _is_code(name: str) -> bool:
+    return classify(Frame(0, "", function=name)) is FrameKind.CODE
+
+
+def _is_check(stack: CrashStack, index: int) -> bool:
+    """Return True if the nameless frame at `index` is part of an assertion: it calls one, or library code calls it."""
+    if not stack.is_assertion:
+        return False
+    calls_assertion = classify(stack.frames[index - 1]) is FrameKind.ASTERISK_ASSERT
+    return calls_assertion or _kind_of_caller(stack.frames[index:]) not in _MAY_BE_CODE
+
+
+def _kind_of_caller(frames: Sequence[Frame]) -> FrameKind:
+    """Return the kind of the first frame that has a name; CODE if there is none."""
+    for frame in frames:
+        kind = classify(frame)
+        if kind is not FrameKind.NAMELESS:
+            return kind
+    return FrameKind.CODE

@@ -1,4 +1,4 @@
-"""Tells what part a frame plays: code that may hold the bug, or machinery that crashes on its behalf."""
+"""Classifies frames: code that may contain the bug, or library and runtime functions that crash on behalf of it."""
 
 import re
 from enum import StrEnum
@@ -6,15 +6,15 @@ from functools import cache, lru_cache
 from pathlib import PurePosixPath
 
 from astbtd.backtrace.gdb_frame import Frame
-from astbtd.diagnosis.word_lists import words
+from astbtd.diagnosis.word_lists import load_words
 
 
-class Role(StrEnum):
-    """The part of a frame; where it is known by name, the value is the list in `words/` that names it."""
+class FrameKind(StrEnum):
+    """The kind of a frame. The value of a kind in LISTED_KINDS is the name of its list in `words/`."""
 
-    CODE = "code"
+    CODE = "code"  # a named function of Asterisk, of a module, or of a library that it uses
     NAMELESS = "nameless"  # code of Asterisk or of a module, without a name
-    UNKNOWN = "unknown"  # anything else without a name, such as an address that is none of code
+    UNKNOWN = "unknown"  # anything else without a name, for example an address that belongs to no object
     SIGNAL_HANDLER = "signal_handler"
     ABORT = "abort"
     ALLOCATE = "allocate"
@@ -30,92 +30,133 @@ class Role(StrEnum):
     C_LIBRARY = "c_library"
 
 
-LISTED = tuple(role for role in Role if role.value not in ("code", "nameless", "unknown", "signal_handler"))
-ASSERTING = frozenset({Role.ABORT, Role.ASTERISK_ASSERT})
-_IN_C_LIBRARY = frozenset({Role.ABORT, Role.ALLOCATE, Role.RELEASE, Role.HEAP_CHECK, Role.LOCK, Role.C_LIBRARY})
+_WITHOUT_LIST = (FrameKind.CODE, FrameKind.NAMELESS, FrameKind.UNKNOWN, FrameKind.SIGNAL_HANDLER)
+LISTED_KINDS = tuple(kind for kind in FrameKind if kind not in _WITHOUT_LIST)
+ASSERTION_KINDS = frozenset({FrameKind.ABORT, FrameKind.ASTERISK_ASSERT})
+_C_LIBRARY_KINDS = frozenset(
+    {
+        FrameKind.ABORT,
+        FrameKind.ALLOCATE,
+        FrameKind.RELEASE,
+        FrameKind.HEAP_CHECK,
+        FrameKind.LOCK,
+        FrameKind.C_LIBRARY,
+    }
+)
 
 # What compilers and linkers append: .constprop.0, .isra.1, .part.2, .cold, .clone.3, .lto_priv.4, @GLIBC_2.2.5, @plt,
 # and the demangler's ` [clone .isra.1]`.
-_COMPILED = re.compile(
+_COMPILER_SUFFIX = re.compile(
     r"(?<=.)(?:\.(?:constprop|isra|part|cold|clone|lto_priv|localalias|llvm|\d+)\b|@| \[clone ).*", re.DOTALL
 )
 # glibc's variants of one function by processor, as in __memmove_avx_unaligned_erms.
-_PROCESSOR = re.compile(
+_PROCESSOR_SUFFIX = re.compile(
     r"_(?:sse|ssse|avx|evex|erms|ia32|i[3-6]86|generic|neon|arm|asimd|advsimd|simd|mte|sve|thunderx|falkor|a64fx|oryon|"
     r"kunpeng|power|ppc|z\d|vx|rtm)\w*$"
 )
-_INTERCEPTED = ("__interceptor_", "___interceptor_", "__interceptor_trampoline_", "__wrap_")
-_VERSION = re.compile(r"(?<=\.so)\..*")
-_MODULE = re.compile(r"(?:app|bridge|cdr|cel|chan|channelstorage|codec|format|func|pbx|res|test)_\w+\.so|asterisk$")
+_INTERCEPTOR_PREFIXES = ("__interceptor_", "___interceptor_", "__interceptor_trampoline_", "__wrap_")
+_VERSION_SUFFIX = re.compile(r"(?<=\.so)\..*")
+_ASTERISK_OBJECT = re.compile(
+    r"(?:app|bridge|cdr|cel|chan|channelstorage|codec|format|func|pbx|res|test)_\w+\.so|asterisk$"
+)
 
 
 def plain_name(name: str) -> str:
-    """A function's name as its source has it, without parameters and what compilers, linkers and glibc's build add."""
-    bare = _COMPILED.sub("", name).removeprefix("__GI_").strip()
-    return _without_parameters(bare) or name
+    """Return a function's name as in its source: without parameters, and without what compilers and linkers append."""
+    base = _COMPILER_SUFFIX.sub("", name).removeprefix("__GI_").strip()
+    return _remove_parameters(base) or name
 
 
 def plain_object(path: str) -> str:
-    """A shared object's name without its directory and version: `libasteriskpj.so`."""
-    return _VERSION.sub("", PurePosixPath(path).name)
+    """Return a shared object's name without its directory and version: `libasteriskpj.so`."""
+    return _VERSION_SUFFIX.sub("", PurePosixPath(path).name)
 
 
-def role(frame: Frame) -> Role:
-    """The part that `frame` plays."""
+def classify(frame: Frame) -> FrameKind:
+    """Return the kind of `frame`."""
     if frame.signal_handler:
-        return Role.SIGNAL_HANDLER
-    listed = _role_of_name(plain_name(frame.function)) if frame.function else None
+        return FrameKind.SIGNAL_HANDLER
+    listed = _classify_name(plain_name(frame.function)) if frame.function else None
     if listed:
         return listed
-    if _placed_in_c_library(frame):
-        return Role.C_LIBRARY
+    if _is_located_in_c_library(frame):
+        return FrameKind.C_LIBRARY
     if frame.function:
-        return Role.CODE
-    return Role.NAMELESS if frame.library and _is_asterisks(frame.library) else Role.UNKNOWN
+        return FrameKind.CODE
+    if frame.library and _is_asterisk_object(frame.library):
+        return FrameKind.NAMELESS
+    return FrameKind.UNKNOWN
 
 
 def in_c_library(frame: Frame) -> bool:
-    """Whether `frame` is code of the C library or the kernel, which nobody rebuilds for the sake of a backtrace."""
-    return frame.signal_handler or _placed_in_c_library(frame) or role(frame) in _IN_C_LIBRARY
+    """Return True if `frame` is code of the C library or the kernel: nobody rebuilds these for a better backtrace."""
+    if frame.signal_handler or _is_located_in_c_library(frame):
+        return True
+    return classify(frame) in _C_LIBRARY_KINDS
 
 
-def _is_asterisks(path: str) -> bool:
-    return _MODULE.match(plain_object(path)) is not None or "/asterisk/modules/" in path
+def _is_asterisk_object(path: str) -> bool:
+    return "/asterisk/modules/" in path or _ASTERISK_OBJECT.match(plain_object(path)) is not None
 
 
-def _placed_in_c_library(frame: Frame) -> bool:
+def _is_located_in_c_library(frame: Frame) -> bool:
     if frame.library:
-        return plain_object(frame.library).partition(".so")[0].partition("-")[0] in words("c_library_objects")
-    return frame.file is not None and words("c_library_sources").begins(frame.file)
+        name = plain_object(frame.library).partition(".so")[0].partition("-")[0]
+        return name in load_words("c_library_objects")
+    return frame.file is not None and load_words("c_library_sources").matches_start(frame.file)
 
 
 @lru_cache(maxsize=10_000)
-def _role_of_name(name: str) -> Role | None:
-    bare = _bare(name)
-    exact = _listed_roles().get(name) or _listed_roles().get(bare)
-    return exact or next((role for role in LISTED if name in words(role.value) or bare in words(role.value)), None)
+def _classify_name(name: str) -> FrameKind | None:
+    """Return the kind whose list has this name, as it is or as a variant. Exact entries win over those with `*`."""
+    base = _base_name(name)
+    exact = _kinds_by_name().get(name) or _kinds_by_name().get(base)
+    if exact:
+        return exact
+    for kind in LISTED_KINDS:
+        words = load_words(kind.value)
+        if name in words or base in words:
+            return kind
+    return None
 
 
-def _bare(name: str) -> str:
-    """The name of a function of the C library that another one, or a processor's variant, stands for."""
-    for prefix in _INTERCEPTED:
+def _base_name(name: str) -> str:
+    """Return the name of the C library's function that `name` intercepts, or is a variant of for one processor."""
+    for prefix in _INTERCEPTOR_PREFIXES:
         name = name.removeprefix(prefix)
-    return _PROCESSOR.sub("", name.lstrip("_") if name.startswith("__") else name)
+    if name.startswith("__"):
+        name = name.lstrip("_")
+    return _PROCESSOR_SUFFIX.sub("", name)
 
 
-def _without_parameters(name: str) -> str:
-    """A C++ name without its last parentheses, unless they are the name's own, as in `operator()`."""
+def _remove_parameters(name: str) -> str:
+    """Return a C++ name without its last parentheses, unless they are part of the name, as in `operator()`."""
     end = name.removesuffix(" const").removesuffix("&").rstrip()
     if not end.endswith(")"):
         return name
+    opening = _find_opening(end)
+    if opening is None or end[:opening].endswith(("operator", "::")):
+        return name
+    return end[:opening].rstrip()
+
+
+def _find_opening(text: str) -> int | None:
+    """Return the position of the parenthesis that the last character of `text` closes."""
     depth = 0
-    for position in range(len(end) - 1, -1, -1):
-        depth += {")": 1, "(": -1}.get(end[position], 0)
+    for position in range(len(text) - 1, -1, -1):
+        if text[position] == ")":
+            depth += 1
+        elif text[position] == "(":
+            depth -= 1
         if depth == 0:
-            return name if end[:position].endswith(("operator", "::")) else end[:position].rstrip()
-    return name
+            return position
+    return None
 
 
 @cache
-def _listed_roles() -> dict[str, Role]:
-    return {name: role for role in reversed(LISTED) for name in words(role.value).names}
+def _kinds_by_name() -> dict[str, FrameKind]:
+    kinds: dict[str, FrameKind] = {}
+    for kind in LISTED_KINDS:
+        for name in load_words(kind.value).names:
+            kinds.setdefault(name, kind)
+    return kinds

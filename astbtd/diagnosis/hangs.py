@@ -1,66 +1,88 @@
-"""Tells whether the threads wait for one another.
+"""Finds threads that wait for one another, if nothing crashed.
 
-A thread that crashed did not hang, whatever the others were doing at that moment. Where nothing crashed, a thread that
-waits for a lock has its backtrace taken because it waits too long; so has one that sleeps and was picked out of many.
+A thread that crashed did not hang, whatever the other threads were doing at that moment. If nothing crashed, somebody
+took the backtrace because a thread waits for a lock for too long. The same holds for threads that sleep, if somebody
+selected them from many.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from astbtd.backtrace.parser import Thread
-from astbtd.diagnosis.crash_function import Stack
+from astbtd.backtrace.thread_builder import FIRST_THREAD
+from astbtd.diagnosis.crash_function import CrashStack
 from astbtd.diagnosis.frame_kind import plain_name
-from astbtd.diagnosis.word_lists import words
-
-_FIRST = 1
+from astbtd.diagnosis.word_lists import load_words
 
 
-def hanging(threads: Sequence[Thread]) -> tuple[Thread, ...]:
-    """The threads that wait for others, if nothing crashed."""
+def find_hanging_threads(threads: Sequence[Thread]) -> tuple[Thread, ...]:
+    """Return the threads that wait for others. The result means something only if nothing crashed."""
     waiting = tuple(filter(waits_for_lock, threads))
-    if waiting or not _picked_out(threads):
+    if waiting or not _are_selected(threads):
         return waiting
-    return tuple(threads) if all(_any(list(_innermost(thread)), "wait") for thread in threads) else ()
+    all_wait = all(_has_word(_library_functions(thread), "wait") for thread in threads)
+    return tuple(threads) if all_wait else ()
 
 
 def waits_for_lock(thread: Thread) -> bool:
-    """Whether another thread has the lock that `thread` wants."""
+    """Return True if another thread has the lock that `thread` wants."""
     if thread.locks:
         return any(lock.waiting for lock in thread.locks)
-    names = list(_innermost(thread))
-    sleeping = any(name in words("sleep") for name in names)
-    return _any(names, "lock_wait") or (sleeping and _any(names, "lock_taking"))
+    functions = _library_functions(thread)
+    if _has_word(functions, "lock_wait"):
+        return True
+    return _has_word(functions, "sleep") and _has_word(functions, "lock_taking")
 
 
-def sleeps(thread: Thread) -> bool:
-    """Whether `thread` does nothing of its own, as most threads do most of the time."""
-    return _any(list(_innermost(thread)), "sleep")
+def is_sleeping(thread: Thread) -> bool:
+    """Return True if `thread` is idle, as most threads are most of the time."""
+    return _has_word(_library_functions(thread), "sleep")
 
 
-def circle(threads: Sequence[Thread]) -> tuple[Thread, ...]:
-    """Threads of which each waits for a lock that the next one holds, as `core show locks` lists them; else none."""
-    holders = {lock.address: thread for thread in threads for lock in thread.locks if not lock.waiting}
-    wanted = {id(thread): lock.address for thread in threads for lock in thread.locks if lock.waiting}
+def find_lock_cycle(threads: Sequence[Thread]) -> tuple[Thread, ...]:
+    """Return threads that each wait for a lock that the next one holds, according to `core show locks`."""
+    holders: dict[str, Thread] = {}
+    wanted: dict[int, str] = {}  # by the identity of the thread
     for thread in threads:
-        path: list[Thread] = []
-        while thread not in path and id(thread) in wanted and wanted[id(thread)] in holders:
-            path.append(thread)
-            thread = holders[wanted[id(thread)]]
-        if thread in path:
-            return tuple(path[path.index(thread) :])
+        for lock in thread.locks:
+            if lock.waiting:
+                wanted[id(thread)] = lock.address
+            else:
+                holders[lock.address] = thread
+    blockers = {waiter: holders[address] for waiter, address in wanted.items() if address in holders}
+    for thread in threads:
+        if cycle := _follow(thread, blockers):
+            return cycle
     return ()
 
 
-def _innermost(thread: Thread) -> Iterator[str]:
-    """The names of the frames between the kernel and the code that called; none where the text lacks the innermost."""
-    if thread.frames and thread.frames[0].level == 0:
-        yield from (plain_name(frame.function) for frame in Stack(thread.frames).machinery if frame.function)
+def _follow(thread: Thread, blockers: dict[int, Thread]) -> tuple[Thread, ...]:
+    """Return the cycle that following each thread's blocker from `thread` on leads to; empty if it leads to none."""
+    path: list[Thread] = []
+    while thread not in path:
+        path.append(thread)
+        blocker = blockers.get(id(thread))
+        if blocker is None:
+            return ()
+        thread = blocker
+    return tuple(path[path.index(thread) :])
 
 
-def _any(names: Sequence[str], listed: str) -> bool:
-    return any(name in words(listed) for name in names)
+def _library_functions(thread: Thread) -> list[str]:
+    """Return the functions between the kernel and the code that called them; none if the innermost frame is missing."""
+    if not thread.frames or thread.frames[0].level != 0:
+        return []
+    frames = CrashStack(thread.frames).library_frames
+    return [plain_name(frame.function) for frame in frames if frame.function]
 
 
-def _picked_out(threads: Sequence[Thread]) -> bool:
-    """Whether somebody chose to show these threads out of more."""
+def _has_word(functions: Sequence[str], word_list: str) -> bool:
+    words = load_words(word_list)
+    return any(name in words for name in functions)
+
+
+def _are_selected(threads: Sequence[Thread]) -> bool:
+    """Return True if somebody selected these threads from more: all have numbers, and numbers are missing."""
     numbers = [thread.number for thread in threads if thread.number is not None]
-    return len(numbers) == len(threads) > 0 and _FIRST not in numbers and max(numbers) > len(numbers)
+    if not threads or len(numbers) != len(threads):
+        return False
+    return FIRST_THREAD not in numbers and max(numbers) > len(numbers)

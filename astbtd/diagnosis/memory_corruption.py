@@ -1,65 +1,86 @@
-"""Judges whether memory was corrupted: by the functions in which the thread crashed, and by what the allocator said.
+"""Decides whether memory was corrupted, from the functions in which the thread crashed and the allocator's messages.
 
-A crash in the allocator is a crash of a heap that was damaged before, somewhere else. In free, and where an allocator
-reports it by itself, that is certain; in malloc, calloc and realloc memory may have run out instead. That is how
-Asterisk's documentation, "Getting a Backtrace", tells them apart.
+A crash in the allocator means that the heap was damaged earlier, somewhere else. In free, or if an allocator reports it
+by itself, this is certain. In malloc, calloc and realloc, memory may have run out instead. Asterisk's documentation,
+"Getting a Backtrace", makes the same distinction.
 """
 
 import re
 from collections.abc import Sequence
 
+from astbtd.backtrace.gdb_frame import Frame
 from astbtd.backtrace.markers import HeapError
-from astbtd.diagnosis.crash_function import Stack
-from astbtd.diagnosis.frame_kind import Role, plain_name, role
-from astbtd.diagnosis.word_lists import words
+from astbtd.diagnosis.crash_function import CrashStack
+from astbtd.diagnosis.frame_kind import FrameKind, classify, plain_name
+from astbtd.diagnosis.word_lists import load_words
 from astbtd.model.crash import MemoryCorruption
 
-_ALLOCATING = frozenset({Role.ALLOCATE, Role.ASTERISK_ALLOCATE})
-_RELEASING = frozenset({Role.RELEASE, Role.ASTERISK_RELEASE})
-_ON_THE_WAY = frozenset({Role.ABORT, Role.SIGNAL_HANDLER, Role.C_LIBRARY})
-_IN_MALLOC = re.compile(r"\b(?:malloc|calloc|realloc|memalign|malloc_consolidate|sysmalloc)\b")
-_NO_MEMORY = re.compile(r"\bexception_id=1\b")  # pjlib's PJ_NO_MEMORY_EXCEPTION, the first that it allocates
+_ALLOCATE_KINDS = frozenset({FrameKind.ALLOCATE, FrameKind.ASTERISK_ALLOCATE})
+_RELEASE_KINDS = frozenset({FrameKind.RELEASE, FrameKind.ASTERISK_RELEASE})
+_ABORT_PATH_KINDS = frozenset({FrameKind.ABORT, FrameKind.SIGNAL_HANDLER, FrameKind.C_LIBRARY})
+_MALLOC_MESSAGE = re.compile(r"\b(?:malloc|calloc|realloc|memalign|malloc_consolidate|sysmalloc)\b")
+_PJLIB_THROW = ("pj_throw_exception_", "pj_throw_exception")
+_PJ_NO_MEMORY = re.compile(r"\bexception_id=1\b")  # PJ_NO_MEMORY_EXCEPTION, the first id that pjlib allocates
 
 
-def memory_corruption(stack: Stack, said: Sequence[HeapError]) -> MemoryCorruption | None:
-    """Whether memory was corrupted; None where the text ends before it tells. `said` is about this crash."""
-    if stack_was_smashed(stack):
+def detect_memory_corruption(stack: CrashStack, heap_errors: Sequence[HeapError]) -> MemoryCorruption | None:
+    """Return whether memory was corrupted; None if the text ends before that can be decided."""
+    if is_stack_smashed(stack):
         return MemoryCorruption.CERTAIN
-    entry = _entry(stack)
-    if entry:
-        return MemoryCorruption.CERTAIN if entry in _RELEASING else MemoryCorruption.LIKELY
-    complaints = [each.message for each in said if not each.no_memory and (each.checked or _may_be_of(stack))]
-    if complaints or Role.HEAP_CHECK in stack.parts:
-        in_malloc = complaints and all(map(_IN_MALLOC.search, complaints))
-        return MemoryCorruption.LIKELY if in_malloc else MemoryCorruption.CERTAIN
-    return None if _ends_on_the_way(stack) else MemoryCorruption.NONE
+    called = _allocator_kind(stack)
+    if called in _RELEASE_KINDS:
+        return MemoryCorruption.CERTAIN
+    if called in _ALLOCATE_KINDS:
+        return MemoryCorruption.LIKELY
+    messages = _messages_about(stack, heap_errors)
+    if messages and all(map(_MALLOC_MESSAGE.search, messages)):
+        return MemoryCorruption.LIKELY
+    if messages or FrameKind.HEAP_CHECK in stack.library_kinds:
+        return MemoryCorruption.CERTAIN
+    return None if _ends_in_abort(stack) else MemoryCorruption.NONE
 
 
-def stack_was_smashed(stack: Stack) -> bool:
-    """Whether the compiler's check found that a local variable was overrun."""
-    return any(frame.function and plain_name(frame.function) in words("stack_check") for frame in stack.machinery)
+def is_stack_smashed(stack: CrashStack) -> bool:
+    """Return True if the compiler's stack protector found that a local variable was overrun."""
+    words = load_words("stack_check")
+    return any(plain_name(frame.function or "") in words for frame in stack.library_frames)
 
 
-def memory_ran_out(stack: Stack, said: Sequence[HeapError]) -> bool:
-    """Whether something says that memory could not be had: a log, pjlib's or C++'s exception for that."""
-    return any(each.no_memory for each in said) or any(
-        frame.function in ("pj_throw_exception_", "pj_throw_exception") and _NO_MEMORY.search(frame.arguments)
-        for frame in stack.frames
-    )
+def is_out_of_memory(stack: CrashStack, heap_errors: Sequence[HeapError]) -> bool:
+    """Return True if an allocation failed, according to a log message or an exception of pjlib."""
+    if any(error.out_of_memory for error in heap_errors):
+        return True
+    return any(map(_throws_no_memory, stack.frames))
 
 
-def _entry(stack: Stack) -> Role | None:
-    """The part of the outermost frame of the allocator: what the program had called."""
-    parts = map(role, reversed(stack.machinery))
-    return next((part for part in parts if part in _ALLOCATING | _RELEASING), None)
+def _throws_no_memory(frame: Frame) -> bool:
+    return frame.function in _PJLIB_THROW and _PJ_NO_MEMORY.search(frame.arguments) is not None
 
 
-def _ends_on_the_way(stack: Stack) -> bool:
-    """Whether the text ends before it tells who aborted."""
-    aborting = Role.ABORT in stack.parts or not stack.parts
-    return aborting and stack.parts <= _ON_THE_WAY and len(stack.machinery) == len(stack.frames)
+def _allocator_kind(stack: CrashStack) -> FrameKind | None:
+    """Return the kind of the allocator's outermost frame, which is the function that the program called."""
+    for frame in reversed(stack.library_frames):
+        kind = classify(frame)
+        if kind in _ALLOCATE_KINDS or kind in _RELEASE_KINDS:
+            return kind
+    return None
 
 
-def _may_be_of(stack: Stack) -> bool:
-    """Whether what was said of the heap may be why this thread ended: it aborted, or nothing of it is left."""
-    return stack.asserting or not stack.frames
+def _messages_about(stack: CrashStack, heap_errors: Sequence[HeapError]) -> list[str]:
+    """Return the messages about a damaged heap that may be why this thread ended."""
+    # A message of an allocator belongs to this crash only if the thread aborted, or if no frames are left of it.
+    may_be_cause = stack.is_assertion or not stack.frames
+    messages = []
+    for error in heap_errors:
+        belongs_to_crash = error.from_sanitizer or may_be_cause
+        if belongs_to_crash and not error.out_of_memory:
+            messages.append(error.message)
+    return messages
+
+
+def _ends_in_abort(stack: CrashStack) -> bool:
+    """Return True if the text ends before the function that aborted."""
+    kinds = stack.library_kinds
+    if len(stack.library_frames) != len(stack.frames) or not kinds <= _ABORT_PATH_KINDS:
+        return False
+    return FrameKind.ABORT in kinds or not kinds

@@ -1,75 +1,123 @@
-"""Says what a backtrace tells of a crash, and whether a developer can work with it."""
+"""Diagnoses a backtrace: what it says about the crash, and whether a developer can work with it."""
 
 from collections.abc import Iterable, Sequence
 
-from astbtd.diagnosis.crash_context import CrashContext, is_crash_thread
-from astbtd.diagnosis.evidence import Evidence
-from astbtd.diagnosis.findings import GRAVEST_FIRST, Finding, findings
-from astbtd.diagnosis.quality import quality
+from astbtd.diagnosis import cause_findings, extraction_findings, text_findings
+from astbtd.diagnosis.crash_context import CrashContext, Evidence, is_known_to_have_crashed
+from astbtd.diagnosis.finding import WORST_FIRST, Finding, FindingRule
+from astbtd.diagnosis.quality import grade_backtrace
 from astbtd.model.crash import Diagnosis, Verdict
 
 __all__ = ["Evidence", "diagnose"]
 
-_USABLE, _PARTIAL = 0.8, 0.3  # the lowest quality of each verdict
-_NOTHING_KNOWN = Evidence()
+_MIN_QUALITY_USABLE, _MIN_QUALITY_PARTIAL = 0.8, 0.3
+_NO_EVIDENCE = Evidence()
+
+# In the order in which their reasons and advice are shown, after the worst ones.
+_RULES: tuple[FindingRule, ...] = (
+    extraction_findings.find_missing_frames,
+    extraction_findings.find_changed_binary,
+    extraction_findings.find_container,
+    text_findings.find_no_function,
+    extraction_findings.find_incomplete_extraction,
+    extraction_findings.find_truncated_core,
+    extraction_findings.find_unreadable_objects,
+    text_findings.find_missing_symbols,
+    text_findings.find_missing_lines,
+    text_findings.find_optimized_values,
+    extraction_findings.find_unwind_error,
+    text_findings.find_gaps,
+    cause_findings.find_memory_corruption,
+    cause_findings.find_out_of_memory,
+    cause_findings.find_use_after_free,
+    cause_findings.find_hang,
+    text_findings.find_unparsed_text,
+    cause_findings.find_deadlock,
+)
 
 
-def diagnose(text: str | Iterable[str], evidence: Evidence = _NOTHING_KNOWN) -> Diagnosis:
-    """The diagnosis of a backtrace's text, or of the pieces it comes in: junk gives an unusable one, no exception."""
-    case = CrashContext.of(text, evidence)
-    grade = quality(case.backtrace, case.thread)
-    found = findings(case)
-    verdict = min([_by_quality(grade), *(finding.best for finding in found)], key=GRAVEST_FIRST.index)
+def diagnose(text: str | Iterable[str], evidence: Evidence = _NO_EVIDENCE) -> Diagnosis:
+    """Diagnose a backtrace, which may come in pieces. No text raises an error: junk is unusable."""
+    context = CrashContext.from_text(text, evidence)
+    backtrace, thread = context.backtrace, context.thread
+    quality = grade_backtrace(backtrace, thread)
+    findings = _apply_rules(context)
+    verdict = _worst([_verdict_by_quality(quality), *(finding.best for finding in findings)])
     return Diagnosis(
-        signal=case.signal,
-        crash_thread=_number(case),
-        top_frame=_top_frame(case),
-        crash_function=case.crash_function,
-        threads=len(case.backtrace.threads) + case.backtrace.threads_left_out,
-        frames=case.thread.count if case.thread else 0,
-        optimized=case.backtrace.optimized,
-        missing_symbols=any(frame.function is None and "??" in frame.text for frame in case.frames),
-        memory_corruption=case.memory_corruption,
-        debug_threads=case.debug_threads,
-        deadlock=_deadlocked(case),
-        quality=grade,
+        signal=context.signal,
+        crash_thread=_crash_thread_number(context),
+        top_frame=_top_frame(context),
+        crash_function=context.crash_function,
+        threads=len(backtrace.threads) + backtrace.threads_omitted,
+        frames=thread.frame_count if thread else 0,
+        optimized=backtrace.optimized,
+        missing_symbols=_has_unknown_function(context),
+        memory_corruption=context.memory_corruption,
+        debug_threads=context.debug_threads,
+        deadlock=_is_deadlock(context),
+        quality=quality,
         verdict=verdict,
-        reasons=_reasons(found, evidence, verdict, grade),
-        advice=_unique(line for finding in found for line in finding.advice),
-        signature=case.signature,
+        reasons=_collect_reasons(findings, evidence, verdict, quality),
+        advice=_unique(line for finding in findings for line in finding.advice),
+        signature=context.signature,
     )
 
 
-def _by_quality(grade: float) -> Verdict:
-    if grade >= _USABLE:
+def _apply_rules(context: CrashContext) -> list[Finding]:
+    """Return all findings, the worst first."""
+    findings = [finding for rule in _RULES if (finding := rule(context))]
+    return sorted(findings, key=lambda finding: WORST_FIRST.index(finding.best))
+
+
+def _worst(verdicts: Sequence[Verdict]) -> Verdict:
+    return min(verdicts, key=WORST_FIRST.index)
+
+
+def _verdict_by_quality(quality: float) -> Verdict:
+    if quality >= _MIN_QUALITY_USABLE:
         return Verdict.USABLE
-    return Verdict.PARTIAL if grade >= _PARTIAL else Verdict.UNUSABLE
+    return Verdict.PARTIAL if quality >= _MIN_QUALITY_PARTIAL else Verdict.UNUSABLE
 
 
-def _number(case: CrashContext) -> int | None:
-    return case.thread.number if case.thread and is_crash_thread(case.thread) else None
+def _crash_thread_number(context: CrashContext) -> int | None:
+    thread = context.thread
+    return thread.number if thread and is_known_to_have_crashed(thread) else None
 
 
-def _deadlocked(case: CrashContext) -> bool | None:
-    """By the locks where they can be read; of a core whose locks cannot, the text proves no more than that it hung."""
-    if case.locks:
-        return case.locks.cycle is not None
-    had_a_core = case.evidence.extraction or case.evidence.loss
-    return None if case.crashed and had_a_core else not case.crashed
-
-
-def _top_frame(case: CrashContext) -> str | None:
-    if not case.thread or case.thread.locks or not case.frames or case.frames[0].level != 0:
+def _top_frame(context: CrashContext) -> str | None:
+    # `core show locks` prints where the lock is taken, which is not the innermost frame.
+    from_lock_listing = context.thread is not None and bool(context.thread.locks)
+    if from_lock_listing or not context.frames or context.frames[0].level != 0:
         return None
-    return case.frames[0].function
+    return context.frames[0].function
 
 
-def _reasons(found: Sequence[Finding], evidence: Evidence, verdict: Verdict, grade: float) -> tuple[str, ...]:
+def _has_unknown_function(context: CrashContext) -> bool:
+    return any(frame.function is None and "??" in frame.text for frame in context.frames)
+
+
+def _is_deadlock(context: CrashContext) -> bool | None:
+    """Return whether threads wait for one another; None if that is not known.
+
+    If the locks can be read, they decide. Otherwise the text decides. The text cannot prove that a process that crashed
+    was not deadlocked as well: if there was a core, whose locks could have been read, the answer is not known.
+    """
+    if context.lock_analysis:
+        return context.lock_analysis.cycle is not None
+    if not context.crashed:
+        return True
+    had_core = context.evidence.extraction or context.evidence.loss
+    return None if had_core else False
+
+
+def _collect_reasons(
+    findings: Sequence[Finding], evidence: Evidence, verdict: Verdict, quality: float
+) -> tuple[str, ...]:
     notes = evidence.extraction.notes if evidence.extraction else ()
-    reasons = _unique([*(finding.reason for finding in found), *notes])
+    reasons = _unique([*(finding.reason for finding in findings), *notes])
     if verdict is Verdict.USABLE:
-        return ("The frames of the crash thread name their functions, files and lines.", *reasons)
-    return reasons or (f"Too many frames lack a function, a file or a line (quality {grade}).",)
+        return ("The frames of the crash thread have functions, files and lines.", *reasons)
+    return reasons or (f"Too many frames lack a function, a file or a line (quality {quality}).",)
 
 
 def _unique(lines: Iterable[str]) -> tuple[str, ...]:

@@ -1,32 +1,43 @@
-"""The reviewed lists of names in `words/`: one name a line, `#` begins a comment, `*` stands for any text."""
+"""Reads the reviewed lists of function names in `words/`.
+
+Each list has one name per line. `#` starts a comment, `*` stands for any text. What a list means is documented in the
+list. The modules that use the lists import this one, so that none of them depends on another.
+"""
 
 import re
+from collections.abc import Iterable
 from functools import cache
 from importlib import resources
 
+_MATCHES_NOTHING = r"(?!)"
 
-class Words:
-    """The names of one list. `in` asks for a whole name; `begins` whether a text begins with one of them."""
+
+class WordList:
+    """The names of one list. `name in words` is True if the whole name matches."""
 
     def __init__(self, names: frozenset[str]) -> None:
         self.names = names
-        self._pattern = re.compile("|".join(map(_pattern, sorted(names))) or r"(?!)")
-        self._globs = re.compile("|".join(map(_pattern, sorted(name for name in names if "*" in name))) or r"(?!)")
+        self._pattern = _compile(names)
+        self._wildcards = _compile(name for name in names if "*" in name)
 
     def __contains__(self, name: str | None) -> bool:
-        return name is not None and (name in self.names or self._globs.fullmatch(name) is not None)
+        if name is None:
+            return False
+        return name in self.names or self._wildcards.fullmatch(name) is not None
 
-    def begins(self, text: str) -> bool:
-        """Whether a name of the list stands at the beginning of `text`."""
+    def matches_start(self, text: str) -> bool:
+        """Return True if `text` starts with a name of the list."""
         return self._pattern.match(text) is not None
 
 
 @cache
-def words(name: str) -> Words:
-    """The list `words/NAME.txt`."""
-    lines = (resources.files("astbtd.diagnosis") / "words" / f"{name}.txt").read_text("utf-8").splitlines()
-    return Words(frozenset(line.partition("#")[0].strip() for line in lines) - {""})
+def load_words(name: str) -> WordList:
+    """Return the list `words/NAME.txt`."""
+    content = (resources.files("astbtd.diagnosis") / "words" / f"{name}.txt").read_text("utf-8")
+    names = {line.partition("#")[0].strip() for line in content.splitlines()}
+    return WordList(frozenset(names - {""}))
 
 
-def _pattern(name: str) -> str:
-    return re.escape(name).replace(r"\*", ".*")
+def _compile(names: Iterable[str]) -> re.Pattern[str]:
+    patterns = (re.escape(name).replace(r"\*", ".*") for name in sorted(names))
+    return re.compile("|".join(patterns) or _MATCHES_NOTHING)

@@ -1,4 +1,4 @@
-"""Reads what a Linux core file says about the process that died.
+"""Read the facts about a crashed process from the notes of a Linux core file.
 
 Sources: the kernel's fs/binfmt_elf.c and include/linux/elfcore.h for the notes and their layouts.
 """
@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from astbtd.elf import headers
-from astbtd.elf.core_memory import NT_FILE, CoreMemory, Mapping, mappings
-from astbtd.elf.stack_fingerprint import crash_site
+from astbtd.elf.core_memory import NT_FILE, CoreMemory, FileMapping, parse_file_mappings
+from astbtd.elf.headers import PT_LOAD
+from astbtd.elf.stack_fingerprint import compute_site
 from astbtd.model.crash import CoreFacts, IdentityFrom, Process, Signal
 
-_PT_LOAD = 1
 _PF_X = 1
 _NT_PRSTATUS, _NT_PRPSINFO, _NT_AUXV = 1, 3, 6
 _NT_SIGINFO = 0x53494749
@@ -33,135 +33,164 @@ _DUMPING = frozenset(  # the signals whose default action is "Core" in signal(7)
         signals.SIGXFSZ,
     )
 )
+_PR_PID_OFFSET = {True: 32, False: 24}  # in NT_PRSTATUS, by whether the core is 64-bit
+_SI_ADDR_OFFSET = {True: 16, False: 12}  # in NT_SIGINFO
 _RANDOM_BYTES = 16
-_LAST_MOMENT = datetime(9999, 1, 1, tzinfo=UTC).timestamp()  # times near the end of what Python knows break in zones
+_DIGEST_LENGTH = 32  # hexadecimal digits
+# Python fails to convert times near the end of its range to some time zones.
+_MAX_TIMESTAMP = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
 
 
 class NotACore(ValueError):
-    """The file is no ELF core."""
+    """The file is not an ELF core."""
 
 
 @dataclass
 class _Notes:
-    """The wanted notes of a core; of NT_PRSTATUS only the first, the crashed thread's."""
+    """The wanted notes of a core by type. Of NT_PRSTATUS only the first is kept, that of the crashed thread."""
 
     content: dict[int, bytes] = field(default_factory=dict)
 
+    def get(self, kind: int) -> bytes:
+        return self.content.get(kind, b"")
+
     def unpack(self, kind: int, layout: str, offset: int) -> int | None:
-        content = self.content.get(kind, b"")
+        """Return a number in a note; None if the note is missing or too short."""
+        content = self.get(kind)
         if len(content) < offset + struct.calcsize(layout):
             return None
         return int(struct.unpack_from(layout, content, offset)[0])
 
 
 def read_facts(descriptor: int) -> CoreFacts:
-    """The facts in the core open at `descriptor`. Raises NotACore."""
-    return facts_of(headers.file_reader(descriptor), os.fstat(descriptor))
+    """Return the facts in the core open at `descriptor`. Raise NotACore."""
+    return facts_from_reader(headers.file_reader(descriptor), os.fstat(descriptor))
 
 
-def facts_of(read: headers.Read, status: os.stat_result) -> CoreFacts:
-    """The facts in a core, as far as `read` gives it; `status` is that of its file. Raises NotACore."""
+def facts_from_reader(read: headers.Read, status: os.stat_result) -> CoreFacts:
+    """Return the facts in a core that may be incomplete; `status` is that of its file. Raise NotACore."""
     try:
         header = headers.read_header(read)
     except headers.NotElf as error:
         raise NotACore(str(error)) from error
     if header.type != headers.FileType.CORE:
-        raise NotACore("an ELF file, but no core")
+        raise NotACore("an ELF file, but not a core")
     return _Core(header, read, status).facts()
 
 
 def is_snapshot(facts: CoreFacts) -> bool:
-    """Whether the process lived on: gcore writes no signal, or the one that stopped the process for it."""
+    """Return whether the process continued to run: gcore writes no signal, or the one that stopped the process."""
     return facts.signal is None or facts.signal.number not in _DUMPING
 
 
 def file_identity(status: os.stat_result) -> str:
-    """The identity of a file, whatever is in it."""
+    """Return the identity of a file, regardless of its content."""
     return _digest(f"{status.st_dev}:{status.st_ino}:{status.st_size}:{status.st_mtime_ns}".encode())
 
 
 class _Core:
-    """One core file while it is being read."""
+    """One core file while it is read."""
 
     def __init__(self, header: headers.Header, read: headers.Read, status: os.stat_result) -> None:
         self._header = header
-        self._read = read
         self._status = status
-        self._loads = [segment for segment in header.segments if segment.type == _PT_LOAD and segment.file_size]
-        self._notes = _wanted_notes(headers.notes(header, read))
+        self._loads = [segment for segment in header.segments if segment.type == PT_LOAD and segment.file_size]
+        self._notes = _collect_notes(headers.read_notes(header, read))
         self._memory = CoreMemory(header, read)
-        self._mappings = mappings(self._notes.content.get(NT_FILE, b""), header)
-        self._auxv = _auxv(self._notes.content.get(_NT_AUXV, b""), header)
+        self._mappings = parse_file_mappings(self._notes.get(NT_FILE), header)
+        self._auxv = _parse_auxv(self._notes.get(_NT_AUXV), header)
 
     def facts(self) -> CoreFacts:
         process = self._process()
+        signal = self._signal()
         identity, identity_from = self._identity(process.pid)
         return CoreFacts(
             identity=identity,
             identity_from=identity_from,
-            crashed_at=_moment(self._status.st_mtime_ns // 1_000_000 / 1000),
+            crashed_at=_crash_time(self._status.st_mtime_ns),
             size=self._status.st_size,
-            truncated=self._truncated(),
+            truncated=self._is_truncated(),
             process=process,
-            signal=self._signal(),
+            signal=signal,
             objects=tuple(dict.fromkeys(mapping.path for mapping in self._mappings)),
-            site=self._site(),
+            site=self._site(signal),
         )
 
-    def _site(self) -> str | None:
-        if not self._header.wide or self._header.order != "<":
+    def _site(self, signal: Signal | None) -> str | None:
+        """Return the site of the crash; sites are defined for 64-bit little-endian machines."""
+        if not self._header.is_64bit or self._header.byte_order != "<":
             return None
-        segments = self._header.segments
-        executable = {each.address for each in segments if each.type == _PT_LOAD and each.flags & _PF_X}
-        code = sorted((each for each in self._mappings if each.start in executable), key=lambda each: each.start)
-        status = self._notes.content.get(_NT_PRSTATUS, b"")
-        return crash_site(self._header.machine, status, self._signal(), code, self._memory.read)
+        status = self._notes.get(_NT_PRSTATUS)
+        return compute_site(self._header.machine, status, signal, self._code(), self._memory.read)
 
-    def _truncated(self) -> bool:
+    def _code(self) -> list[FileMapping]:
+        """Return the executable file mappings, ordered by address."""
+        starts = {
+            segment.address for segment in self._header.segments if segment.type == PT_LOAD and segment.flags & _PF_X
+        }
+        code = [mapping for mapping in self._mappings if mapping.start in starts]
+        return sorted(code, key=lambda mapping: mapping.start)
+
+    def _is_truncated(self) -> bool:
         return any(segment.offset + segment.file_size > self._status.st_size for segment in self._loads)
 
     def _process(self) -> Process:
-        notes, order = self._notes, self._header.order
-        executable = self._executable()
-        program = executable.path if executable else None
-        layout = _INFO_LAYOUTS.get((self._header.wide, len(notes.content.get(_NT_PRPSINFO, b""))))
-        tid = _positive(notes.unpack(_NT_PRSTATUS, order + "i", 32 if self._header.wide else 24))
+        notes, byte_order = self._notes, self._header.byte_order
+        program = self._program()
+        path = program.path if program else None
+        tid = _positive_or_none(notes.unpack(_NT_PRSTATUS, byte_order + "i", _PR_PID_OFFSET[self._header.is_64bit]))
+        info = notes.get(_NT_PRPSINFO)
+        layout = _INFO_LAYOUTS.get((self._header.is_64bit, len(info)))
         if layout is None:
-            return Process(pid=tid, tid=tid, executable=program)
-        arguments = notes.content[_NT_PRPSINFO][layout.arguments :].split(b"\0")[0]
+            return Process(pid=tid, tid=tid, executable=path)
+        arguments = info[layout.arguments :].split(b"\0")[0]
         return Process(
-            pid=_positive(notes.unpack(_NT_PRPSINFO, order + "i", layout.pid)),
+            pid=_positive_or_none(notes.unpack(_NT_PRPSINFO, byte_order + "i", layout.pid)),
             tid=tid,
-            uid=notes.unpack(_NT_PRPSINFO, order + layout.id_format, layout.uid),
-            gid=notes.unpack(_NT_PRPSINFO, order + layout.id_format, layout.gid),
-            executable=program,
-            build_id=self._memory.build_id(executable) if executable else None,
+            uid=notes.unpack(_NT_PRPSINFO, byte_order + layout.id_format, layout.uid),
+            gid=notes.unpack(_NT_PRPSINFO, byte_order + layout.id_format, layout.gid),
+            executable=path,
+            build_id=self._memory.build_id(program) if program else None,
             command_line=arguments.decode(errors="replace").strip() or None,
         )
 
-    def _executable(self) -> Mapping | None:
-        """The first mapping of the file that holds the program's entry point."""
+    def _program(self) -> FileMapping | None:
+        """Return the first mapping of the file that holds the entry point; without one, the first mapping."""
         entry = self._auxv.get(_AT_ENTRY)
-        holder = next((m for m in self._mappings if entry is not None and m.start <= entry < m.end), None)
-        if holder is None:
-            return self._mappings[0] if self._mappings else None
-        return next(mapping for mapping in self._mappings if mapping.path == holder.path)
+        path = None if entry is None else self._path_at(entry)
+        for mapping in self._mappings:
+            if path is None or mapping.path == path:
+                return mapping
+        return None
+
+    def _path_at(self, address: int) -> str | None:
+        """Return the path of the file mapped at `address`."""
+        for mapping in self._mappings:
+            if mapping.start <= address < mapping.end:
+                return mapping.path
+        return None
 
     def _signal(self) -> Signal | None:
-        order, notes = self._header.order, self._notes
-        number = notes.unpack(_NT_SIGINFO, order + "i", 0) or notes.unpack(_NT_PRSTATUS, order + "h", 12)
+        notes, byte_order = self._notes, self._header.byte_order
+        number = notes.unpack(_NT_SIGINFO, byte_order + "i", 0) or notes.unpack(_NT_PRSTATUS, byte_order + "h", 12)
         if not number:
             return None
-        code = notes.unpack(_NT_SIGINFO, order + "i", 8)
-        address = notes.unpack(
-            _NT_SIGINFO, order + ("Q" if self._header.wide else "I"), 16 if self._header.wide else 12
-        )
-        faulted = number in _FAULTS and code is not None and code > 0 and address is not None
-        return Signal(number, _signal_name(number), code, f"{address:#x}" if faulted else None)
+        code = notes.unpack(_NT_SIGINFO, byte_order + "i", 8)
+        return Signal(number, _signal_name(number), code, self._fault_address(number, code))
+
+    def _fault_address(self, number: int, code: int | None) -> str | None:
+        """Return si_addr, which is only valid for a fault; a code of 0 or less means that a process sent the signal."""
+        if number not in _FAULTS or code is None or code <= 0:
+            return None
+        header = self._header
+        layout = header.byte_order + header.pointer_format
+        address = self._notes.unpack(_NT_SIGINFO, layout, _SI_ADDR_OFFSET[header.is_64bit])
+        return None if address is None else f"{address:#x}"
 
     def _identity(self, pid: int | None) -> tuple[str, IdentityFrom]:
-        at = self._auxv.get(_AT_RANDOM)
-        random = self._memory.read(at, _RANDOM_BYTES) if at else b""
+        """Return the identity of the process: by its pid and AT_RANDOM, or else by the file."""
+        address = self._auxv.get(_AT_RANDOM)
+        random = self._memory.read(address, _RANDOM_BYTES) if address else b""
         if pid is not None and len(random) == _RANDOM_BYTES:
             return _digest(b"%d:" % pid + random), IdentityFrom.AT_RANDOM
         return file_identity(self._status), IdentityFrom.FILE
@@ -169,7 +198,7 @@ class _Core:
 
 @dataclass(frozen=True)
 class _InfoLayout:
-    """Where NT_PRPSINFO has its fields."""
+    """The offsets of fields in NT_PRPSINFO, and the format of user and group ids."""
 
     uid: int
     gid: int
@@ -178,14 +207,14 @@ class _InfoLayout:
     id_format: str
 
 
-_INFO_LAYOUTS = {  # by pointer size and size of the note
+_INFO_LAYOUTS = {  # by (is_64bit, size of the note)
     (True, 136): _InfoLayout(16, 20, 24, 56, "I"),
     (False, 124): _InfoLayout(8, 10, 12, 44, "H"),
     (False, 128): _InfoLayout(8, 12, 16, 48, "I"),
 }
 
 
-def _wanted_notes(notes: Iterable[headers.Note]) -> _Notes:
+def _collect_notes(notes: Iterable[headers.Note]) -> _Notes:
     found = _Notes()
     for note in notes:
         if note.type in _WANTED and note.owner == b"CORE":
@@ -195,20 +224,21 @@ def _wanted_notes(notes: Iterable[headers.Note]) -> _Notes:
     return found
 
 
-def _auxv(content: bytes, header: headers.Header) -> dict[int, int]:
-    layout = struct.Struct(header.order + ("QQ" if header.wide else "II"))
+def _parse_auxv(content: bytes, header: headers.Header) -> dict[int, int]:
+    layout = struct.Struct(header.byte_order + 2 * header.pointer_format)
     whole = len(content) - len(content) % layout.size
     return dict(layout.iter_unpack(content[:whole]))
 
 
-def _moment(seconds: float) -> datetime:
-    """A file's time, which its owner can set to anything."""
-    if not 0 <= seconds < _LAST_MOMENT:
-        raise NotACore(f"its modification time, {seconds:.0f} s after 1970, is no time of a crash")
+def _crash_time(mtime_ns: int) -> datetime:
+    """Return the file's modification time in milliseconds. The owner can set it to anything: raise NotACore."""
+    seconds = mtime_ns // 1_000_000 / 1000
+    if not 0 <= seconds < _MAX_TIMESTAMP:
+        raise NotACore(f"invalid modification time, {seconds:.0f} s after 1970")
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _positive(number: int | None) -> int | None:
+def _positive_or_none(number: int | None) -> int | None:
     return number if number is not None and number > 0 else None
 
 
@@ -220,4 +250,4 @@ def _signal_name(number: int) -> str:
 
 
 def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:32]
+    return hashlib.sha256(data).hexdigest()[:_DIGEST_LENGTH]

@@ -1,7 +1,7 @@
-"""Finds the sections and the exported functions of an ELF program, and the texts that such functions return.
+"""Read the sections and exported functions of an ELF program, and the strings that such functions return.
 
-Everything read is capped: the user whom Asterisk runs as may have written the file. Layouts: the generic System V ABI,
-chapter 4; `readelf -S --dyn-syms` prints the same.
+All sizes read are limited: the file may have been written by the user that Asterisk runs as. Layouts: the generic
+System V ABI, chapter 4; `readelf -S --dyn-syms` prints the same.
 """
 
 import struct
@@ -11,16 +11,20 @@ from dataclasses import dataclass
 from astbtd.elf import x86_getters
 from astbtd.elf.headers import NotElf, Read, read_file_header
 
-_MOST_SECTIONS = 4096
-_LARGEST_TABLE = 64 << 20  # bytes of symbols or of their names
-_LONGEST_TEXT = 1024
-_NO_BITS = 8  # SHT_NOBITS: takes no room in the file
-_X86_64 = 62  # EM_X86_64
+_MAX_SECTIONS = 4096
+_MAX_TABLE_BYTES = 64 << 20  # of symbols or of their names
+_MAX_STRING_BYTES = 1024
+_SHT_NOBITS = 8  # such a section occupies no space in the file
+_EM_X86_64 = 62
+# Formats, as in `struct`, and the index of st_value in a symbol; by whether the file is 64-bit.
+_SECTION_FORMAT = {True: "IIQQQQIIQQ", False: "IIIIIIIIII"}
+_SYMBOL_FORMAT = {True: "IBBHQQ", False: "IIIBBH"}
+_ST_VALUE_INDEX = {True: 4, False: 1}
 
 
 @dataclass(frozen=True)
-class Section:
-    """One section: `size` bytes at `offset` of the file belong at `address`; `link` is the index of another one."""
+class ElfSection:
+    """One section: `size` bytes at `offset` of the file are loaded at `address`; `link` is the index of another."""
 
     name: bytes
     type: int
@@ -31,99 +35,112 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Sections:
-    """All sections of one file. `wide`, `order` and `machine` are its ELF header's."""
+class ElfSections:
+    """All sections of one file. `is_64bit`, `byte_order` and `machine` are as in its ELF header."""
 
     read: Read
-    wide: bool
-    order: str
+    is_64bit: bool
+    byte_order: str
     machine: int
-    all: tuple[Section, ...]
+    all: tuple[ElfSection, ...]
 
     @property
     def names(self) -> frozenset[bytes]:
-        """What the sections are called."""
+        """The names of all sections."""
         return frozenset(section.name for section in self.all)
 
-    def named(self, name: bytes) -> Section | None:
-        """The section of that name."""
+    def find(self, name: bytes) -> ElfSection | None:
+        """Return the section of that name; None if there is none."""
         return next((section for section in self.all if section.name == name), None)
 
-    def content(self, section: Section) -> bytes:
-        """What is in a section of the file. Raises NotElf where it is too large to be one."""
-        if section.size > _LARGEST_TABLE:
+    def content(self, section: ElfSection) -> bytes:
+        """Return the content of a section. Raise NotElf if it is too large."""
+        if section.size > _MAX_TABLE_BYTES:
             raise NotElf(f"a section claims {section.size} bytes")
         return self.read(section.offset, section.size)
 
-    def symbol(self, name: bytes) -> int | None:
-        """The address of a symbol: an exported one, or any where the file is not stripped."""
-        tables = (self.named(table) for table in (b".dynsym", b".symtab"))
-        found = (self._address_in(table, name) for table in tables if table)
-        return next((address for address in found if address), None)
+    def symbol_address(self, name: bytes) -> int | None:
+        """Return the address of a symbol: an exported one, or any if the file is not stripped; None if unknown."""
+        for table_name in (b".dynsym", b".symtab"):
+            table = self.find(table_name)
+            address = self._address_in(table, name) if table else None
+            if address:
+                return address
+        return None
 
-    def text_returned_by(self, function: bytes) -> str | None:
-        """What a function that does nothing but return a text returns, read off its instructions (x86-64)."""
-        address = self.symbol(function)
-        if address is None or self.machine != _X86_64:
+    def returned_text(self, function: bytes) -> str | None:
+        """Return the string that a getter function returns, from its code (x86-64 only); None if unknown."""
+        start = self.symbol_address(function)
+        if start is None or self.machine != _EM_X86_64:
             return None
-        returned = x86_getters.address_returned(self.at(address, x86_getters.LONGEST), address)
-        return None if returned is None else self.text(returned)
+        code = self.read_at(start, x86_getters.MAX_GETTER_BYTES)
+        address = x86_getters.returned_address(code, start)
+        return None if address is None else self.text_at(address)
 
-    def text(self, address: int) -> str | None:
-        """The characters at an address, up to the first zero byte; None if nothing is there."""
-        characters, zero, _ = self.at(address, _LONGEST_TEXT).partition(b"\0")
-        return characters.decode(errors="replace") if zero else None
+    def text_at(self, address: int) -> str | None:
+        """Return the string at an address, up to its NUL byte; None if there is none."""
+        characters, nul, _ = self.read_at(address, _MAX_STRING_BYTES).partition(b"\0")
+        return characters.decode(errors="replace") if nul else None
 
-    def at(self, address: int, size: int) -> bytes:
-        """Up to `size` bytes of what the file puts at an address."""
+    def read_at(self, address: int, size: int) -> bytes:
+        """Return up to `size` bytes that the file loads at an address."""
         for section in self.all:
-            inside = address - section.address
-            if section.address and section.type != _NO_BITS and 0 <= inside < section.size:
-                return self.read(section.offset + inside, min(size, section.size - inside))
+            if not section.address or section.type == _SHT_NOBITS:
+                continue
+            offset = address - section.address
+            if 0 <= offset < section.size:
+                return self.read(section.offset + offset, min(size, section.size - offset))
         return b""
 
-    def _address_in(self, table: Section, name: bytes) -> int | None:
+    def _address_in(self, table: ElfSection, name: bytes) -> int | None:
+        """Return the address of the symbol `name` in a symbol table."""
         if table.link >= len(self.all):
             return None
-        texts = self.content(self.all[table.link])
-        wanted = set(_positions(texts, name))
+        name_offsets = set(_name_offsets(self.content(self.all[table.link]), name))
+        layout = struct.Struct(self.byte_order + _SYMBOL_FORMAT[self.is_64bit])
+        value_index = _ST_VALUE_INDEX[self.is_64bit]
         symbols = self.content(table)
-        layout = struct.Struct(self.order + ("IBBHQQ" if self.wide else "IIIBBH"))
-        rows = layout.iter_unpack(symbols[: len(symbols) // layout.size * layout.size])
-        return next((row[4] if self.wide else row[1] for row in rows if row[0] in wanted), None)
+        whole = symbols[: len(symbols) // layout.size * layout.size]
+        for row in layout.iter_unpack(whole):
+            if row[0] in name_offsets:  # st_name
+                return int(row[value_index])
+        return None
 
 
-def read_sections(read: Read) -> Sections:
-    """The sections of an ELF file. Raises NotElf."""
+def read_sections(read: Read) -> ElfSections:
+    """Return the sections of an ELF file. Raise NotElf."""
     header = read_file_header(read)
-    layout = struct.Struct(header.order + ("IIQQQQIIQQ" if header.wide else "IIIIIIIIII"))
-    count = min(header.section_count, _MOST_SECTIONS)
-    if count and header.section_size != layout.size:
+    layout = struct.Struct(header.byte_order + _SECTION_FORMAT[header.is_64bit])
+    count = min(header.section_count, _MAX_SECTIONS)
+    if count and header.section_entry_size != layout.size:
         raise NotElf("the sections have an unknown size")
-    raw = read(header.sections_at, count * layout.size)
+    raw = read(header.section_table, count * layout.size)
     if len(raw) < count * layout.size:
         raise NotElf("the table of sections is cut short")
     rows = list(layout.iter_unpack(raw))
-    names = _names(read, rows, header.names_section)
-    return Sections(read, header.wide, header.order, header.machine, tuple(_section(row, names) for row in rows))
+    names = _read_names(read, rows, header.name_section)
+    sections = tuple(_parse_section(row, names) for row in rows)
+    return ElfSections(read, header.is_64bit, header.byte_order, header.machine, sections)
 
 
-def _names(read: Read, rows: list[tuple[int, ...]], index: int) -> bytes:
+def _read_names(read: Read, rows: list[tuple[int, ...]], index: int) -> bytes:
+    """Return the table of section names, which is the section at `index`."""
     if index >= len(rows):
         return b""
     offset, size = rows[index][4:6]
-    return read(offset, min(size, _LARGEST_TABLE))
+    return read(offset, min(size, _MAX_TABLE_BYTES))
 
 
-def _section(row: tuple[int, ...], names: bytes) -> Section:
-    name, kind, _, address, offset, size, link, *_ = row
-    end = names.find(b"\0", name)
-    return Section(names[name:end] if end >= 0 else b"", kind, address, offset, size, link)
+def _parse_section(row: tuple[int, ...], names: bytes) -> ElfSection:
+    name_offset, kind, _, address, offset, size, link, *_ = row
+    end = names.find(b"\0", name_offset)
+    name = names[name_offset:end] if end >= 0 else b""
+    return ElfSection(name, kind, address, offset, size, link)
 
 
-def _positions(texts: bytes, name: bytes) -> Iterable[int]:
-    """Where in a table of names one stands, also as the end of a longer one."""
-    position = texts.find(name + b"\0")
+def _name_offsets(names: bytes, name: bytes) -> Iterable[int]:
+    """Yield the offsets of a name in a table of names, which may be the end of a longer name."""
+    position = names.find(name + b"\0")
     while position >= 0:
         yield position
-        position = texts.find(name + b"\0", position + 1)
+        position = names.find(name + b"\0", position + 1)

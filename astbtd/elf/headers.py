@@ -1,4 +1,4 @@
-"""Reads ELF headers, notes and build ids, of files and of images in memory; all sizes read are capped.
+"""Read ELF headers, notes and build ids, from files and from images in memory. All sizes read are limited.
 
 Layouts: the generic System V ABI, chapters 4 and 5; `readelf -l -n` prints the same.
 """
@@ -12,28 +12,39 @@ from itertools import islice
 from typing import NamedTuple
 
 Read = Callable[[int, int], bytes]
-"""Gives up to `size` bytes at `position`; fewer where there are no more."""
+"""`read(position, size)` returns up to `size` bytes at `position`, fewer where the data ends."""
+
+PT_LOAD, PT_NOTE = 1, 4
 
 _MAGIC = b"\x7fELF"
-_MANY_SEGMENTS = 0xFFFF  # PN_XNUM: the real number stands in sh_info of section 0
-_MOST_SEGMENTS = 1 << 18  # four times Linux's default limit of mappings a process
-_MOST_NOTES = 64 << 20  # bytes of notes that are read of one image
-_MOST_NOTE_SEGMENTS = 16  # a core has one, a program three or so
-_FILE_END = 1 << 62  # no file reaches farther, and the kernel takes no larger positions
-_PT_NOTE = 4
+_IDENT_SIZE = 16
+_EI_CLASS, _EI_DATA = 4, 5  # indices of bytes in e_ident
+_CLASS_32, _CLASS_64 = 1, 2
+_LITTLE_ENDIAN, _BIG_ENDIAN = 1, 2
+# Formats, as in `struct`, and offsets in bytes; by whether the file is 64-bit.
+_HEADER_FORMAT = {True: "HHIQQQIHHHHHH", False: "HHIIIIIHHHHHH"}  # what follows e_ident
+_SEGMENT_FORMAT = {True: "IIQQQQQQ", False: "IIIIIIII"}
+_SH_INFO_OFFSET = {True: 44, False: 28}
+_PN_XNUM = 0xFFFF  # the number of segments does not fit its field: it is in sh_info of section 0
+_MAX_SEGMENTS = 1 << 18  # four times Linux's default limit of mappings per process
+_MAX_NOTE_BYTES = 64 << 20  # read from one image
+_MAX_NOTE_SEGMENTS = 16  # a core has one, a program about three
+_MAX_POSITION = 1 << 62  # no file is this large, and pread(2) rejects much larger positions
+_MAX_BUILD_ID = 64  # bytes
 _NT_GNU_BUILD_ID = 3
-_BUILD_ID_NOTES = (  # of 20 bytes, as linkers make it unless told otherwise; little-endian and big
+_BUILD_ID_SIZE = 20  # bytes, the linker's default
+_BUILD_ID_NOTES = (  # headers of notes with an id of that size, little-endian and big-endian
     b"\x04\0\0\0\x14\0\0\0\x03\0\0\0GNU\0",
     b"\0\0\0\x04\0\0\0\x14\0\0\0\x03GNU\0",
 )
 
 
 class NotElf(ValueError):
-    """What was read is no ELF file, or a broken one."""
+    """The data is not an ELF file, or a broken one."""
 
 
 class FileType(IntEnum):
-    """The kinds of ELF file that matter here (e_type)."""
+    """The e_type values that are used here."""
 
     EXECUTABLE = 2
     SHARED = 3
@@ -41,7 +52,10 @@ class FileType(IntEnum):
 
 
 class Segment(NamedTuple):
-    """One program header: `file_size` bytes at `offset` of the file belong at `address`. A core has thousands."""
+    """One program header: `file_size` bytes at `offset` of the file are loaded at `address`.
+
+    A named tuple, because a core has thousands of them.
+    """
 
     type: int
     flags: int
@@ -52,18 +66,23 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True)
 class Header:
-    """An ELF file's header; `order` is '<' or '>', as `struct` wants it, `machine` its e_machine."""
+    """The header of an ELF file. `byte_order` is '<' or '>', as in `struct`; `machine` is e_machine."""
 
-    wide: bool
-    order: str
+    is_64bit: bool
+    byte_order: str
     type: int
     machine: int
     segments: tuple[Segment, ...]
 
     @property
-    def word(self) -> int:
+    def pointer_size(self) -> int:
         """The size of a pointer in bytes."""
-        return 8 if self.wide else 4
+        return 8 if self.is_64bit else 4
+
+    @property
+    def pointer_format(self) -> str:
+        """The format of a pointer, as in `struct`."""
+        return "Q" if self.is_64bit else "I"
 
 
 @dataclass(frozen=True)
@@ -75,133 +94,147 @@ class Note:
     content: bytes
 
 
+@dataclass(frozen=True)
+class FileHeader:
+    """The fields of an ELF header that describe the file and its tables. Offsets and sizes are in bytes."""
+
+    is_64bit: bool
+    byte_order: str
+    type: int
+    machine: int
+    segment_table: int
+    section_table: int
+    segment_entry_size: int
+    segment_count: int
+    section_entry_size: int
+    section_count: int
+    name_section: int
+
+
 def file_reader(descriptor: int) -> Read:
-    """Reads an open file without moving its position."""
+    """Return a function that reads an open file without moving its position."""
 
     def read(position: int, size: int) -> bytes:
-        return os.pread(descriptor, size, position) if 0 <= position < _FILE_END else b""
+        return os.pread(descriptor, size, position) if 0 <= position < _MAX_POSITION else b""
 
     return read
 
 
-@dataclass(frozen=True)
-class FileHeader:
-    """The fields of an ELF header that say what the file is and where its tables are."""
-
-    wide: bool
-    order: str
-    type: int
-    machine: int
-    segments_at: int
-    sections_at: int
-    segment_size: int
-    segment_count: int
-    section_size: int
-    section_count: int
-    names_section: int
-
-
 def read_file_header(read: Read) -> FileHeader:
-    """The header alone of an ELF image. Raises NotElf."""
-    ident = read(0, 16)
-    if len(ident) < 16 or ident[:4] != _MAGIC or ident[4] not in (1, 2) or ident[5] not in (1, 2):
-        raise NotElf("no ELF magic")
-    wide, order = ident[4] == 2, "<" if ident[5] == 1 else ">"
-    layout = struct.Struct(order + ("HHIQQQIHHHHHH" if wide else "HHIIIIIHHHHHH"))
-    raw = read(16, layout.size)
+    """Return the ELF header alone, without segments. Raise NotElf."""
+    is_64bit, byte_order = _parse_ident(read(0, _IDENT_SIZE))
+    layout = struct.Struct(byte_order + _HEADER_FORMAT[is_64bit])
+    raw = read(_IDENT_SIZE, layout.size)
     if len(raw) < layout.size:
         raise NotElf("the ELF header is cut short")
-    kind, machine, _, _, segments_at, sections_at, _, _, *sizes = layout.unpack(raw)
-    return FileHeader(wide, order, kind, machine, segments_at, sections_at, *sizes)
+    # The fields between are e_version and e_entry, then e_flags and e_ehsize.
+    kind, machine, _, _, segment_table, section_table, _, _, *sizes = layout.unpack(raw)
+    return FileHeader(is_64bit, byte_order, kind, machine, segment_table, section_table, *sizes)
+
+
+def _parse_ident(ident: bytes) -> tuple[bool, str]:
+    """Return whether the file is 64-bit, and its byte order."""
+    if len(ident) < _IDENT_SIZE or not ident.startswith(_MAGIC):
+        raise NotElf("no ELF magic")
+    elf_class, data = ident[_EI_CLASS], ident[_EI_DATA]
+    if elf_class not in (_CLASS_32, _CLASS_64) or data not in (_LITTLE_ENDIAN, _BIG_ENDIAN):
+        raise NotElf("no ELF magic")
+    return elf_class == _CLASS_64, "<" if data == _LITTLE_ENDIAN else ">"
 
 
 def read_header(read: Read) -> Header:
-    """The header and segments of an ELF image. Raises NotElf."""
-    file = read_file_header(read)
-    count = file.segment_count
-    if count == _MANY_SEGMENTS:
-        count = _real_count(read, file.wide, file.order, file.sections_at)
-    segments = _segments(read, file.wide, file.order, file.segments_at, file.segment_size, count)
-    return Header(file.wide, file.order, file.type, file.machine, segments)
+    """Return the header and segments of an ELF image. Raise NotElf."""
+    header = read_file_header(read)
+    count = header.segment_count
+    if count == _PN_XNUM:
+        count = _extended_segment_count(read, header)
+    segments = _read_segments(read, header, count)
+    return Header(header.is_64bit, header.byte_order, header.type, header.machine, segments)
 
 
-def _real_count(read: Read, wide: bool, order: str, sections: int) -> int:
-    raw = read(sections + (44 if wide else 28), 4)
-    if sections == 0 or len(raw) < 4:
+def _extended_segment_count(read: Read, header: FileHeader) -> int:
+    """Return sh_info of section 0."""
+    raw = read(header.section_table + _SH_INFO_OFFSET[header.is_64bit], 4)
+    if header.section_table == 0 or len(raw) < 4:
         raise NotElf("the number of segments is missing")
-    return int.from_bytes(raw, "little" if order == "<" else "big")
+    return int.from_bytes(raw, "little" if header.byte_order == "<" else "big")
 
 
-def _segments(read: Read, wide: bool, order: str, table: int, entry_size: int, count: int) -> tuple[Segment, ...]:
-    layout = struct.Struct(order + ("IIQQQQQQ" if wide else "IIIIIIII"))
-    if count and entry_size != layout.size:
+def _read_segments(read: Read, header: FileHeader, count: int) -> tuple[Segment, ...]:
+    layout = struct.Struct(header.byte_order + _SEGMENT_FORMAT[header.is_64bit])
+    if count and header.segment_entry_size != layout.size:
         raise NotElf("the segments have an unknown size")
-    if count > _MOST_SEGMENTS:
+    if count > _MAX_SEGMENTS:
         raise NotElf(f"it claims {count} segments")
-    raw = read(table, count * layout.size)
+    raw = read(header.segment_table, count * layout.size)
     if len(raw) < count * layout.size:
         raise NotElf("the table of segments is cut short")
-    if wide:
-        return tuple(Segment(t, f, o, a, s) for t, f, o, a, _, s, _, _ in layout.iter_unpack(raw))
-    return tuple(Segment(t, f, o, a, s) for t, o, a, _, s, _, f, _ in layout.iter_unpack(raw))
+    rows = layout.iter_unpack(raw)
+    # p_flags comes second in 64-bit files and last but one in 32-bit files; left out: p_paddr, p_memsz, p_align.
+    if header.is_64bit:
+        return tuple(
+            Segment(kind, flags, offset, address, size) for kind, flags, offset, address, _, size, _, _ in rows
+        )
+    return tuple(Segment(kind, flags, offset, address, size) for kind, offset, address, _, size, _, flags, _ in rows)
 
 
-def notes(header: Header, read: Read, base: int | None = None) -> Iterator[Note]:
-    """All notes of an image; with `base`, of one that is mapped in memory at that address."""
-    left = _MOST_NOTES
-    noted = (segment for segment in header.segments if segment.type == _PT_NOTE)
-    for segment in islice(noted, _MOST_NOTE_SEGMENTS):
-        position = segment.offset if base is None else base + segment.address - _first_address(header)
-        size = min(segment.file_size, left)
-        left -= size
-        yield from _notes_in(read(position, size), header.order)
+def read_notes(header: Header, read: Read, base: int | None = None) -> Iterator[Note]:
+    """Yield all notes of an image; `base` is the address of an image that is mapped in memory, None for a file."""
+    bytes_left = _MAX_NOTE_BYTES
+    note_segments = (segment for segment in header.segments if segment.type == PT_NOTE)
+    for segment in islice(note_segments, _MAX_NOTE_SEGMENTS):
+        position = segment.offset if base is None else base + segment.address - _link_address(header)
+        size = min(segment.file_size, bytes_left)
+        bytes_left -= size
+        yield from _parse_notes(read(position, size), header.byte_order)
 
 
 def build_id_in(page: bytes) -> str | None:
-    """The GNU build id in the first page of a file or an image, which is where linkers put it; None if not found.
+    """Return the GNU build id in the first page of a file or image, in hexadecimal; None if it is not there.
 
-    The note is looked for by its own header: walking there by the image's takes five times as long.
+    Linkers put the note into the first page. Searching for its bytes is five times as fast as following the headers.
     """
-    for header in _BUILD_ID_NOTES:
-        at = page.find(header)
-        identity = page[at + len(header) :][:20]
-        if at >= 0 and len(identity) == 20:
+    for note_header in _BUILD_ID_NOTES:
+        position = page.find(note_header)
+        start = position + len(note_header)
+        identity = page[start : start + _BUILD_ID_SIZE]
+        if position >= 0 and len(identity) == _BUILD_ID_SIZE:
             return identity.hex()
     return None
 
 
 def build_id(read: Read, base: int | None = None) -> str | None:
-    """The GNU build id, in hexadecimal, of a file (or of an image mapped at `base`); None if it has none."""
-    position = base or 0
+    """Return the GNU build id of a file (or of an image mapped at `base`) in hexadecimal; None if it has none."""
+    start = base or 0
     try:
-        header = read_header(lambda offset, size: read(position + offset, size))
+        header = read_header(lambda offset, size: read(start + offset, size))
     except NotElf:
         return None
-    for note in notes(header, read, base):
+    for note in read_notes(header, read, base):
         if note.owner == b"GNU" and note.type == _NT_GNU_BUILD_ID:
-            return note.content[:64].hex()
+            return note.content[:_MAX_BUILD_ID].hex()
     return None
 
 
-def _first_address(header: Header) -> int:
-    """The link-time address of the image's first page: 0 in shared objects, not in fixed-address programs."""
-    loads = [segment for segment in header.segments if segment.type == 1]
+def _link_address(header: Header) -> int:
+    """Return the link-time address of the image's first page: 0 in shared objects, not in fixed-address programs."""
+    loads = [segment for segment in header.segments if segment.type == PT_LOAD]
     return min((segment.address - segment.offset for segment in loads), default=0)
 
 
-def _notes_in(data: bytes, order: str) -> Iterator[Note]:
-    layout = struct.Struct(order + "III")
+def _parse_notes(data: bytes, byte_order: str) -> Iterator[Note]:
+    layout = struct.Struct(byte_order + "III")
     position = 0
     while position + layout.size <= len(data):
         name_size, content_size, kind = layout.unpack_from(data, position)
-        name_at = position + layout.size
-        content_at = name_at + _padded(name_size)
-        position = content_at + _padded(content_size)
-        if content_at + content_size > len(data):
+        name_start = position + layout.size
+        content_start = name_start + _align_4(name_size)
+        position = content_start + _align_4(content_size)
+        if content_start + content_size > len(data):
             return
-        owner = data[name_at : name_at + name_size].rstrip(b"\0")
-        yield Note(owner, kind, data[content_at : content_at + content_size])
+        owner = data[name_start : name_start + name_size].rstrip(b"\0")
+        yield Note(owner, kind, data[content_start : content_start + content_size])
 
 
-def _padded(size: int) -> int:
+def _align_4(size: int) -> int:
     return (size + 3) & ~3

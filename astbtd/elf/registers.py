@@ -1,4 +1,4 @@
-"""The machines whose registers we know: where program counter, stack pointer and a call's first argument are.
+"""Register layouts of the supported machines: program counter, stack pointer and first argument of a call.
 
 Layouts: struct user_regs_struct (x86-64) and struct user_pt_regs (aarch64) of the kernel's uapi headers.
 """
@@ -12,30 +12,36 @@ from astbtd.errors import AstbtdError
 
 @dataclass(frozen=True)
 class RegisterLayout:
-    """`elf` is e_machine, `size` that of the general register set; the others are indices of 8-byte registers in it."""
+    """The general register set of a machine: `elf_machine` is its e_machine, `size` the size of the set in bytes.
 
-    elf: int
+    The other fields are indices of 8-byte registers in the set.
+    """
+
+    elf_machine: int
     size: int
     program_counter: int
     stack_pointer: int
     first_argument: int
 
     def register(self, general: bytes, index: int) -> int:
-        """One register of a general register set."""
+        """Return one register of a general register set."""
         return int(struct.unpack_from("<Q", general, index * 8)[0])
 
 
-_MACHINES = {"x86_64": RegisterLayout(62, 216, 16, 19, 14), "aarch64": RegisterLayout(183, 272, 32, 31, 0)}
+_LAYOUTS = {  # by the machine's name in uname(2)
+    "x86_64": RegisterLayout(62, 216, program_counter=16, stack_pointer=19, first_argument=14),
+    "aarch64": RegisterLayout(183, 272, program_counter=32, stack_pointer=31, first_argument=0),
+}
 
 
-def machine_of(elf: int) -> RegisterLayout | None:
-    """The machine with this e_machine; None where it is none of those."""
-    return next((machine for machine in _MACHINES.values() if machine.elf == elf), None)
+def layout_for_machine(elf_machine: int) -> RegisterLayout | None:
+    """Return the layout for an e_machine; None if it is not supported."""
+    return next((layout for layout in _LAYOUTS.values() if layout.elf_machine == elf_machine), None)
 
 
-def this_machine() -> RegisterLayout:
-    """The machine we run on. Raises AstbtdError where it is none of those."""
+def native_layout() -> RegisterLayout:
+    """Return the layout of the machine we run on. Raise AstbtdError if it is not supported."""
     name = os.uname().machine
-    if name not in _MACHINES:
-        raise AstbtdError(f"snapshots are made on {' and '.join(_MACHINES)} only, and this is {name}")
-    return _MACHINES[name]
+    if name not in _LAYOUTS:
+        raise AstbtdError(f"snapshots are supported on {' and '.join(_LAYOUTS)} only, and this is {name}")
+    return _LAYOUTS[name]

@@ -1,1 +1,1 @@
-"""From a core to text: gdb, unprivileged and bounded, each section on its own descriptor."""
+"""From a core to text: one gdb run, unprivileged and limited, with one descriptor for each output file."""

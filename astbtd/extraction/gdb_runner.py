@@ -1,7 +1,7 @@
-"""Extracts the backtraces of one core: one gdb run, bounded, whatever it leaves kept.
+"""Extract the backtraces of one core: one limited gdb run, whose output is kept however it ends.
 
-A run that ends before it has even the crashed thread is repeated once with a limit on frames (runaway recursion has
-hundreds of thousands); a gdb without Python is given the command line of the Asterisk documentation instead.
+If a run ends before it has written even the crashed thread, it is repeated once with a limit on frames, since runaway
+recursion has hundreds of thousands. A gdb without Python runs the commands of the Asterisk documentation instead.
 """
 
 import fcntl
@@ -16,13 +16,13 @@ from pathlib import Path
 from types import MappingProxyType
 
 from astbtd.errors import AstbtdError
-from astbtd.extraction import build_ids, output_files, reported_states, script_archive, shared_objects
-from astbtd.extraction.object_server import ObjectServer, shown
-from astbtd.extraction.output_files import Sections
-from astbtd.extraction.sandbox_command import SandboxUser, confined, lent, none_left
-from astbtd.extraction.sandbox_kernel import secluded
-from astbtd.extraction.script_report import GdbFacts
-from astbtd.extraction.shared_objects import Objects
+from astbtd.extraction import build_ids, script_archive, shared_objects
+from astbtd.extraction.object_server import ObjectServer, serve_objects
+from astbtd.extraction.output_files import OutputFiles, create_output_files
+from astbtd.extraction.sandbox_command import SandboxUser, grant_read, kill_leftovers, sandboxed_command
+from astbtd.extraction.sandbox_kernel import run_sandboxed
+from astbtd.extraction.script_report import GdbFacts, parse_thread_states
+from astbtd.extraction.shared_objects import ObjectCopier, SharedObjects
 from astbtd.lib import files, subprocesses
 from astbtd.model.crash import Asterisk, CoreFacts, Extraction, ExtractionOutcome, Section, Symbols
 from astbtd.model.deadlock_capture import ThreadStates
@@ -32,236 +32,255 @@ _SETTINGS = (
     "set auto-load no",
     "set auto-load safe-path",
     "set auto-load libthread-db on",
-    "set libthread-db-search-path $sdir",  # never the library that lies beside the crashed process's own
+    "set libthread-db-search-path $sdir",  # never a library next to the one of the crashed process
     "set debuginfod enabled off",
     "set solib-search-path .",
     "maintenance set worker-threads 0",
 )
-_NOWHERE = "/nonexistent"
-_PART_SECONDS = 20  # of CPU time, for one table of info.txt or locks.txt: 20,000 channels took two
-_DOCUMENTED = ("bt", "bt full", "thread apply all bt")
+_NO_ROOT = "/nonexistent"
+_TABLE_SECONDS = 20  # of CPU time, for one table of info.txt or locks.txt; 20,000 channels took two
+_DOCUMENTED_COMMANDS = ("bt", "bt full", "thread apply all bt")
 _NO_PYTHON = b"Python scripting is not supported"
-_WHY_NO_PYTHON = (
-    "this gdb has no Python, so there is only backtrace.txt; install the package gdb in place of gdb-minimal"
-)
+_NO_PYTHON_NOTE = "this gdb has no Python, so only backtrace.txt was written; install gdb instead of gdb-minimal"
 
 
 @dataclass(frozen=True)
-class Extracted:
-    """What is known from gdb, besides the texts in the sections' files."""
+class ExtractionResult:
+    """What gdb reported besides the sections' texts."""
 
     extraction: Extraction
     asterisk: Asterisk
     abort_message: str | None
-    states: ThreadStates
-    objects: Objects
+    thread_states: ThreadStates
+    objects: SharedObjects
 
 
-NOTHING_EXTRACTED = Extracted(
+NO_EXTRACTION = ExtractionResult(
     Extraction(gdb_version=None, seconds=0.0, ended=ExtractionOutcome.OK, sections={}, symbols=Symbols.ALL),
     Asterisk(),
     None,
     ThreadStates(),
-    Objects((), (), False),
+    SharedObjects(),
 )
-"""Of a crash without a core."""
+"""The result for a crash without a core."""
 
 
 @dataclass(frozen=True)
 class Extractor:
-    """How cores are extracted. `group` may read the texts, -1 for our own.
+    """Settings of extractions.
 
-    `symbols` says whose gdb reads; `reserve` raises NoRoom when so many bytes more are not to be had; `stopped` raises
-    to end a run early.
+    `group` may read the output, -1 for our own. `symbols` says whose symbols gdb reads. `check_reserve(bytes)` raises
+    NoRoom if the disk has no such space; `check_interrupt` raises to end a run early.
     """
 
     settings: GdbSettings
-    account: SandboxUser
+    user: SandboxUser
     group: int
     symbols: Symbols
-    reserve: Callable[[int], None]
-    stopped: Callable[[], None]
+    check_reserve: Callable[[int], None]
+    check_interrupt: Callable[[], None]
 
-    def extract(self, core: int, facts: CoreFacts, directory: Path, *, brief: bool = False) -> Extracted:
-        """Writes the sections of the core open at `core` into `directory`, which must be empty; when `brief`, only what
-        the crashed thread gives.
+    def extract(
+        self, core: int, facts: CoreFacts, directory: Path, *, crash_thread_only: bool = False
+    ) -> ExtractionResult:
+        """Write the sections of the core open at `core` into `directory`, which must be empty.
 
-        Raises AstbtdError where gdb cannot be started, and whatever `stopped` raises.
+        Raise AstbtdError if gdb cannot be started, and whatever `check_interrupt` raises.
         """
         if shutil.which(self.settings.program, path=subprocesses.ENVIRONMENT["PATH"]) is None:
             raise AstbtdError(f"{self.settings.program} is not installed", "apt install gdb, or set gdb.program")
         with (
-            _copies(directory.with_name(f"{directory.name}.objects"), self.account) as copies,
-            output_files.opened(directory, self.group) as opened,
-            lent(core, self.account) as lent_core,
+            _copies_directory(directory.with_name(f"{directory.name}.objects"), self.user) as copies,
+            create_output_files(directory, self.group) as output,
+            grant_read(core, self.user) as readable_core,
         ):
-            process, root = facts.process, self._root(facts)
-            pipes = tuple(filter(shared_objects.is_pipe, facts.objects))
-            if root is None or pipes:  # gdb would wait for what comes out of them
-                nothing = Objects((), pipes, False)
-                return _Work(self, lent_core, facts, nothing, copies, opened, _NOWHERE, brief).extract()
-            found = shared_objects.prepare(
-                process.executable, process.build_id, facts.objects, self.account, copies, self.reserve, root
-            )
-            return _Work(self, lent_core, facts, found, copies, opened, root, brief).extract()
+            root, objects = self._prepare_objects(facts, copies)
+            run = _CoreExtraction(self, readable_core, facts, objects, copies, output, root, crash_thread_only)
+            return run.extract()
+
+    def _prepare_objects(self, facts: CoreFacts, copies: Path) -> tuple[str, SharedObjects]:
+        """Return the root directory that gdb uses and the objects that it needs, copied if it cannot read them."""
+        process, root = facts.process, self._root(facts)
+        fifos = tuple(filter(shared_objects.is_fifo, facts.objects))
+        if root is None or fifos:  # gdb would block on a FIFO
+            return _NO_ROOT, SharedObjects(missing=fifos)
+        copier = ObjectCopier(self.user, copies, self.check_reserve, root)
+        return root, copier.prepare(process.executable, process.build_id, facts.objects)
 
     def _root(self, facts: CoreFacts) -> str | None:
-        """The directory in which the paths of the process begin; None where nobody has said which one it is.
+        """Return the root directory of the process, empty for that of the host; None if it is not configured.
 
-        Not every core tells that it comes from a container: then its program does.
+        Not every core says that it comes from a container. It does if its program exists only there.
         """
         root, process = self.settings.container_root, facts.process
         if process.container:
             return root
-        elsewhere = root and shared_objects.is_only_below(root, process.executable, process.build_id)
-        return root if elsewhere else ""
+        if root and shared_objects.exists_only_in_root(root, process.executable, process.build_id):
+            return root
+        return ""
 
 
 @dataclass(frozen=True)
-class _Work:
-    """The runs of gdb for one core, in `copies`, the directory of readable copies.
+class _CoreExtraction:
+    """The gdb runs for one core. `copies` is the directory with readable copies of objects.
 
-    gdb looks for a shared object it cannot open under its full path in the working directory (solib.c, solib_find_1).
+    It is gdb's working directory: there gdb looks for a shared object, under its full path, if it cannot open the
+    object itself (solib.c, solib_find_1).
     """
 
     extractor: Extractor
     core: int
     facts: CoreFacts
-    found: Objects
+    objects: SharedObjects
     copies: Path
-    sections: Sections
+    output: OutputFiles
     root: str
-    brief: bool
+    crash_thread_only: bool
 
-    def extract(self) -> Extracted:
-        finished, notes = self._best_run()
-        self.sections.append(Section.INFO, f"\n{build_ids.listing(self.core, self.root)}")
-        facts = GdbFacts.read(self.sections.facts())
+    def extract(self) -> ExtractionResult:
+        finished, notes = self._run_best()
+        self.output.append(Section.INFO, f"\n{build_ids.format_object_list(self.core, self.root)}")
+        facts = GdbFacts.from_json(self.output.read_facts())
+        unreadable = (f"gdb could not read {path}" for path in self.objects.missing)
         extraction = Extraction(
             gdb_version=facts.gdb_version,
             seconds=round(finished.seconds, 3),
             ended=finished.ended,
-            sections=self.sections.sizes(),
+            sections=self.output.section_sizes(),
             symbols=facts.symbols,
-            notes=(*notes, *facts.cuts(self.extractor.settings), *self._unread()),
-            brief=self.brief,
+            notes=(*notes, *facts.omissions(self.extractor.settings), *unreadable),
+            brief=self.crash_thread_only,
         )
-        return Extracted(
-            extraction, facts.asterisk, facts.abort_message, reported_states.read(self.sections.states()), self.found
-        )
+        thread_states = parse_thread_states(self.output.read_states())
+        return ExtractionResult(extraction, facts.asterisk, facts.abort_message, thread_states, self.objects)
 
-    def _unread(self) -> Iterator[str]:
-        return (f"gdb could not read {path}" for path in self.found.missing)
-
-    def _best_run(self) -> tuple[subprocesses.Finished, tuple[str, ...]]:
-        first = self._run_with_python(frames=0)
-        if self.sections.facts():
+    def _run_best(self) -> tuple[subprocesses.Finished, tuple[str, ...]]:
+        """Run gdb until there is a backtrace; return how it ended, and notes for the record."""
+        first = self._run_script(frame_limit=0)
+        if self.output.read_facts():
             return first, ()
-        if _NO_PYTHON in self.sections.start_of(Section.LOG):
-            return self._run_documented(), (_WHY_NO_PYTHON,)
+        if _NO_PYTHON in self.output.read_start(Section.LOG):
+            return self._run_documented_commands(), (_NO_PYTHON_NOTE,)
         limit = self.extractor.settings.backtrace_limit
-        second = self._run_with_python(frames=limit)
-        cut = f"without a limit gdb gave no backtrace ({first.ended}): every thread is cut after {limit} frames"
-        why = cut if self.sections.facts() else "gdb gave no backtrace; gdb.log says why"
+        second = self._run_script(frame_limit=limit)
+        if self.output.read_facts():
+            reason = f"gdb gave no backtrace without a frame limit ({first.ended})"
+            note = f"{reason}: every thread is cut after {limit} frames"
+        else:
+            note = "gdb gave no backtrace; see gdb.log for the reason"
         ended = ExtractionOutcome.FAILED if first.ended is ExtractionOutcome.OK else first.ended
-        return replace(second, ended=ended, seconds=first.seconds + second.seconds), (why,)
+        return replace(second, ended=ended, seconds=first.seconds + second.seconds), (note,)
 
-    def _run_with_python(self, frames: int) -> subprocesses.Finished:
-        with _in_memory(script_archive.program()) as program, self._to_be_shown() as to_show:
-            job = {
-                "core": _path(self.core),
-                "executable": self._program(),
-                "shown": to_show and to_show.name,
-                "asking": to_show and to_show.asking.fileno(),
-                "frames": frames,
-                "brief": self.brief,
-                "deep": self.extractor.settings.deep,
-                "innermost": self.extractor.settings.backtrace_limit,
-                "output": self.extractor.settings.output,
-                "sections": self.sections.descriptors,
-                "crashed_at": self.facts.crashed_at.timestamp(),
-                "part_seconds": _PART_SECONDS,
-            }
+    def _run_script(self, frame_limit: int) -> subprocesses.Finished:
+        """Run gdb with our script; a limit of 0 is none."""
+        with _sealed_file(script_archive.build_archive()) as archive, self._object_server() as server:
+            job = self._job(frame_limit, server)
             return self._run(
-                ["-ex", script_archive.command(_path(program))],
+                ["-ex", script_archive.start_command(_descriptor_path(archive))],
                 Section.LOG,
-                pass_fds=(program, to_show.asking.fileno()) if to_show else (program,),
-                environment={"ASTBTD_JOB": json.dumps(job), "PYTHONPATH": _path(program)},
-                serve={to_show.asked.fileno(): to_show.answer} if to_show else {},
+                pass_fds=(archive, server.client_socket.fileno()) if server else (archive,),
+                environment={"ASTBTD_JOB": json.dumps(job)},
+                serve={server.server_socket.fileno(): server.handle_request} if server else {},
             )
 
-    def _run_documented(self) -> subprocesses.Finished:
-        program = ["-se", executable] if (executable := self._program()) else []
-        return self._run([*program, "-c", _path(self.core), *_each("-ex", _DOCUMENTED)], Section.BACKTRACE)
+    def _job(self, frame_limit: int, server: ObjectServer | None) -> dict[str, object]:
+        """Return the parameters of the script, see script/job.py."""
+        settings = self.extractor.settings
+        return {
+            "core": _descriptor_path(self.core),
+            "executable": self._executable(),
+            "object_directory": server and server.name,
+            "request_fd": server and server.client_socket.fileno(),
+            "frame_limit": frame_limit,
+            "crash_thread_only": self.crash_thread_only,
+            "deep_frames": settings.deep,
+            "innermost_frames": settings.backtrace_limit,
+            "output_bytes": settings.output,
+            "sections": self.output.descriptors,
+            "crashed_at": self.facts.crashed_at.timestamp(),
+            "table_seconds": _TABLE_SECONDS,
+        }
+
+    def _run_documented_commands(self) -> subprocesses.Finished:
+        executable = self._executable()
+        program = ["-se", executable] if executable else []
+        commands = _with_option("-ex", _DOCUMENTED_COMMANDS)
+        return self._run([*program, "-c", _descriptor_path(self.core), *commands], Section.BACKTRACE)
 
     def _run(
         self,
         arguments: Sequence[str],
-        output: Section,
+        section: Section,
         pass_fds: Sequence[int] = (),
         environment: Mapping[str, str] = MappingProxyType({}),
         serve: Mapping[int, Callable[[], bool]] = MappingProxyType({}),
     ) -> subprocesses.Finished:
-        self.sections.clear()
-        settings = _each("-iex", (*_SETTINGS, f"set sysroot {self.root or '/'}"))
-        argv = [self.extractor.settings.program, "-nx", "-nh", "--batch", *settings, *arguments]
+        """Run gdb in the sandbox; its standard output goes to `section`."""
+        self.output.clear()
+        settings, user = self.extractor.settings, self.extractor.user
+        gdb_settings = _with_option("-iex", (*_SETTINGS, f"set sysroot {self.root or '/'}"))
+        argv = [settings.program, "-nx", "-nh", "--batch", *gdb_settings, *arguments]
         run = partial(
             subprocesses.run,
-            confined(argv, self.extractor.account, self.extractor.settings),
-            timeout=self.extractor.settings.time,
-            output=self.sections.descriptors[output],
-            pass_fds=(self.core, *self.sections.descriptors.values(), *pass_fds),
+            sandboxed_command(argv, user, settings),
+            timeout=settings.time,
+            output=self.output.descriptors[section],
+            pass_fds=(self.core, *self.output.descriptors.values(), *pass_fds),
             directory=self.copies,
             environment=environment,
-            watch=self._watch,
+            watch=self._check_limits,
             serve=serve,
         )
-        with none_left(self.extractor.account):
-            finished = secluded(run, writable=[str(self.copies)])
-        self.sections.cut(self.extractor.settings.output)
+        with kill_leftovers(user):
+            finished = run_sandboxed(run, writable=[str(self.copies)])
+        self.output.truncate(settings.output)
         return finished
 
-    def _program(self) -> str | None:
-        """What gdb is to open as the executable; None when it can open none.
+    def _executable(self) -> str | None:
+        """Return the path that gdb opens the executable by; None if it cannot be opened.
 
-        A path is part of a command, which a newline would end, and which has to be text.
+        The path becomes part of a gdb command, so it must be printable: a newline would end the command.
         """
         executable = self.facts.process.executable
         if executable is None or not executable.isprintable():
             return None
-        if executable in self.found.copied:
-            return shared_objects.place(".", executable)
-        nowhere = executable in self.found.missing or self.root == _NOWHERE
-        return None if nowhere else f"{self.root}{executable}"
+        if executable in self.objects.copied:
+            return shared_objects.copy_path(".", executable)
+        if executable in self.objects.missing or self.root == _NO_ROOT:
+            return None
+        return f"{self.root}{executable}"
 
-    def _to_be_shown(self) -> AbstractContextManager[ObjectServer | None]:
-        """What shows gdb the objects it asks for; None where it reads all.
+    def _object_server(self) -> AbstractContextManager[ObjectServer | None]:
+        """Return the server for the objects that gdb requests; None if gdb reads all of them.
 
-        A container's objects are read as they are: links to them would lead out of it.
+        The objects of a container are read below its root: symbolic links to them would lead out of it.
         """
         if self.extractor.symbols is Symbols.ALL or self.root:
             return nullcontext()
-        return shown(self.copies, self.facts.objects, self.extractor.account.gid)
+        return serve_objects(self.copies, self.facts.objects, self.extractor.user.gid)
 
-    def _watch(self) -> ExtractionOutcome | None:
-        self.extractor.stopped()
-        return ExtractionOutcome.TOO_MUCH_OUTPUT if self.sections.total() > self.extractor.settings.output else None
+    def _check_limits(self) -> ExtractionOutcome | None:
+        self.extractor.check_interrupt()
+        if self.output.total_bytes() > self.extractor.settings.output:
+            return ExtractionOutcome.TOO_MUCH_OUTPUT
+        return None
 
 
-def _each(option: str, commands: Sequence[str]) -> list[str]:
-    """The arguments that make gdb execute these commands, each behind `option`."""
+def _with_option(option: str, commands: Sequence[str]) -> list[str]:
+    """Return the arguments that make gdb execute these commands, each preceded by `option`."""
     return [word for command in commands for word in (option, command)]
 
 
-def _path(descriptor: int) -> str:
-    """A name under which gdb opens what a descriptor is open on; its directories are not walked."""
+def _descriptor_path(descriptor: int) -> str:
+    """Return a path by which gdb opens an inherited descriptor: no directory permissions are needed."""
     return f"/proc/self/fd/{descriptor}"
 
 
 @contextmanager
-def _copies(directory: Path, account: SandboxUser) -> Iterator[Path]:
+def _copies_directory(directory: Path, user: SandboxUser) -> Iterator[Path]:
+    """Create the directory for copies of objects, and remove it at the end."""
     files.remove_tree(directory)
-    files.make_directory(directory, group=account.gid if account.switched else -1)
+    files.make_directory(directory, group=user.gid if user.switched else -1)
     try:
         yield directory
     finally:
@@ -269,8 +288,8 @@ def _copies(directory: Path, account: SandboxUser) -> Iterator[Path]:
 
 
 @contextmanager
-def _in_memory(content: bytes) -> Iterator[int]:
-    """A descriptor to read `content` from, and no more, for a child that could not walk to any file of ours."""
+def _sealed_file(content: bytes) -> Iterator[int]:
+    """Yield a descriptor of an anonymous file with `content` that cannot be changed."""
     descriptor = os.memfd_create("astbtd", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         files.write_all(descriptor, content)

@@ -1,7 +1,7 @@
-"""Shows gdb the shared objects that it asks for, by links in a directory in which it can make nothing itself.
+"""Give gdb access to the shared objects that it requests, by symbolic links in a directory that it cannot write to.
 
-gdb may have been taken over: all that a request can bring about is a link below that directory to a file which the
-process had mapped. A request is `PATH NUL NAME`, one packet; the answer is one byte, whether or not there is a link.
+gdb may be compromised. A request can only create a link below that directory, and only to a file that the crashed
+process had mapped. A request is one packet, `PATH NUL NAME`; the answer is one byte, whether or not a link was created.
 """
 
 import os
@@ -14,70 +14,77 @@ from pathlib import Path
 from astbtd.extraction import shared_objects
 from astbtd.lib import files
 
-_LONGEST_NAME = 1024
-_DEEPEST = 32  # directories
-_LONGEST_REQUEST = 8192
-_MOST_REQUESTS = 2000
+_MAX_NAME_LENGTH = 1024
+_MAX_DEPTH = 32  # directories
+_MAX_REQUEST_BYTES = 8192
+_MAX_REQUESTS = 2000
 
 
 class ObjectServer:
-    """The objects that gdb is shown. `name` is of their directory, which gdb finds in its own; `asking` is gdb's end of
-    the socket that it asks by, `asked` ours.
+    """Creates links to shared objects on request.
+
+    `name` is the name of the directory with the links, below gdb's working directory. gdb sends requests to
+    `client_socket`, we receive them from `server_socket`.
     """
 
     def __init__(self, directory: Path, mapped: Iterable[str], group: int) -> None:
         self._directory = directory
         self._mapped = frozenset(mapped)
         self._group = group
-        self._left = _MOST_REQUESTS
-        self._made: set[Path] = set()
+        self._requests_left = _MAX_REQUESTS
+        self._created: set[Path] = set()
         self.name = directory.name
-        self.asked, self.asking = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.server_socket, self.client_socket = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
     def close(self) -> None:
-        """Ends the asking."""
-        self.asked.close()
-        self.asking.close()
+        """Close both sockets."""
+        self.server_socket.close()
+        self.client_socket.close()
 
-    def answer(self) -> bool:
-        """Answers one request; False when no more will be answered."""
+    def handle_request(self) -> bool:
+        """Receive and answer one request; return False if no more requests will be answered."""
         try:
-            request = self.asked.recv(_LONGEST_REQUEST)
-            if not request or not self._left:
-                self.asked.shutdown(socket.SHUT_RDWR)
+            request = self.server_socket.recv(_MAX_REQUEST_BYTES)
+            if not request or not self._requests_left:
+                self.server_socket.shutdown(socket.SHUT_RDWR)
                 return False
-            self._left -= 1
-            self.show(*os.fsdecode(request).partition("\0")[::2])
-            self.asked.send(b"\0", socket.MSG_DONTWAIT)
+            self._requests_left -= 1
+            path, _, name = os.fsdecode(request).partition("\0")
+            self.link(path, name)
+            self.server_socket.send(b"\0", socket.MSG_DONTWAIT)
         except OSError:
             return False
         return True
 
-    def show(self, path: str, name: str) -> None:
-        """Links `name` below the directory to the mapped file `path`, unless it is no name that a linker gives."""
-        if path not in self._mapped or not _is_plain(name):
+    def link(self, path: str, name: str) -> None:
+        """Create a link `name` below the directory to the mapped file `path`; do nothing if one of them is invalid."""
+        if path not in self._mapped or not _is_valid_name(name):
             return
-        link = Path(shared_objects.place(str(self._directory), name))
+        link = Path(shared_objects.copy_path(str(self._directory), name))
         with suppress(OSError):
-            if link.parent not in self._made:
+            if link.parent not in self._created:
                 shared_objects.make_parents(link, self._group, self._directory)
-                self._made.add(link.parent)
+                self._created.add(link.parent)
             os.symlink(path, link)
 
 
-def _is_plain(name: str) -> bool:
-    """Whether a name begins at the root and is no way round, nor too long or deep."""
-    plain = name.startswith("/") and name == os.path.normpath(name) and "\0" not in name
-    return plain and len(name) <= _LONGEST_NAME and name.count("/") <= _DEEPEST
+def _is_valid_name(name: str) -> bool:
+    """Return whether a name is an absolute, normalized path of limited length and depth."""
+    if not name.startswith("/") or name != os.path.normpath(name) or "\0" in name:
+        return False
+    return len(name) <= _MAX_NAME_LENGTH and name.count("/") <= _MAX_DEPTH
 
 
 @contextmanager
-def shown(copies: Path, mapped: Iterable[str], group: int) -> Iterator[ObjectServer]:
-    """Nothing shown yet, in a new directory in `copies` that `group` may read; its name is in no core's memory."""
+def serve_objects(copies: Path, mapped: Iterable[str], group: int) -> Iterator[ObjectServer]:
+    """Yield a server with a new empty directory in `copies` that `group` can read.
+
+    The directory has a random name, which therefore does not occur in the core's memory.
+    """
     directory = copies / secrets.token_hex(8)
     files.make_directory(directory, group=group)
-    one = ObjectServer(directory, mapped, group)
+    server = ObjectServer(directory, mapped, group)
     try:
-        yield one
+        yield server
     finally:
-        one.close()
+        server.close()

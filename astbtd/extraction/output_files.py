@@ -1,4 +1,4 @@
-"""The files that gdb's sections go to: one descriptor each, opened before gdb starts, judged when it has ended."""
+"""The files that gdb writes its sections to: one descriptor each, opened before gdb starts and checked afterwards."""
 
 import os
 from collections.abc import Iterator
@@ -10,73 +10,77 @@ from astbtd.lib import files
 from astbtd.model.crash import Section
 
 FACTS, STATES = "facts", "states"
-"""The sections that hold JSON, for the record and not for people: facts of Asterisk, states of its threads."""
+"""Files with JSON for the record: facts about Asterisk, states of its threads. They are not kept."""
 
-_DATA = (FACTS, STATES)
-_BLOCK = 512  # the unit of st_blocks
-_LARGEST_FACTS = 1 << 20
-_LARGEST_STATES = 16 << 20  # about 500 bytes a thread
+_JSON_FILES = (FACTS, STATES)
+_BLOCK_SIZE = 512  # the unit of st_blocks
+_MAX_FACTS_BYTES = 1 << 20
+_MAX_STATES_BYTES = 16 << 20  # about 500 bytes per thread
+_START_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
-class Sections:
-    """Open sections by file name."""
+class OutputFiles:
+    """Descriptors of the open files by file name, the most valuable section first."""
 
     descriptors: dict[str, int]
 
-    def total(self) -> int:
-        """The bytes written so far, or the room taken for them if that is more, over all sections."""
+    def total_bytes(self) -> int:
+        """Return the sum of all file sizes, or of allocated disk space where that is more."""
         found = map(os.fstat, self.descriptors.values())
-        return sum(max(status.st_size, status.st_blocks * _BLOCK) for status in found)
+        return sum(max(status.st_size, status.st_blocks * _BLOCK_SIZE) for status in found)
 
-    def cut(self, limit: int) -> None:
-        """Cuts what gdb could write beyond `limit` bytes in all before it was ended; the worthiest sections stay."""
+    def truncate(self, limit: int) -> None:
+        """Truncate the files to `limit` bytes in total, the least valuable first.
+
+        gdb can write more than its limit before it is killed.
+        """
         for descriptor in self.descriptors.values():
             size = min(os.fstat(descriptor).st_size, limit)
             os.ftruncate(descriptor, size)
             limit -= size
 
-    def sizes(self) -> dict[str, int]:
-        """The size of every section that has anything in it, those for the record left out."""
+    def section_sizes(self) -> dict[str, int]:
+        """Return the size in bytes of each section that is not empty."""
         sizes = {name: os.fstat(descriptor).st_size for name, descriptor in self.descriptors.items()}
-        return {name: size for name, size in sizes.items() if size and name not in _DATA}
+        return {name: size for name, size in sizes.items() if size and name not in _JSON_FILES}
 
-    def facts(self) -> bytes:
-        """What gdb wrote as facts, capped."""
-        return os.pread(self.descriptors[FACTS], _LARGEST_FACTS, 0)
+    def read_facts(self) -> bytes:
+        """Return the facts that gdb wrote, up to a limit."""
+        return os.pread(self.descriptors[FACTS], _MAX_FACTS_BYTES, 0)
 
-    def states(self) -> bytes:
-        """What gdb wrote of threads, capped."""
-        return os.pread(self.descriptors[STATES], _LARGEST_STATES, 0)
+    def read_states(self) -> bytes:
+        """Return the thread states that gdb wrote, up to a limit."""
+        return os.pread(self.descriptors[STATES], _MAX_STATES_BYTES, 0)
 
-    def start_of(self, section: Section) -> bytes:
-        """The first 64 KiB of a section."""
-        return os.pread(self.descriptors[section], 1 << 16, 0)
+    def read_start(self, section: Section) -> bytes:
+        """Return the first 64 KiB of a section."""
+        return os.pread(self.descriptors[section], _START_BYTES, 0)
 
     def append(self, section: Section, text: str) -> None:
-        """Adds text of our own to what gdb wrote."""
+        """Append our own text to a section."""
         descriptor = self.descriptors[section]
         os.lseek(descriptor, 0, os.SEEK_END)
         files.write_all(descriptor, text.encode())
 
     def clear(self) -> None:
-        """Empties every section for another run."""
+        """Empty all files before another run."""
         for descriptor in self.descriptors.values():
             os.ftruncate(descriptor, 0)
             os.lseek(descriptor, 0, os.SEEK_SET)
 
 
 @contextmanager
-def opened(directory: Path, group: int) -> Iterator[Sections]:
-    """Creates every section's file in `directory`; afterwards the empty ones and those for the record are removed."""
+def create_output_files(directory: Path, group: int) -> Iterator[OutputFiles]:
+    """Create all files in `directory`, readable by `group`; at the end remove empty sections and the JSON files."""
     descriptors: dict[str, int] = {}
     with ExitStack() as closing:
-        for name in (*_DATA, *Section):
+        for name in (*_JSON_FILES, *Section):
             descriptors[str(name)] = files.create(directory / name, group=group)
             closing.callback(os.close, descriptors[str(name)])
         try:
-            yield Sections(descriptors)
+            yield OutputFiles(descriptors)
         finally:
             for name, descriptor in descriptors.items():
-                if name in _DATA or os.fstat(descriptor).st_size == 0:
+                if name in _JSON_FILES or os.fstat(descriptor).st_size == 0:
                     (directory / name).unlink()

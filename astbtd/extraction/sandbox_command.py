@@ -1,7 +1,7 @@
-"""How a debugger is started so that it can harm nothing: who it runs as and what it may take.
+"""The command line that runs a debugger without privileges and with limits, and the user that it runs as.
 
-The tools are util-linux's (setpriv, prlimit, unshare, ionice, chrt), each of which becomes the next by exec, so that
-nothing of ours runs between fork and exec.
+The tools are util-linux's (setpriv, prlimit, unshare, ionice, chrt). Each replaces itself with the next by exec, so
+that no code of ours runs between fork and exec.
 """
 
 import os
@@ -15,38 +15,38 @@ from functools import cache
 from pathlib import Path
 
 from astbtd.errors import AstbtdError
-from astbtd.extraction.sandbox_kernel import adopt_orphans
+from astbtd.extraction.sandbox_kernel import set_child_subreaper
 from astbtd.lib import subprocesses
 from astbtd.settings import GdbSettings
 
-IDLE = ("chrt", "--idle", "0", "ionice", "--class", "idle", "nice", "-n", "19")
-"""What starts a program so that it takes only what nobody else wants."""
+IDLE_PRIORITY = ("chrt", "--idle", "0", "ionice", "--class", "idle", "nice", "-n", "19")
+"""Runs the command that follows with idle CPU and I/O priority."""
 
-_MOST_DESCRIPTORS = 1024
-_MOST_PROCESSES = 32  # gdb runs iconv to learn which character sets there are
-_KILL_SECONDS = 10
+_MAX_DESCRIPTORS = 1024
+_MAX_PROCESSES = 32  # gdb runs iconv to list character sets
+_KILL_TIMEOUT = 10  # seconds
 _CAP_SYS_ADMIN = 21
 
 
 @dataclass(frozen=True)
 class SandboxUser:
-    """Whom gdb runs as; `switched` when that is another user than ours."""
+    """The user that gdb runs as; `switched` if it is not our own user."""
 
     uid: int
     gid: int
     switched: bool
 
     def can_read(self, path: str) -> bool:
-        """Whether the account can read the file at `path`, by the permission bits of it and its directories."""
+        """Return whether the user can read the file at `path`, by the mode of the file and of its directories."""
         if not self.switched:
             return os.access(path, os.R_OK)
         try:
-            return self.may_read(os.stat(path)) and _others_may_enter(os.path.dirname(path))
+            return self.may_read(os.stat(path)) and _others_can_enter(os.path.dirname(path))
         except OSError:
             return False
 
     def may_read(self, status: os.stat_result) -> bool:
-        """Whether the file's own permissions let the account read it."""
+        """Return whether the mode of the file permits the user to read it."""
         if not self.switched:
             return status.st_uid == self.uid or self.uid == 0 or bool(status.st_mode & stat.S_IROTH)
         if status.st_gid == self.gid:
@@ -55,109 +55,116 @@ class SandboxUser:
 
 
 @contextmanager
-def lent(descriptor: int, account: SandboxUser) -> Iterator[int]:
-    """Another descriptor of the file, that can only be read; for as long as the context lasts, the account can, too.
+def grant_read(descriptor: int, user: SandboxUser) -> Iterator[int]:
+    """Yield a read-only descriptor of the file, and let `user` read the file until the block ends.
 
-    The file has to be the account's group's, or readable for it anyway.
+    The file must belong to the user's group, or be readable for the user already.
     """
     status = os.fstat(descriptor)
     mode = stat.S_IMODE(status.st_mode)
-    withheld = account.switched and status.st_gid == account.gid and not mode & stat.S_IRGRP
+    needs_change = user.switched and status.st_gid == user.gid and not mode & stat.S_IRGRP
     readable = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        if withheld:
+        if needs_change:
             os.fchmod(descriptor, mode | stat.S_IRGRP)
         yield readable
     finally:
         os.close(readable)
-        if withheld:
+        if needs_change:
             os.fchmod(descriptor, mode)
 
 
 @contextmanager
-def none_left(account: SandboxUser) -> Iterator[None]:
-    """Ends what the account's processes that are started meanwhile leave behind, in whichever session that hides.
+def kill_leftovers(user: SandboxUser) -> Iterator[None]:
+    """Kill all processes of `user` that remain when the block ends, including daemonized ones.
 
-    What loses its parent becomes our child, and is found by that; then no process of the account's is spared, since
-    only kill(2) of all at once is faster than one that forks and exits for ever.
+    A process that loses its parent becomes our child, which is how it is found. Then all processes of the user are
+    killed at once: only kill(2) of all processes is faster than a process that forks and exits in a loop.
     """
-    if not account.switched:
+    if not user.switched:
         yield
         return
-    adopt_orphans(True)
+    set_child_subreaper(True)
     try:
         yield
     finally:
-        while left := [pid for pid in _children() if _runs_as(pid, account)]:
-            subprocesses.output([*_setpriv(account), "kill", "-KILL", "--", "-1"], timeout=_KILL_SECONDS)
+        while left := [pid for pid in _children() if _runs_as(pid, user)]:
+            subprocesses.output([*_setpriv(user), "kill", "-KILL", "--", "-1"], timeout=_KILL_TIMEOUT)
             for pid in left:
                 with suppress(ChildProcessError):
                     os.waitpid(pid, 0)
-        adopt_orphans(False)
+        set_child_subreaper(False)
 
 
-def account(user: str) -> SandboxUser:
-    """The account that gdb runs as: `user` where we are root, else ourselves. Raises AstbtdError if it is missing."""
+def find_sandbox_user(name: str) -> SandboxUser:
+    """Return the user that gdb runs as: `name` if we are root, otherwise our own. Raise AstbtdError if missing."""
     if os.geteuid() != 0:
         return SandboxUser(os.geteuid(), os.getegid(), switched=False)
     try:
-        entry = pwd.getpwnam(user)
+        entry = pwd.getpwnam(name)
     except KeyError as error:
         raise AstbtdError(
-            f"gdb must not run as root, and its user {user} does not exist",
+            f"gdb must not run as root, and its user {name} does not exist",
             "create it: systemd-sysusers (with astbtd's sysusers.d file installed), or "
-            f"useradd --system --user-group --no-create-home --shell /usr/sbin/nologin {user}",
+            f"useradd --system --user-group --no-create-home --shell /usr/sbin/nologin {name}",
         ) from error
     if entry.pw_uid == 0:
-        raise AstbtdError(f"gdb must not run as root, which is what {user} is", "set gdb.user to a user of its own")
+        raise AstbtdError(
+            f"gdb must not run as root, and its user {name} is root",
+            "set gdb.user to a dedicated user without privileges",
+        )
     return SandboxUser(entry.pw_uid, entry.pw_gid, switched=True)
 
 
-def confined(argv: Sequence[str], account: SandboxUser, settings: GdbSettings) -> list[str]:
-    """The command line that runs `argv` as that account, at idle priority, without network, under the limits."""
+def sandboxed_command(argv: Sequence[str], user: SandboxUser, settings: GdbSettings) -> list[str]:
+    """Return the command line that runs `argv` as `user`, at idle priority, without network, with the limits."""
     limits = [
         f"--as={settings.address_space}",
         f"--cpu={int(settings.time)}",
         f"--fsize={settings.output}",
         "--core=0",
-        f"--nofile={_MOST_DESCRIPTORS}",
-        *([f"--nproc={_MOST_PROCESSES}"] if account.switched else []),
+        f"--nofile={_MAX_DESCRIPTORS}",
     ]
-    network = ["unshare", "--net", "--"] if account.switched and _may_unshare() else []
-    return [*IDLE, *network, *_setpriv(account), "prlimit", *limits, *argv]
+    network: list[str] = []
+    if user.switched:
+        limits.append(f"--nproc={_MAX_PROCESSES}")
+        if _can_unshare():
+            network = ["unshare", "--net", "--"]
+    return [*IDLE_PRIORITY, *network, *_setpriv(user), "prlimit", *limits, *argv]
 
 
 def _children() -> Iterator[int]:
+    """Yield the ids of our child processes."""
     for task in os.listdir("/proc/self/task"):
-        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended meanwhile
+        with suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended in the meantime
             yield from map(int, Path(f"/proc/self/task/{task}/children").read_text().split())
 
 
-def _runs_as(pid: int, account: SandboxUser) -> bool:
+def _runs_as(pid: int, user: SandboxUser) -> bool:
     with suppress(FileNotFoundError, ProcessLookupError):
-        return f"\nUid:\t{account.uid}\t" in Path(f"/proc/{pid}/status").read_text()
+        return f"\nUid:\t{user.uid}\t" in Path(f"/proc/{pid}/status").read_text()
     return False
 
 
-def _setpriv(account: SandboxUser) -> list[str]:
+def _setpriv(user: SandboxUser) -> list[str]:
     always = ["setpriv", "--no-new-privs", "--pdeathsig=KILL"]
-    if not account.switched:
+    if not user.switched:
         return always
-    ids = [f"--reuid={account.uid}", f"--regid={account.gid}", "--clear-groups"]
+    ids = [f"--reuid={user.uid}", f"--regid={user.gid}", "--clear-groups"]
     return [*always, *ids, "--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all"]
 
 
 @cache
-def _may_unshare() -> bool:
-    """In the unit the network is gone already, and the capability to leave it as well."""
+def _can_unshare() -> bool:
+    """Return whether we may leave the network namespace. In the unit we may not, but there is no network either."""
     found = re.search(r"^CapEff:\s*([0-9a-f]+)$", Path("/proc/self/status").read_text(), re.MULTILINE)
     return bool(found and int(found[1], 16) >> _CAP_SYS_ADMIN & 1)
 
 
 @cache
-def _others_may_enter(directory: str) -> bool:
-    """Whether a stranger can walk to `directory`; follows links as the kernel would."""
+def _others_can_enter(directory: str) -> bool:
+    """Return whether any user can enter `directory`; follow symbolic links as the kernel does."""
     real = os.path.realpath(directory)
     if not os.stat(real).st_mode & stat.S_IXOTH:
         return False
-    return real == "/" or _others_may_enter(os.path.dirname(real))
+    return real == "/" or _others_can_enter(os.path.dirname(real))

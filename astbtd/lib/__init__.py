@@ -1,1 +1,1 @@
-"""What any program of this kind needs: files, subprocesses, timers, escaping, parsing of sizes and times."""
+"""General-purpose building blocks: files, subprocesses, threads, the event loop, text and data formats."""

@@ -1,28 +1,30 @@
-"""Makes text safe to show that may come from a crashed process: what could steer a terminal becomes visible.
+"""Escape text that may come from a crashed process, so that it cannot control a terminal.
 
-Crash handlers have had terminal escapes and reversed text smuggled into their reports by the memory they print.
+Crash handlers have had terminal escape sequences and reversed text smuggled into their reports by memory they print.
+This is a module of its own because it is packed into the archive that gdb's Python imports: it must stay small and
+import nothing of astbtd.
 """
 
 import re
 
-_SUSPECT = re.compile(r"[^ -~\n\t]")
+_SUSPICIOUS = re.compile(r"[^ -~\n\t]")
 
 
 def printable(text: str) -> str:
-    r"""`text` with what Unicode does not call printable written as `\x1b` or `\u202e`; newlines and tabs stay."""
-    return _SUSPECT.sub(_escaped, text)
+    r"""Return `text` with unprintable characters escaped, such as `\x1b` or `\u202e`. Newlines and tabs stay."""
+    return _SUSPICIOUS.sub(_escape, text)
 
 
 def printable_line(text: str) -> str:
-    r"""`text` as `printable` gives it, on one line: newlines and tabs are written as `\n` and `\t`."""
+    r"""Return `text` on one line: escaped as by `printable`, and newlines and tabs written as `\n` and `\t`."""
     return printable(text).replace("\n", r"\n").replace("\t", r"\t")
 
 
-def _escaped(match: re.Match[str]) -> str:
+def _escape(match: re.Match[str]) -> str:
     if match[0].isprintable():
         return match[0]
     code = ord(match[0])
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that was no UTF-8, as Python's surrogateescape keeps it
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not valid UTF-8, as Python's surrogateescape decodes it
         code -= 0xDC00
     if code > 0xFFFF:
         return f"\\U{code:08x}"

@@ -1,11 +1,13 @@
-"""Writes files so that a power cut or a kill leaves the old content or the new, never half of either.
+"""Write files so that after a power cut or a kill either the old or the new content is there, never half of either.
 
-The only place that makes files in the store. All paths are inside private directories of ours.
+This is the only module that creates files in the store; all paths to write are inside our own private directories.
+`open_regular` reads files that belong to others.
 """
 
 import errno
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,32 +21,35 @@ GROUP_READS = 0o440
 OWNER_READS = 0o400
 PRIVATE_DIRECTORY_MODE = 0o700
 
-UNFINISHED = ".*.new"
-"""The pattern of what `unfinished` names."""
+TEMPORARY_PATTERN = ".*.new"
+"""Glob pattern of the names that `temporary_path` returns."""
 
-_LONGEST_LINE = 4096
+_LONGEST_LINE = 4096  # bytes
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
-def said_plainly(what: str) -> Iterator[None]:
-    """Turns an OSError inside into an AstbtdError that says what could not be done, and what helps."""
+def wrap_os_error(what: str) -> Iterator[None]:
+    """Convert an OSError raised inside into an AstbtdError: `what` failed, the reason, and a remedy if there is one.
+
+    Raises NoRoom if the disk or the quota is full.
+    """
     try:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        if error.errno in _FULL:
-            raise NoRoom(f"{what}: {reason}", "free some space; the work resumes by itself") from error
+        if error.errno in _DISK_FULL:
+            raise NoRoom(f"{what}: {reason}", "free some disk space; the work resumes automatically") from error
         remedy = "use sudo" if isinstance(error, PermissionError) and os.geteuid() != 0 else ""
         raise AstbtdError(f"{what}: {reason}", remedy) from error
 
 
 def create(path: Path, mode: int = FILE_MODE, group: int = -1) -> int:
-    """A descriptor, open for writing, of a new file that did not exist; raises FileExistsError if it did."""
+    """Create a new file and return a descriptor open for writing. Raise FileExistsError if `path` exists."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     try:
-        _settle(descriptor, mode, group)
+        _set_mode_and_group(descriptor, mode, group)
     except BaseException:
         os.close(descriptor)
         with suppress(OSError):
@@ -54,7 +59,7 @@ def create(path: Path, mode: int = FILE_MODE, group: int = -1) -> int:
 
 
 def write_new(path: Path, data: bytes, mode: int = FILE_MODE, group: int = -1) -> None:
-    """Writes a new file and syncs it; its directory is for the caller to sync."""
+    """Write a new file and sync it. The caller must sync its directory. Raise FileExistsError if `path` exists."""
     descriptor = create(path, mode, group)
     try:
         write_all(descriptor, data)
@@ -64,8 +69,8 @@ def write_new(path: Path, data: bytes, mode: int = FILE_MODE, group: int = -1) -
 
 
 def replace(path: Path, data: bytes, mode: int = FILE_MODE, group: int = -1) -> None:
-    """Puts `data` in the place of `path` in one step and syncs both file and directory."""
-    temporary = unfinished(path)
+    """Atomically replace the content of `path` with `data`, and sync both file and directory."""
+    temporary = temporary_path(path)
     temporary.unlink(missing_ok=True)
     try:
         write_new(temporary, data, mode, group)
@@ -77,29 +82,29 @@ def replace(path: Path, data: bytes, mode: int = FILE_MODE, group: int = -1) -> 
     sync_directory(path.parent)
 
 
-def unfinished(path: Path) -> Path:
-    """The name under which a file is written until it is complete."""
+def temporary_path(path: Path) -> Path:
+    """Return the name under which a file is written until it is complete."""
     return path.with_name(f".{path.name}.new")
 
 
 def append_line(path: Path, line: str) -> None:
-    """Adds one line to the end of a private file and syncs it; a last line that was never completed goes first."""
+    """Append one line to a private file and sync it. An incomplete last line, left by a kill, is removed first."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE_MODE)
     try:
         size = os.fstat(descriptor).st_size
         start = max(0, size - _LONGEST_LINE)
-        last_line = os.pread(descriptor, size - start, start).rpartition(b"\n")[2]
-        if last_line:
-            os.ftruncate(descriptor, size - len(last_line))
+        incomplete = os.pread(descriptor, size - start, start).rpartition(b"\n")[2]
+        if incomplete:
+            os.ftruncate(descriptor, size - len(incomplete))
         write_all(descriptor, line.encode() + b"\n")
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-def point(link: Path, target: str) -> None:
-    """Makes the symbolic link `link` lead to `target`, replacing the old one in one step."""
-    temporary = unfinished(link)
+def replace_symlink(link: Path, target: str) -> None:
+    """Atomically create the symbolic link `link` to `target`, or replace an existing one."""
+    temporary = temporary_path(link)
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(target)
     os.replace(temporary, link)
@@ -107,29 +112,29 @@ def point(link: Path, target: str) -> None:
 
 
 def make_directory(path: Path, mode: int = DIRECTORY_MODE, group: int = -1) -> None:
-    """Makes a directory with exactly this mode and group; one that exists is brought to them."""
+    """Create a directory with exactly this mode and group. An existing directory is changed to them."""
     path.mkdir(mode=mode, exist_ok=True)
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        _settle(descriptor, mode, group)
+        _set_mode_and_group(descriptor, mode, group)
     finally:
         os.close(descriptor)
 
 
 def sync_tree(directory: Path) -> None:
-    """Syncs every file of a directory without subdirectories, then the directory itself."""
+    """Sync every file of a directory that has no subdirectories, then the directory itself."""
     for entry in os.scandir(directory):
         _sync(entry.path, os.O_NOFOLLOW)
     sync_directory(directory)
 
 
 def sync_directory(directory: Path) -> None:
-    """Makes the names in `directory` durable."""
+    """Make the names in `directory` durable."""
     _sync(directory, os.O_DIRECTORY)
 
 
 def publish(staged: Path, place: Path) -> Path:
-    """Moves a directory to its place in one step, durably, and returns that."""
+    """Move a directory to its final place, atomically and durably, and return that place."""
     os.rename(staged, place)
     sync_directory(place.parent)
     sync_directory(staged.parent)
@@ -137,15 +142,15 @@ def publish(staged: Path, place: Path) -> Path:
 
 
 def remove_tree(directory: Path) -> None:
-    """Removes a directory of ours and all in it; one that is not there is no error."""
-    import shutil  # brings several modules that no reading command needs
+    """Remove one of our directories with its contents. A missing directory is not an error."""
+    import shutil  # imports several modules that no reading command needs
 
     with suppress(FileNotFoundError):
         shutil.rmtree(directory)
 
 
 def remove(path: Path) -> None:
-    """Removes whatever of ours has this name, a directory with all in it; that there is nothing is no error."""
+    """Remove a file or directory of ours, whatever its type. A missing one is not an error."""
     if path.is_dir() and not path.is_symlink():
         remove_tree(path)
     else:
@@ -154,9 +159,9 @@ def remove(path: Path) -> None:
 
 @contextmanager
 def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
-    """Holds the lock file `path`, which is made if need be, against other processes and threads.
+    """Hold an exclusive lock on the file `path` against other processes and threads; create the file if needed.
 
-    Raises BlockingIOError if it is held already and we do not wait.
+    Raises BlockingIOError if the lock is held already and `wait` is false.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE_MODE)
     try:
@@ -167,10 +172,33 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Writes all of `data`, however many calls it takes."""
+    """Write all of `data`, in as many calls as necessary."""
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(descriptor, rest) :]
+
+
+def open_regular(path: str | Path, *, follow: bool = True) -> int:
+    """Open a regular file for reading, whatever others may have put in its place, and return the descriptor.
+
+    The type is checked before the file is opened for reading: opening some devices has side effects, and a FIFO would
+    block. Raises OSError, also if it is not a regular file. Without `follow`, a symbolic link is refused.
+    """
+    handle = os.open(path, os.O_PATH | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        return reopen(handle)
+    finally:
+        os.close(handle)
+
+
+def reopen(handle: int) -> int:
+    """Open for reading what the O_PATH descriptor `handle` refers to, and return the new descriptor. Raises OSError.
+
+    If another process holds a lease on the file (fcntl(2)), this fails instead of waiting until the lease is broken.
+    """
+    return os.open(f"/proc/self/fd/{handle}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def _sync(path: Path | str, flags: int) -> None:
@@ -181,7 +209,7 @@ def _sync(path: Path | str, flags: int) -> None:
         os.close(descriptor)
 
 
-def _settle(descriptor: int, mode: int, group: int) -> None:
+def _set_mode_and_group(descriptor: int, mode: int, group: int) -> None:
     if group != -1:
         os.fchown(descriptor, -1, group)
     os.fchmod(descriptor, mode)

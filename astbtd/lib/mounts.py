@@ -1,6 +1,8 @@
-"""Tells from /proc alone what kind of file system a directory is on, and whether others than this kernel serve it.
+"""The mount table: which file system a directory is on, and whether that is remote, using /proc alone.
 
-Where they do, inotify misses changes, a lease does not tell of other writers, and any system call may hang for good.
+A file system is called remote if something other than this kernel serves it: another machine, the host of a virtual
+machine, or a FUSE program. On these, inotify misses changes, a lease does not detect other writers, and any system call
+may hang forever.
 """
 
 import os
@@ -11,9 +13,9 @@ from functools import lru_cache
 from pathlib import Path, PurePath
 
 MOUNTS = Path("/proc/self/mountinfo")
-"""Readable for priority data (EPOLLPRI) whenever a file system was mounted or unmounted."""
+"""Reports priority data (EPOLLPRI) whenever a file system was mounted or unmounted."""
 
-_SERVED_BY_OTHERS = frozenset(
+_REMOTE_TYPES = frozenset(
     (
         "9p",
         "afs",
@@ -42,127 +44,141 @@ _SERVED_BY_OTHERS = frozenset(
         "vmhgfs",
     )
 )
-"""Other machines, the host of a virtual machine or a program behind FUSE change these without this kernel's knowing.
+"""Types of file systems that change without this kernel taking part.
 
-inotify(7): "it does not catch remote events that occur on network filesystems". `fuseblk` is not one of them: its block
-device belongs to this machine alone. Whoever touches `autofs` waits for what is mounted there.
+inotify(7): "it does not catch remote events that occur on network filesystems". `fuseblk` is not in the list: its block
+device belongs to this machine alone. Accessing `autofs` blocks until the file system behind it is mounted.
 """
 
-_MOST_LINKS = 40  # that one path may lead through: path_resolution(7)
+_MAX_LINKS = 40  # symbolic links in one path, as in path_resolution(7)
 
 
 @dataclass(frozen=True)
 class Mount:
-    """A line of proc_pid_mountinfo(5). `number` and `parent` are unique while mounted; `device` is major:minor."""
+    """A line of proc_pid_mountinfo(5). Mount ids are unique while mounted; `device` is major:minor."""
 
-    number: int
-    parent: int
+    mount_id: int
+    parent_id: int
     device: str
     root: str
     point: str
-    kind: str
+    file_system: str
 
 
 @dataclass(frozen=True)
 class Mounts:
-    """All mounts at one time; `polled` are directories that are served by others because somebody says so.
+    """All mounts at one time. `polled` are directories that the configuration declares to be remote.
 
-    Paths are real ones, and need not exist: nothing but /proc is touched, unless a method says so.
+    Methods take paths without symbolic links, which need not exist. They access nothing but /proc, except where noted.
     """
 
     mounts: tuple[Mount, ...]
     polled: tuple[str, ...] = ()
 
     @classmethod
-    def now(cls, polled: tuple[str, ...] = ()) -> "Mounts":
-        """Those that this process sees."""
+    def current(cls, polled: tuple[str, ...] = ()) -> "Mounts":
+        """Return the mounts of this process."""
         return cls(parse(MOUNTS.read_bytes()), polled)
 
     @classmethod
-    def of(cls, pid: int) -> "Mounts":
-        """Those that another process sees. Raises OSError."""
+    def of_process(cls, pid: int) -> "Mounts":
+        """Return the mounts of another process. Raises OSError."""
         return cls(parse(Path(f"/proc/{pid}/mountinfo").read_bytes()))
 
-    def way_to(self, path: str) -> tuple[Mount, ...]:
-        """The mounts that a walk from the root to `path` enters, the last of them that which it is on."""
-        numbers = {mount.number for mount in self.mounts if mount.number != mount.parent}
+    def entered_by(self, path: str) -> tuple[Mount, ...]:
+        """Return the mounts that a walk from the root to `path` enters, in order; `path` is on the last one."""
+        known_ids = {mount.mount_id for mount in self.mounts if mount.mount_id != mount.parent_id}
         above = [mount for mount in self.mounts if _is_in(path, mount.point)]
-        following = [mount for mount in above if mount.parent not in numbers]
-        way: list[Mount] = []
-        while following:
-            way.append(min(following, key=lambda mount: len(mount.point)))  # the longer ones are hidden below it
-            following = [mount for mount in above if mount.parent == way[-1].number and mount not in way]
-        return tuple(way)
+        children = [mount for mount in above if mount.parent_id not in known_ids]
+        entered: list[Mount] = []
+        while children:
+            outermost = min(children, key=lambda mount: len(mount.point))  # it hides those with longer mount points
+            entered.append(outermost)
+            children = [mount for mount in above if mount.parent_id == outermost.mount_id and mount not in entered]
+        return tuple(entered)
 
-    def type_of(self, path: str) -> str:
-        """The type of the file system that `path` is on, as mountinfo names it: ext4, nfs4, fuse.sshfs; '' if none."""
-        way = self.way_to(path)
-        return way[-1].kind if way else ""
+    def file_system_type(self, path: str) -> str:
+        """Return the type of the file system that `path` is on: ext4, nfs4, fuse.sshfs; '' if it is on none."""
+        entered = self.entered_by(path)
+        return entered[-1].file_system if entered else ""
 
-    def device_of(self, path: str) -> tuple[str, str]:
-        """The device that `path` is on, as major:minor, and the path on that device, whatever it is mounted as."""
-        way = self.way_to(path)
-        if not way:
+    def device_and_path(self, path: str) -> tuple[str, str]:
+        """Return the device that `path` is on, as major:minor, and the path within the file system on that device."""
+        entered = self.entered_by(path)
+        if not entered:
             return "", path
-        return way[-1].device, os.path.normpath(os.path.join(way[-1].root, os.path.relpath(path, way[-1].point)))
+        mount = entered[-1]
+        below_mount = os.path.relpath(path, mount.point)
+        return mount.device, os.path.normpath(os.path.join(mount.root, below_mount))
 
-    def served_by_others(self, path: str) -> Mount | None:
-        """The mount on the way to `path` that may not answer and whose changes may go unseen; None if there is none."""
-        way = self.way_to(path)
-        if way and any(_is_in(path, directory) for directory in self.polled):
-            return way[-1]
-        entered = {mount.point: mount for mount in way}  # of several mounted in one place, the last
-        return next((mount for mount in entered.values() if not inotify_sees(mount.kind)), None)
+    def remote_mount(self, path: str) -> Mount | None:
+        """Return the first remote mount on the way to `path`, None if there is none.
 
-    def real(self, path: str) -> str:
-        """`path` without symbolic links, as far as they can be followed without asking others; touches the disk.
-
-        Only links of root's or of our own are followed: others may lead wherever their owner wants us to work.
+        Accessing `path` may then hang, and inotify may miss changes there.
         """
-        done, left, links = "/", path.split("/"), 0
-        while left:
-            here = os.path.normpath(os.path.join(done, left.pop(0)))
-            if self.served_by_others(here):
-                return os.path.normpath(os.path.join(here, *left))
-            target = _trusted_target(here)
+        entered = self.entered_by(path)
+        if not entered:
+            return None
+        if any(_is_in(path, directory) for directory in self.polled):
+            return entered[-1]
+        visible = {mount.point: mount for mount in entered}  # if several are mounted on one point, the last one
+        for mount in visible.values():
+            if not inotify_works_on(mount.file_system):
+                return mount
+        return None
+
+    def resolve_links(self, path: str) -> str:
+        """Return `path` with symbolic links resolved up to the first remote file system. Accesses local disks.
+
+        Only links owned by root or by ourselves are followed: other owners could direct our work to any place.
+        """
+        resolved, remaining, links = "/", path.split("/"), 0
+        while remaining:
+            current = os.path.normpath(os.path.join(resolved, remaining.pop(0)))
+            if self.remote_mount(current):
+                return os.path.normpath(os.path.join(current, *remaining))
+            target = _trusted_target(current)
             if target is None:
-                done = here
+                resolved = current
                 continue
             links += 1
-            if links > _MOST_LINKS:
-                return os.path.normpath(os.path.join(here, *left))
-            left = [*target.split("/"), *left]
-            done = "/" if target.startswith("/") else done
-        return done
+            if links > _MAX_LINKS:
+                return os.path.normpath(os.path.join(current, *remaining))
+            remaining = [*target.split("/"), *remaining]
+            resolved = "/" if target.startswith("/") else resolved
+        return resolved
 
-    def leads_through_a_link(self, path: str) -> bool:
-        """Whether there is a link on the way to a path, as `real` gives them: one that was not to be followed."""
-        for here in (*map(str, reversed(PurePath(path).parents)), path):
-            if self.served_by_others(here):
+    def contains_symlink(self, path: str) -> bool:
+        """Return whether a path that `resolve_links` returned still contains a link, that is, one it must not follow.
+
+        Accesses local disks.
+        """
+        for prefix in (*map(str, reversed(PurePath(path).parents)), path):
+            if self.remote_mount(prefix):
                 return False
-            if os.path.islink(here):
+            if os.path.islink(prefix):
                 return True
         return False
 
 
-def type_of(path: str) -> str:
-    """The type of the file system that a real path is on now."""
-    return Mounts.now().type_of(path)
+def file_system_type(path: str) -> str:
+    """Return the type of the file system that a path without symbolic links is on now."""
+    return Mounts.current().file_system_type(path)
 
 
-def inotify_sees(file_system: str) -> bool:
-    """Whether all changes in a file system of this type go through this kernel."""
-    return file_system.partition(".")[0] not in _SERVED_BY_OTHERS
+def inotify_works_on(file_system: str) -> bool:
+    """Return whether all changes to a file system of this type go through this kernel, so that inotify sees them."""
+    return file_system.partition(".")[0] not in _REMOTE_TYPES
 
 
 @lru_cache(maxsize=4)
 def parse(mountinfo: bytes) -> tuple[Mount, ...]:
-    """The mounts that the content of a mountinfo lists."""
-    return tuple(_mount(line) for line in os.fsdecode(mountinfo).splitlines())
+    """Parse the content of a mountinfo file."""
+    return tuple(_parse_line(line) for line in os.fsdecode(mountinfo).splitlines())
 
 
 def _trusted_target(path: str) -> str | None:
-    """What the link at `path` holds; None where there is none, or one that neither root nor we have made."""
+    """Return the target of the link at `path`; None if it is not a link, or not owned by root or ourselves."""
     with suppress(OSError):
         link = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
@@ -173,14 +189,14 @@ def _trusted_target(path: str) -> str | None:
     return None
 
 
-def _mount(line: str) -> Mount:
-    """Before the hyphen stands any number of optional fields."""
+def _parse_line(line: str) -> Mount:
     fields, _, rest = line.partition(" - ")
-    number, parent, device, root, point, *_ = fields.split(" ")
-    return Mount(int(number), int(parent), device, _plain(root), _plain(point), rest.split(" ")[0])
+    mount_id, parent_id, device, root, point, *_ = fields.split(" ")  # then any number of optional fields
+    file_system = rest.split(" ")[0]
+    return Mount(int(mount_id), int(parent_id), device, _unescape(root), _unescape(point), file_system)
 
 
-def _plain(escaped: str) -> str:
+def _unescape(escaped: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), escaped)
 
 

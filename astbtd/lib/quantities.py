@@ -1,4 +1,4 @@
-"""Durations, sizes and percentages as people write them, in both directions."""
+"""Parse and format durations, sizes and percentages as people write them."""
 
 import math
 import re
@@ -25,9 +25,9 @@ SIZE_ALLOWED = "a size such as 64M or 10G (powers of 1024)"
 PERCENT_ALLOWED = "a percentage from 0% to 90%"
 
 
-def duration(value: object) -> float:
-    """Seconds from `90`, `5min`, `1h 30min`, `14d`; units as in systemd.time(7). Raises ValueError."""
-    text = _text(value)
+def parse_duration(value: object) -> float:
+    """Parse `90`, `5min`, `1h 30min` or `14d` into seconds; units as in systemd.time(7). Raises ValueError."""
+    text = _as_text(value)
     parts = list(_DURATION.finditer(text))
     if not parts or _DURATION.sub("", text).strip():
         raise ValueError(text)
@@ -36,46 +36,47 @@ def duration(value: object) -> float:
     return _finite(sum(float(part[1]) * _SECONDS[part[2]] for part in parts))
 
 
-def size(value: object) -> int:
-    """Bytes from `4096`, `64M`, `10 GiB`; K, M, G, T are powers of 1024 as in systemd. Raises ValueError."""
-    part = _SIZE.fullmatch(_text(value))
+def parse_size(value: object) -> int:
+    """Parse `4096`, `64M` or `10 GiB` into bytes; K, M, G, T are powers of 1024 as in systemd. Raises ValueError."""
+    part = _SIZE.fullmatch(_as_text(value))
     if not part:
         raise ValueError(value)
     return int(_finite(float(part[1]) * _BYTES[part[2]]))
 
 
-def percent(value: object) -> float:
-    """A share between 0 and 0.9 from `10%`. Raises ValueError."""
-    part = _PERCENT.fullmatch(_text(value))
+def parse_percent(value: object) -> float:
+    """Parse a percentage such as `10%` into a fraction from 0 to 0.9. Raises ValueError."""
+    part = _PERCENT.fullmatch(_as_text(value))
     if not part or float(part[1]) > 90:
         raise ValueError(value)
     return float(part[1]) / 100
 
 
-def shown_size(count: int) -> str:
-    """`count` bytes for people: `734B`, `1.2K`, `120M`, as systemctl writes them."""
+def format_size(count: int) -> str:
+    """Format `count` bytes as systemctl does: `734B`, `1.2K`, `120M`."""
     value = float(count)
     for unit in ("B", "K", "M", "G"):
         if value < 1024:
-            return f"{value:.1f}{unit}" if unit != "B" and value < 10 else f"{value:.0f}{unit}"
+            decimals = 1 if unit != "B" and value < 10 else 0
+            return f"{value:.{decimals}f}{unit}"
         value /= 1024
     return f"{value:.1f}T"
 
 
-def shown_duration(seconds: float) -> str:
-    """`seconds` for people, in the largest fitting unit: `40s`, `5min`, `3h`, `14d`, `1y`."""
+def format_duration(seconds: float) -> str:
+    """Format `seconds` in the largest unit that fits: `40s`, `5min`, `3h`, `14d`, `1y`."""
     for unit in ("y", "d", "h", "min"):
         if seconds >= _SECONDS[unit]:
             return f"{seconds / _SECONDS[unit]:.3g}{unit}"
     return f"{seconds:.3g}s"
 
 
-def counted(number: int, one: str, many: str) -> str:
-    """`number` with the word that goes with it: `1 core`, `2 cores`."""
-    return f"{number} {one if number == 1 else many}"
+def pluralize(number: int, singular: str, plural: str) -> str:
+    """Return `number` with the matching noun: `1 core`, `2 cores`."""
+    return f"{number} {singular if number == 1 else plural}"
 
 
-def _text(value: object) -> str:
+def _as_text(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(value)
     return str(value).strip()

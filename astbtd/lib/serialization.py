@@ -1,4 +1,4 @@
-"""Turns plain data (from JSON or YAML) into frozen dataclasses and back, naming every error by its key path."""
+"""Convert plain data from JSON or YAML into frozen dataclasses and back; every error is reported with its key path."""
 
 import dataclasses
 import types
@@ -15,9 +15,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class HumanFormat:
-    """An annotation for a field that people write in words, such as `14d`: its parser and what it allows.
+    """Annotation of a field that people write in a format of its own, such as `14d`.
 
-    `parse` takes what stands in the file and raises ValueError for what is not allowed.
+    `parse` converts the value found in the file and raises ValueError if it is invalid. `allowed` describes the valid
+    values for an error message.
     """
 
     parse: Callable[[object], object]
@@ -26,53 +27,59 @@ class HumanFormat:
 
 @dataclass
 class Decoder:
-    """Collects the errors of one decoding; `strict` makes an unknown key an error."""
+    """Decodes one document and collects all its errors in `problems`. With `strict`, an unknown key is an error."""
 
     strict: bool
     problems: list[str] = field(default_factory=list)
 
-    def dataclass(self, kind: type[T], data: object, where: str, base: object = None) -> T | None:
-        """`data` as a `kind`, None if it has an error; keys missing there are as in `base`, else as by default."""
+    def decode(self, kind: type[T], data: object, where: str, base: object = None) -> T | None:
+        """Convert `data` to the dataclass `kind`; return None if it has errors. `where` is the key path of `data`.
+
+        Missing keys get their values from `base`, an instance of `kind`, or their defaults if there is no `base`.
+        """
         if not isinstance(data, Mapping):
             return cast(None, self._problem(where, f"must be a mapping, not {_shown(data)}"))
         before = len(self.problems)
-        self._unknown_keys(data, kind, where)
+        self._check_unknown_keys(data, kind, where)
         values: dict[str, object] = {}
         for item in _items(cast(Any, kind)):
             here = f"{where}.{item.name}" if where else item.name
-            if item.name in data and not item.completes:
+            if item.name in data and not item.merges_with_default:
                 values[item.name] = self.value(item.kind, data[item.name], here)
                 continue
-            given = self._absent(item, here) if base is None else getattr(base, item.name)
-            values[item.name] = self.dataclass(item.kind, data[item.name], here, given) if item.name in data else given
+            default = self._default(item, here) if base is None else getattr(base, item.name)
+            if item.name in data:
+                values[item.name] = self.decode(item.kind, data[item.name], here, default)
+            else:
+                values[item.name] = default
         return kind(**values) if len(self.problems) == before else None
 
     def value(self, kind: Any, data: object, where: str) -> object:
-        """`data` as any type that the model and the settings use."""
+        """Convert `data` to `kind`, which may be any type used in the records and the settings."""
         form, part = _form(kind)
         if form is _Form.SCALAR:
             return self._scalar(kind, data, where)
         if form is _Form.OPTIONAL:
             return None if data is None else self.value(part, data, where)
         if form is _Form.DATACLASS:
-            return self.dataclass(part, data, where)
+            return self.decode(part, data, where)
         if form is _Form.TUPLE:
             return self._tuple(part, data, where)
         if form is _Form.MAPPING:
             return self._mapping(part, data, where)
         return self._annotated(kind, data, where)
 
-    def _absent(self, item: "_Item", where: str) -> object:
+    def _default(self, item: "_Item", where: str) -> object:
         return self._problem(where, "is missing") if item.default is None else item.default()
 
     def _annotated(self, kind: Any, data: object, where: str) -> object:
-        base, wording = typing.get_args(kind)
+        base, human_format = typing.get_args(kind)
         if data is None and type(None) in typing.get_args(base):
             return None
         try:
-            return wording.parse(data)
+            return human_format.parse(data)
         except ValueError:
-            return self._problem(where, f"must be {wording.allowed}, not {_shown(data)}")
+            return self._problem(where, f"must be {human_format.allowed}, not {_shown(data)}")
 
     def _tuple(self, kind: Any, data: object, where: str) -> object:
         if not isinstance(data, list | tuple):
@@ -107,16 +114,16 @@ class Decoder:
             moment = datetime.fromisoformat(cast(str, data))
         except (ValueError, TypeError):
             moment = None
-        if moment is None or moment.tzinfo is None:  # without a zone it cannot be compared with the others
+        if moment is None or moment.tzinfo is None:  # a time without a zone cannot be compared with others
             return self._problem(where, f"must be a time as in RFC 3339, not {_shown(data)}")
         return moment
 
-    def _unknown_keys(self, data: Mapping[object, object], kind: Any, where: str) -> None:
+    def _check_unknown_keys(self, data: Mapping[object, object], kind: Any, where: str) -> None:
         if self.strict:
             known = [item.name for item in _items(kind)]
             for key in data:
                 if key not in known:
-                    self._problem(_join(where, str(key)), f"is unknown; known here: {', '.join(known)}")
+                    self._problem(_join(where, str(key)), f"unknown key; valid keys: {', '.join(known)}")
 
     def _problem(self, where: str, what: str) -> object:
         self.problems.append(f"{where or 'the document'}: {what}")
@@ -124,7 +131,7 @@ class Decoder:
 
 
 class _Form(Enum):
-    """What kinds of type there are, and so how one is decoded."""
+    """The categories of types; each is decoded in its own way."""
 
     SCALAR = 1
     OPTIONAL = 2
@@ -136,7 +143,7 @@ class _Form(Enum):
 
 @cache
 def _form(kind: Any) -> tuple[_Form, Any]:
-    """The form of a type, and the type of what is in it. Looked at once: there are thousands of records."""
+    """Return the category of a type and its element type. Cached: there may be thousands of records to decode."""
     origin, parts = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Annotated:
         return _Form.ANNOTATED, None
@@ -151,51 +158,56 @@ def _form(kind: Any) -> tuple[_Form, Any]:
 
 @dataclass(frozen=True)
 class _Item:
-    """A field of a dataclass; `default` makes its default, which `completes` what is given, or gives way to it."""
+    """A field of a dataclass. `default` creates its default value, None if it has none.
+
+    With `merges_with_default`, given data replaces only parts of the default, which is a dataclass itself.
+    """
 
     name: str
     kind: Any
     default: Callable[[], Any] | None
-    completes: bool
+    merges_with_default: bool
 
 
 @cache
 def _items(kind: Any) -> tuple[_Item, ...]:
-    """The fields of a dataclass."""
+    """Return the fields of a dataclass."""
     return tuple(map(_item, dataclasses.fields(kind)))
 
 
 def _item(field: "dataclasses.Field[Any]") -> _Item:
-    """Of a field whose type is given as such, not as text that would have to be evaluated."""
+    """Describe a field. Its type must be a type, not a string that would have to be evaluated."""
     default: Callable[[], Any] | None = None
     if field.default is not MISSING:
-        default = partial(_same, field.default)
+        default = partial(_identity, field.default)
     elif field.default_factory is not MISSING:
         default = field.default_factory
-    return _Item(field.name, field.type, default, default is not None and dataclasses.is_dataclass(default()))
+    if default is not None and dataclasses.is_dataclass(default()):
+        return _Item(field.name, type(default()), default, merges_with_default=True)
+    return _Item(field.name, field.type, default, merges_with_default=False)
 
 
-def _same(value: T) -> T:
+def _identity(value: T) -> T:
     return value
 
 
-def plain(value: object) -> Any:
-    """`value` as plain data for JSON: dataclasses to dictionaries, times to RFC 3339, tuples to lists."""
+def to_plain(value: object) -> Any:
+    """Convert `value` to plain data for JSON: dataclasses to dictionaries, times to RFC 3339 text, tuples to lists."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+        return {item.name: to_plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
     if isinstance(value, datetime):
-        return rfc3339(value)
+        return format_rfc3339(value)
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [to_plain(item) for item in value]
     return value
 
 
-def rfc3339(moment: datetime) -> str:
-    """`moment` in UTC with milliseconds, as `2026-11-22T20:50:00.123Z`."""
+def format_rfc3339(moment: datetime) -> str:
+    """Format `moment` in UTC with milliseconds: `2026-11-22T20:50:00.123Z`."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

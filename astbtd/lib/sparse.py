@@ -1,4 +1,4 @@
-"""Copies and measures files without reading or writing their holes; a core is mostly holes."""
+"""Copy and measure sparse files without reading or writing their holes. Most of a core file is holes."""
 
 import errno
 import os
@@ -11,11 +11,11 @@ from astbtd.lib import files
 CHUNK = 1 << 20  # bytes
 
 _PAGE = 4096
-_BLANK = bytes(_PAGE)
+_ZERO_PAGE = bytes(_PAGE)
 
 
 def data_extents(descriptor: int) -> Iterator[tuple[int, int]]:
-    """(start, end) of each stretch of a file that holds data; all of it where holes cannot be asked for."""
+    """Yield (start, end) of each extent of a file that holds data; the whole file if holes are not supported."""
     position, size = 0, os.fstat(descriptor).st_size
     while position < size:
         try:
@@ -28,32 +28,32 @@ def data_extents(descriptor: int) -> Iterator[tuple[int, int]]:
         yield start, position
 
 
-def allocated(descriptor: int) -> int:
-    """The bytes an open file takes on its disk, which for a sparse one is less than its size."""
+def allocated_bytes(descriptor: int) -> int:
+    """Return the bytes that an open file occupies on disk; for a sparse file this is less than its size."""
     status = os.fstat(descriptor)
     return min(status.st_blocks * 512, status.st_size)
 
 
-def copy(source: int, target: int, alive: Callable[[], None] = lambda: None) -> None:
-    """Copies one open file into another, empty one, holes staying holes; calls `alive` after each chunk."""
+def copy(source: int, target: int, heartbeat: Callable[[], None] = lambda: None) -> None:
+    """Copy an open file into another, empty one, preserving holes. `heartbeat` is called after each chunk."""
     for start, end in data_extents(source):
         os.lseek(target, start, os.SEEK_SET)
         for position in range(start, end, CHUNK):
             files.write_all(target, os.pread(source, min(CHUNK, end - position), position))
-            alive()
+            heartbeat()
     os.ftruncate(target, os.fstat(source).st_size)
 
 
-def write(target: int, block: bytes) -> int:
-    """Writes `block` where the descriptor stands and skips its pages of zeros; returns how many bytes were written.
+def write_block(target: int, block: bytes) -> int:
+    """Write `block` at the current offset, skipping pages of zeros, and return the number of bytes written.
 
-    What is skipped at the end has to be added by ftruncate.
+    If the file ends with skipped pages, the caller must extend it with ftruncate.
     """
     pages = (block[start : start + _PAGE] for start in range(0, len(block), _PAGE))
     written = 0
-    for blank, stretch in groupby(pages, key=lambda page: page == _BLANK[: len(page)]):
-        data = b"".join(stretch)
-        if blank:
+    for is_zero, run in groupby(pages, key=lambda page: page == _ZERO_PAGE[: len(page)]):
+        data = b"".join(run)
+        if is_zero:
             os.lseek(target, len(data), os.SEEK_CUR)
         else:
             files.write_all(target, data)
@@ -61,20 +61,24 @@ def write(target: int, block: bytes) -> int:
     return written
 
 
-def readable_copy(
-    source: int, path: Path, group: int, reserve: Callable[[int], None], alive: Callable[[], None] = lambda: None
+def make_readable_copy(
+    source: int,
+    path: Path,
+    group: int,
+    check_reserve: Callable[[int], None],
+    heartbeat: Callable[[], None] = lambda: None,
 ) -> int:
-    """Copies an open file to the new file `path`, which `group` can read and nobody write; returns its descriptor.
+    """Copy an open file to the new file `path`, readable by `group` and writable by nobody; return its descriptor.
 
-    It keeps the time of its last change. `reserve` raises where so many bytes more are not to be had; `alive` is called
-    after each chunk.
+    The modification time is preserved. `check_reserve` must raise if there is no room for the given number of bytes;
+    `heartbeat` is called after each chunk.
     """
-    reserve(allocated(source))
+    check_reserve(allocated_bytes(source))
     descriptor = files.create(path, files.GROUP_READS, group)
     try:
-        copy(source, descriptor, alive)
-        changed = os.fstat(source).st_mtime_ns
-        os.utime(descriptor, ns=(changed, changed))
+        copy(source, descriptor, heartbeat)
+        modified = os.fstat(source).st_mtime_ns
+        os.utime(descriptor, ns=(modified, modified))
     except BaseException:
         os.close(descriptor)
         raise

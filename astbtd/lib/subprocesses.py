@@ -1,6 +1,7 @@
-"""Runs subprocesses; the only place that does.
+"""Run subprocesses. This is the only module that starts programs.
 
-Every child gets a minimal environment, no standard input, a session of its own, and is gone when `run` returns.
+Every child gets a minimal environment, no standard input, and a session of its own. When `run` returns, the child has
+ended.
 """
 
 import os
@@ -24,12 +25,12 @@ ENVIRONMENT = {
     "TERM": "dumb",
 }
 
-_CHECK_EVERY = 0.25  # seconds between two looks at the limits while a child runs
+_CHECK_INTERVAL = 0.25  # seconds between two checks of the limits while a child runs
 
 
 @dataclass(frozen=True)
 class Finished:
-    """How a child ended; `status` is its exit code, negative for the signal that killed it; `seconds` wall time."""
+    """How a child ended. `status` is its exit code, or the negative signal number; `seconds` is wall time."""
 
     status: int
     ended: ExtractionOutcome
@@ -37,7 +38,7 @@ class Finished:
 
 
 def never() -> ExtractionOutcome | None:
-    """A watch that lets the child go on."""
+    """A `watch` function that never ends the child."""
     return None
 
 
@@ -52,31 +53,31 @@ def run(
     watch: Callable[[], ExtractionOutcome | None] = never,
     serve: Mapping[int, Callable[[], bool]] = MappingProxyType({}),
 ) -> Finished:
-    """Runs `argv` in `directory`, with standard output and error going to the descriptor `output`.
+    """Run `argv` in `directory`; standard output and error go to the descriptor `output`.
 
-    Ends it, with its whole session, after `timeout` seconds or as soon as `watch` returns a reason or raises. Whenever
-    one of the descriptors in `serve` can be read, its function is called, until that returns False.
-    Raises AstbtdError when the program cannot be started.
+    The child and its session are killed after `timeout` seconds, or as soon as `watch`, which is called several times
+    a second, returns a reason or raises. Whenever a descriptor in `serve` is readable, its function is called, until
+    that returns False. Raises AstbtdError if the program cannot be started.
     """
     started = time.monotonic()
     child = _start(argv, output, pass_fds, directory, {**ENVIRONMENT, **(environment or {})})
     try:
         reason = _wait(child.pid, started + timeout, watch, serve)
     finally:
-        _end(child)
+        _kill_session(child)
     status = child.returncode
-    ended = reason or _verdict(status)
+    ended = reason or _outcome(status)
     return Finished(status, ended, time.monotonic() - started)
 
 
 def output(
-    argv: Sequence[str], *, timeout: float, most: int = 1 << 20, watch: Callable[[], ExtractionOutcome | None] = never
+    argv: Sequence[str], *, timeout: float, limit: int = 1 << 20, watch: Callable[[], ExtractionOutcome | None] = never
 ) -> tuple[Finished, str]:
-    """Runs `argv` as `run` does; returns as well up to `most` bytes of what it wrote, standard error included."""
+    """Run `argv` as `run` does; also return the first `limit` bytes of its output, standard error included."""
     descriptor = os.memfd_create("output", os.MFD_CLOEXEC)
     try:
         finished = run(argv, timeout=timeout, output=descriptor, watch=watch)
-        return finished, os.pread(descriptor, most, 0).decode(errors="replace")
+        return finished, os.pread(descriptor, limit, 0).decode(errors="replace")
     finally:
         os.close(descriptor)
 
@@ -85,7 +86,7 @@ def _start(
     argv: Sequence[str], output: int, pass_fds: Sequence[int], directory: Path, environment: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:
     try:
-        return subprocess.Popen(  # noqa: S603 - an argument list, never a shell; callers pass no foreign text as program
+        return subprocess.Popen(  # noqa: S603 - an argument list, never a shell; callers take no program name from foreign data
             argv,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -107,7 +108,10 @@ def _wait(
         with selectors.DefaultSelector() as selector:
             for each in (descriptor, *serve):
                 selector.register(each, selectors.EVENT_READ)
-            while descriptor not in (ready := [key.fd for key, _ in selector.select(_CHECK_EVERY)]):
+            while True:
+                ready = [key.fd for key, _ in selector.select(_CHECK_INTERVAL)]
+                if descriptor in ready:  # the child has ended by itself
+                    return None
                 if time.monotonic() >= deadline:
                     return ExtractionOutcome.TIMEOUT
                 if reason := watch():
@@ -115,18 +119,17 @@ def _wait(
                 for each in ready:
                     if not serve[each]():
                         selector.unregister(each)
-        return None
     finally:
         os.close(descriptor)
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
+def _kill_session(child: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()
 
 
-def _verdict(status: int) -> ExtractionOutcome:
+def _outcome(status: int) -> ExtractionOutcome:
     if status < 0:
         return ExtractionOutcome.KILLED
     return ExtractionOutcome.OK if status == 0 else ExtractionOutcome.FAILED

@@ -1,6 +1,6 @@
-"""Has work done in a thread of its own, which may give up for good what its caller keeps: privileges, priority.
+"""Run a function in a thread that may irrevocably give up what its caller keeps: privileges, priority.
 
-The process does not wait for it when it ends.
+The process does not wait for such a thread when it exits.
 """
 
 import threading
@@ -10,39 +10,39 @@ from typing import Generic, TypeVar
 Result = TypeVar("Result")
 
 
-class OwnThread(Generic[Result]):
-    """A thread of that name, which begins with `work` at once and ends with it."""
+class ThreadTask(Generic[Result]):
+    """A function that runs in a thread of its own, named `name`. It starts at once."""
 
-    def __init__(self, name: str, work: Callable[[], Result]) -> None:
-        self._done: list[Result] = []
-        self._failed: list[BaseException] = []
-        self._thread = threading.Thread(target=self._run, args=(work,), name=name, daemon=True)
+    def __init__(self, name: str, function: Callable[[], Result]) -> None:
+        self._results: list[Result] = []
+        self._errors: list[BaseException] = []
+        self._thread = threading.Thread(target=self._run, args=(function,), name=name, daemon=True)
         self._thread.start()
 
     def wait(self, seconds: float | None = None) -> None:
-        """Waits for its end, no longer than so many seconds."""
+        """Wait until the function has ended, at most `seconds`."""
         self._thread.join(seconds)
 
     @property
     def has_ended(self) -> bool:
-        """Whether there is a result."""
+        """True once `result` may be called."""
         return not self._thread.is_alive()
 
     def result(self) -> Result:
-        """What the work returned or raises; to be called once it has ended."""
-        if self._failed:
-            raise self._failed[0]
-        return self._done[0]
+        """Return what the function returned, or raise what it raised. Call this only after it has ended."""
+        if self._errors:
+            raise self._errors[0]
+        return self._results[0]
 
-    def _run(self, work: Callable[[], Result]) -> None:
+    def _run(self, function: Callable[[], Result]) -> None:
         try:
-            self._done.append(work())
-        except BaseException as error:  # raised again where the result is asked for
-            self._failed.append(error)
+            self._results.append(function())
+        except BaseException as error:  # raised again by `result`, in the caller's thread
+            self._errors.append(error)
 
 
-def in_own_thread(name: str, work: Callable[[], Result]) -> Result:
-    """What `work` returns or raises, done in a thread of that name."""
-    begun = OwnThread(name, work)
-    begun.wait()
-    return begun.result()
+def run_in_thread(name: str, function: Callable[[], Result]) -> Result:
+    """Run `function` in a new thread, wait for it, and return or raise what it returned or raised."""
+    task = ThreadTask(name, function)
+    task.wait()
+    return task.result()

@@ -1,1 +1,1 @@
-"""The records: everything in crash.json and deadlock.json."""
+"""Data structures shared by all packages: the contents of crash.json and deadlock.json."""

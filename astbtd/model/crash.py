@@ -1,6 +1,6 @@
-"""The data that all rooms share: what is known of one crash, as `crash.json` holds it.
+"""The record of one crash, as stored in `crash.json`, and the parts that are used elsewhere.
 
-Times are aware datetimes in UTC, sizes bytes, durations seconds; None is "unknown".
+Times are aware datetimes in UTC, sizes are in bytes, durations in seconds. None means unknown.
 """
 
 from collections.abc import Mapping
@@ -34,17 +34,14 @@ __all__ = [
 
 
 class Source(StrEnum):
-    """Who wrote the core."""
+    """Who wrote the core, if it was not a collector. For a collector, the source is its name (`sources.collectors`)."""
 
     FILE = "file"
-    SYSTEMD_COREDUMP = "systemd-coredump"
-    APPORT = "apport"
-    ABRT = "abrt"
     LIVE = "live"
 
 
 class DiscoveredBy(StrEnum):
-    """What led astbtd to the core."""
+    """How astbtd found the core."""
 
     EVENT = "event"
     START = "start"
@@ -53,7 +50,7 @@ class DiscoveredBy(StrEnum):
 
 
 class CoreAction(StrEnum):
-    """What becomes of a core once its crash is recorded."""
+    """What to do with a core after its crash is recorded."""
 
     MOVE = "move"
     LEAVE = "leave"
@@ -85,7 +82,7 @@ class Symbols(StrEnum):
 
 
 class MemoryCorruption(StrEnum):
-    """Whether the crash thread points to corrupted memory."""
+    """Whether the crashed thread indicates corrupted memory."""
 
     NONE = "none"
     LIKELY = "likely"
@@ -96,8 +93,8 @@ class MemoryCorruption(StrEnum):
 class Core:
     """The core file of a crash. `identity` is hexadecimal; `path` is where the core was found.
 
-    `removed_at` is since when there is no core any more, None while it is not known to be removed. Two cores of the
-    same `site` died in the same way.
+    `removed_at` is when the core was removed, None if it is not known to be removed. Equal values of `site` mean that
+    the processes crashed with the same stack.
     """
 
     identity: str
@@ -106,7 +103,7 @@ class Core:
     size: int
     state: CoreState
     truncated: bool
-    source: Source
+    source: str
     found: DiscoveredBy
     removed_at: datetime | None = None
     site: str | None = None
@@ -114,9 +111,9 @@ class Core:
 
 @dataclass(frozen=True)
 class Process:
-    """The process that died, as the core's notes describe it; `cwd` is for those to tell who saw it die.
+    """The process that crashed, as described by the notes of the core. Only a collector knows `cwd`.
 
-    `container`: it ran in one, so that its paths are not this machine's; None where nothing says so.
+    `container` is True if it ran in a container, so that its paths are not those of this machine.
     """
 
     pid: int | None = None
@@ -132,7 +129,7 @@ class Process:
 
 @dataclass(frozen=True)
 class LostCore:
-    """Why there is no core of a crash, and what helps to have the next one."""
+    """Why the core of a crash is missing, and how to get the next one."""
 
     reason: str
     remedy: str
@@ -140,7 +137,7 @@ class LostCore:
 
 @dataclass(frozen=True)
 class Asterisk:
-    """The Asterisk that died. `build_options` are the names that `core show settings` lists."""
+    """The Asterisk that crashed. `build_options` are the names that `core show settings` lists."""
 
     version: str | None = None
     build_options: tuple[str, ...] | None = None
@@ -151,7 +148,7 @@ class Asterisk:
 
 @dataclass(frozen=True)
 class Signal:
-    """The signal that ended the process; `code` is si_code, `address` si_addr as hexadecimal text."""
+    """The signal that terminated the process. `code` is si_code, `address` is si_addr as hexadecimal text."""
 
     number: int
     name: str
@@ -161,8 +158,10 @@ class Signal:
 
 @dataclass(frozen=True)
 class Extraction:
-    """How gdb fared. `sections` maps a section's file name to its size; `notes` say what was cut or done without;
-    `brief` says that no more was wanted than to tell one crash of a loop from another crash.
+    """The result of running gdb. `sections` maps file names of sections to their sizes.
+
+    `notes` say what was truncated or is missing. `brief`: only as much was extracted as is needed to recognize a crash
+    of a crash loop.
     """
 
     gdb_version: str | None
@@ -176,7 +175,7 @@ class Extraction:
 
 @dataclass(frozen=True)
 class Signature:
-    """What two crashes of the same bug have in common; `id` is 12 hexadecimal digits of `text`."""
+    """What crashes of the same bug have in common. `id` is 12 hexadecimal digits, a hash of `text`."""
 
     id: str
     text: str
@@ -184,14 +183,14 @@ class Signature:
 
 @dataclass(frozen=True)
 class DecidedSignature(Signature):
-    """A signature and the rule that decided it, by its name in diagnosis/words/signature.toml."""
+    """A signature, and the name of the rule in diagnosis/words/signature.toml that decided it."""
 
     rule: str | None = None
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What a backtrace's text tells; the fields are those of `astbtd diagnose --json`."""
+    """The diagnosis of a backtrace. The fields are those of `astbtd diagnose --json`."""
 
     signal: str | None
     crash_thread: int | None
@@ -213,9 +212,10 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class Crash:
-    """One recorded crash: the whole of `crash.json`. `texts_removed_at` is since when only the record is left.
+    """One recorded crash: the content of `crash.json`.
 
-    `aging_since` is from when its age counts, where the clock was wrong when it was collected.
+    `texts_removed_at` is when the texts were removed, so that only the record is left. `aging_since` replaces
+    `collected_at` as the start of its age if the clock was wrong when the crash was collected.
     """
 
     id: str
@@ -238,14 +238,14 @@ class Crash:
 
     @property
     def what(self) -> str:
-        """What happened in a few words, such as `SIGSEGV in ast_bridge_join`; not made safe to show."""
+        """What happened in a few words, such as `SIGSEGV in ast_bridge_join`. Not escaped for a terminal."""
         signal = self.signal.name if self.signal else "an unknown signal"
         return f"{signal} in {self.diagnosis.crash_function or 'an unknown function'}"
 
 
 @dataclass(frozen=True)
 class CoreFacts:
-    """What a core file says by itself; `objects` are the files the process had mapped, the executable included."""
+    """What is read from a core file. `objects` are the files that the process had mapped, executable included."""
 
     identity: str
     identity_from: IdentityFrom
@@ -259,5 +259,19 @@ class CoreFacts:
 
     @property
     def crash_id(self) -> str:
-        """The id that this core's crash has in the store."""
+        """The id of this core's crash in the store."""
         return f"{self.crashed_at:%Y%m%dT%H%M%SZ}-{self.process.pid or 0}-{self.identity[:6]}"
+
+
+@dataclass(frozen=True)
+class CrashLoop:
+    """Crashes of one signature in quick succession; `since` and `until` are the first and the last crash time.
+
+    `what` is `Crash.what` of one of them.
+    """
+
+    signature: str
+    what: str
+    since: datetime
+    until: datetime
+    crashes: int

@@ -1,4 +1,4 @@
-"""What all rooms share of deadlocks: who waits for whom, and the whole of `deadlock.json`."""
+"""The record of one capture of a running Asterisk, as stored in `deadlock.json`, and its parts."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,14 +12,14 @@ LOCKS_FILE = "core-show-locks.txt"
 
 
 class LockKind(StrEnum):
-    """The kinds of lock whose owner can be read."""
+    """The kinds of lock whose owner can be determined."""
 
     MUTEX = "mutex"
     RWLOCK = "rwlock"
 
 
 class OwnerState(StrEnum):
-    """What the owner of a lock does meanwhile."""
+    """What the owner of a lock is doing."""
 
     RUNNING = "running"
     WAITING = "waiting for a lock"
@@ -35,7 +35,7 @@ class OwnerState(StrEnum):
 
 
 class Finding(StrEnum):
-    """What a capture came to."""
+    """The result of a capture."""
 
     DEADLOCK = "deadlock"
     STUCK = "stuck"
@@ -44,7 +44,7 @@ class Finding(StrEnum):
 
 
 class LocksCli(StrEnum):
-    """How Asterisk answered `core show locks`; without DEBUG_THREADS it does not know the command."""
+    """How Asterisk answered `core show locks`. Without DEBUG_THREADS the command does not exist."""
 
     OK = "ok"
     TIMEOUT = "timeout"
@@ -52,7 +52,7 @@ class LocksCli(StrEnum):
 
 
 class AskedBy(StrEnum):
-    """Who asked for a capture: an administrator, or the watch of the daemon."""
+    """Who requested a capture: an administrator, or the deadlock monitor of the daemon."""
 
     COMMAND = "command"
     WATCH = "watch"
@@ -60,11 +60,11 @@ class AskedBy(StrEnum):
 
 @dataclass(frozen=True)
 class ThreadState:
-    """A thread as its registers have it.
+    """The state of a thread according to its registers.
 
-    `syscall` is the number of the system call it is in, None where it runs code of its own, and `arguments` are that
-    call's. `near` is the memory from 16 bytes before to 64 bytes behind the first argument, hexadecimal; `symbol` is
-    what the program calls that place. `lwp` is the thread's id in its own pid name space.
+    `syscall` is the number of the current system call, None if the thread is running in user space; `arguments` are
+    those of the system call. `near` is the memory from 16 bytes before to 64 bytes after the address in the first
+    argument, hexadecimal; `symbol` is the symbol at that address. `lwp` is the thread's id in its own PID namespace.
     """
 
     lwp: int
@@ -77,7 +77,7 @@ class ThreadState:
 
 @dataclass(frozen=True)
 class ThreadStates:
-    """All threads of one core, and the machine by gdb's name for it, None where it is not known."""
+    """All threads of one core, and gdb's name of the machine architecture, None if unknown."""
 
     machine: str | None = None
     threads: tuple[ThreadState, ...] = ()
@@ -85,10 +85,11 @@ class ThreadStates:
 
 @dataclass(frozen=True)
 class Wait:
-    """One thread that waits for a lock. `thread_name` is the function the thread began in; `lock` an address.
+    """A thread that waits for a lock. `thread_name` is the thread's start function; `lock` is an address.
 
-    `function`, `file` and `line` are where the lock is taken. `holders` are the LWPs of readers, where
-    `core show locks` names them. `stuck`: at the same place in every sample, None where there was but one.
+    `function`, `file` and `line` are where the lock is acquired. `holders` are the LWPs of readers, if
+    `core show locks` lists them. `stuck` is True if the thread was at the same place in every sample, None if there was
+    only one.
     """
 
     lwp: int
@@ -107,9 +108,10 @@ class Wait:
 
 @dataclass(frozen=True)
 class Sample:
-    """One look at the process: when, how long its threads stood still, how many there were.
+    """One sample of the process: when it was taken, how long its threads were stopped, how many there were.
 
-    `bytes_later` is memory that was read after they went on; `not_stopped` are threads that did not stop in time.
+    `bytes_later` is the size of memory that was read after they were resumed. `not_stopped` are the LWPs of threads
+    that did not stop in time.
     """
 
     at: datetime
@@ -122,7 +124,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Deadlock:
-    """One capture of a running Asterisk: the whole of `deadlock.json`. `cycle` are LWPs, each waiting for the next."""
+    """One capture: the content of `deadlock.json`. `cycle` are LWPs, each waiting for the next."""
 
     id: str
     host: str

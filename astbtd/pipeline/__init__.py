@@ -1,1 +1,1 @@
-"""The stages that a core or a capture passes through, in order."""
+"""The pipelines: the stages that a core or a capture passes through, in order."""

@@ -1,4 +1,4 @@
-"""Makes of one core what is to be recorded: gdb's texts, the diagnosis, the report; in a crash loop less of it."""
+"""Analyze one core: run gdb, diagnose its output, write the report. In a crash loop, less is done."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -8,7 +8,7 @@ from typing import TextIO
 
 from astbtd.diagnosis.report import render
 from astbtd.diagnosis.verdict import Evidence, diagnose
-from astbtd.extraction.gdb_runner import NOTHING_EXTRACTED, Extractor
+from astbtd.extraction.gdb_runner import NO_EXTRACTION, Extractor
 from astbtd.lib import files
 from astbtd.model.crash import (
     REPORT_FILE,
@@ -25,18 +25,18 @@ from astbtd.model.crash import (
 from astbtd.pipeline.loop_detection import CrashLoops
 from astbtd.store.store import DamagedRecord, Store
 
-_PIECE = 1 << 16  # characters of a backtrace that are read at a time
-_LONGEST_EXCERPT = 1 << 20
-_REPORT_THE_MISTAKE = (
-    "Report the mistake. The core is not lost: once it is mended, `astbtd core` writes it out again, and "
-    "`astbtd extract --output` examines it."
+_CHUNK = 1 << 16  # characters of a backtrace that are read at a time
+_MAX_EXCERPT = 1 << 20  # characters of the crashed thread in the report
+_REPORT_INTERNAL_ERROR = (
+    "Report this internal error of astbtd. The core is kept: once the error is fixed, write it out with "
+    "`astbtd core` and analyze it with `astbtd extract --output`."
 )
 _WITHOUT_GDB = Extraction(None, 0.0, ExtractionOutcome.OK, {}, Symbols.LAZY, brief=True)
 
 
 @dataclass(frozen=True)
 class AnalysisResult:
-    """What is known of a crash besides what its core says by itself."""
+    """The result of an analysis: what is known about a crash besides the facts in its core's notes."""
 
     extraction: Extraction
     asterisk: Asterisk
@@ -45,66 +45,74 @@ class AnalysisResult:
 
 @dataclass(frozen=True)
 class CoreAnalyzer:
-    """Examines each core as far as is worth while."""
+    """Analyzes cores; the cores of a crash loop only as far as necessary."""
 
     store: Store
     extractor: Extractor
     loops: CrashLoops
 
-    def examined(self, core: int, facts: CoreFacts, staged: Path, loss: LostCore | None) -> AnalysisResult:
-        """What the core open at `core` tells, its texts in the empty directory `staged`; `loss` says why it is none.
+    def analyze(self, core: int, facts: CoreFacts, staged: Path, loss: LostCore | None) -> AnalysisResult:
+        """Analyze the core open at `core`; write the sections to the empty directory `staged`.
 
-        Raises what Extractor.extract raises.
+        If there is no core, `loss` is the reason. Raises what Extractor.extract raises.
         """
         if loss:
-            nothing = NOTHING_EXTRACTED
+            nothing = NO_EXTRACTION
             return AnalysisResult(nothing.extraction, nothing.asterisk, diagnose("", Evidence(loss=loss)))
-        return self._recognised(facts) or self._by_gdb(core, facts, staged)
+        return self._reuse_result(facts) or self._run_gdb(core, facts, staged)
 
-    def _recognised(self, facts: CoreFacts) -> AnalysisResult | None:
-        """In a crash loop, what a crash at the very same site told: gdb could tell no more."""
-        known = self.loops.recognised(facts.site)
+    def _reuse_result(self, facts: CoreFacts) -> AnalysisResult | None:
+        """In a crash loop, return the result of a crash with exactly the same site: gdb would find nothing new."""
+        known = self.loops.match_site(facts.site)
         if known is None:
             return None
         try:
             before = self.store.load(known)
-        except DamagedRecord:  # it may be that retention has taken it
-            self.loops.unlearn(known)
+        except DamagedRecord:  # retention may have removed it
+            self.loops.forget_crash(known)
             return None
-        extraction = replace(_WITHOUT_GDB, notes=(f"in a crash loop, gdb was not run: it is crash {before.id} again",))
+        extraction = replace(
+            _WITHOUT_GDB, notes=(f"gdb was not run: in a crash loop, and the same site as crash {before.id}",)
+        )
         return AnalysisResult(extraction, before.asterisk, before.diagnosis)
 
-    def _by_gdb(self, core: int, facts: CoreFacts, staged: Path) -> AnalysisResult:
-        """In a crash loop, a brief look tells whether it is another crash of the loop, or one to examine in full."""
+    def _run_gdb(self, core: int, facts: CoreFacts, staged: Path) -> AnalysisResult:
+        """Analyze the core with gdb. In a crash loop, look at the crashed thread first: it may be one more of the loop."""
         if self.loops.current:
-            examined = examine(core, facts, staged, self.extractor, brief=True)
-            if self.loops.has(examined.diagnosis.signature.id):
-                return examined
+            result = analyze_core(core, facts, staged, self.extractor, crash_thread_only=True)
+            if self.loops.contains(result.diagnosis.signature.id):
+                return result
             self.store.stage(facts.crash_id)
-        return examine(core, facts, staged, self.extractor)
+        return analyze_core(core, facts, staged, self.extractor)
 
 
 @dataclass(frozen=True)
 class FailedAnalyzer:
-    """In place of an Examiner, for a core that one failed at: `error` is what happened to it."""
+    """Replaces CoreAnalyzer, with the same interface, for a core at which that has failed repeatedly.
+
+    `error` describes the exception.
+    """
 
     error: str
 
-    def examined(self, core: int, facts: CoreFacts, staged: Path, loss: LostCore | None) -> AnalysisResult:  # noqa: ARG002 - as there
-        """What the core's notes tell, and why there is no more."""
-        note = f"astbtd failed at this core ({self.error}), which is a mistake of its own; see journalctl -u astbtd"
-        extraction = replace(NOTHING_EXTRACTED.extraction, ended=ExtractionOutcome.FAILED, notes=(note,))
+    def analyze(self, core: int, facts: CoreFacts, staged: Path, loss: LostCore | None) -> AnalysisResult:  # noqa: ARG002
+        """Return what the core's notes contain, and the error as the reason why there is no more."""
+        note = f"internal error while analyzing this core: {self.error}; see journalctl -u astbtd"
+        extraction = replace(NO_EXTRACTION.extraction, ended=ExtractionOutcome.FAILED, notes=(note,))
         evidence = Evidence(
             signal=facts.signal, lwp=facts.process.tid, extraction=extraction, truncated=facts.truncated
         )
-        return AnalysisResult(extraction, Asterisk(), replace(diagnose("", evidence), advice=(_REPORT_THE_MISTAKE,)))
+        return AnalysisResult(extraction, Asterisk(), replace(diagnose("", evidence), advice=(_REPORT_INTERNAL_ERROR,)))
 
 
-def examine(
-    core: int, facts: CoreFacts, directory: Path, extractor: Extractor, *, brief: bool = False
+def analyze_core(
+    core: int, facts: CoreFacts, directory: Path, extractor: Extractor, *, crash_thread_only: bool = False
 ) -> AnalysisResult:
-    """Extracts the core open at `core` into the empty `directory` and diagnoses what came out."""
-    extracted = extractor.extract(core, facts, directory, brief=brief)
+    """Extract the core open at `core` into the empty `directory` and diagnose the backtrace.
+
+    With `crash_thread_only`, only as much is extracted as is needed to recognize a crash of a loop.
+    """
+    extracted = extractor.extract(core, facts, directory, crash_thread_only=crash_thread_only)
     evidence = Evidence(
         signal=facts.signal,
         lwp=facts.process.tid,
@@ -115,22 +123,22 @@ def examine(
         changed_binary=extracted.objects.changed,
         unreadable=extracted.objects.missing,
         abort_message=extracted.abort_message,
-        states=extracted.states,
+        states=extracted.thread_states,
     )
-    with _opened(directory / Section.BACKTRACE) as text:
-        diagnosis = diagnose(iter(partial(text.read, _PIECE), ""), evidence)
+    with _open_section(directory / Section.BACKTRACE) as text:
+        diagnosis = diagnose(iter(partial(text.read, _CHUNK), ""), evidence)
     return AnalysisResult(extracted.extraction, extracted.asterisk, diagnosis)
 
 
 def write_report(crash: Crash, directory: Path, group: int = -1) -> None:
-    """Writes report.txt beside the sections."""
-    with _opened(directory / Section.THREAD1) as thread:
-        report = render(crash, thread.read(_LONGEST_EXCERPT))
+    """Write report.txt next to the sections."""
+    with _open_section(directory / Section.THREAD1) as thread:
+        report = render(crash, thread.read(_MAX_EXCERPT))
     files.write_new(directory / REPORT_FILE, report.encode(errors="replace"), group=group)
 
 
-def _opened(path: Path) -> TextIO:
-    """A section's text, empty where there is none; only a newline ends a line."""
+def _open_section(path: Path) -> TextIO:
+    """Open a section, or an empty text if it is missing. Only a newline ends a line."""
     try:
         return path.open(encoding="utf-8", errors="replace", newline="\n")
     except FileNotFoundError:

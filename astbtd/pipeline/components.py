@@ -1,4 +1,4 @@
-"""Puts the parts together as the settings say; the daemon and the `extract` command share it."""
+"""Create the components that process cores, as configured. The daemon and the `extract` command share this."""
 
 import grp
 import os
@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from astbtd.asterisk.asterisk_processes import run_directory
+from astbtd.asterisk.asterisk_processes import read_run_directory
 from astbtd.asterisk.console import CONTROL_SOCKET
 from astbtd.claims.claim import Claims
-from astbtd.claims.unpack import Unpacker
+from astbtd.claims.private_copy import Unpacker
 from astbtd.extraction.gdb_runner import Extractor
-from astbtd.extraction.sandbox_command import account
-from astbtd.pipeline.crash_pipeline import Announce, CrashPipeline, Hear
+from astbtd.extraction.sandbox_command import find_sandbox_user
+from astbtd.pipeline.crash_pipeline import AnnounceCrash, CollectMetadata, CrashPipeline
 from astbtd.pipeline.loop_detection import CrashLoops
 from astbtd.settings import Settings
 from astbtd.store.captures import Captures
@@ -21,32 +21,41 @@ from astbtd.store.retention.disk_reserve import DiskReserve
 from astbtd.store.store import Store
 
 READERS = "astbtd"
-"""The group whose members read the texts."""
+"""The group whose members can read the texts."""
 
 
 @dataclass(frozen=True)
 class Components:
-    """The store and what works on it."""
+    """The store and the components that work on it."""
 
     store: Store
     reserve: DiskReserve
     claims: Claims
     extractor: Extractor
 
-    def pipeline(
+    def crash_pipeline(
         self,
         settings: Settings,
         loops: CrashLoops,
-        announce: Announce,
+        announce: AnnounceCrash,
         progress: Progress,
-        hear: Hear = lambda _: None,
+        collect_metadata: CollectMetadata = lambda _: None,
     ) -> CrashPipeline:
-        """The stages, with these parts."""
-        parts = (self.store, self.claims, self.reserve, self.extractor)
-        return CrashPipeline(*parts, loops, settings.cores.action, announce, progress, hear)
+        """Return a pipeline of these components."""
+        return CrashPipeline(
+            self.store,
+            self.claims,
+            self.reserve,
+            self.extractor,
+            loops,
+            settings.cores.action,
+            announce,
+            progress,
+            collect_metadata,
+        )
 
     def crash_loops(self, settings: Settings) -> CrashLoops:
-        """Nothing known of crash loops yet."""
+        """Return an empty set of crash loops."""
         return CrashLoops(settings.crash_loop, self.store.incoming / "loops")
 
     @property
@@ -56,29 +65,33 @@ class Components:
 
 
 def assemble(
-    settings: Settings, stopped: Callable[[], None], make_room: Callable[[int], None] = lambda _: None
+    settings: Settings, check_interrupt: Callable[[], None], make_room: Callable[[int], None] = lambda _: None
 ) -> Components:
-    """The parts as `settings` want them; `stopped` raises to interrupt what takes long, `make_room` may free the disk.
+    """Create the components for `settings`. Raises AstbtdError if the user that gdb runs as does not exist.
 
-    Raises AstbtdError where the user of gdb is missing.
+    `check_interrupt` is called during long work, and raises to interrupt it. `make_room` may free disk space: it is
+    called with the number of bytes that do not fit.
     """
-    store = Store(Path(settings.store), readers())
+    store = Store(Path(settings.store), reader_group())
     reserve = DiskReserve(store.root, settings.retention.minimum_free, make_room)
-    gdb = account(settings.gdb.user)
-    unpacker = Unpacker(settings.unpacking, reserve.check, stopped)
+    gdb = find_sandbox_user(settings.gdb.user)
+    unpacker = Unpacker(settings.unpacking, reserve.check, check_interrupt)
     claims = Claims(store.incoming, gdb.gid if gdb.switched else -1, unpacker)
-    extractor = Extractor(settings.gdb, gdb, store.group, settings.extract.symbols, reserve.check, stopped)
+    extractor = Extractor(settings.gdb, gdb, store.group, settings.extract.symbols, reserve.check, check_interrupt)
     return Components(store, reserve, claims, extractor)
 
 
-def console(settings: Settings) -> Path:
-    """The socket on which Asterisk's console listens."""
-    directory = settings.asterisk.run_directory or run_directory(Path(settings.asterisk.configuration))
+def console_socket(settings: Settings) -> Path:
+    """Return the path of Asterisk's control socket."""
+    directory = settings.asterisk.run_directory or read_run_directory(Path(settings.asterisk.configuration))
     return Path(directory) / CONTROL_SOCKET
 
 
-def readers() -> int:
-    """The id of the group that may read the texts; -1, our own, where it does not exist or is not ours to give."""
+def reader_group() -> int:
+    """Return the id of the group that can read the texts.
+
+    Return -1, which means our own group, if that group does not exist or we are not root and cannot assign it.
+    """
     if os.geteuid() != 0:
         return -1
     try:

@@ -1,4 +1,4 @@
-"""The way of one core, top to bottom: extracted, diagnosed, committed, announced, kept."""
+"""The stages of one crash, top to bottom: extracted, diagnosed, committed, announced, kept."""
 
 import os
 import platform
@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from astbtd.claims.claim import AlreadyClaimed, Claim, ClaimRecord, Claims
-from astbtd.claims.finder import RenamedCore
-from astbtd.claims.unpack import NotUnpacked
+from astbtd.claims.finder import CoreRenamed
+from astbtd.claims.private_copy import NotUnpacked
 from astbtd.errors import AstbtdError
 from astbtd.extraction.gdb_runner import Extractor
 from astbtd.lib import files, sparse
@@ -23,31 +23,31 @@ from astbtd.model.crash import (
     Crash,
     CrashSignature,
     DiscoveredBy,
-    Source,
 )
 from astbtd.pipeline.analysis import AnalysisResult, CoreAnalyzer, FailedAnalyzer, write_report
 from astbtd.pipeline.loop_detection import CrashLoops
-from astbtd.sources.collectors.collector import CollectorMetadata, InconsistentMetadata, attested
-from astbtd.store.core_archive import Progress, keep
-from astbtd.store.occurrence import place_in_signature, postpone_numbering
+from astbtd.sources.collectors.collector import CollectorMetadata, InconsistentMetadata, merge_metadata
+from astbtd.store.core_archive import Progress, compress_core
+from astbtd.store.occurrence import assign_occurrence, postpone_numbering
 from astbtd.store.retention.disk_reserve import DiskReserve
 from astbtd.store.store import DamagedRecord, Store
 
-_MOST_MISTAKES = 3
-"""How often a core is examined that makes our own code fail."""
+_MAX_INTERNAL_ERRORS = 3
+"""How many attempts are made at a core that makes our own code fail."""
 
-Announce = Callable[[Claim, Crash, Path], None]
-"""Tells people of a crash whose files are in the directory given."""
+AnnounceCrash = Callable[[Claim, Crash, Path], None]
+"""Announces a crash; the path is the directory of its files. Raises AstbtdError if that is not possible now."""
 
-Hear = Callable[[ClaimRecord], CollectorMetadata | None]
-"""What others than the core's file tell of a claimed core."""
+CollectMetadata = Callable[[ClaimRecord], CollectorMetadata | None]
+"""Returns metadata about a claimed core from outside its file, such as the collector's journal entry."""
 
 
 @dataclass(frozen=True)
 class CrashPipeline:
-    """What the stages need; `progress` is told how much of a core is kept, and may raise to stop.
+    """The stages and what they need.
 
-    `hear` asks for what is known of a collected core besides.
+    `action` says what to do with a core that is recorded. `progress` is called while a core is compressed, and may
+    raise to interrupt that.
     """
 
     store: Store
@@ -56,124 +56,125 @@ class CrashPipeline:
     extractor: Extractor
     loops: CrashLoops
     action: CoreAction
-    announce: Announce
+    announce: AnnounceCrash
     progress: Progress
-    hear: Hear = lambda _: None
+    collect_metadata: CollectMetadata = lambda _: None
 
     def process(self, claim: Claim) -> Crash | None:
-        """Takes a claimed core through all stages, from wherever an earlier attempt was interrupted.
+        """Take a claimed core through all stages, resuming where an earlier attempt was interrupted.
 
-        None where it turns out that the crash was collected from elsewhere. Raises NotUnpacked where it turns out that
-        there is no core; AstbtdError where a stage cannot be done now: the claim then stands, and the call can be
-        repeated. So it is after a mistake of our own, but not for ever: then the crash is recorded unexamined.
+        Return None if the crash turns out to be collected already, from another file. Raise NotUnpacked if a packed
+        file turns out to contain no core. Raise AstbtdError if a stage cannot be done now: the claim is kept, and the
+        call can be repeated. The same holds for an internal error, but after some attempts the crash is recorded
+        without an analysis.
         """
-        if not self._secured(claim):
+        if not self._secure(claim):
             return None
-        with files.said_plainly(f"cannot record the crash of {claim.note.path}"):
-            crash = self._committed(claim)
-            self._mark_seen(claim)
+        with files.wrap_os_error(f"cannot record the crash of {claim.record.path}"):
+            crash = self._commit(claim)
+            self._mark_collected(claim)
             if crash.id != next(self.store.newest()):
                 postpone_numbering(self.store, crash)
-            self.store.point_latest()
-            crash = self._announced(claim, crash)
-        with files.said_plainly(f"cannot keep the core of {crash.id}"):
-            return self._settled(crash, claim)
+            self.store.update_latest()
+            crash = self._announce(claim, crash)
+        with files.wrap_os_error(f"cannot keep the core of {crash.id}"):
+            return self._dispose_of_core(crash, claim)
 
-    def follow(self, move: RenamedCore) -> bool:
-        """Records where the core of a collected crash was moved; False while the crash is in work.
+    def record_rename(self, rename: CoreRenamed) -> bool:
+        """Record the new path of a collected core. Return False if its crash is not recorded yet.
 
-        What was to be removed where it was found is removed where it went, if it is the very same file.
+        If the core was to be removed and this is the same file, remove it at its new path.
         """
-        if move.crash_id in self.claims.noted():
+        if rename.crash_id in self.claims.ids():
             return False
         try:
-            crash = self.store.load(move.crash_id)
-        except DamagedRecord:  # forgotten since
+            crash = self.store.load(rename.crash_id)
+        except DamagedRecord:  # the record was removed meanwhile
             return True
         if not os.path.lexists(crash.core.path):
-            path = os.path.join(move.directory, move.name)
+            path = os.path.join(rename.directory, rename.name)
             self.store.change(crash.id, lambda stored: replace(stored, core=replace(stored.core, path=path)))
-        if move.file is not None and crash.core.state in (CoreState.KEPT, CoreState.REMOVED):
-            self.claims.remove(move.directory, move.name, move.crash_id, move.file)
+        if rename.file is not None and crash.core.state in (CoreState.KEPT, CoreState.REMOVED):
+            self.claims.remove_core(rename.directory, rename.name, rename.crash_id, rename.file)
         return True
 
-    def _secured(self, claim: Claim) -> bool:
-        """Whether the core is ours to process, now that all of it can be read."""
+    def _secure(self, claim: Claim) -> bool:
+        """Make all of the core readable. Return False, and give up the claim, if its crash was collected before."""
         try:
-            self.claims.secure(claim)
+            self.claims.prepare(claim)
         except (AlreadyClaimed, NotUnpacked) as error:
             self.claims.finish(claim, remove_original=False)
             if isinstance(error, NotUnpacked):
                 raise
             return False
-        if self.store.seen_among({claim.note.facts.identity}) and not self._is_committed(claim):
-            self._mark_seen(claim)
+        if self.store.collected.among({claim.record.facts.identity}) and not self._is_committed(claim):
+            self._mark_collected(claim)
             self.claims.finish(claim, remove_original=False)
             return False
         return True
 
-    def _mark_seen(self, claim: Claim) -> None:
-        """A packed core is known by the file it is packed in as well: nobody wants to unpack it again to know it."""
-        identities = set(filter(None, (claim.note.facts.identity, claim.note.packed)))
-        for identity in identities - self.store.seen_among(identities):
-            self.store.mark_seen(identity)
+    def _mark_collected(self, claim: Claim) -> None:
+        """Remember the identity of the core, and of the packed file, which is then recognized without unpacking it."""
+        identities = set(filter(None, (claim.record.facts.identity, claim.record.packed)))
+        for identity in identities - self.store.collected.among(identities):
+            self.store.collected.add(identity)
 
     def _is_committed(self, claim: Claim) -> bool:
         return (self.store.directory(claim.id) / RECORD_FILE).exists()
 
-    def _committed(self, claim: Claim) -> Crash:
+    def _commit(self, claim: Claim) -> Crash:
+        """Return the record of the crash; analyze the core and store the record if that was not done before."""
         if self._is_committed(claim):
             return self.store.load(claim.id)
         try:
-            return self._made(claim, self._examiner)
+            return self._store_crash(claim, CoreAnalyzer(self.store, self.extractor, self.loops))
         except (AstbtdError, OSError):
             raise
-        except Exception as error:  # a mistake of ours, which would be made again and again
-            claim.mistakes += 1
-            if claim.mistakes < _MOST_MISTAKES:
+        except Exception as error:  # an internal error, which every further attempt would hit again
+            claim.internal_errors += 1
+            if claim.internal_errors < _MAX_INTERNAL_ERRORS:
                 raise
-            return self._made(claim, FailedAnalyzer(f"{type(error).__name__}: {error}"))
+            return self._store_crash(claim, FailedAnalyzer(f"{type(error).__name__}: {error}"))
 
-    def _made(self, claim: Claim, examiner: CoreAnalyzer | FailedAnalyzer) -> Crash:
+    def _store_crash(self, claim: Claim, analyzer: CoreAnalyzer | FailedAnalyzer) -> Crash:
         staged = self.store.stage(claim.id)
         try:
-            crash = self._examined(claim, staged, examiner)
+            crash = self._analyze(claim, staged, analyzer)
             self.store.commit(staged, crash)
         finally:
             files.remove_tree(staged)
         return crash
 
-    def _examined(self, claim: Claim, staged: Path, examiner: CoreAnalyzer | FailedAnalyzer) -> Crash:
+    def _analyze(self, claim: Claim, staged: Path, analyzer: CoreAnalyzer | FailedAnalyzer) -> Crash:
         facts = self._facts(claim)
-        examined = examiner.examined(claim.descriptor, facts, staged, claim.note.loss)
-        found = examined.diagnosis.signature
+        result = analyzer.analyze(claim.descriptor, facts, staged, claim.record.loss)
+        found = result.diagnosis.signature
         first = CrashSignature(found.id, found.text, 1, facts.crashed_at)
-        signature = place_in_signature(self.store, first, claim.id, examined.asterisk.version)
-        crash = make_record(facts, origin(claim.note), examined, signature)
+        signature = assign_occurrence(self.store, first, claim.id, result.asterisk.version)
+        crash = make_record(facts, origin(claim.record), result, signature)
         write_report(crash, staged, self.store.group)
         return crash
 
-    @property
-    def _examiner(self) -> CoreAnalyzer:
-        return CoreAnalyzer(self.store, self.extractor, self.loops)
-
     def _facts(self, claim: Claim) -> CoreFacts:
-        told = self.hear(claim.note)
+        """Return the facts of the core, completed by metadata, unless that contradicts them."""
+        metadata = self.collect_metadata(claim.record)
+        if metadata is None:
+            return claim.record.facts
         try:
-            return attested(claim.note.facts, told, time.time()) if told else claim.note.facts
+            return merge_metadata(claim.record.facts, metadata, time.time())
         except InconsistentMetadata:
-            return claim.note.facts
+            return claim.record.facts
 
-    def _announced(self, claim: Claim, crash: Crash) -> Crash:
+    def _announce(self, claim: Claim, crash: Crash) -> Crash:
         if crash.announced_at is not None:
             return crash
         self.announce(claim, crash, self.store.directory(crash.id))
         return self.store.change(crash.id, lambda stored: replace(stored, announced_at=datetime.now(UTC)))
 
-    def _settled(self, crash: Crash, claim: Claim) -> Crash:
-        """Keeps, leaves or removes the core, and gives up the claim."""
+    def _dispose_of_core(self, crash: Crash, claim: Claim) -> Crash:
+        """Keep, leave or remove the core as configured, and give up the claim."""
         if crash.core.state is CoreState.CLAIMED:
-            state = self._disposed(crash, claim)
+            state = self._keep_core(crash, claim)
             removed_at = datetime.now(UTC) if state is CoreState.REMOVED else None
             crash = self.store.change(
                 crash.id, lambda stored: replace(stored, core=replace(stored.core, state=state, removed_at=removed_at))
@@ -181,34 +182,35 @@ class CrashPipeline:
         self.claims.finish(claim, remove_original=self.action is not CoreAction.LEAVE)
         return crash
 
-    def _disposed(self, crash: Crash, claim: Claim) -> CoreState:
-        by_command = claim.note.found is DiscoveredBy.COMMAND
+    def _keep_core(self, crash: Crash, claim: Claim) -> CoreState:
+        """Compress the core into the store if it is to be kept. Return the state that the core will have."""
+        by_command = claim.record.found is DiscoveredBy.COMMAND
         if by_command or self.action is CoreAction.LEAVE:
             return CoreState.LEFT
         if self.action is CoreAction.DELETE or crash.extraction.brief:
-            return CoreState.LEFT if claim.note.copied else CoreState.REMOVED
-        self.reserve.check(sparse.allocated(claim.descriptor))
-        keep(claim.descriptor, self.store.kept_core(crash.id), self.progress)
+            return CoreState.LEFT if claim.record.copied else CoreState.REMOVED
+        self.reserve.check(sparse.allocated_bytes(claim.descriptor))
+        compress_core(claim.descriptor, self.store.kept_core(crash.id), self.progress)
         return CoreState.KEPT
 
 
 @dataclass(frozen=True)
 class CoreOrigin:
-    """Where a core comes from, and what has become of it by the time that its crash is recorded."""
+    """Where a core was found, and its state when its crash is recorded."""
 
     path: str
-    source: Source
+    source: str
     found: DiscoveredBy
     state: CoreState = CoreState.CLAIMED
 
 
 def origin(note: ClaimRecord) -> CoreOrigin:
-    """The origin of a claimed core."""
+    """Return the origin of a claimed core."""
     return CoreOrigin(note.path, note.source, note.found, CoreState.LOST if note.loss else CoreState.CLAIMED)
 
 
-def make_record(facts: CoreFacts, origin: CoreOrigin, examined: AnalysisResult, signature: CrashSignature) -> Crash:
-    """The record of a crash that was just examined."""
+def make_record(facts: CoreFacts, origin: CoreOrigin, result: AnalysisResult, signature: CrashSignature) -> Crash:
+    """Build the record of a crash from the result of its analysis."""
     core = Core(
         identity=facts.identity,
         identity_from=facts.identity_from,
@@ -228,20 +230,22 @@ def make_record(facts: CoreFacts, origin: CoreOrigin, examined: AnalysisResult, 
         collected_at=datetime.now(UTC),
         core=core,
         process=facts.process,
-        asterisk=examined.asterisk,
+        asterisk=result.asterisk,
         signal=facts.signal,
-        extraction=examined.extraction,
-        diagnosis=examined.diagnosis,
+        extraction=result.extraction,
+        diagnosis=result.diagnosis,
         signature=signature,
     )
 
 
 def _boot_id(moment: datetime) -> str | None:
-    """The id of this boot, if `moment` lies in it."""
+    """Return the id of the current boot if `moment` is after its start, else None."""
     try:
         statistics = Path("/proc/stat").read_text()
         boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", "")
     except OSError:
         return None
-    booted = next((int(line.split()[1]) for line in statistics.splitlines() if line.startswith("btime ")), None)
-    return boot_id if booted is not None and moment.timestamp() >= booted else None
+    boot_times = [int(line.split()[1]) for line in statistics.splitlines() if line.startswith("btime ")]
+    if not boot_times or moment.timestamp() < boot_times[0]:
+        return None
+    return boot_id

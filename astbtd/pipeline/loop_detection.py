@@ -1,4 +1,4 @@
-"""Notices that Asterisk crashes again and again in the same way, so that each of a thousand crashes costs little."""
+"""Crash loops: detect that Asterisk crashes repeatedly in the same way, so that each crash of a loop costs little."""
 
 import json
 import threading
@@ -10,13 +10,12 @@ from itertools import takewhile
 from pathlib import Path
 
 from astbtd.lib import files
-from astbtd.lib.serialization import Decoder, plain
-from astbtd.model.crash import Crash
-from astbtd.model.crash_loop import CrashLoop
+from astbtd.lib.serialization import Decoder, to_plain
+from astbtd.model.crash import Crash, CrashLoop
 from astbtd.settings import CrashLoopSettings
 
-_MOST_SITES = 64
-"""How many crash sites are remembered of one loop: a stack has some garbage in it, so one bug may have a few."""
+_MAX_SITES = 64
+"""How many sites of one loop are remembered. Part of a stack is garbage, so one bug may have a few sites."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class _SavedLoops:
 
 @dataclass(frozen=True)
 class _RecentCrash:
-    """What matters here of a crash: of a loop of days there are many."""
+    """The fields of a crash that matter here. A loop that lasts for days has many."""
 
     id: str
     signature: str
@@ -35,14 +34,14 @@ class _RecentCrash:
     site: str | None
 
     @classmethod
-    def of(cls, crash: Crash) -> "_RecentCrash":
+    def from_crash(cls, crash: Crash) -> "_RecentCrash":
         return cls(crash.id, crash.signature.id, crash.what, crash.crashed_at, crash.core.site)
 
 
 class CrashLoops:
-    """The loops in force, remembered over restarts in the file `memory`; for two threads.
+    """The current crash loops. The file `memory` keeps them across restarts. Thread-safe.
 
-    A signature is in a loop from its N-th crash within the window on, until none came for as long as the window.
+    A signature is in a loop from its N-th crash within the window on, until there was no crash of it for one window.
     """
 
     def __init__(self, settings: CrashLoopSettings, memory: Path) -> None:
@@ -51,72 +50,75 @@ class CrashLoops:
         self._lock = threading.Lock()
         self._recent: dict[str, list[_RecentCrash]] = {}
         self._loops: dict[str, CrashLoop] = {}
-        self._heard: dict[str, float] = {}
-        self._sites: dict[str, dict[str, str]] = {}
-        self._coming_again: set[str] = set()
+        self._last_seen: dict[str, float] = {}  # by signature, on the monotonic clock
+        self._sites: dict[str, dict[str, str]] = {}  # by signature: site to crash id
+        self._already_counted: set[str] = set()
 
-    def use(self, settings: CrashLoopSettings) -> None:
-        """Judges by other settings from now on."""
+    def update_settings(self, settings: CrashLoopSettings) -> None:
+        """Use other settings from now on."""
         with self._lock:
             self._settings = settings
 
-    def recall(self, newest_first: Iterable[Crash], now: datetime) -> list[CrashLoop]:
-        """Finds the loops that were in force when an earlier daemon ended, from what it remembered and the store.
+    def restore(self, newest_first: Iterable[Crash], now: datetime) -> list[CrashLoop]:
+        """Restore the loops that were current when an earlier daemon ended, from its memory file and the store.
 
-        Returns those that it had not remembered: nobody was told of them yet.
+        Return the loops that are not in the memory file: they have not been announced yet.
         """
         self._loops = {loop.signature: replace(loop, crashes=0) for loop in _read(self._memory)}
-        self._heard = dict.fromkeys(self._loops, time.monotonic() - self._settings.within)
-        crashes = [_RecentCrash.of(crash) for crash in self._still_counting(newest_first, now)]
-        return [loop for crash in reversed(crashes) if (loop := self._note(crash, now - crash.crashed_at))]
+        self._last_seen = dict.fromkeys(self._loops, time.monotonic() - self._settings.within)
+        crashes = [_RecentCrash.from_crash(crash) for crash in self._relevant_crashes(newest_first, now)]
+        counted = (self._count(crash, now - crash.crashed_at) for crash in reversed(crashes))
+        return [loop for loop in counted if loop]
 
-    def remember(self) -> None:
-        """Writes down which loops are in force, once people were told."""
+    def save(self) -> None:
+        """Write the current loops to the memory file. To be called after they were announced. Raises OSError."""
         with self._lock:
-            text = json.dumps(plain(_SavedLoops(tuple(self._loops.values()))))
+            text = json.dumps(to_plain(_SavedLoops(tuple(self._loops.values()))))
         files.replace(self._memory, text.encode(), files.PRIVATE_FILE_MODE)
 
-    def note(self, crash: Crash) -> CrashLoop | None:
-        """Counts a crash; returns its loop if this crash began one."""
+    def count(self, crash: Crash) -> CrashLoop | None:
+        """Count a crash. Return its loop if this crash began one."""
         with self._lock:
-            if crash.id in self._coming_again:
-                self._coming_again.discard(crash.id)
+            if crash.id in self._already_counted:
+                self._already_counted.discard(crash.id)
                 return None
-        return self._note(_RecentCrash.of(crash))
+        return self._count(_RecentCrash.from_crash(crash))
 
-    def comes_again(self, crash: Crash) -> None:
-        """A crash that was counted could not be told of: it will be noted once more, which is not to count."""
+    def skip_next_count(self, crash: Crash) -> None:
+        """Do not count this crash the next time: announcing it failed after it was counted, and will be repeated."""
         with self._lock:
-            self._coming_again.add(crash.id)
+            self._already_counted.add(crash.id)
 
-    def ended(self) -> list[CrashLoop]:
-        """Takes out the loops of which nothing was heard for as long as the window."""
+    def take_ended(self) -> list[CrashLoop]:
+        """Remove and return the loops that have had no crash for one window."""
         with self._lock:
-            silent = [signature for signature, heard in self._heard.items() if self._left(heard) <= 0]
-            return [self._take_out(signature) for signature in silent]
+            ended = [signature for signature, seen in self._last_seen.items() if self._seconds_left(seen) <= 0]
+            return [self._remove(signature) for signature in ended]
 
-    def until_next_end(self) -> float | None:
-        """The seconds until a loop may have ended, None if there is none."""
+    def seconds_until_next_end(self) -> float | None:
+        """Return the seconds until a loop may have ended, None if there is no loop."""
         with self._lock:
-            return min((max(0.0, self._left(heard)) for heard in self._heard.values()), default=None)
+            return min((max(0.0, self._seconds_left(seen)) for seen in self._last_seen.values()), default=None)
 
     @property
     def current(self) -> tuple[CrashLoop, ...]:
-        """The loops in force, the oldest first."""
+        """The current loops, oldest first."""
         with self._lock:
             return tuple(self._loops.values())
 
-    def has(self, signature: str) -> bool:
-        """Whether this signature is in a loop."""
+    def contains(self, signature: str) -> bool:
+        """Return whether this signature is in a loop."""
         return signature in self._loops
 
-    def recognised(self, site: str | None) -> str | None:
-        """The id of a crash of a loop that died at this very site, None if there is none."""
+    def match_site(self, site: str | None) -> str | None:
+        """Return the id of a crash of a current loop that has exactly this site, None if there is none."""
+        if site is None:
+            return None
         with self._lock:
-            return next((sites[site] for sites in self._sites.values() if site in sites), None) if site else None
+            return next((sites[site] for sites in self._sites.values() if site in sites), None)
 
-    def unlearn(self, crash_id: str) -> None:
-        """Recognises no crash any more by this one, which has no record now."""
+    def forget_crash(self, crash_id: str) -> None:
+        """Forget the sites of a crash whose record is gone."""
         with self._lock:
             for signature, sites in self._sites.items():
                 self._sites[signature] = {site: known for site, known in sites.items() if known != crash_id}
@@ -125,36 +127,39 @@ class CrashLoops:
     def _window(self) -> timedelta:
         return timedelta(seconds=self._settings.within)
 
-    def _left(self, heard: float) -> float:
-        return self._settings.within - (time.monotonic() - heard)
+    def _seconds_left(self, last_seen: float) -> float:
+        return self._settings.within - (time.monotonic() - last_seen)
 
-    def _note(self, crash: _RecentCrash, ago: timedelta = timedelta()) -> CrashLoop | None:
+    def _count(self, crash: _RecentCrash, age: timedelta = timedelta()) -> CrashLoop | None:
         with self._lock:
-            recent = self._with_recent(crash)
+            recent = self._add_recent(crash)
             known = self._loops.get(crash.signature)
             if known is None and len(recent) < self._settings.crashes:
                 return None
-            loop = _extended(known, crash) if known else _begun(recent)
+            loop = _extend(known, crash) if known else _new_loop(recent)
             self._loops[crash.signature] = loop
-            self._heard[crash.signature] = time.monotonic() - max(0.0, ago.total_seconds())
-            self._learn_sites([crash] if known else recent)
+            self._last_seen[crash.signature] = time.monotonic() - max(0.0, age.total_seconds())
+            self._remember_sites([crash] if known else recent)
             return None if known else loop
 
-    def _still_counting(self, newest_first: Iterable[Crash], now: datetime) -> Iterator[Crash]:
-        """The crashes within the window, and those of each remembered loop; not those that are yet to be told of.
+    def _relevant_crashes(self, newest_first: Iterable[Crash], now: datetime) -> Iterator[Crash]:
+        """Yield the crashes within the window and those of each saved loop.
 
-        Of a clock that is behind, all that was recorded is in the future, and was not lately.
+        Skip unannounced crashes: they will be counted when they are announced. Skip crashes dated in the future: the
+        clock was set back, and they are not recent.
         """
-        lately = now - self._window
-        earliest = min([lately, *(loop.since for loop in self._loops.values())])
+        window_start, window_end = now - self._window, now + self._window
+        earliest = min([window_start, *(loop.since for loop in self._loops.values())])
         for crash in takewhile(lambda crash: crash.crashed_at >= earliest, newest_first):
+            if crash.announced_at is None:
+                continue
             loop = self._loops.get(crash.signature.id)
-            counts = crash.crashed_at >= loop.since if loop else lately <= crash.crashed_at <= now + self._window
-            if counts and crash.announced_at is not None:
+            relevant = crash.crashed_at >= loop.since if loop else window_start <= crash.crashed_at <= window_end
+            if relevant:
                 yield crash
 
-    def _with_recent(self, crash: _RecentCrash) -> list[_RecentCrash]:
-        """The latest crashes of this signature within the window, this one included, as many as matter."""
+    def _add_recent(self, crash: _RecentCrash) -> list[_RecentCrash]:
+        """Return the latest crashes of this signature within the window, this one included, as many as make a loop."""
         near = {key: [other for other in some if self._is_near(other, crash)] for key, some in self._recent.items()}
         self._recent = {key: some for key, some in near.items() if some}
         before = self._recent.get(crash.signature, [])
@@ -164,34 +169,34 @@ class CrashLoops:
     def _is_near(self, other: _RecentCrash, crash: _RecentCrash) -> bool:
         return abs(other.crashed_at - crash.crashed_at) < self._window and other.id != crash.id
 
-    def _learn_sites(self, crashes: Iterable[_RecentCrash]) -> None:
+    def _remember_sites(self, crashes: Iterable[_RecentCrash]) -> None:
         for crash in crashes:
             sites = self._sites.setdefault(crash.signature, {})
-            if crash.site and len(sites) < _MOST_SITES:
+            if crash.site and len(sites) < _MAX_SITES:
                 sites.setdefault(crash.site, crash.id)
 
-    def _take_out(self, signature: str) -> CrashLoop:
+    def _remove(self, signature: str) -> CrashLoop:
         self._sites.pop(signature, None)
         self._recent.pop(signature, None)
-        del self._heard[signature]
+        del self._last_seen[signature]
         return self._loops.pop(signature)
 
 
-def _begun(crashes: list[_RecentCrash]) -> CrashLoop:
-    moments = [crash.crashed_at for crash in crashes]
-    return CrashLoop(crashes[-1].signature, crashes[-1].what, min(moments), max(moments), len(crashes))
+def _new_loop(crashes: list[_RecentCrash]) -> CrashLoop:
+    times = [crash.crashed_at for crash in crashes]
+    return CrashLoop(crashes[-1].signature, crashes[-1].what, min(times), max(times), len(crashes))
 
 
-def _extended(loop: CrashLoop, crash: _RecentCrash) -> CrashLoop:
+def _extend(loop: CrashLoop, crash: _RecentCrash) -> CrashLoop:
     since, until = min(loop.since, crash.crashed_at), max(loop.until, crash.crashed_at)
     return replace(loop, since=since, until=until, crashes=loop.crashes + 1)
 
 
 def _read(memory: Path) -> tuple[CrashLoop, ...]:
-    """What was remembered; nothing where that is missing or damaged, which costs no more than an announcement."""
+    """Read the saved loops. A missing or damaged file counts as empty: then a loop is announced twice, no more."""
     try:
         document = json.loads(memory.read_bytes())
     except (OSError, ValueError, RecursionError):
         return ()
-    remembered = Decoder(strict=False).dataclass(_SavedLoops, document, "")
-    return remembered.loops if remembered else ()
+    saved = Decoder(strict=False).decode(_SavedLoops, document, "")
+    return saved.loops if saved else ()

@@ -1,1 +1,1 @@
-"""Will the next crash of Asterisk give a usable backtrace? Facts are gathered first; what they mean is pure."""
+"""Checks whether the next crash of Asterisk will give a usable backtrace: pure checks of facts gathered before."""

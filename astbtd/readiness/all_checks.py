@@ -1,63 +1,70 @@
-"""Brings all checks together into the answer."""
+"""Runs all checks on the gathered facts."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 
-from astbtd.readiness.checks import (
-    asterisk_start,
-    core_collector,
-    core_limits,
-    disk_space,
-    dump_directory,
-    executable,
-    gdb_version,
-    services,
-)
+from astbtd.readiness.checks import asterisk_start, core_limits, disk_space, dump_directory, executable, services
 from astbtd.readiness.facts import Directory, Facts, HostFacts, Instance, Process
-from astbtd.readiness.result import Check, Readiness, Unknown, judged
+from astbtd.readiness.result import Check, Readiness, Unknown, make_readiness
 from astbtd.settings import RetentionSettings
 
 
-def answer(facts: Facts, retention: RetentionSettings) -> Readiness:
-    """Will the next crash give a usable backtrace?"""
-    checks = list(_of_the_machine(facts, retention))
+def run_checks(facts: Facts, retention: RetentionSettings) -> Readiness:
+    """Determine whether the next crash will give a usable backtrace."""
+    checks = list(_host_checks(facts, retention))
     for instance in facts.instances:
-        mine = [check for check in _of_an_asterisk(instance, facts.machine) if check]
-        checks += mine if len(facts.instances) == 1 else [_named(check, instance) for check in mine]
-    return judged(checks)
+        instance_checks = [check for check in _instance_checks(instance, facts.host) if check]
+        if len(facts.instances) > 1:
+            instance_checks = [_name_instance(check, instance) for check in instance_checks]
+        checks += instance_checks
+    return make_readiness(checks)
 
 
-def _of_the_machine(facts: Facts, retention: RetentionSettings) -> Iterator[Check]:
-    machine = facts.machine
-    processes = [each.process for each in facts.instances if isinstance(each.process, Process)]
-    directories = [each.directory for each in facts.instances if isinstance(each.directory, Directory)]
-    kept_in = () if isinstance(machine.kernel, Unknown) else machine.kernel.kept_in
-    places = dict.fromkeys([*kept_in, *(each.here for each in directories if each.here)])
-    yield dump_directory.core_pattern(machine.kernel)
-    yield dump_directory.core_uses_pid(machine.kernel, machine.astbtd)
-    yield disk_space.store_space(machine.store, retention, max((each.resident for each in processes), default=0))
-    yield gdb_version.gdb(machine.gdb, machine.family)
-    yield services.journal(machine.journal_persistent)
-    yield services.astbtd_unit(machine.astbtd, tuple(places))
+def _host_checks(facts: Facts, retention: RetentionSettings) -> Iterator[Check]:
+    host = facts.host
+    yield dump_directory.check_core_pattern(host.kernel)
+    yield dump_directory.check_core_uses_pid(host.kernel, host.astbtd)
+    yield disk_space.check_store_space(host.store, retention, _largest_core(facts))
+    yield services.check_gdb(host.gdb, host.family)
+    yield services.check_journal(host.journal_persistent)
+    yield services.check_astbtd_unit(host.astbtd, _core_directories(facts))
 
 
-def _of_an_asterisk(instance: Instance, machine: HostFacts) -> Iterator[Check | None]:
-    yield asterisk_start.asterisk(instance)
-    yield asterisk_start.dumpcore(instance)
-    yield core_limits.core_limit(instance)
-    yield core_limits.unit_core_limit(instance)
-    yield core_limits.dumpable(instance, machine.kernel)
-    yield dump_directory.core_directory(instance, machine.astbtd)
-    yield dump_directory.blocked_core(instance)
-    yield disk_space.core_space(instance)
-    yield core_collector.systemd_coredump(machine.coredump, instance.process)
-    yield executable.readable(instance)
-    yield executable.symbols(instance, machine.family)
-    yield from executable.build_options(instance, machine.family)
-    yield executable.up_to_date(instance)
+def _largest_core(facts: Facts) -> int:
+    """Return the size of the largest core that a running Asterisk can leave; 0 if none is running."""
+    processes = [instance.process for instance in facts.instances if isinstance(instance.process, Process)]
+    return max((process.resident for process in processes), default=0)
 
 
-def _named(check: Check, instance: Instance) -> Check:
-    """Says which of several Asterisks is meant."""
-    who = "stopped" if isinstance(instance.process, Unknown) else f"pid {instance.process.pid}"
-    return check if check.found.startswith(who) else replace(check, found=f"{who}: {check.found}")
+def _core_directories(facts: Facts) -> tuple[str, ...]:
+    """Return the directories that astbtd.service must be able to access."""
+    kernel = facts.host.kernel
+    found = [] if isinstance(kernel, Unknown) else list(kernel.collections)
+    for instance in facts.instances:
+        if isinstance(instance.directory, Directory) and instance.directory.host_path:
+            found.append(instance.directory.host_path)
+    return tuple(dict.fromkeys(found))
+
+
+def _instance_checks(instance: Instance, host: HostFacts) -> Iterator[Check | None]:
+    yield asterisk_start.check_asterisk(instance)
+    yield asterisk_start.check_dumpcore(instance)
+    yield core_limits.check_core_limit(instance)
+    yield core_limits.check_unit_core_limit(instance)
+    yield core_limits.check_dumpable(instance, host.kernel)
+    yield dump_directory.check_core_directory(instance, host.astbtd)
+    yield dump_directory.check_blocked_core(instance)
+    yield disk_space.check_core_space(instance)
+    yield services.check_systemd_coredump(host.coredump, instance.process)
+    yield executable.check_readable(instance)
+    yield executable.check_symbols(instance, host.family)
+    yield from executable.check_build_options(instance, host.family)
+    yield executable.check_up_to_date(instance)
+
+
+def _name_instance(check: Check, instance: Instance) -> Check:
+    """Add the process id to the result of a check, to distinguish several Asterisk processes."""
+    prefix = "stopped" if isinstance(instance.process, Unknown) else f"pid {instance.process.pid}"
+    if check.found.startswith(prefix):
+        return check
+    return replace(check, found=f"{prefix}: {check.found}")

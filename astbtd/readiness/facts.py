@@ -1,6 +1,6 @@
-"""What the checks judge: the machine, astbtd itself, and each Asterisk, as they were found.
+"""The facts that the checks evaluate: about the host, about astbtd itself, and about each Asterisk.
 
-A fact that could not be had is an Unknown that says why. Sizes are bytes, times seconds since the epoch.
+A fact that cannot be determined is an `Unknown` with the reason. Sizes are in bytes, times in seconds since 1970.
 """
 
 import os
@@ -12,14 +12,14 @@ from astbtd.model.crash import Asterisk
 from astbtd.readiness.result import Unknown
 from astbtd.sources.core_pattern import CorePattern
 
-_SMALLEST_CORE = 4096
-_ON = ("yes", "true", "tmpfs", "connected", "disconnected")
-_TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108 - compared with, never written to
-STOPPED = Unknown("Asterisk does not run", "start it, then: astbtd check")
+_PAGE = 4096
+_ENABLED = ("yes", "true", "tmpfs", "connected", "disconnected")  # values of boolean settings in systemd.exec(5)
+_TEMPORARY_DIRECTORIES = ("/tmp", "/var/tmp")  # noqa: S108 - compared with, never written to
+STOPPED = Unknown("Asterisk is not running", "start it, then: astbtd check")
 
 
 class StartedBy(StrEnum):
-    """Who started Asterisk, and so starts it again."""
+    """What started Asterisk, and can restart it."""
 
     UNIT = "a systemd unit"
     SAFE_ASTERISK = "safe_asterisk"
@@ -29,35 +29,38 @@ class StartedBy(StrEnum):
 
 @dataclass(frozen=True)
 class Limit:
-    """A resource limit in bytes; None is no limit."""
+    """A resource limit in bytes; None means unlimited."""
 
     soft: int | None
     hard: int | None
 
     @property
-    def allows_cores(self) -> bool:
-        """Whether a core is written at all: none is below one page (fs/coredump.c; 1 stops those to programs too)."""
-        return self.soft is None or self.soft >= _SMALLEST_CORE
+    def allows_core(self) -> bool:
+        """True if a core is written at all.
+
+        The kernel writes none if the limit is below one page; a limit of 1 also disables piping (fs/coredump.c).
+        """
+        return self.soft is None or self.soft >= _PAGE
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """Whom a process acts as, as far as files are concerned; `capabilities` are its effective ones."""
+    """The user, groups and effective capabilities of a process."""
 
     uid: int
     groups: frozenset[int]
     capabilities: int
 
-    def has(self, capability: int) -> bool:
-        """Whether it has the capability of that number."""
-        return bool(self.capabilities >> capability & 1)
+    def has_capability(self, number: int) -> bool:
+        """Return True if the process has the capability with this number (linux/capability.h)."""
+        return bool(self.capabilities >> number & 1)
 
 
 @dataclass(frozen=True)
 class Process:
-    """A running Asterisk as /proc shows it to everyone.
+    """A running Asterisk, as far as /proc shows it to every user.
 
-    `resident` is what a core of it takes on a disk, `writable` the most that it can be long.
+    `resident` is the disk space that a core of it needs, `writable` the maximum length of a core.
     """
 
     pid: int
@@ -72,7 +75,7 @@ class Process:
 
 @dataclass(frozen=True)
 class Unit:
-    """A unit's properties, as `systemctl show` names and prints them."""
+    """A systemd unit. The properties are named and formatted as `systemctl show` prints them."""
 
     name: str
     properties: dict[str, str]
@@ -82,31 +85,32 @@ class Unit:
 
     @property
     def command(self) -> tuple[bytes, ...]:
-        """The words of its ExecStart=."""
+        """The arguments of ExecStart=."""
         _, _, rest = self["ExecStart"].partition("argv[]=")
-        return tuple(os.fsencode(word) for word in rest.partition(" ; ")[0].split())
+        arguments = rest.partition(" ; ")[0]
+        return tuple(os.fsencode(word) for word in arguments.split())
 
     def paths(self, property_name: str) -> tuple[str, ...]:
-        """The directories that a property lists, without the marks that systemd.exec(5) lets stand before them."""
+        """Return the directories in a property, without the prefixes that systemd.exec(5) allows."""
         return tuple(path.lstrip("-+!") for path in self[property_name].split())
 
     @property
     def is_active(self) -> bool:
-        """Whether it runs."""
+        """True if the unit is running."""
         return self["ActiveState"] == "active"
 
-    def has(self, property_name: str) -> bool:
-        """Whether a setting is on, in any of the ways that systemd.exec(5) knows."""
-        return self[property_name] in _ON
+    def is_enabled(self, property_name: str) -> bool:
+        """Return True if a boolean setting has one of the values of systemd.exec(5) that enable it."""
+        return self[property_name] in _ENABLED
 
-    def makes_private(self, directory: str) -> bool:
-        """Whether its PrivateTmp= puts something else in the place of a directory."""
-        return self.has("PrivateTmp") and is_below(directory, _TEMPORARY)
+    def hides_tmp(self, directory: str) -> bool:
+        """Return True if PrivateTmp= replaces a directory for this unit."""
+        return self.is_enabled("PrivateTmp") and is_below(directory, _TEMPORARY_DIRECTORIES)
 
 
 @dataclass(frozen=True)
 class ExistingFile:
-    """What lies in a directory under the name that the next core is to have."""
+    """A file with the name that the next core will get."""
 
     name: str
     uid: int
@@ -114,49 +118,49 @@ class ExistingFile:
 
 
 class DirectoryProblem(Enum):
-    """Why the process or we do not find the directory of the core, or not for long."""
+    """Why the process or astbtd cannot access the directory of the core, or only for a short time."""
 
     MISSING = "does not exist"
-    HIDDEN = "is hidden from it"
-    PRIVATE = "is private to it"
-    CONTAINED = "is in a container, and not seen from here"
-    FLEETING = "is private to it and goes with it"
+    HIDDEN = "is hidden from Asterisk"
+    PRIVATE = "is private to Asterisk"
+    CONTAINED = "is in a container, not accessible from the host"
+    VOLATILE = "is private to Asterisk and removed when its service stops"
 
 
 @dataclass(frozen=True)
 class Directory:
-    """Where the kernel writes the core, as the process sees it.
+    """The directory to which the kernel writes the core, as the process sees it.
 
-    `here` is what we call it, None where we do not see it. `fixed`: core_pattern names it, whatever the process's
-    working directory. `entry` is what lies there under the next core's name; None too where that name is not known
-    before.
+    `host_path` is its path for astbtd, None if astbtd cannot access it. `is_fixed`: core_pattern names the directory,
+    so the working directory of the process does not matter. `existing` is a file with the name of the next core, None
+    also if that name is not known in advance. `free` is in bytes.
     """
 
     path: str
-    here: str | None
-    fixed: bool
+    host_path: str | None
+    is_fixed: bool
     problem: DirectoryProblem | None
     uid: int
     gid: int
     mode: int
     read_only: bool
     free: int
-    entry: ExistingFile | None
+    existing: ExistingFile | None
 
 
-class Change(Enum):
-    """How a mapped object on disk differs from what Asterisk runs."""
+class FileChange(Enum):
+    """How a mapped file on disk differs from what Asterisk runs."""
 
     REPLACED = auto()
     REMOVED = auto()
     OVERWRITTEN = auto()
 
 
-class Role(Enum):
-    """What a mapped object is to a backtrace."""
+class ObjectRole(Enum):
+    """The role of a mapped object in a backtrace."""
 
-    ASTERISK = auto()  # its executable, its modules
-    LIBC = auto()  # where nearly every thread of it waits
+    ASTERISK = auto()  # the executable and its modules
+    LIBC = auto()  # nearly every thread waits in it
     LIBRARY = auto()
 
 
@@ -164,19 +168,19 @@ class Role(Enum):
 class MappedObject:
     """The executable or a shared object of a running Asterisk.
 
-    `symbols` and `readable` (by gdb's user) are of the file on disk.
+    `symbols` and `readable` (by the user that gdb runs as) describe the file on disk.
     """
 
     path: str
-    role: Role
-    change: Change | None
+    role: ObjectRole
+    change: FileChange | None
     symbols: bool
     readable: bool
 
 
 @dataclass(frozen=True)
 class Program:
-    """Asterisk's executable. `packages` own it and its modules, where packages do."""
+    """The executable of Asterisk. `packages` own it and its modules; empty if no package does."""
 
     path: str
     symbols: bool
@@ -187,7 +191,7 @@ class Program:
 
 @dataclass(frozen=True)
 class Console:
-    """What a running Asterisk says of itself: `core show settings`."""
+    """The output of `core show settings` of a running Asterisk."""
 
     dumpcore: bool | None
     built: Asterisk
@@ -195,9 +199,9 @@ class Console:
 
 @dataclass(frozen=True)
 class Instance:
-    """One Asterisk: a running one, or with `process` Unknown the one that would be started.
+    """One Asterisk: a running one, or, if `process` is Unknown, the one that would be started.
 
-    `configuration` is its asterisk.conf, `directory` None where the kernel writes no file.
+    `configuration` is the path of its asterisk.conf. `directory` is None if the kernel writes no file.
     """
 
     process: Process | Unknown
@@ -213,7 +217,7 @@ class Instance:
 
 @dataclass(frozen=True)
 class Coredump:
-    """systemd-coredump's own limits: `storage` as in coredump.conf, sizes None where there is no limit."""
+    """The limits of systemd-coredump: `storage` as in coredump.conf; a size of None means unlimited."""
 
     storage: str
     process_size: int | None
@@ -222,23 +226,24 @@ class Coredump:
 
 @dataclass(frozen=True)
 class Kernel:
-    """What decides where cores go. `unseen` says why astbtd does not watch where they go, None if it does.
+    """The kernel settings that determine where cores go.
 
-    `helper` is whether the program that core_pattern names can be run; None where it names none. `kept_in` are the
-    directories where who is handed cores keeps them.
+    `unwatched_reason` says why astbtd does not watch the directory of the cores; None if it does. `helper_runs` says
+    whether the program in core_pattern can be executed; None if there is none. `collections` are the directories in
+    which the program or socket that receives the cores stores them.
     """
 
     pattern: CorePattern
-    unseen: str | None
+    unwatched_reason: str | None
     uses_pid: bool
     suid_dumpable: int
-    helper: bool | None
-    kept_in: tuple[str, ...] = ()
+    helper_runs: bool | None
+    collections: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Gdb:
-    """The debugger, as the user that runs it sees it; `problem` says why it cannot be used."""
+    """gdb, as the user that runs it sees it. `problem` says why it cannot be used."""
 
     program: str
     version: str | None
@@ -257,7 +262,7 @@ class Disk:
 
 
 class Family(StrEnum):
-    """The families of distributions whose packages of symbols we can name."""
+    """The families of distributions whose symbol packages are known."""
 
     DEBIAN = "debian"
     RHEL = "rhel"
@@ -266,7 +271,7 @@ class Family(StrEnum):
 
 @dataclass(frozen=True)
 class HostFacts:
-    """All that is the same for every Asterisk. `coredump` is None where systemd-coredump does not collect the cores."""
+    """The facts that are the same for every Asterisk. `coredump` is None if systemd-coredump does not receive cores."""
 
     family: Family
     kernel: Kernel | Unknown
@@ -279,12 +284,13 @@ class HostFacts:
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything; there is at least one instance."""
+    """All facts. There is at least one instance."""
 
-    machine: HostFacts
+    host: HostFacts
     instances: Sequence[Instance]
 
 
 def is_below(path: str, directories: Sequence[str]) -> bool:
-    """Whether a path is one of some directories or leads into one."""
-    return any(path == each or path.startswith(each.rstrip("/") + "/") for each in directories)
+    """Return True if a path is one of the directories or below one of them."""
+    with_slash = f"{path}/"
+    return any(with_slash.startswith(f"{directory.rstrip('/')}/") for directory in directories)

@@ -1,4 +1,4 @@
-"""What `astbtd check` answers: one check for each thing that a usable backtrace depends on."""
+"""The result of `astbtd check`: one check for each condition of a usable backtrace."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ NEEDS_ROOT = "run it as root: sudo astbtd check"
 
 
 class State(StrEnum):
-    """How a check ended. Failed is what, by itself, leaves the next crash without a usable backtrace."""
+    """The state of a check. A failed check alone makes the next backtrace unusable."""
 
     OK = "ok"
     WARNING = "warning"
@@ -19,7 +19,7 @@ class State(StrEnum):
 
 
 class Name(StrEnum):
-    """The checks, in the order in which they are shown; scripts may rely on the names."""
+    """The names of the checks, in the order of the output. Scripts may rely on them."""
 
     ASTERISK = "asterisk"
     DUMPCORE = "dumpcore"
@@ -56,12 +56,12 @@ NEVER_FAILING = frozenset(
         Name.JOURNAL,
     )
 )
-"""The checks of which the worst is a warning: not knowing them leaves the answer as it is."""
+"""The checks whose worst state is a warning. If one of them is unknown, the overall result is known nevertheless."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One line: what was `found`, and as `remedy` a command or setting to copy where one would help."""
+    """One line of the output: what was `found`, and a command or setting to copy as `remedy`, if there is one."""
 
     name: Name
     state: State
@@ -71,7 +71,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Unknown:
-    """A fact that could not be had, why, and what would help."""
+    """A fact that could not be determined, with the reason and a remedy."""
 
     reason: str
     remedy: str | None = None
@@ -79,43 +79,48 @@ class Unknown:
 
 @dataclass(frozen=True)
 class Readiness:
-    """The answer; `usable` is None where too little is known. The fields are those of `astbtd check --json`."""
+    """The overall result; `usable` is None if too little is known. The fields are those of `astbtd check --json`."""
 
     usable: bool | None
     checks: tuple[Check, ...]
 
 
-def judged(checks: Iterable[Check]) -> Readiness:
-    """The answer that follows from all checks, in the order of their names."""
+def make_readiness(checks: Iterable[Check]) -> Readiness:
+    """Combine all checks into the overall result, sorted by the order of `Name`."""
     order = list(Name)
-    told = tuple(_shown(check) for check in sorted(checks, key=lambda check: order.index(check.name)))
-    if any(check.state is State.FAILED for check in told):
-        return Readiness(False, told)
-    open_ = any(check.state is State.UNKNOWN and check.name not in NEVER_FAILING for check in told)
-    return Readiness(None if open_ else True, told)
+    ordered = sorted(checks, key=lambda check: order.index(check.name))
+    printable = tuple(_make_printable(check) for check in ordered)
+    states = {check.state for check in printable}
+    deciding_states = {check.state for check in printable if check.name not in NEVER_FAILING}
+    usable: bool | None = True
+    if State.FAILED in states:
+        usable = False
+    elif State.UNKNOWN in deciding_states:
+        usable = None
+    return Readiness(usable, printable)
 
 
-def _shown(check: Check) -> Check:
-    """On one line, whatever names Asterisk's user has given to its files."""
+def _make_printable(check: Check) -> Check:
+    """Return the check on one line; file names chosen by the user of Asterisk may contain anything."""
     remedy = None if check.remedy is None else printable_line(check.remedy)
     return replace(check, found=printable_line(check.found), remedy=remedy)
 
 
 def ok(name: Name, found: str) -> Check:
-    """A check with nothing to be done."""
+    """Return a check that needs no action."""
     return Check(name, State.OK, found)
 
 
 def warning(name: Name, found: str, remedy: str) -> Check:
-    """A check that found what makes backtraces poorer, or may lose one."""
+    """Return a check that found something that degrades backtraces, or may lose one."""
     return Check(name, State.WARNING, found, remedy)
 
 
 def failed(name: Name, found: str, remedy: str) -> Check:
-    """A check that found why the next crash gives no usable backtrace."""
+    """Return a check that found why the next backtrace will not be usable."""
     return Check(name, State.FAILED, found, remedy)
 
 
 def unknown(name: Name, why: Unknown) -> Check:
-    """A check whose facts could not be had."""
+    """Return a check whose facts could not be determined."""
     return Check(name, State.UNKNOWN, why.reason, why.remedy)

@@ -1,4 +1,4 @@
-"""Tells from the kernel's core_pattern where cores are written; see core(5)."""
+"""Parses the kernel's core_pattern, which determines where cores are written; see core(5)."""
 
 import glob
 import os
@@ -9,11 +9,13 @@ from enum import Enum
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-KERNEL = Path("/proc/sys/kernel")
-"""Where the kernel shows the settings; inotify sees when one is written."""
+from astbtd.sources.collectors.collector import Collector
+
+KERNEL_DIRECTORY = Path("/proc/sys/kernel")
+"""The directory of the kernel's settings. inotify reports when one is written."""
 
 SETTINGS = frozenset(("core_pattern", "core_uses_pid"))
-"""Those on which the places of cores depend."""
+"""The settings that determine where cores are written."""
 
 _SPECIFIER = re.compile(r"%(%|.|$)", re.DOTALL)
 
@@ -23,17 +25,18 @@ class Kind(Enum):
 
     RELATIVE = "a file in the working directory of the process"
     ABSOLUTE = "a file in a fixed directory"
-    PIPE = "fed to a program"
+    PIPE = "piped to a program"
     SOCKET = "sent to a socket"
     NONE = "not written"
 
 
 @dataclass(frozen=True)
 class CorePattern:
-    """A parsed core_pattern; `uses_pid` is core_uses_pid.
+    """A parsed core_pattern. `uses_pid` is core_uses_pid.
 
-    `directory` is absolute, or relative to the working directory ('.' for that itself); `name` is the file's. Both are
-    globs, as specifiers stand for what only the crash decides: they expand to no slash (core(5): it becomes '!').
+    `directory` is absolute, or relative to the working directory of the process ('.' for that directory itself). `name`
+    is the file name. Both are globs: a specifier is replaced by '*', which never has to match a slash, because the
+    kernel writes '!' instead of one (core(5)).
     """
 
     text: str
@@ -44,58 +47,79 @@ class CorePattern:
 
     @property
     def helper(self) -> str | None:
-        """The name of the program that cores are fed to."""
+        """The base name of the program that cores are piped to."""
         words = self.text[1:].split() if self.kind is Kind.PIPE else []
         return os.path.basename(words[0]) if words else None
 
     @property
     def socket(self) -> str | None:
-        """The path of the socket that cores are sent to; '@@' is the protocol in which the server is asked first."""
+        """The path of the socket that cores are sent to. '@@' selects the protocol with a request first."""
         return self.text.lstrip("@") if self.kind is Kind.SOCKET else None
 
     @property
-    def unwatched(self) -> str | None:
-        """Why there is no place to watch that this pattern leads to, None if there is."""
+    def unwatched_reason(self) -> str | None:
+        """Why this pattern leads to no directory that can be watched; None if it leads to one."""
         if self.kind is Kind.PIPE:
-            return f"core_pattern {self.text!r} hands cores to a program: name in watch.directories where it keeps them"
+            return (
+                f"core_pattern {self.text!r} pipes cores to a program: "
+                "add the directory where it stores them to watch.directories"
+            )
         if self.kind is Kind.SOCKET:
-            return f"core_pattern {self.text!r} sends cores to a socket: name in watch.directories where they are kept"
+            return (
+                f"core_pattern {self.text!r} sends cores to a socket: "
+                "add the directory where they are stored to watch.directories"
+            )
         if self.kind is Kind.NONE:
-            return "core_pattern is empty: the kernel writes cores only where core_uses_pid is set"
+            return "core_pattern is empty: the kernel writes cores only if core_uses_pid is set"
         return None
 
-    def names(self, file: str) -> bool:
-        """Whether the kernel may give a core this file name."""
+    def feeds(self, collector: Collector) -> bool:
+        """Return True if the kernel hands cores to this collector."""
+        if self.helper is not None:
+            return self.helper in collector.helpers
+        if self.socket is not None and collector.sockets is not None:
+            return self.socket.startswith(collector.sockets)
+        return False
+
+    def matches(self, file_name: str) -> bool:
+        """Return True if the kernel may give a core this file name."""
         if self.name is None:
             return False
-        return fnmatchcase(file, self.name) or (self.uses_pid and fnmatchcase(file, f"{self.name}.[0-9]*"))
+        if fnmatchcase(file_name, self.name):
+            return True
+        return self.uses_pid and fnmatchcase(file_name, f"{self.name}.[0-9]*")
 
 
 def parse(text: str, *, uses_pid: bool = False) -> CorePattern:
-    """The meaning of a core_pattern, given as /proc/sys/kernel/core_pattern shows it."""
+    """Parse a core_pattern as /proc/sys/kernel/core_pattern contains it."""
     pattern = text.strip("\n")
     if pattern.startswith("|"):
-        return CorePattern(pattern, Kind.PIPE, None)
+        return CorePattern(pattern, Kind.PIPE, directory=None)
     if pattern.startswith("@"):
-        return CorePattern(pattern, Kind.SOCKET, None)
+        return CorePattern(pattern, Kind.SOCKET, directory=None)
     if not pattern and not uses_pid:
-        return CorePattern(pattern, Kind.NONE, None)
-    directory, name = os.path.split("".join(_as_glob(pattern)))
+        return CorePattern(pattern, Kind.NONE, directory=None)
     kind = Kind.ABSOLUTE if pattern.startswith("/") else Kind.RELATIVE
+    directory, name = os.path.split("".join(_glob_parts(pattern)))
     return CorePattern(pattern, kind, os.path.normpath(directory or "."), name, uses_pid)
 
 
-def current() -> CorePattern:
-    """The running kernel's pattern. Raises OSError where /proc does not show it."""
-    pattern = (KERNEL / "core_pattern").read_text(errors="surrogateescape")
-    return parse(pattern, uses_pid=(KERNEL / "core_uses_pid").read_text().strip() != "0")
+def read_current() -> CorePattern:
+    """Return the pattern of the running kernel. Raise OSError if /proc does not show it."""
+    pattern = (KERNEL_DIRECTORY / "core_pattern").read_text(errors="surrogateescape")
+    uses_pid = (KERNEL_DIRECTORY / "core_uses_pid").read_text().strip() != "0"
+    return parse(pattern, uses_pid=uses_pid)
 
 
-def _as_glob(pattern: str) -> Iterator[str]:
-    """The pattern with a star for each specifier, known or not, and none for a last '%', which the kernel drops."""
+def _glob_parts(pattern: str) -> Iterator[str]:
+    """Yield the pattern with '*' for each specifier, known or not. The kernel drops a final '%'."""
     position = 0
     for match in _SPECIFIER.finditer(pattern):
         yield glob.escape(pattern[position : match.start()])
-        yield {"%": "%", "": ""}.get(match[1], "*")
+        specifier = match[1]
+        if specifier == "%":
+            yield "%"
+        elif specifier:
+            yield "*"
         position = match.end()
     yield glob.escape(pattern[position:])

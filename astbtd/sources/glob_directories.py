@@ -1,50 +1,56 @@
-"""Directories whose names vary: which of them there are, and where the next one will be made."""
+"""Expands directory globs, and finds the directories in which a new match can appear."""
 
 import glob
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import islice
 
 from astbtd.lib.mounts import Mounts
 
-_MOST = 256
-"""Directories of one pattern that are watched: an inotify watch each."""
+_MAX_MATCHES = 256
+"""Directories watched for one pattern; each needs an inotify watch."""
 
 
 @dataclass(frozen=True)
 class ExpandedGlob:
-    """The directories that match, and those in which the making of another may bring one more that does.
+    """The expansion of a directory glob.
 
-    `unseen` are such directories as well, on file systems that others serve: nobody looks into them.
+    `directories` match the glob. `parents` are the directories in which a new subdirectory can lead to another match.
+    `remote_parents` are such directories on remote file systems; they are not listed, because that may block.
     """
 
     directories: tuple[str, ...]
     parents: tuple[str, ...]
-    unseen: tuple[str, ...] = ()
+    remote_parents: tuple[str, ...] = ()
 
 
 def expand(pattern: str, mounts: Mounts) -> ExpandedGlob:
-    """The directories that an absolute glob stands for; what follows its last wildcard need not exist yet."""
-    found, parents, unseen = ["/"], [], []
-    for part in filter(None, pattern.split("/")):
-        if glob.has_magic(part):
-            unseen += [directory for directory in found if mounts.served_by_others(directory)]
-            found = [directory for directory in found if directory not in unseen]
-            parents += found
-            found = list(islice(_matching(found, part), _MOST))
-        else:
+    """Expand an absolute directory glob. The part after the last wildcard need not exist yet."""
+    found = ["/"]
+    parents: list[str] = []
+    remote_parents: list[str] = []
+    for part in pattern.split("/"):
+        if not part:
+            continue
+        if not glob.has_magic(part):
             found = [os.path.join(directory, part) for directory in found]
-    return ExpandedGlob(tuple(found), tuple(parents), tuple(unseen))
+            continue
+        local: list[str] = []
+        for directory in found:
+            (remote_parents if mounts.remote_mount(directory) else local).append(directory)
+        parents += local
+        found = list(islice(_matching_subdirectories(local, part), _MAX_MATCHES))
+    return ExpandedGlob(tuple(found), tuple(parents), tuple(remote_parents))
 
 
-def literal(directory: str) -> str:
-    """The glob for exactly this directory."""
+def escape(directory: str) -> str:
+    """Return the glob that matches exactly this directory."""
     return glob.escape(directory)
 
 
-def _matching(directories: Iterable[str], part: str) -> Iterable[str]:
+def _matching_subdirectories(directories: Iterable[str], part: str) -> Iterator[str]:
     for directory in directories:
         try:
             entries = sorted(os.scandir(directory), key=lambda entry: entry.name)

@@ -1,53 +1,60 @@
-"""Cores that are packed in another file: compressed, or part of a report of apport; told by content, not by name."""
+"""Cores inside another file: compressed, or in an apport report. Detected from the content, not from the name."""
 
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from astbtd.sources import decompression
+from astbtd.lib import decompression
+from astbtd.lib.decompression import Compression, file_reader
 from astbtd.sources.collectors import apport_report
-from astbtd.sources.decompression import Compression, file_source
 
-_LONGEST_START = 16
-_FARTHEST = 16 << 20  # bytes into a core; headers and notes of one with thousands of threads end before
+_MAGIC_LENGTH = 16
+_PREFIX_LIMIT = 16 << 20  # bytes; the headers and notes of a core with thousands of threads are shorter
 
 
 @dataclass(frozen=True)
 class PackedCore:
-    """How the core in the file open at `descriptor` is packed; no compression for a report."""
+    """How the core in the file open at `descriptor` is packed. `compression` is None for an apport report."""
 
     descriptor: int
     compression: Compression | None
 
     def content(self) -> Iterator[bytes]:
-        """The core, block by block, as far as it is there. Raises Damaged, Malformed or OSError."""
+        """Yield the core block by block, as much as the file contains.
+
+        Raise DamagedStream, MalformedReport or OSError.
+        """
         if self.compression:
-            return decompression.decompressed(self.compression, file_source(self.descriptor))
+            return decompression.decompress(self.compression, file_reader(self.descriptor))
         return apport_report.core(self.descriptor)
 
 
-def packing(descriptor: int) -> PackedCore | None:
-    """How the content of an open file is packed; None where it is not packed in a known way."""
-    start = os.pread(descriptor, _LONGEST_START, 0)
-    kind = decompression.recognised(start)
-    report = apport_report.begins(start) and apport_report.has_core(descriptor)
-    return PackedCore(descriptor, kind) if kind or report else None
+def detect_packing(descriptor: int) -> PackedCore | None:
+    """Return how the content of an open file is packed; None if it is not packed in a supported way."""
+    start = os.pread(descriptor, _MAGIC_LENGTH, 0)
+    compression = decompression.detect(start)
+    if compression:
+        return PackedCore(descriptor, compression)
+    if apport_report.is_report(start) and apport_report.has_core(descriptor):
+        return PackedCore(descriptor, None)
+    return None
 
 
 class LazyPrefix:
-    """The first bytes of a packed core, unpacked only as far as they are asked for."""
+    """The first bytes of a packed core, unpacked only as far as they are read."""
 
     def __init__(self, content: Iterator[bytes]) -> None:
         self._content = content
         self._bytes = bytearray()
 
     def read(self, position: int, size: int) -> bytes:
-        """Up to `size` bytes at `position`; none of what lies so far in that only unpacking the whole would do."""
-        if position < 0 or position + size > _FARTHEST:
+        """Return up to `size` bytes at `position`; nothing beyond the first 16 MiB, to limit what is unpacked."""
+        end = position + size
+        if position < 0 or end > _PREFIX_LIMIT:
             return b""
-        while len(self._bytes) < position + size:
+        while len(self._bytes) < end:
             block = next(self._content, None)
             if block is None:
                 break
             self._bytes += block
-        return bytes(self._bytes[position : position + size])
+        return bytes(self._bytes[position:end])

@@ -1,6 +1,6 @@
-"""Decides which directories cores of Asterisk can appear in, and says which of them cannot be watched.
+"""Decides which directories can contain cores of Asterisk, and explains which of them cannot be watched.
 
-A working directory once seen is remembered: its Asterisk is gone by the time its core is complete.
+The working directories of Asterisk are remembered: when its core is complete, the process is gone.
 """
 
 import os
@@ -14,94 +14,118 @@ from astbtd.asterisk.asterisk_processes import RunningAsterisk
 from astbtd.lib import files
 from astbtd.lib.mounts import Mounts
 from astbtd.settings import CollectorSettings, Settings
-from astbtd.sources import core_pattern
-from astbtd.sources.collectors.abrt import Abrt
-from astbtd.sources.collectors.apport import Apport
+from astbtd.sources import core_pattern, glob_directories
 from astbtd.sources.collectors.collector import Collector
-from astbtd.sources.collectors.systemd_coredump import SystemdCoredump
+from astbtd.sources.collectors.registry import COLLECTORS
 from astbtd.sources.core_pattern import CorePattern, Kind
-from astbtd.sources.glob_directories import expand, literal
-from astbtd.sources.spot import WatchedDirectory
 
-_MOST_REMEMBERED = 16
+_MAX_REMEMBERED = 16
+
+
+@dataclass(frozen=True)
+class WatchedDirectory:
+    """A directory in which cores are looked for.
+
+    The kernel writes cores there (`kernel_writes`), a collector stores them there, or both. `volatile_pattern` is the
+    core_pattern if the directory is a private /tmp, which is removed when the service stops: a file whose name matches
+    the pattern and that is gone was a core.
+    """
+
+    directory: str
+    kernel_writes: bool = True
+    collector: Collector | None = None
+    volatile_pattern: CorePattern | None = None
 
 
 @dataclass(frozen=True)
 class WatchedDirectories:
-    """Directories by what they are watched for; `unwatched` are sentences for people.
+    """All directories to watch, grouped by purpose.
 
-    `parents` are those in which a new directory may be one of `cores`; `collected` are other programs' collections.
-    `asterisks` are the processes that were seen; others in the same places are no change of the places.
+    `core_directories` are those that the kernel writes cores to. `run_directories` are watched for starts of Asterisk.
+    `parents` are those in which a new subdirectory can become one of `core_directories`. `collections` maps the
+    directories of collectors to their collector. `unwatched` are sentences for people. `process_ids` are the Asterisk
+    processes that were found; they are not compared, because another process in the same directories changes nothing.
     """
 
-    cores: tuple[str, ...] = ()
-    starts: tuple[str, ...] = ()
+    core_directories: tuple[str, ...] = ()
+    run_directories: tuple[str, ...] = ()
     unwatched: tuple[str, ...] = ()
     parents: tuple[str, ...] = ()
-    collected: Mapping[str, Collector] = field(default_factory=dict)
+    collections: Mapping[str, Collector] = field(default_factory=dict)
     pattern: CorePattern = field(default_factory=lambda: core_pattern.parse(""))
-    asterisks: frozenset[int] = field(default=frozenset(), compare=False)
+    process_ids: frozenset[int] = field(default=frozenset(), compare=False)
 
     @property
     def searched(self) -> tuple[str, ...]:
-        """All in which cores are looked for: also the collections of programs that are not at work now."""
-        return tuple(dict.fromkeys([*self.cores, *self.collected]))
+        """All directories in which cores are looked for, including those of collectors that are not active."""
+        return _unique([*self.core_directories, *self.collections])
 
     @property
     def expected(self) -> tuple[str, ...]:
-        """Those in which the next core may appear."""
-        fed = [directory for directory, collector in self.collected.items() if collector.is_fed_by(self.pattern)]
-        return tuple(dict.fromkeys([*self.cores, *fed]))
+        """The directories in which the next core may appear."""
+        active = [directory for directory, collector in self.collections.items() if self.pattern.feeds(collector)]
+        return _unique([*self.core_directories, *active])
 
-    def spot(self, directory: str) -> WatchedDirectory:
-        """One of `searched` as it is to be searched."""
-        fleeting = self.pattern if asterisk_processes.is_private(directory) else None
-        return WatchedDirectory(directory, directory in self.cores, self.collected.get(directory), fleeting)
+    def describe(self, directory: str) -> WatchedDirectory:
+        """Return how one of the `searched` directories has to be searched."""
+        is_volatile = asterisk_processes.is_private_tmp(directory)
+        return WatchedDirectory(
+            directory,
+            kernel_writes=directory in self.core_directories,
+            collector=self.collections.get(directory),
+            volatile_pattern=self.pattern if is_volatile else None,
+        )
 
 
-def current(settings: Settings, memory: Path | None = None) -> WatchedDirectories:
-    """The places as the settings, the kernel and the running Asterisk name them now.
+def find_current(settings: Settings, memory: Path | None = None) -> WatchedDirectories:
+    """Return the directories that follow from the settings, the kernel and the running Asterisk processes.
 
-    `memory` is a file of ours with the directories of earlier Asterisks; they are places too, and new ones are added.
+    `memory` is a file in which the directories of earlier Asterisk processes are remembered. They are included, and new
+    ones are added to the file.
     """
-    return _places(settings, memory, asterisk_processes.running(settings.asterisk.executables))
+    return _find(settings, memory, asterisk_processes.running_asterisks(settings.asterisk.executables))
 
 
-def known(settings: Settings, memory: Path) -> WatchedDirectories:
-    """The places that are known without asking which Asterisks run now."""
-    return _places(settings, memory, ())
+def find_remembered(settings: Settings, memory: Path) -> WatchedDirectories:
+    """Return the same without looking for running Asterisk processes."""
+    return _find(settings, memory, running=())
 
 
-def _places(settings: Settings, memory: Path | None, running: Sequence[RunningAsterisk]) -> WatchedDirectories:
+def _find(settings: Settings, memory: Path | None, running: Sequence[RunningAsterisk]) -> WatchedDirectories:
     configuration = Path(settings.asterisk.configuration)
-    run_directory = settings.asterisk.run_directory or asterisk_processes.run_directory(configuration)
-    mounts = Mounts.now(settings.watch.poll)
+    run_directory = settings.asterisk.run_directory or asterisk_processes.read_run_directory(configuration)
+    mounts = Mounts.current(settings.watch.poll)
     configured = (*settings.watch.directories, *settings.watch.poll)
-    collected = collections(settings.collectors, mounts)
-    places = combine(configured, _pattern(), running, run_directory, mounts, collected)
-    learned = [] if memory is None else remember(memory, places.pattern, running)
-    places = _extended(places, [*map(literal, safe_asterisk.dump_drops(configuration))], mounts)
-    return _without_links(_extended(places, learned, mounts, by_real_name=True), mounts)
+    collections = collector_directories(settings.collectors, mounts)
+    found = combine(configured, _read_pattern(), running, run_directory, mounts, collections)
+    dump_drops = [glob_directories.escape(path) for path in safe_asterisk.find_dump_drops(configuration)]
+    found = _add_globs(found, dump_drops, mounts)
+    if memory is not None:
+        remembered = remember(memory, found.pattern, running)
+        found = _add_globs(found, remembered, mounts, skip_symlinks=True)
+    return _drop_symlinked(found, mounts)
 
 
-def collections(settings: CollectorSettings, mounts: Mounts) -> dict[str, Collector]:
-    """The directories of the collectors, by their real names."""
-    kept: tuple[tuple[Collector, tuple[str, ...]], ...] = (
-        (SystemdCoredump(), settings.systemd_coredump),
-        (Apport(), settings.apport),
-        (Abrt(), settings.abrt),
-    )
-    return {mounts.real(directory): collector for collector, directories in kept for directory in directories}
+def collector_directories(settings: CollectorSettings, mounts: Mounts) -> dict[str, Collector]:
+    """Return the directories of all collectors, with symbolic links resolved."""
+    return {
+        mounts.resolve_links(directory): collector
+        for collector in COLLECTORS
+        for directory in settings.directories(collector)
+    }
 
 
-def collected_file(path: str, settings: CollectorSettings) -> tuple[str, str, Collector | None]:
-    """The directory of the collection that a real path is in, its name below that, and whose collection it is.
+def split_collected_path(path: str, settings: CollectorSettings) -> tuple[str, str, Collector | None]:
+    """Split a resolved path into the directory of a collector, the name below it, and the collector.
 
-    None for a file in no collection: the directory is then its own.
+    If the file is no collector's, return its own directory, its name and None.
     """
-    for directory, collector in collections(settings, Mounts.now()).items():
+    for directory, collector in collector_directories(settings, Mounts.current()).items():
         name = path.removeprefix(f"{directory}/")
-        if name != path and name in collector.cores(directory, name.partition("/")[0]):
+        if name == path:
+            continue
+        entry = name.partition("/")[0]
+        if name in collector.core_files(directory, entry):
             return directory, name, collector
     return *os.path.split(path), None
 
@@ -112,97 +136,129 @@ def combine(
     running: Sequence[RunningAsterisk],
     run_directory: str,
     mounts: Mounts,
-    collected: Mapping[str, Collector],
+    collections: Mapping[str, Collector],
 ) -> WatchedDirectories:
-    """The places that follow from what is configured and what runs; directories by their real names, each once.
+    """Return the directories that follow from the settings and the running processes, with symbolic links resolved.
 
-    A collection that is not there is no place unless the kernel hands cores to its collector.
+    A collector's directory that does not exist is omitted, unless the kernel hands cores to the collector.
     """
-    fed = [collector for collector in collected.values() if collector.is_fed_by(pattern)]
-    known = fed or configured
-    unwatched = [*([pattern.unwatched] if pattern.unwatched and not known else [])]
-    places = WatchedDirectories(
-        cores=_real(configured, mounts),
-        starts=_real([run_directory], mounts),
-        unwatched=(*unwatched, *(f"Asterisk, pid {each.pid}: {each.hidden}" for each in running if each.hidden)),
-        collected={
-            directory: collector
-            for directory, collector in collected.items()
-            if collector in fed or mounts.served_by_others(directory) or os.path.isdir(directory)
-        },
+    active = [collector for collector in collections.values() if pattern.feeds(collector)]
+    unwatched = []
+    if pattern.unwatched_reason and not active and not configured:
+        unwatched.append(pattern.unwatched_reason)
+    hidden = [process for process in running if process.hidden_reason]
+    unwatched += [f"Asterisk, pid {process.pid}: {process.hidden_reason}" for process in hidden]
+    used = {
+        directory: collector
+        for directory, collector in collections.items()
+        if collector in active or _may_exist(directory, mounts)
+    }
+    found = WatchedDirectories(
+        core_directories=_resolve(configured, mounts),
+        run_directories=_resolve([run_directory], mounts),
+        unwatched=tuple(unwatched),
+        collections=used,
         pattern=pattern,
-        asterisks=frozenset(each.pid for each in running),
+        process_ids=frozenset(process.pid for process in running),
     )
-    return _extended(places, list(_dumped_into(pattern, running)), mounts)
+    return _add_globs(found, list(_core_globs(pattern, running)), mounts)
+
+
+def _may_exist(directory: str, mounts: Mounts) -> bool:
+    """Return False if the directory does not exist. On a remote file system that is not tested: it may block."""
+    return mounts.remote_mount(directory) is not None or os.path.isdir(directory)
 
 
 def remember(memory: Path, pattern: CorePattern, running: Sequence[RunningAsterisk]) -> list[str]:
-    """The places, as globs, in which Asterisk has worked, the newest first, those of `running` added to them."""
+    """Add the directories of the running processes to the file `memory`; return all in it as globs, newest first."""
     try:
         known = [os.fsdecode(name) for name in memory.read_bytes().split(b"\0") if name]
     except FileNotFoundError:
         known = []
-    learned = list(dict.fromkeys([*_learned(pattern, running), *known]))[:_MOST_REMEMBERED]
-    if set(learned) != set(known):
-        with suppress(OSError):  # they are remembered the next time
-            files.replace(memory, b"\0".join(map(os.fsencode, learned)), files.PRIVATE_FILE_MODE)
-    return learned
+    remembered = list(_unique([*_globs_to_remember(pattern, running), *known]))[:_MAX_REMEMBERED]
+    if set(remembered) != set(known):
+        content = b"\0".join(os.fsencode(name) for name in remembered)
+        with suppress(OSError):  # the next call tries again
+            files.replace(memory, content, files.PRIVATE_FILE_MODE)
+    return remembered
 
 
-def _pattern() -> CorePattern:
+def _read_pattern() -> CorePattern:
     try:
-        return core_pattern.current()
+        return core_pattern.read_current()
     except OSError:
         return core_pattern.parse("")
 
 
-def _dumped_into(pattern: CorePattern, running: Sequence[RunningAsterisk]) -> Iterator[str]:
-    """Where the kernel writes the cores, as globs; working directories always, since core_pattern may change."""
-    yield from (literal(each.cwd) for each in running if each.cwd)
-    if pattern.kind is Kind.ABSOLUTE and pattern.directory:
+def _core_globs(pattern: CorePattern, running: Sequence[RunningAsterisk]) -> Iterator[str]:
+    """Yield the directories that the kernel writes cores to, as globs.
+
+    The working directories are always included, because core_pattern may change.
+    """
+    working_directories = [glob_directories.escape(process.cwd) for process in running if process.cwd]
+    yield from working_directories
+    if pattern.directory is None:
+        return
+    if pattern.kind is Kind.ABSOLUTE:
         yield pattern.directory
-        yield from filter(None, (each.outside(pattern.directory) for each in running))
-    elif pattern.kind is Kind.RELATIVE and pattern.directory not in (None, "."):
-        yield from (os.path.join(literal(each.cwd), pattern.directory) for each in running if each.cwd)
+        for process in running:
+            # In a service with PrivateTmp=, /tmp is another directory.
+            host_path = process.host_path(pattern.directory)
+            if host_path:
+                yield host_path
+    elif pattern.directory != ".":
+        for working_directory in working_directories:
+            yield os.path.join(working_directory, pattern.directory)
 
 
-def _learned(pattern: CorePattern, running: Sequence[RunningAsterisk]) -> Iterator[str]:
-    """What is worth remembering: where Asterisk worked, and where its private directories will be next time."""
-    for place in _dumped_into(pattern, running):
-        if place != pattern.directory:
-            yield asterisk_processes.next_time(place)
+def _globs_to_remember(pattern: CorePattern, running: Sequence[RunningAsterisk]) -> Iterator[str]:
+    """Yield the working directories, and globs that will match the private directories after a restart."""
+    for directory in _core_globs(pattern, running):
+        if directory != pattern.directory:
+            yield asterisk_processes.private_tmp_glob(directory)
 
 
-def _extended(
-    places: WatchedDirectories, globs: Sequence[str], mounts: Mounts, *, by_real_name: bool = False
+def _add_globs(
+    found: WatchedDirectories, globs: Sequence[str], mounts: Mounts, *, skip_symlinks: bool = False
 ) -> WatchedDirectories:
-    """With the directories that match; `by_real_name` without those that somebody put a link in the place of."""
-    found = [expand(os.path.normpath(each), mounts) for each in globs]
-    matching = [directory for each in found for directory in each.directories]
-    directories = [each for each in matching if not by_real_name or mounts.real(each) == each]
-    parents = [parent for each in found for parent in each.parents]
-    unseen = [
-        f"{directory}: which directories are in it only those know who serve it; name them in watch.directories"
-        for each in found
-        for directory in each.unseen
+    """Add the directories that match the globs.
+
+    With `skip_symlinks`, omit those that a user has replaced by a symbolic link.
+    """
+    expansions = [glob_directories.expand(os.path.normpath(pattern), mounts) for pattern in globs]
+    directories = [directory for expansion in expansions for directory in expansion.directories]
+    if skip_symlinks:
+        directories = [directory for directory in directories if mounts.resolve_links(directory) == directory]
+    parents = [parent for expansion in expansions for parent in expansion.parents]
+    unwatched = [
+        f"{parent}: not listed, because it is on a remote file system: add its subdirectories to watch.directories"
+        for expansion in expansions
+        for parent in expansion.remote_parents
     ]
     return replace(
-        places,
-        cores=_real([*places.cores, *directories], mounts),
-        parents=tuple(dict.fromkeys([*places.parents, *parents])),
-        unwatched=tuple(dict.fromkeys([*places.unwatched, *unseen])),
+        found,
+        core_directories=_resolve([*found.core_directories, *directories], mounts),
+        parents=_unique([*found.parents, *parents]),
+        unwatched=_unique([*found.unwatched, *unwatched]),
     )
 
 
-def _without_links(places: WatchedDirectories, mounts: Mounts) -> WatchedDirectories:
-    """Without the directories that somebody's link leads to, who may have put it there to have us work elsewhere."""
-    astray = [directory for directory in places.cores if mounts.leads_through_a_link(directory)]
-    return replace(
-        places,
-        cores=tuple(directory for directory in places.cores if directory not in astray),
-        unwatched=(*places.unwatched, *(f"{each}: the link there is not root's, and not followed" for each in astray)),
-    )
+def _drop_symlinked(found: WatchedDirectories, mounts: Mounts) -> WatchedDirectories:
+    """Omit directories behind a symbolic link that is not root's: it could lead the daemon anywhere."""
+    kept = []
+    unwatched = list(found.unwatched)
+    for directory in found.core_directories:
+        if mounts.contains_symlink(directory):
+            unwatched.append(f"{directory}: symbolic link not followed, because it does not belong to root")
+        else:
+            kept.append(directory)
+    return replace(found, core_directories=tuple(kept), unwatched=tuple(unwatched))
 
 
-def _real(directories: Sequence[str], mounts: Mounts) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(mounts.real(directory) for directory in directories))
+def _resolve(directories: Sequence[str], mounts: Mounts) -> tuple[str, ...]:
+    return _unique([mounts.resolve_links(directory) for directory in directories])
+
+
+def _unique(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names without duplicates, in their order."""
+    return tuple(dict.fromkeys(names))

@@ -1,6 +1,6 @@
-"""Keeps the captures of running Asterisks: `deadlocks/<id>/` in the store, complete or absent, the newest few.
+"""Stores captures of running Asterisk processes: `deadlocks/<id>/`, complete or absent. Only the newest are kept.
 
-They are made in `capturing/`, which is private, and locked by whoever makes one.
+They are staged in `capturing/`, which is private and locked while a capture is made.
 """
 
 import fcntl
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
     from astbtd.model.deadlock_capture import Deadlock
 
 RECORD_FILE = "deadlock.json"
-_LARGEST_RECORD = 16 << 20
+_LARGEST_RECORD = 16 << 20  # bytes
 _SHORTEST_PREFIX = 4
 
 
 @dataclass(frozen=True)
 class Captures:
-    """The captures in the store at `root`; their files are readable by `group`, -1 for our own."""
+    """The captures in the store `root`. Members of the group with the id `group` can read them; -1: our group."""
 
     root: Path
     group: int = -1
 
     def prepare(self) -> None:
-        """Makes the directories, in a store that is there. Raises AstbtdError."""
-        with files.said_plainly(f"cannot use the store {self.root}"):
+        """Create the directories in an existing store. Raise AstbtdError if that fails."""
+        with files.wrap_os_error(f"cannot use the store {self.root}"):
             files.make_directory(self._staging, files.PRIVATE_DIRECTORY_MODE)
             files.make_directory(self._deadlocks, group=self.group)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keeps others from capturing meanwhile, and removes what a killed one left. Raises AstbtdError."""
+        """Exclude other captures, and remove what a killed one left. Raise AstbtdError if one is being made."""
         descriptor = os.open(self._staging, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -53,13 +53,16 @@ class Captures:
             os.close(descriptor)
 
     def stage(self, name: str) -> Path:
-        """A new, empty directory to make a capture in, or a part of one."""
+        """Create an empty directory to make a capture in, or a part of one."""
         staged = self._staging / name
         files.make_directory(staged, group=self.group)
         return staged
 
-    def core(self, group: int) -> int:
-        """A descriptor of a new file for a snapshot, which `group` can read. It has no name: it ends with its use."""
+    def create_core_file(self, group: int) -> int:
+        """Create a file for a snapshot that `group` can read, and return its descriptor.
+
+        The file has no name, so that it is removed when it is closed.
+        """
         path = self._staging / "core"
         path.unlink(missing_ok=True)
         descriptor = files.create(path, files.GROUP_READS, group)
@@ -67,8 +70,8 @@ class Captures:
         return descriptor
 
     def commit(self, staged: Path, capture: "Deadlock", keep: int) -> Path:
-        """Makes a staged capture visible in one step, and removes the oldest beyond `keep`; returns its directory."""
-        files.write_new(staged / RECORD_FILE, record.text(capture), group=self.group)
+        """Make a staged capture visible in one step and return its directory. Keep only the newest `keep` captures."""
+        files.write_new(staged / RECORD_FILE, record.to_json(capture), group=self.group)
         files.sync_tree(staged)
         committed = files.publish(staged, self.directory(capture.id))
         for capture_id in self.ids()[keep:]:
@@ -76,29 +79,30 @@ class Captures:
         return committed
 
     def directory(self, capture_id: str) -> Path:
-        """Where a capture's files are."""
+        """Return the directory of a capture."""
         return self._deadlocks / capture_id
 
     def ids(self) -> list[str]:
-        """The ids of all captures, newest first."""
+        """Return the ids of all captures, newest first."""
         try:
             names = os.listdir(self._deadlocks)
-        except OSError:  # no capture was made, or the store cannot be read, which those say who read the crashes
+        except OSError:  # no capture was made, or permission is denied, which reading the crashes reports
             return []
         return sorted((name for name in names if CRASH_ID.fullmatch(name)), reverse=True)
 
     def matching(self, selector: str) -> list[str]:
-        """The captures whose ids begin so; none where that is too short to be meant."""
-        long_enough = len(selector) >= _SHORTEST_PREFIX
-        return [capture_id for capture_id in self.ids() if capture_id.startswith(selector)] if long_enough else []
+        """Return the ids that start with `selector`. Empty if `selector` is too short for an id."""
+        if len(selector) < _SHORTEST_PREFIX:
+            return []
+        return [capture_id for capture_id in self.ids() if capture_id.startswith(selector)]
 
-    def moment(self, capture_id: str) -> datetime:
-        """When a capture was made, to the second."""
+    def captured_at(self, capture_id: str) -> datetime:
+        """Return the time of a capture, to the second."""
         return datetime.strptime(capture_id.partition("-")[0], "%Y%m%dT%H%M%S%z")
 
     def load(self, capture_id: str) -> "Deadlock":
-        """The record of a capture. Raises AstbtdError."""
-        from astbtd.model.deadlock_capture import Deadlock  # most stores have no captures, and `list` is to be quick
+        """Read the record of a capture. Raise AstbtdError if it is damaged."""
+        from astbtd.model.deadlock_capture import Deadlock  # slow to import, and most stores have no captures
 
         try:
             return record.read(self.directory(capture_id) / RECORD_FILE, Deadlock, _LARGEST_RECORD)
@@ -106,7 +110,7 @@ class Captures:
             raise AstbtdError(f"the record of capture {capture_id} is damaged: {error.message}") from error
 
     def remove(self, capture_id: str) -> None:
-        """Removes a capture with all its files, in one step for whoever reads the store meanwhile."""
+        """Remove a capture with all its files, for readers in one step."""
         doomed = files.publish(self.directory(capture_id), self._staging / f"{capture_id}.removed")
         files.remove_tree(doomed)
 

@@ -1,4 +1,4 @@
-"""Streams cores into the store, compressed, and out of it again; holes are neither read nor written."""
+"""Streams cores into the store, compressed, and out of it again. Holes are neither read nor written."""
 
 import os
 import stat
@@ -11,29 +11,30 @@ import zstandard
 
 from astbtd.errors import AstbtdError
 from astbtd.lib import files, sparse
-from astbtd.lib.threads import in_own_thread
+from astbtd.lib.threads import run_in_thread
 
 _LEVEL = 3
-_LONGEST_HEADER = 18  # bytes of a zstd frame that tell the size of its content
-_PIECE = 1 << 17  # bytes of a core between two moments at which others may have the processor
-_ZEROS = memoryview(bytes(_PIECE))
+_LONGEST_HEADER = 18  # bytes at the start of a zstd frame that hold the size of its content
+_BLOCK = 1 << 17  # bytes of a core; between two blocks, other threads can run
+_ZEROS = memoryview(bytes(_BLOCK))
 
 Progress = Callable[[int], None]
-"""Is told how many bytes of the core are done; may raise to stop."""
+"""Called with the number of bytes of the core that are done. May raise to stop."""
 
 
-def keep(core: int, target: Path, progress: Progress) -> int:
-    """Compresses the core open at `core` into the new file `target`; returns the bytes it takes there.
+def compress_core(core: int, target: Path, progress: Progress) -> int:
+    """Compress the core in the descriptor `core` into the new file `target`. Return the compressed size in bytes.
 
-    It takes only what processor time nobody else wants: it is the longest work on a core, and nobody waits for it.
+    This runs at idle priority: it is the longest work on a core, and nothing waits for it.
     """
-    return in_own_thread("keeping", partial(_keep_idly, core, target, progress))
+    return run_in_thread("keeping", partial(_compress_at_idle_priority, core, target, progress))
 
 
-def _keep_idly(core: int, target: Path, progress: Progress) -> int:
+def _compress_at_idle_priority(core: int, target: Path, progress: Progress) -> int:
     with suppress(OSError):  # a container may forbid it
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # this thread alone, which could not get back
-    temporary = files.unfinished(target)
+        # This applies to the current thread only, which cannot raise its priority again.
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    temporary = files.temporary_path(target)
     temporary.unlink(missing_ok=True)
     descriptor = files.create(temporary, files.PRIVATE_FILE_MODE)
     try:
@@ -48,16 +49,16 @@ def _keep_idly(core: int, target: Path, progress: Progress) -> int:
     return size
 
 
-def write_out(kept: Path, target: int, progress: Progress) -> int:
-    """Decompresses a kept core into the descriptor `target`, sparse where that is a new file; returns its size.
+def decompress_core(kept: Path, target: int, progress: Progress) -> int:
+    """Decompress a kept core into the descriptor `target`. Return its size in bytes.
 
-    Raises AstbtdError if the kept core is damaged.
+    The output is sparse if `target` is an empty regular file. Raise AstbtdError if the kept core is damaged.
     """
     written = 0
     sparsely = _may_have_holes(target)
     for block in _decompressed(kept, progress):
         if sparsely:
-            sparse.write(target, block)
+            sparse.write_block(target, block)
         else:
             files.write_all(target, block)
         written += len(block)
@@ -66,8 +67,8 @@ def write_out(kept: Path, target: int, progress: Progress) -> int:
     return written
 
 
-def verify(kept: Path, progress: Progress) -> None:
-    """Reads a kept core to its end. Raises AstbtdError if it is damaged."""
+def verify_core(kept: Path, progress: Progress) -> None:
+    """Read a kept core to its end. Raise AstbtdError if it is damaged."""
     for _ in _decompressed(kept, progress):
         pass
 
@@ -76,15 +77,15 @@ def _decompressed(kept: Path, progress: Progress) -> Iterator[bytes]:
     done = 0
     try:
         with kept.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as reader:
-            promised = zstandard.frame_content_size(os.pread(file.fileno(), _LONGEST_HEADER, 0))
+            expected = zstandard.frame_content_size(os.pread(file.fileno(), _LONGEST_HEADER, 0))
             while block := reader.read(sparse.CHUNK):
                 yield block
                 done += len(block)
                 progress(done)
     except zstandard.ZstdError as error:
         raise AstbtdError(f"{kept} is damaged: {error}") from error
-    if done != promised:
-        raise AstbtdError(f"{kept} is damaged: it ends after {done} of {promised} bytes")
+    if done != expected:
+        raise AstbtdError(f"{kept} is damaged: it ends after {done} of {expected} bytes")
 
 
 def _compress(core: int, target: int, progress: Progress) -> None:
@@ -96,27 +97,30 @@ def _compress(core: int, target: int, progress: Progress) -> None:
             writer.write(block)
             done += len(block)
             progress(done)
-        writer.flush(zstandard.FLUSH_FRAME)  # in place of `with`, which hides why it was left early
+        # Not `with writer`: after an exception, closing it would raise another one that hides the first.
+        writer.flush(zstandard.FLUSH_FRAME)
 
 
 def _blocks(core: int, size: int) -> Iterator[memoryview]:
-    """The core's content; what is a hole, or was cut off while we read, comes as zeros.
+    """Yield the content of the core. Holes, and what was truncated meanwhile, are zeros.
 
-    All blocks have the same memory, one after another: a new one each time would cost the kernel more than reading.
+    All blocks use the same memory: a new buffer for each would cost the kernel more than reading.
     """
-    block, position = memoryview(bytearray(_PIECE)), 0
+    buffer = memoryview(bytearray(_BLOCK))
+    position = 0
     for start, end in [*sparse.data_extents(core), (size, size)]:
-        for hole in range(position, start, _PIECE):
+        for hole in range(position, start, _BLOCK):
             yield _ZEROS[: start - hole]
-        for position in range(start, end, _PIECE):
-            wanted = block[: end - position]
-            done = os.preadv(core, [wanted], position)
-            wanted[done:] = _ZEROS[: len(wanted) - done]
-            yield wanted
+        for offset in range(start, end, _BLOCK):
+            block = buffer[: end - offset]
+            done = os.preadv(core, [block], offset)
+            block[done:] = _ZEROS[: len(block) - done]
+            yield block
         position = end
 
 
 def _may_have_holes(descriptor: int) -> bool:
-    """Whether what is written goes into an empty file, where skipping is as good as writing zeros."""
+    """Return True for an empty regular file, where skipping a range is the same as writing zeros."""
     status = os.fstat(descriptor)
-    return stat.S_ISREG(status.st_mode) and status.st_size == 0 and os.lseek(descriptor, 0, os.SEEK_CUR) == 0
+    is_empty_file = stat.S_ISREG(status.st_mode) and status.st_size == 0
+    return is_empty_file and os.lseek(descriptor, 0, os.SEEK_CUR) == 0

@@ -1,7 +1,7 @@
 """Numbers the crashes of each signature by crash time, in whatever order they are processed.
 
-Where many cores wait, the newest are processed first, and each older one would move all later ones up. So that is
-postponed until there is time, and then done once.
+If many cores are queued, the newest are processed first, and each older one would renumber all later ones. So
+renumbering is postponed until the queue is empty, and then done once.
 """
 
 from contextlib import suppress
@@ -12,71 +12,73 @@ from pathlib import Path
 
 from astbtd.lib import files
 from astbtd.model.crash import Crash, CrashSignature
-from astbtd.store.outline import RecordSummary
-from astbtd.store.store import DamagedRecord, Store, second
+from astbtd.store.record import RecordSummary
+from astbtd.store.store import DamagedRecord, Store, crash_second
 
 
-def place_in_signature(store: Store, signature: CrashSignature, crash_id: str, version: str | None) -> CrashSignature:
-    """The place of a crash about to be committed among the earlier ones of its signature.
+def assign_occurrence(store: Store, signature: CrashSignature, crash_id: str, version: str | None) -> CrashSignature:
+    """Return the signature of a crash to be committed, numbered after the earlier crashes of the signature.
 
-    `signature` is that of a crash seen for the first time, `version` that of the Asterisk that crashed.
+    `signature` is what it would be for the first crash of its kind. `version` is that of the Asterisk that crashed.
     """
     order = (signature.first_seen, crash_id)
-    for crash in dropwhile(lambda crash: _order(crash) >= order, store.outlines(until=crash_id)):
-        before = crash.signature
-        if before.id == signature.id:
-            return replace(before, text=signature.text, occurrence=before.occurrence + 1)
+    for crash in dropwhile(lambda crash: _order(crash) >= order, store.summaries(until=crash_id)):
+        previous = crash.signature
+        if previous.id == signature.id:
+            return replace(previous, text=signature.text, occurrence=previous.occurrence + 1)
         if signature.after_version is None and version and crash.asterisk.version not in (None, version):
             signature = replace(signature, after_version=crash.asterisk.version)
     return signature
 
 
 def renumber_after(store: Store, crash: Crash | RecordSummary) -> None:
-    """Moves later crashes of the same signature up, for a crash that was processed after them."""
-    before = crash.signature
-    later = takewhile(lambda other: _order(other) > _order(crash), store.outlines())
-    kin = [other.id for other in later if other.signature.id == before.id]  # no more of each: there may be thousands
-    for crash_id in reversed(kin):
+    """Renumber the later crashes of the same signature, after a crash that was processed late."""
+    previous = crash.signature
+    later = takewhile(lambda other: _order(other) > _order(crash), store.summaries())
+    ids = [other.id for other in later if other.signature.id == previous.id]  # ids only: there may be thousands
+    for crash_id in reversed(ids):
         with suppress(DamagedRecord):  # removed meanwhile
-            before = _moved_up(store, crash_id, before)
+            previous = _renumber(store, crash_id, previous)
 
 
 def postpone_numbering(store: Store, crash: Crash) -> None:
-    """Notes, durably, that there are later crashes than this one, which may have to move up."""
-    before = _postponed_since(store)
-    if before is None or crash.id < before:
-        files.replace(_note(store), crash.id.encode(), files.PRIVATE_FILE_MODE)
+    """Record, durably, that crashes later than this one may have to be renumbered."""
+    since = _postponed_since(store)
+    if since is None or crash.id < since:
+        files.replace(_marker(store), crash.id.encode(), files.PRIVATE_FILE_MODE)
 
 
 def number_postponed(store: Store) -> None:
-    """Does what was postponed."""
+    """Do the renumbering that was postponed."""
     since = _postponed_since(store)
     if since is None:
         return
-    later = takewhile(lambda crash: second(crash.id) >= second(since), store.outlines())
-    for oldest in {crash.signature.id: crash for crash in later}.values():
-        renumber_after(store, oldest)
-    _note(store).unlink(missing_ok=True)
+    later = takewhile(lambda crash: crash_second(crash.id) >= crash_second(since), store.summaries())
+    oldest = {crash.signature.id: crash for crash in later}  # of each signature: the last one replaces the others
+    for crash in oldest.values():
+        renumber_after(store, crash)
+    _marker(store).unlink(missing_ok=True)
 
 
-def _note(store: Store) -> Path:
+def _marker(store: Store) -> Path:
+    """Return the path of the file that holds the id of the oldest crash processed late."""
     return store.incoming / "unnumbered"
 
 
 def _postponed_since(store: Store) -> str | None:
     try:
-        return _note(store).read_text()
+        return _marker(store).read_text()
     except FileNotFoundError:
         return None
 
 
-def _moved_up(store: Store, crash_id: str, before: CrashSignature) -> CrashSignature:
-    """Numbers a crash so that it comes after the one `before` it; returns its place. Raises DamagedRecord."""
-    now = store.outline(crash_id).signature
-    moved = replace(before, text=now.text, occurrence=max(now.occurrence, before.occurrence + 1))
-    if moved != now:
-        store.change(crash_id, lambda crash: replace(crash, signature=moved))
-    return moved
+def _renumber(store: Store, crash_id: str, previous: CrashSignature) -> CrashSignature:
+    """Number a crash after the `previous` one of its signature, and return its signature. Raise DamagedRecord."""
+    before = store.load_summary(crash_id).signature
+    after = replace(previous, text=before.text, occurrence=max(before.occurrence, previous.occurrence + 1))
+    if after != before:
+        store.change(crash_id, lambda crash: replace(crash, signature=after))
+    return after
 
 
 def _order(crash: Crash | RecordSummary) -> tuple[datetime, str]:

@@ -1,34 +1,116 @@
-"""Reads and writes a record, be it of a crash or of a capture: one JSON document in a file."""
+"""Reads and writes the records of crashes and captures: one JSON document per file.
+
+RecordSummary and RetentionFields are parts of a crash's record: decoding only these keeps lists of thousands quick.
+Their fields are those of model.crash.Crash.
+"""
 
 import json
 import os
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
 from astbtd.errors import AstbtdError
-from astbtd.lib.serialization import Decoder, plain
+from astbtd.lib.serialization import Decoder, to_plain
+from astbtd.model.record_summary import CoreState, CrashSignature, Verdict
 
 T = TypeVar("T")
 
 
 class Damaged(AstbtdError):
-    """A record is missing or cannot be understood."""
+    """A record is missing or invalid."""
 
 
 def read(path: str | Path, kind: type[T], largest: int) -> T:
-    """The record in the file `path`, of which no more than `largest` bytes are read. Raises Damaged."""
+    """Read a record as a `kind`. No more than `largest` bytes are read. Raise Damaged."""
     try:
         with open(path, "rb", buffering=0) as file:  # a buffer costs as much as decoding
-            document = json.loads(file.read(min(os.fstat(file.fileno()).st_size, largest)))
+            size = min(os.fstat(file.fileno()).st_size, largest)
+            document = json.loads(file.read(size))
     except (OSError, ValueError, RecursionError) as error:
         raise Damaged(f"{path}: {error}") from error
     decoder = Decoder(strict=False)
-    record = decoder.dataclass(kind, document, "")
+    record = decoder.decode(kind, document, "")
     if record is None:
         raise Damaged(f"{path}: {'; '.join(decoder.problems)}")
     return record
 
 
-def text(record: object) -> bytes:
-    """A record as it stands in its file."""
-    return (json.dumps(plain(record), indent=2, ensure_ascii=False) + "\n").encode(errors="replace")
+def to_json(record: object) -> bytes:
+    """Return the content of a record's file."""
+    return (json.dumps(to_plain(record), indent=2, ensure_ascii=False) + "\n").encode(errors="replace")
+
+
+@dataclass(frozen=True)
+class CoreSummary:
+    """Part of `core`."""
+
+    state: CoreState
+
+
+@dataclass(frozen=True)
+class ProcessSummary:
+    """Part of `process`."""
+
+    pid: int | None = None
+
+
+@dataclass(frozen=True)
+class AsteriskSummary:
+    """Part of `asterisk`."""
+
+    version: str | None = None
+
+
+@dataclass(frozen=True)
+class SignalSummary:
+    """Part of `signal`."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class DiagnosisSummary:
+    """Part of `diagnosis`."""
+
+    crash_function: str | None
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class RecordSummary:
+    """The part of `crash.json` that `list` and `top` show."""
+
+    id: str
+    crashed_at: datetime
+    collected_at: datetime
+    core: CoreSummary
+    process: ProcessSummary
+    asterisk: AsteriskSummary
+    signal: SignalSummary | None
+    diagnosis: DiagnosisSummary
+    signature: CrashSignature
+    pinned: bool = False
+    texts_removed_at: datetime | None = None
+    aging_since: datetime | None = None
+
+
+@dataclass(frozen=True)
+class SignatureSummary:
+    """Part of `signature`."""
+
+    id: str
+
+
+@dataclass(frozen=True)
+class RetentionFields:
+    """The part of `crash.json` that decides how long a crash is kept."""
+
+    crashed_at: datetime
+    collected_at: datetime
+    core: CoreSummary
+    signature: SignatureSummary
+    pinned: bool = False
+    texts_removed_at: datetime | None = None
+    aging_since: datetime | None = None

@@ -1,4 +1,4 @@
-"""Counts the crashes of each signature: how often, since when, in which versions, and whether it becomes more."""
+"""Counts the crashes of each signature: how often, since when, in which versions, and the trend."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from astbtd.model.crash import Signature
-from astbtd.store.outline import RecordSummary
+from astbtd.store.record import RecordSummary
 
 PERIODS = 12
 
 
 @dataclass(frozen=True)
 class Trend:
-    """How many crashes there were in each of PERIODS parts, equally long, of the time between."""
+    """The number of crashes in each of PERIODS equal parts of the time from `since` to `until`."""
 
     since: datetime
     until: datetime
@@ -22,10 +22,10 @@ class Trend:
 
 @dataclass(frozen=True)
 class SignatureCount:
-    """One signature: how many crashes of it were counted, and what they tell.
+    """The statistics of one signature.
 
-    `first_seen` is when it was first seen at all, in a crash that is forgotten perhaps; `last_seen` is the newest crash
-    counted. The versions are in the order in which they first crashed.
+    `first_seen` is the first crash ever, whose record may be removed; `last_seen` is the newest crash counted. The
+    versions are in the order of their first crash.
     """
 
     signature: Signature
@@ -36,23 +36,26 @@ class SignatureCount:
     trend: Trend
 
 
-def tally(crashes: Iterable[RecordSummary], since: datetime | None, until: datetime) -> list[SignatureCount]:
-    """The signatures of `crashes`, the most frequent first; of equally frequent ones, the last seen first.
+def count_by_signature(
+    crashes: Iterable[RecordSummary], since: datetime | None, until: datetime
+) -> list[SignatureCount]:
+    """Count the crashes of each signature. The most frequent comes first; of equally frequent ones, the last seen.
 
-    Their trends go from `since`, or else the oldest crash, to `until`, or the newest crash if that is later.
+    Trends go from `since` (default: the oldest crash) to `until` or the newest crash, whichever is later.
     """
     by_time = sorted(crashes, key=lambda crash: (crash.crashed_at, crash.id))
     if not by_time:
         return []
-    alike = defaultdict(list)
+    by_signature = defaultdict(list)
     for crash in by_time:
-        alike[crash.signature.id].append(crash)
-    begin, end = since or by_time[0].crashed_at, max(until, by_time[-1].crashed_at)
-    tallies = [_tally(group, begin, end) for group in alike.values()]
-    return sorted(tallies, key=lambda each: (each.count, each.last_seen), reverse=True)
+        by_signature[crash.signature.id].append(crash)
+    begin = since or by_time[0].crashed_at
+    end = max(until, by_time[-1].crashed_at)
+    counts = [_count_signature(group, begin, end) for group in by_signature.values()]
+    return sorted(counts, key=lambda each: (each.count, each.last_seen), reverse=True)
 
 
-def _tally(by_time: Sequence[RecordSummary], since: datetime, until: datetime) -> SignatureCount:
+def _count_signature(by_time: Sequence[RecordSummary], since: datetime, until: datetime) -> SignatureCount:
     newest = by_time[-1]
     versions = dict.fromkeys(crash.asterisk.version for crash in by_time)
     return SignatureCount(
@@ -61,13 +64,14 @@ def _tally(by_time: Sequence[RecordSummary], since: datetime, until: datetime) -
         min(crash.signature.first_seen for crash in by_time),
         newest.crashed_at,
         tuple(version for version in versions if version),
-        Trend(since, until, _counts([crash.crashed_at for crash in by_time], since, until)),
+        Trend(since, until, _count_by_period([crash.crashed_at for crash in by_time], since, until)),
     )
 
 
-def _counts(moments: Iterable[datetime], since: datetime, until: datetime) -> tuple[int, ...]:
+def _count_by_period(moments: Iterable[datetime], since: datetime, until: datetime) -> tuple[int, ...]:
     counts = [0] * PERIODS
     for moment in moments:
         share = (moment - since) / (until - since) if until > since else 1.0
-        counts[min(int(share * PERIODS), PERIODS - 1)] += 1
+        period = min(int(share * PERIODS), PERIODS - 1)  # `until` itself belongs to the last period
+        counts[period] += 1
     return tuple(counts)

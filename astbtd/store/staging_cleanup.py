@@ -1,5 +1,9 @@
-"""What a kill leaves behind in a store, beside what a claim accounts for."""
+"""Finds and removes what a killed process left in the staging directory and that no claim accounts for.
 
+A module of its own because the daemon and fsck share it, and the daemon needs nothing else of integrity.py.
+"""
+
+import os
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from itertools import chain
@@ -9,22 +13,24 @@ from astbtd.lib import files
 from astbtd.store.store import Store
 
 
-def left_behind(store: Store, noted: Callable[[], Collection[str]]) -> list[Path]:
-    """What is in staging though none of the claims that `noted` lists accounts for it, and files not yet renamed."""
+def find_leftovers(store: Store, claimed_ids: Callable[[], Collection[str]]) -> list[Path]:
+    """Return staged files and directories that belong to none of the claims, and files that were not yet renamed."""
     entries = list(store.incoming.iterdir())
-    claimed = noted()  # only now: a claim is noted before it has anything here, and until it has nothing any more
-    unclaimed = (entry for entry in entries if _is_staged(entry) and entry.name.split(".")[0] not in claimed)
-    unfinished = (directory.glob(files.UNFINISHED) for directory in (store.incoming, store.root))
-    return [entry for entry in chain(unclaimed, *unfinished) if entry.exists() or entry.is_symlink()]
+    # Read the claims only now: a claim exists before anything of it is staged, and until nothing is staged any more.
+    claimed = claimed_ids()
+    staged = filter(_is_staged, entries)
+    unclaimed = [entry for entry in staged if entry.name.partition(".")[0] not in claimed]
+    temporary = chain(store.incoming.glob(files.TEMPORARY_PATTERN), store.root.glob(files.TEMPORARY_PATTERN))
+    return [entry for entry in chain(unclaimed, temporary) if os.path.lexists(entry)]
 
 
-def clean(store: Store, noted: Callable[[], Collection[str]]) -> None:
-    """Removes all that was left behind, in crashes too; what resists, the next start tries again."""
-    for entry in (*left_behind(store, noted), *store.root.glob(f"crashes/*/{files.UNFINISHED}")):
+def remove_leftovers(store: Store, claimed_ids: Callable[[], Collection[str]]) -> None:
+    """Remove all leftovers, also in crashes. The next start tries again what could not be removed."""
+    for entry in (*find_leftovers(store, claimed_ids), *store.root.glob(f"crashes/*/{files.TEMPORARY_PATTERN}")):
         with suppress(OSError):
             files.remove(entry)
 
 
 def _is_staged(entry: Path) -> bool:
-    """Whether it is a crash that was being made or removed, or a private copy of a core."""
+    """Return True for a crash that was being made or removed, and for a private copy of a core."""
     return entry.is_dir() or entry.suffix == ".core"

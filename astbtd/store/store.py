@@ -1,11 +1,11 @@
-"""The directory of records: one directory per crash, complete or absent, newest first by name.
+"""The store on disk: one directory per crash, complete or absent. Their names sort by crash time.
 
 crashes/<id>/  crash.json, the texts, core.zst        incoming/  staging, private
 latest         link to the newest crash               seen       identities of all cores ever collected
 """
 
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,50 +17,51 @@ from typing import TYPE_CHECKING, TypeVar
 from astbtd.errors import AstbtdError
 from astbtd.lib import files
 from astbtd.model.record_summary import CRASH_ID, KEPT_CORE_FILE, RECORD_FILE
-from astbtd.store import collected_identities, record
-from astbtd.store.outline import RecordSummary, RetentionFields
+from astbtd.store import record
+from astbtd.store.collected_identities import CollectedIdentities
+from astbtd.store.record import RecordSummary, RetentionFields
 
 if TYPE_CHECKING:
     from astbtd.model.crash import Crash
 
-_LARGEST_RECORD = 4 << 20
+_LARGEST_RECORD = 4 << 20  # bytes
 _REMOVED_SUFFIX = ".removed"
 T = TypeVar("T")
 
 
 class DamagedRecord(AstbtdError):
-    """A crash's record is missing or cannot be understood; `crashed_at` is what the crash's id tells."""
+    """The record of a crash is missing or invalid. `crashed_at` is taken from the id of the crash."""
 
     def __init__(self, crash_id: str, reason: str) -> None:
         super().__init__(f"the record of {crash_id} is damaged: {reason}")
-        self.crashed_at = datetime.strptime(second(crash_id), "%Y%m%dT%H%M%S%z")
+        self.crashed_at = datetime.strptime(crash_second(crash_id), "%Y%m%dT%H%M%S%z")
 
 
 @dataclass(frozen=True)
 class Store:
-    """The store at `root`; its files are readable by `group`, -1 for our own."""
+    """The store in the directory `root`. Members of the group with the id `group` can read its files; -1: our group."""
 
     root: Path
     group: int = -1
 
     @property
     def incoming(self) -> Path:
-        """Where crashes are made, and claims noted."""
+        """The directory where crashes are staged and claim files are kept."""
         return self.root / "incoming"
 
     @property
     def is_new(self) -> bool:
-        """Whether the cores that were waiting when the store was made are still to be collected."""
+        """True until the cores that existed before the store have been collected."""
         return self._new.exists()
 
-    def no_longer_new(self) -> None:
-        """Remembers that the cores that had been waiting are collected."""
+    def mark_initialized(self) -> None:
+        """Record that the cores that existed before the store have been collected: `is_new` becomes False."""
         self._new.unlink(missing_ok=True)
         files.sync_directory(self.incoming)
 
     def prepare(self) -> None:
-        """Makes the store's directories, or brings them to their modes. Raises AstbtdError."""
-        with files.said_plainly(f"cannot use the store {self.root}"):
+        """Create the directories of the store, or correct their modes. Raise AstbtdError if that fails."""
+        with files.wrap_os_error(f"cannot use the store {self.root}"):
             self.root.parent.mkdir(parents=True, exist_ok=True)
             files.make_directory(self.root, group=self.group)
             files.make_directory(self.incoming, files.PRIVATE_DIRECTORY_MODE)
@@ -70,7 +71,7 @@ class Store:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keeps a second daemon off the store. Raises AstbtdError if there is one."""
+        """Hold the lock of the one daemon of this store. Raise AstbtdError if another process holds it."""
         try:
             with files.locked(self.incoming / "lock", wait=False):
                 yield
@@ -78,47 +79,50 @@ class Store:
             raise AstbtdError(f"another astbtd runs on the store {self.root}", "systemctl status astbtd") from error
 
     def directory(self, crash_id: str) -> Path:
-        """Where a crash's files are."""
+        """Return the directory of a crash."""
         return self._crashes / crash_id
 
     def stage(self, crash_id: str) -> Path:
-        """A new, empty directory to make a crash in; what an earlier attempt left there is removed."""
+        """Create an empty directory to make a crash in. Remove what an earlier attempt left there."""
         staged = self.incoming / crash_id
         files.remove_tree(staged)
         files.make_directory(staged, group=self.group)
         return staged
 
     def commit(self, staged: Path, crash: "Crash") -> Path:
-        """Makes a staged crash visible in one step and returns its directory."""
+        """Make a staged crash visible in one step and return its directory."""
         self._write_record(staged, crash)
         files.sync_tree(staged)
         return files.publish(staged, self.directory(crash.id))
 
-    def change(self, crash_id: str, how: Callable[["Crash"], "Crash"]) -> "Crash":
-        """Replaces the record of a crash by what `how` makes of it, and returns that.
+    def change(self, crash_id: str, function: Callable[["Crash"], "Crash"]) -> "Crash":
+        """Replace the record of a crash by what `function` returns for it, and return the new record.
 
-        Raises DamagedRecord, NoRoom, or AstbtdError where it is not permitted.
+        Raise DamagedRecord, NoRoom, or AstbtdError if permission is denied.
         """
-        with files.said_plainly(f"cannot change the record of {crash_id}"), self.changing():
+        with files.wrap_os_error(f"cannot change the record of {crash_id}"), self.change_lock():
             before = self.load(crash_id)
-            after = how(before)
+            after = function(before)
             if after != before:
                 self._write_record(self.directory(crash_id), after)
             return after
 
-    def write(self, crash: "Crash") -> None:
-        """Replaces the record of a crash, for whoever holds `changing` and has read it since. Raises NoRoom."""
-        with files.said_plainly(f"cannot change the record of {crash.id}"):
+    def write_record(self, crash: "Crash") -> None:
+        """Replace the record of a crash. The caller must hold `change_lock` and have read the record since.
+
+        Raise NoRoom if the disk is full.
+        """
+        with files.wrap_os_error(f"cannot change the record of {crash.id}"):
             self._write_record(self.directory(crash.id), crash)
 
     @contextmanager
-    def changing(self) -> Iterator[None]:
-        """Keeps all others, in this process or another, from changing records meanwhile; waits for who does."""
+    def change_lock(self) -> Iterator[None]:
+        """Hold the lock for changes of records, which excludes other threads and processes. Wait for it."""
         with files.locked(self.incoming / "changes"):
             yield
 
     def remove(self, crash_id: str) -> bool:
-        """Removes a crash with all its files, in one step for whoever reads meanwhile; False if there is none."""
+        """Remove a crash with all its files, for readers in one step. Return False if there is no such crash."""
         doomed = self.incoming / f"{crash_id}{_REMOVED_SUFFIX}"
         files.remove_tree(doomed)
         try:
@@ -130,21 +134,24 @@ class Store:
         return True
 
     def finish_removals(self) -> None:
-        """Removes what is left of crashes whose removal was interrupted."""
+        """Delete what is left of crashes whose removal was interrupted."""
         for doomed in self.incoming.glob(f"*{_REMOVED_SUFFIX}"):
-            with self.changing():
+            with self.change_lock():
                 files.remove_tree(doomed)
 
     def ids(self) -> list[str]:
-        """The ids of all crashes, newest first. Raises AstbtdError where the store cannot be read."""
+        """Return the ids of all crashes, newest first. Raise AstbtdError if the store cannot be read."""
         return list(self.newest())
 
     def newest(self, until: str | None = None) -> Iterator[str]:
-        """The same ids one by one: who wants the first few is not kept waiting for thousands."""
+        """Yield the ids of all crashes, newest first; with the id `until`, omit crashes of later seconds.
+
+        The first ids are available without sorting out the order of thousands of others.
+        """
         names = filter(CRASH_ID.fullmatch, sorted(self._names(), reverse=True))
-        for moment, same in groupby(names, second):
-            if until is None or moment <= second(until):
-                yield from self._newest_first(list(same))
+        for moment, same_second in groupby(names, crash_second):
+            if until is None or moment <= crash_second(until):
+                yield from self._newest_first(list(same_second))
 
     def _names(self) -> list[str]:
         try:
@@ -153,109 +160,87 @@ class Store:
             return []
         except PermissionError as error:
             remedy = "use sudo, or join the group: adduser USER astbtd"
-            raise AstbtdError(f"the store {self.root} cannot be read by you", remedy) from error
+            raise AstbtdError(f"permission denied reading {self.root}", remedy) from error
         except OSError as error:
-            raise AstbtdError(f"the store {self.root} cannot be read: {error.strerror}", "check --store") from error
+            raise AstbtdError(f"cannot read the store {self.root}: {error.strerror}", "check --store") from error
 
     def load(self, crash_id: str) -> "Crash":
-        """The record of a crash. Raises DamagedRecord."""
-        from astbtd.model.crash import Crash  # which takes longer to load than twenty outlines to read
+        """Read the record of a crash. Raise DamagedRecord."""
+        from astbtd.model.crash import Crash  # importing it takes longer than reading twenty summaries
 
         return self._read(crash_id, Crash)
 
-    def outline(self, crash_id: str) -> RecordSummary:
-        """The record of a crash in short. Raises DamagedRecord."""
+    def load_summary(self, crash_id: str) -> RecordSummary:
+        """Read the fields of a record that lists show. Raise DamagedRecord."""
         return self._read(crash_id, RecordSummary)
 
-    def upkeep(self, crash_id: str) -> RetentionFields:
-        """What of a crash's record decides how long it is kept. Raises DamagedRecord."""
+    def load_retention_fields(self, crash_id: str) -> RetentionFields:
+        """Read the fields of a record that retention needs. Raise DamagedRecord."""
         return self._read(crash_id, RetentionFields)
 
     def crashes(self) -> Iterator["Crash"]:
-        """All crashes, newest first; damaged records are passed over."""
+        """Yield the records of all crashes, newest first. Skip damaged records."""
         for crash_id in self.newest():
             with suppress(DamagedRecord):
                 yield self.load(crash_id)
 
-    def outlines(self, until: str | None = None) -> Iterator[RecordSummary]:
-        """All crashes in short, in the same way; with `until`, the id of one, those of later seconds are left out."""
+    def summaries(self, until: str | None = None) -> Iterator[RecordSummary]:
+        """Yield the summaries of all crashes, newest first; `until` as in `newest`. Skip damaged records."""
         for crash_id in self.newest(until):
             with suppress(DamagedRecord):
-                yield self.outline(crash_id)
+                yield self.load_summary(crash_id)
 
-    def point_latest(self) -> None:
-        """Lets `latest` lead to the newest crash."""
+    def update_latest(self) -> None:
+        """Make the link `latest` point to the newest crash; remove it if there is no crash."""
         wanted = self._newest_crash()
-        if self._pointed_at() == wanted:
+        if self._latest_target() == wanted:
             return
         if wanted is None:
             self._latest.unlink()
         else:
-            files.point(self._latest, wanted)
+            files.replace_symlink(self._latest, wanted)
 
     @property
-    def latest_is_right(self) -> bool:
-        """Whether `latest` leads to the newest crash, or is absent where there is none."""
-        return self._pointed_at() == self._newest_crash()
+    def is_latest_correct(self) -> bool:
+        """True if `latest` points to the newest crash, or is absent because there is none."""
+        return self._latest_target() == self._newest_crash()
+
+    @property
+    def collected(self) -> CollectedIdentities:
+        """The identities of all cores that were ever collected."""
+        return CollectedIdentities(self.root / "seen", self.change_lock)
+
+    def sizes(self, crash_id: str) -> dict[str, int]:
+        """Return the size of each file of a crash in bytes, by name. Empty if there is no such crash."""
+        try:
+            with os.scandir(self._path(crash_id)) as entries:
+                return {entry.name: entry.stat().st_size for entry in entries if not entry.name.startswith(".")}
+        except FileNotFoundError:  # removed by another process, perhaps during the scan
+            return {}
+
+    def size(self, crash_id: str) -> int:
+        """Return the size of all files of a crash in bytes."""
+        return sum(self.sizes(crash_id).values())
+
+    def has_core(self, crash_id: str) -> bool:
+        """Return True if the core of a crash is kept in the store."""
+        return os.path.exists(self._path(crash_id, KEPT_CORE_FILE))
+
+    def kept_core(self, crash_id: str) -> Path:
+        """Return the path that the compressed core of a crash has if it is kept."""
+        return self.directory(crash_id) / KEPT_CORE_FILE
+
+    def _newest_first(self, same_second: list[str]) -> list[str]:
+        """Order crashes of one second by their records: the ids do not have the fraction."""
+        if len(same_second) == 1:
+            return same_second
+        return sorted(same_second, key=lambda crash_id: (_crash_time(self, crash_id), crash_id), reverse=True)
 
     def _newest_crash(self) -> str | None:
         return next((f"crashes/{crash_id}" for crash_id in self.newest()), None)
 
-    def _pointed_at(self) -> str | None:
+    def _latest_target(self) -> str | None:
         return os.readlink(self._latest) if self._latest.is_symlink() else None
-
-    def seen(self) -> set[str]:
-        """The identities of all cores that were ever collected."""
-        return set(collected_identities.every(self._seen))
-
-    def seen_among(self, identities: Collection[str]) -> set[str]:
-        """Those of these identities whose cores were collected."""
-        return collected_identities.among(self._seen, identities)
-
-    def mark_seen(self, identity: str) -> None:
-        """Remembers, durably, that a core was collected."""
-        with self.changing():
-            files.append_line(self._seen, identity)
-
-    def forget_oldest_seen(self) -> None:
-        """Keeps the list of identities from growing for ever: the oldest cores are long gone."""
-        with self.changing():
-            collected_identities.shorten(self._seen)
-
-    def forget_seen(self, junk: Collection[str]) -> None:
-        """Takes out of the list of identities what is none."""
-        with self.changing():
-            collected_identities.take_out(self._seen, junk)
-
-    def sizes(self, crash_id: str) -> dict[str, int]:
-        """The bytes of each file of a crash, by name; none where there is no such crash."""
-        try:
-            with os.scandir(self._path(crash_id)) as entries:
-                return {entry.name: entry.stat().st_size for entry in entries if not entry.name.startswith(".")}
-        except FileNotFoundError:  # removed by another process, perhaps while we looked
-            return {}
-
-    def size(self, crash_id: str) -> int:
-        """The bytes of all files of a crash."""
-        return sum(self.sizes(crash_id).values())
-
-    def has_core(self, crash_id: str) -> bool:
-        """Whether the core of a crash is kept."""
-        return os.path.exists(self._path(crash_id, KEPT_CORE_FILE))
-
-    def kept_core(self, crash_id: str) -> Path:
-        """Where the compressed core of a crash is, if it was kept."""
-        return self.directory(crash_id) / KEPT_CORE_FILE
-
-    def _newest_first(self, same_second: list[str]) -> list[str]:
-        """Orders crashes of one second, which their ids do not tell apart."""
-        if len(same_second) == 1:
-            return same_second
-        return sorted(same_second, key=lambda crash_id: (_moment(self, crash_id), crash_id), reverse=True)
-
-    @property
-    def _seen(self) -> Path:
-        return self.root / "seen"
 
     @property
     def _latest(self) -> Path:
@@ -276,22 +261,22 @@ class Store:
             raise DamagedRecord(crash_id, error.message) from error
 
     def _path(self, crash_id: str, *name: str) -> str:
-        """As `directory` / `name`, for thousands: pathlib takes as long as reading the record."""
+        """Return a path as a string. For thousands of crashes, pathlib would take as long as reading the records."""
         return os.path.join(self.root, "crashes", crash_id, *name)
 
     def _write_record(self, directory: Path, crash: "Crash") -> None:
-        files.replace(directory / RECORD_FILE, record.text(crash), group=self.group)
+        files.replace(directory / RECORD_FILE, record.to_json(crash), group=self.group)
 
 
 @lru_cache(maxsize=4096)
-def _moment(store: Store, crash_id: str) -> datetime:
-    """A crash time never changes: in a crash loop the same ones are wanted again and again."""
+def _crash_time(store: Store, crash_id: str) -> datetime:
+    """Read the exact crash time. It never changes, and in a crash loop the same ones are needed again and again."""
     try:
-        return store.outline(crash_id).crashed_at
+        return store.load_summary(crash_id).crashed_at
     except DamagedRecord as error:
         return error.crashed_at
 
 
-def second(crash_id: str) -> str:
-    """The crash time that an id begins with."""
+def crash_second(crash_id: str) -> str:
+    """Return the crash time at the start of an id, as text: `20261122T205000Z`."""
     return crash_id.partition("-")[0]

@@ -1,1 +1,1 @@
-"""Events and scans: which files to look at."""
+"""Watch directories and scan them for cores."""

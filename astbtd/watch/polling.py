@@ -1,4 +1,4 @@
-"""Sees changes by looking again and again, where inotify is blind; runs no thread while nothing is to be looked at."""
+"""Watch directories by polling, where inotify does not see all changes. There is no thread while nothing is polled."""
 
 import os
 from contextlib import suppress
@@ -8,31 +8,30 @@ from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers.api import ObservedWatch
 from watchdog.observers.polling import PollingObserver
 
-from astbtd.watch.backend import Event, EventKind
+from astbtd.watch.directory_watch import Event, EventKind
 
-_SECONDS = 2.0
-"""Between two looks: Asterisk, restarted, may overwrite its core a moment later."""
+_INTERVAL = 2.0  # seconds: Asterisk, once restarted, may overwrite its core a moment later
 
 
 class Polling:
-    """The `Backend` of directories in which others than this kernel make changes; `seconds` are between two looks."""
+    """The `Backend` for file systems that other machines change as well. Polls every `interval` seconds."""
 
-    def __init__(self, seconds: float = _SECONDS) -> None:
-        self._seconds = seconds
+    def __init__(self, interval: float = _INTERVAL) -> None:
+        self._interval = interval
         self._observer: PollingObserver | None = None
         self._watches: dict[str, ObservedWatch] = {}
-        self._seen: SimpleQueue[FileSystemEvent] = SimpleQueue()
-        self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._handler = _Handler(self._seen, self._wakeup)
+        self._queue: SimpleQueue[FileSystemEvent] = SimpleQueue()
+        self._eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._handler = _Handler(self._queue, self._eventfd)
 
     def fileno(self) -> int:
-        return self._wakeup
+        return self._eventfd
 
     def add(self, directory: str) -> bool:
         observer = self._observer or self._start()
         try:
             watch = observer.schedule(self._handler, directory, recursive=False)
-        except OSError:  # from the first look
+        except OSError:  # the directory cannot be read
             self._stop_if_idle()
             return False
         self._watches[directory] = watch
@@ -46,22 +45,22 @@ class Polling:
             self._observer.unschedule(watch)
         self._stop_if_idle()
 
-    def events(self) -> list[Event]:
+    def read_events(self) -> list[Event]:
         with suppress(BlockingIOError):
-            os.eventfd_read(self._wakeup)
-        translated = []
+            os.eventfd_read(self._eventfd)
+        events = []
         with suppress(Empty):
             while True:
-                translated += self._translated(self._seen.get_nowait())
-        return translated
+                events += self._translate(self._queue.get_nowait())
+        return events
 
     def close(self) -> None:
         self._watches.clear()
         self._stop_if_idle()
-        os.close(self._wakeup)
+        os.close(self._eventfd)
 
     def _start(self) -> PollingObserver:
-        self._observer = PollingObserver(timeout=self._seconds)
+        self._observer = PollingObserver(timeout=self._interval)
         self._observer.name = "polling"
         self._observer.start()
         return self._observer
@@ -72,28 +71,29 @@ class Polling:
             self._observer.join()
             self._observer = None
 
-    def _translated(self, event: FileSystemEvent) -> list[Event]:
-        """A directory within a polled one may be polled itself: either poll may be the first to miss it."""
-        path = os.fsdecode(event.src_path)
-        if event.is_directory and event.event_type in ("deleted", "moved") and path in self._watches:
-            return [Event(EventKind.GONE, path)]
-        if event.event_type not in ("created", "modified", "moved"):
-            return []
-        directory, name = os.path.split(os.fsdecode(getattr(event, "dest_path", "") or path))
+    def _translate(self, event: FileSystemEvent) -> list[Event]:
+        old_path = os.fsdecode(event.src_path)
+        new_path = os.fsdecode(getattr(event, "dest_path", "") or old_path)
+        if event.is_directory and event.event_type in ("deleted", "moved") and old_path in self._watches:
+            # A directory in a polled directory may be polled itself: either of the two may notice that it is gone.
+            return [Event(EventKind.GONE, old_path)]
+        directory, name = os.path.split(new_path)
         if directory not in self._watches:
             return []
-        if event.is_directory:
-            return [Event(EventKind.DIRECTORY, directory, name)] if event.event_type != "modified" else []
-        return [Event(EventKind.FILE, directory, name)]
+        if event.is_directory and event.event_type in ("created", "moved"):
+            return [Event(EventKind.DIRECTORY, directory, name)]
+        if not event.is_directory and event.event_type in ("created", "modified", "moved"):
+            return [Event(EventKind.FILE, directory, name)]
+        return []
 
 
 class _Handler(FileSystemEventHandler):
-    """Hands what watchdog's threads see to the main loop."""
+    """Passes events from watchdog's threads to the thread that reads them."""
 
-    def __init__(self, seen: "SimpleQueue[FileSystemEvent]", wakeup: int) -> None:
-        self._seen = seen
-        self._wakeup = wakeup
+    def __init__(self, queue: "SimpleQueue[FileSystemEvent]", eventfd: int) -> None:
+        self._queue = queue
+        self._eventfd = eventfd
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        self._seen.put(event)
-        os.eventfd_write(self._wakeup, 1)
+        self._queue.put(event)
+        os.eventfd_write(self._eventfd, 1)

@@ -1,7 +1,7 @@
-"""Looks after the directories on one file system that others serve, in a thread of its own, since it may hang.
+"""Scan the directories of one remote mount in a thread of its own, since any access to it may hang.
 
-A core found here is fetched: claimed where it is, then copied into the store, so that nothing else waits for this file
-system. Once it answers again, all goes on from where it hung.
+A claimed core is copied to the store before it is reported, so that nothing else has to wait for this file system.
+When a hanging file system answers again, the thread continues where it hung.
 """
 
 import os
@@ -9,166 +9,238 @@ import selectors
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from queue import Empty, SimpleQueue
 
-from astbtd.claims.claim import Claim
-from astbtd.claims.finder import CoreFinder
+from astbtd.claims.claim import Claim, Claims
+from astbtd.claims.finder import CoreClaimed, CoreFinder, FinderResult
 from astbtd.lib.mounts import Mount
-from astbtd.sources.spot import WatchedDirectory
+from astbtd.model.crash import CoreAction, DiscoveredBy
+from astbtd.sources.watched_directories import WatchedDirectory
 from astbtd.watch.directory_watch import DirectoryWatch
 from astbtd.watch.polling import Polling
-from astbtd.watch.scanner import Deliver, DirectoryScanner
+from astbtd.watch.result_queue import ResultQueue
+from astbtd.watch.scanner import DirectoryScanner, Problems
 
-_LOOK_EVERY = 2.0  # seconds, at cores that were being written and for directories that came or went
-_PATIENCE = 10.0  # seconds after which a file system that has not answered is said not to
+_INTERVAL = 2.0  # seconds between two checks for incomplete cores and for directories that came or went
+_TIMEOUT = 10.0  # seconds without an answer after which a file system is reported as not responding
 
-Job = Callable[[DirectoryScanner], None]
+
+@dataclass(frozen=True)
+class WatchDirectories:
+    """Look for cores in these directories from now on."""
+
+    directories: tuple[WatchedDirectory, ...]
+
+
+@dataclass(frozen=True)
+class StartScanning:
+    """Resume the claims of an earlier process, and scan all directories."""
+
+    found: DiscoveredBy
+    quiet: bool
+
+
+@dataclass(frozen=True)
+class Rescan:
+    """Do what `StartScanning` does, as the safety net for events that were lost."""
+
+
+@dataclass(frozen=True)
+class UpdateSettings:
+    """Judge files by new settings from now on."""
+
+    claims: Claims
+    executables: Collection[str]
+    action: CoreAction
+
+
+@dataclass(frozen=True)
+class FinishClaim:
+    """Release a claim, and remove the names of its core on the remote mount."""
+
+    claim: Claim
+    remove_original: bool
+
+
+Request = WatchDirectories | StartScanning | Rescan | UpdateSettings | FinishClaim
 
 
 @dataclass(frozen=True)
 class ScannerState:
-    """What is known of the directories of an outpost."""
+    """The state of a remote scanner after its last round. A new object replaces it when it changes."""
 
     watched: tuple[str, ...] = ()
-    absent: tuple[str, ...] = ()
+    unwatched: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
-    postponed: bool = False
+    has_postponed: bool = False
 
 
 class RemoteScanner:
-    """A post with a thread; no method waits for the file system. `changed` hears when there is news in `known`."""
+    """A directory scanner with a thread. No public method waits for the file system, except `stop`.
+
+    Results go to `results`, which is woken as well when `state` changes. `is_ours` is as for `DirectoryScanner`.
+    """
 
     def __init__(
-        self,
-        mount: Mount,
-        search: CoreFinder,
-        deliver: Deliver,
-        ours: Callable[[str | None], bool],
-        changed: Callable[[], None],
+        self, mount: Mount, finder: CoreFinder, is_ours: Callable[[str | None], bool], results: ResultQueue
     ) -> None:
-        self.known = ScannerState()
-        self.spots: tuple[WatchedDirectory, ...] = ()
-        self._deliver = deliver
-        self._changed = changed
-        self._post = DirectoryScanner(search, DirectoryWatch(Polling()), self._fetch, ours, self._alive)
-        self._jobs: SimpleQueue[tuple[Job, threading.Event]] = SimpleQueue()
-        self._wakeup = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        weakref.finalize(self, os.close, self._wakeup)
-        self._waiting_since: tuple[float, float] | None = None  # by the monotonic clock, and by the other
-        self._failures: list[str] = []
-        self._delivered = 0
-        self._retired = False
-        self._ended = False
-        self._thread = threading.Thread(target=self._run, name=f"outpost {mount.point}", daemon=True)
+        self.state = ScannerState()
+        self.directories: tuple[WatchedDirectory, ...] = ()
+        self._finder = finder
+        self._results = results
+        self._scanner = DirectoryScanner(finder, DirectoryWatch(Polling()), is_ours, self._heartbeat)
+        self._requests: SimpleQueue[tuple[Request, threading.Event]] = SimpleQueue()
+        self._eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        weakref.finalize(self, os.close, self._eventfd)
+        self._waiting_since: tuple[float, float] | None = None  # monotonic time, and seconds since 1970
+        self._copy_problems = Problems()
+        self._failures: dict[str, str] = {}  # unexpected errors by what was tried
+        self._unfinished_claims = 0
+        self._is_retired = False
+        self._is_stopped = False
+        self._thread = threading.Thread(target=self._run, name=f"remote scanner {mount.point}", daemon=True)
         self._thread.start()
 
-    def watch(self, spots: tuple[WatchedDirectory, ...]) -> None:
-        """Looks for cores in these spots from now on."""
-        if spots != self.spots:
-            self.spots = spots
-            self.ask(lambda post: post.watch(spots))
+    def watch(self, directories: tuple[WatchedDirectory, ...]) -> None:
+        """Look for cores in these directories from now on."""
+        if directories != self.directories:
+            self.directories = directories
+            self._request(WatchDirectories(directories))
 
-    def ask(self, job: Job) -> threading.Event:
-        """Has the post do something, after all that it was asked before; the event is set once that is known."""
-        done = threading.Event()
-        self._jobs.put((job, done))
-        os.eventfd_write(self._wakeup, 1)
-        return done
+    def start(self, found: DiscoveredBy, *, quiet: bool) -> threading.Event:
+        """Request the first scan. The event returned is set when it is done and `state` was updated."""
+        return self._request(StartScanning(found, quiet))
+
+    def rescan(self) -> None:
+        """Request another scan of all directories."""
+        self._request(Rescan())
+
+    def update_settings(self, claims: Claims, executables: Collection[str], action: CoreAction) -> None:
+        """Request that files are judged by new settings."""
+        self._request(UpdateSettings(claims, executables, action))
+
+    def request_finish(self, claim: Claim, *, remove_original: bool) -> None:
+        """Release a claim in the thread of this scanner, as its `ClaimOwner`."""
+        self._request(FinishClaim(claim, remove_original))
 
     def retire(self) -> None:
-        """Looks no more, and ends when the claims that it delivered are finished."""
-        self._retired = True
-        self.ask(lambda post: post.watch(()))
+        """Look for no more cores. The thread ends when all claims that it reported are finished."""
+        self._is_retired = True
+        self._request(WatchDirectories(()))
 
-    def end(self, seconds: float) -> None:
-        """Ends; returns when that is done, or after so long."""
-        self._ended = True
-        os.eventfd_write(self._wakeup, 1)
-        self._thread.join(seconds)
+    def stop(self, timeout: float) -> None:
+        """End the thread. Return when it has ended, or after `timeout` seconds."""
+        self._is_stopped = True
+        os.eventfd_write(self._eventfd, 1)
+        self._thread.join(timeout)
 
     @property
-    def silent_since(self) -> datetime | None:
-        """Since when the file system has not answered; None where it has lately, or was not asked."""
-        waiting = self._waiting_since
-        if waiting is None or time.monotonic() - waiting[0] <= _PATIENCE:
+    def unresponsive_since(self) -> datetime | None:
+        """Since when the file system has not answered. None if it answered recently, or was not accessed."""
+        waiting_since = self._waiting_since
+        if waiting_since is None or time.monotonic() - waiting_since[0] <= _TIMEOUT:
             return None
-        return datetime.fromtimestamp(waiting[1], UTC)
+        return datetime.fromtimestamp(waiting_since[1], UTC)
+
+    def _request(self, request: Request) -> threading.Event:
+        """Queue a request. The event returned is set when it was carried out and `state` was updated."""
+        done = threading.Event()
+        self._requests.put((request, done))
+        os.eventfd_write(self._eventfd, 1)
+        return done
 
     def _run(self) -> None:
         with selectors.DefaultSelector() as selector:
-            selector.register(self._wakeup, selectors.EVENT_READ)
-            selector.register(self._post.fileno(), selectors.EVENT_READ)
-            while not self._ended and (self._delivered or not self._retired):
-                selector.select(_LOOK_EVERY)
-                self._go_round()
-        self._post.close()
+            selector.register(self._eventfd, selectors.EVENT_READ)
+            selector.register(self._scanner.fileno(), selectors.EVENT_READ)
+            while not self._is_stopped and (self._unfinished_claims or not self._is_retired):
+                selector.select(_INTERVAL)
+                self._run_once()
+        self._scanner.close()
 
-    def _go_round(self) -> None:
+    def _run_once(self) -> None:
         with suppress(BlockingIOError):
-            os.eventfd_read(self._wakeup)
-        self._failures = []
-        finished = []
+            os.eventfd_read(self._eventfd)
+        completed = []
         with suppress(Empty):
             while True:
-                job, done = self._jobs.get_nowait()
-                self._attempt(job)
-                finished.append(done)
-        self._attempt(_look)
+                request, done = self._requests.get_nowait()
+                self._report(type(request).__name__, self._carry_out(request))
+                completed.append(done)
+        self._report("events", self._process_events())
         self._waiting_since = None
-        self._tell()
-        for done in finished:
+        self._update_state()
+        for done in completed:
             done.set()
 
-    def _attempt(self, job: Job) -> None:
-        self._alive()
+    def _carry_out(self, request: Request) -> Iterator[FinderResult]:
+        match request:
+            case WatchDirectories(directories):
+                self._scanner.watch(directories)
+            case StartScanning(found, quiet):
+                yield from self._scanner.start(found, quiet=quiet)
+            case Rescan():
+                self._failures.clear()  # it retries everything
+                yield from self._scanner.rescan()
+            case UpdateSettings(claims, executables, action):
+                self._scanner.update_settings(claims, executables, action)
+            case FinishClaim(claim, remove_original):
+                self._finish(claim, remove_original)
+
+    def _process_events(self) -> Iterator[FinderResult]:
+        self._scanner.renew_watches()
+        yield from self._scanner.process(self._scanner.read_hints())
+        yield from self._scanner.recheck_incomplete()
+        yield from self._scanner.recheck_postponed()
+
+    def _report(self, operation: str, results: Iterator[FinderResult]) -> None:
+        """Pass results on, one by one. Record unexpected errors, so that the next core is still collected."""
+        self._heartbeat()
         try:
-            job(self._post)
-        except Exception as error:  # whatever goes wrong with one file, the next one is still collected
-            self._failures.append(f"{self._thread.name}: {type(error).__name__}: {error}")
+            for result in results:
+                if isinstance(result, CoreClaimed):
+                    self._report_claim(result.claim)
+                else:
+                    self._results.put(result)
+        except Exception as error:
+            self._failures[operation] = f"{self._thread.name}: {type(error).__name__}: {error}"
+        else:
+            self._failures.pop(operation, None)
 
-    def _tell(self) -> None:
-        problems = (*self._post.problems, *self._failures)
-        known = ScannerState(self._post.watched, self._post.absent, problems, self._post.has_postponed)
-        if known != self.known:
-            self.known = known
-            self._changed()
-
-    def _alive(self) -> None:
-        """Is called before anything that may hang, and after whatever did not."""
-        self._waiting_since = time.monotonic(), time.time()
-
-    def _fetch(self, claim: Claim) -> None:
-        claims = self._post.search.claims
-        try:
-            fetched = claims.fetched(claim, self._alive)
-        except BaseException:
-            claims.park(claim)
-            raise
-        self._delivered += 1
-        self._deliver(replace(fetched, there=partial(self._finish, fetched)))
-
-    def _finish(self, claim: Claim, job: Callable[[], None]) -> None:
-        """Removes the core's names in this thread; where that fails, the next rescan finds the claim."""
-
-        def carry_out(post: DirectoryScanner) -> None:
-            self._delivered -= 1
+    def _report_claim(self, claim: Claim) -> None:
+        """Copy a claimed core to the store and report the claim. If that fails, a later rescan resumes the claim."""
+        claims = self._finder.claims
+        with self._copy_problems.recorded(claim.id, claim.record.path):
             try:
-                job()
+                copied = claims.copy_to_store(claim, self._heartbeat)
             except BaseException:
-                post.search.claims.park(claim)
+                claims.suspend(claim)
                 raise
+            self._unfinished_claims += 1
+            self._results.put(CoreClaimed(replace(copied, owner=self)))
 
-        self.ask(carry_out)
+    def _finish(self, claim: Claim, remove_original: bool) -> None:
+        """Release a claim. If that fails, the next rescan resumes it."""
+        self._unfinished_claims -= 1
+        claims = self._finder.claims
+        try:
+            claims.finish_here(claim, remove_original=remove_original)
+        except BaseException:
+            claims.suspend(claim)
+            raise
 
+    def _update_state(self) -> None:
+        scanner = self._scanner
+        problems = (*scanner.problems, *self._copy_problems, *self._failures.values())
+        state = ScannerState(scanner.watched, scanner.unwatched, problems, scanner.has_postponed)
+        if state != self.state:
+            self.state = state
+            self._results.wake()
 
-def _look(post: DirectoryScanner) -> None:
-    post.rearm()
-    post.look()
-    if post.has_unfinished:
-        post.look_at_unfinished()
-    post.look_at_postponed()
+    def _heartbeat(self) -> None:
+        """Note that the thread is alive: called before each operation that may hang."""
+        self._waiting_since = time.monotonic(), time.time()

@@ -1,179 +1,193 @@
-"""Looks after a set of directories: follows up what their watch sees, and delivers a claim for each core in them."""
+"""Scan a set of watched directories for cores: after events, and completely.
+
+The methods that look for cores are generators. The caller handles each result before the next file is examined,
+since the capacity of the worker's queue is checked before each file. They do nothing unless they are iterated.
+"""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from astbtd.claims.claim import Claim
-from astbtd.claims.finder import CoreFinder
+from astbtd.claims.claim import Claims
+from astbtd.claims.finder import CoreFinder, FinderResult
 from astbtd.errors import AstbtdError
 from astbtd.lib import files
-from astbtd.model.crash import DiscoveredBy
-from astbtd.sources.spot import WatchedDirectory
-from astbtd.watch.directory_watch import DirectoryCreated, DirectoryWatch, Hint, Scan
+from astbtd.model.crash import CoreAction, DiscoveredBy
+from astbtd.sources.watched_directories import WatchedDirectory
+from astbtd.watch.directory_watch import DirectoryCreated, DirectoryWatch, Hint, RescanNeeded
 
-Deliver = Callable[[Claim], None]
-"""Takes a claim over; may raise AstbtdError, and has then given it back."""
+
+class Problems:
+    """What currently keeps cores from being claimed, as sentences for the status line."""
+
+    def __init__(self) -> None:
+        self._messages: dict[str, str] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self._messages.values()))
+
+    @contextmanager
+    def recorded(self, key: str, path: str) -> Iterator[None]:
+        """Record an AstbtdError or OSError of the block under `key`, and do not raise it. Success removes the entry."""
+        try:
+            with files.wrap_os_error("it cannot be claimed now"):
+                yield
+        except AstbtdError as error:
+            self._messages[key] = f"{path}: {error.message}"
+        else:
+            self._messages.pop(key, None)
 
 
 class DirectoryScanner:
-    """One watch and one search, in whichever thread calls: every method may wait for the directories' file systems.
+    """Scans directories in the thread of the caller. Any method may block if a file system does not answer.
 
-    `ours` tells whether claims that were left in a directory (None: nobody knows where) are to be taken up here.
-    `alive` is called between any two files.
+    `is_ours` decides whether to resume the claims that an earlier process left in a directory (None: unknown).
+    `heartbeat` is called before each access to a file.
     """
 
     def __init__(
         self,
-        search: CoreFinder,
+        finder: CoreFinder,
         watch: DirectoryWatch,
-        deliver: Deliver,
-        ours: Callable[[str | None], bool],
-        alive: Callable[[], None] = lambda: None,
+        is_ours: Callable[[str | None], bool],
+        heartbeat: Callable[[], None] = lambda: None,
     ) -> None:
-        self._search = search
+        self.finder = finder
+        self.problems = Problems()
         self._watch = watch
-        self._deliver = deliver
-        self._ours = ours
-        self._alive = alive
-        self._spots: dict[str, WatchedDirectory] = {}
-        self._problems: dict[str, str] = {}
+        self._is_ours = is_ours
+        self._heartbeat = heartbeat
+        self._directories: dict[str, WatchedDirectory] = {}
         self._scanned_as = DiscoveredBy.SCAN, False
 
     def fileno(self) -> int:
-        """What to wait on for events."""
+        """Return a descriptor that is readable when there are events."""
         return self._watch.fileno()
 
     def close(self) -> None:
-        """Ends the watches."""
+        """End the watches."""
         self._watch.close()
-        self._search.unfinished.close()
+        self.finder.incomplete.close()
 
-    def watch(self, spots: Sequence[WatchedDirectory], others: Sequence[str] = ()) -> None:
-        """Looks for cores in these spots from now on, and sees what appears in the directories `others`."""
-        self._spots = {spot.directory: spot for spot in spots}
-        self._watch.watch((*self._spots, *others))
+    def watch(self, directories: Sequence[WatchedDirectory], others: Sequence[str] = ()) -> None:
+        """Look for cores in these directories from now on. Of the directories in `others`, only report hints."""
+        self._directories = {directory.directory: directory for directory in directories}
+        self._watch.watch((*self._directories, *others))
 
-    def rearm(self) -> None:
-        """Watches anew what came, went or was replaced without being seen."""
-        self._watch.rearm()
+    def renew_watches(self) -> None:
+        """Add and remove watches for directories that came, went or were replaced without an event."""
+        self._watch.renew()
 
-    def begin(self, found: DiscoveredBy, *, quiet: bool) -> None:
-        """Takes up the claims of an earlier run, and looks at all that is there."""
-        self._watch.hints()
-        self._look_everywhere(found, quiet=quiet)
+    def update_settings(self, claims: Claims, executables: Collection[str], action: CoreAction) -> None:
+        """Judge files by new settings from now on."""
+        self.finder.update_settings(claims, executables, action)
 
-    def use(self, search: CoreFinder) -> None:
-        """Goes on with a search under changed settings."""
-        self._search = search
+    def start(self, found: DiscoveredBy, *, quiet: bool) -> Iterator[FinderResult]:
+        """Resume the claims of an earlier process, and scan all directories."""
+        self._watch.read_hints()  # they only ask for the scan that follows
+        yield from self._scan_everything(found, quiet=quiet)
 
-    def look(self) -> list[Hint]:
-        """Follows up what the watches have seen since the last call, and returns it."""
-        hints = self._watch.hints()
+    def rescan(self) -> Iterator[FinderResult]:
+        """Do what `start` does, as the safety net for events that were lost."""
+        yield from self._scan_everything(DiscoveredBy.SCAN)
+
+    def read_hints(self) -> list[Hint]:
+        """Return the hints since the last call, without waiting."""
+        return self._watch.read_hints()
+
+    def process(self, hints: Iterable[Hint]) -> Iterator[FinderResult]:
+        """Examine the files that hints name. Ignore hints about other directories."""
         for hint in hints:
-            spot = self._spots.get(hint.directory)
-            if spot is None:
+            directory = self._directories.get(hint.directory)
+            if directory is None:
                 continue
-            if isinstance(hint, Scan):
-                self._scan([spot], DiscoveredBy.SCAN)
-            elif spot.collector or not isinstance(hint, DirectoryCreated):
-                self._look_at(spot, hint.name, found=DiscoveredBy.EVENT)
-        return hints
+            if isinstance(hint, RescanNeeded):
+                yield from self._scan([directory], DiscoveredBy.SCAN)
+            elif directory.collector or not isinstance(hint, DirectoryCreated):
+                yield from self._examine(directory, hint.name, found=DiscoveredBy.EVENT)
 
-    def rescan(self) -> None:
-        """Looks everywhere, unasked."""
-        self._look_everywhere(DiscoveredBy.SCAN)
+    def recheck_incomplete(self) -> Iterator[FinderResult]:
+        """Examine the cores again that were still being written."""
+        for core in self.finder.incomplete.all():
+            with self.problems.recorded(core.path, core.path):
+                yield from self.finder.recheck(core)
 
-    def look_at_unfinished(self) -> None:
-        """Looks again at cores that were being written."""
-        for held in self._search.unfinished.all():
-            self._hand_on_all(held.path, self._search.look_again(held))
-
-    def look_at_postponed(self) -> None:
-        """Looks again at what there was no room for."""
-        if self._search.postponed and self._search.room(DiscoveredBy.SCAN):
-            self._scan_all(*self._scanned_as)
+    def recheck_postponed(self) -> Iterator[FinderResult]:
+        """Scan again for the cores that were postponed, if there is capacity now."""
+        if self.finder.postponed and self.finder.capacity.has_room(DiscoveredBy.SCAN):
+            yield from self._scan_directories(*self._scanned_as)
 
     @property
-    def search(self) -> CoreFinder:
-        """The search in use."""
-        return self._search
-
-    @property
-    def has_unfinished(self) -> bool:
-        """Whether a core is being written, as far as is known."""
-        return bool(self._search.unfinished)
+    def has_incomplete(self) -> bool:
+        """Whether a core is still being written."""
+        return bool(self.finder.incomplete)
 
     @property
     def has_postponed(self) -> bool:
-        """Whether there may be cores for which there was no room."""
-        return self._search.postponed
+        """Whether there may be cores that were not claimed because there was no capacity."""
+        return self.finder.postponed
 
     @property
     def watched(self) -> tuple[str, ...]:
         """The directories that are watched for cores now."""
-        absent = self._watch.absent()
-        return tuple(directory for directory in self._spots if directory not in absent)
+        unwatched = self._watch.unwatched()
+        return tuple(directory for directory in self._directories if directory not in unwatched)
 
     @property
-    def absent(self) -> tuple[str, ...]:
-        """Those that cannot be watched now."""
-        return tuple(directory for directory in self._watch.absent() if directory in self._spots)
+    def unwatched(self) -> tuple[str, ...]:
+        """The directories that cannot be watched for cores now."""
+        return tuple(directory for directory in self._watch.unwatched() if directory in self._directories)
 
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """What went wrong with cores that therefore wait where they are."""
-        return tuple(self._problems.values())
+    def _scan_everything(self, found: DiscoveredBy, *, quiet: bool = False) -> Iterator[FinderResult]:
+        with self.problems.recorded("claims", "claims"):
+            yield from self.finder.resume_claims(self._is_ours)
+        yield from self._scan_directories(found, quiet)
+        if self.finder.lost:
+            with self.problems.recorded("lost claims", "claims"):
+                forgotten = self.finder.forget_lost_claims()
+                # Without its old claim, a core that still exists is claimed anew. Only what is left then is lost.
+                yield from self._scan_directories(found, quiet)
+                yield from self.finder.claim_lost_cores(forgotten)
 
-    def _look_everywhere(self, found: DiscoveredBy, *, quiet: bool = False) -> None:
-        with self._problem_noted("claims", "claims"):
-            for claim in self._search.left_claims(self._ours):
-                self._hand_on(claim)
-        self._scan_all(found, quiet)
-        if self._search.lost:
-            with self._problem_noted("lost claims", "claims"):
-                forgotten = self._search.forget_lost_claims()
-                self._scan_all(found, quiet)
-                for claim in self._search.losses(forgotten):
-                    self._hand_on(claim)
-
-    def _scan_all(self, found: DiscoveredBy, quiet: bool = False) -> None:
-        """What was postponed still counts as found when it was."""
-        if not self._search.postponed:
+    def _scan_directories(self, found: DiscoveredBy, quiet: bool = False) -> Iterator[FinderResult]:
+        """Scan all directories. Cores that an earlier scan postponed keep the reason for which it found them."""
+        if not self.finder.postponed:
             self._scanned_as = found, quiet
-        self._search.postponed = False
-        self._scan(self._spots.values(), *self._scanned_as)
+        self.finder.postponed = False
+        yield from self._scan(self._directories.values(), *self._scanned_as)
 
-    def _scan(self, spots: Iterable[WatchedDirectory], found: DiscoveredBy, quiet: bool = False) -> None:
-        """The newest first, in case that there is no room for all."""
-        entries = [(spot, entry) for spot in spots for entry in self._search.entries(spot)]
-        for spot, entry in sorted(entries, key=lambda each: self._written(*each), reverse=True):
-            self._look_at(spot, entry, found=found, quiet=quiet)
+    def _scan(
+        self, directories: Iterable[WatchedDirectory], found: DiscoveredBy, quiet: bool = False
+    ) -> Iterator[FinderResult]:
+        """Examine all entries, the newest first, in case that there is no capacity for all of them."""
+        entries = [
+            (self._modified_at(directory, entry), directory, entry)
+            for directory in directories
+            for entry in _entries(directory)
+        ]
+        for _, directory, entry in sorted(entries, key=lambda each: each[0], reverse=True):
+            yield from self._examine(directory, entry, found=found, quiet=quiet)
 
-    def _written(self, spot: WatchedDirectory, entry: str) -> float:
-        self._alive()
-        return self._search.written(spot, entry)
-
-    def _look_at(self, spot: WatchedDirectory, entry: str, *, found: DiscoveredBy, quiet: bool = False) -> None:
-        self._alive()
-        path = os.path.join(spot.directory, entry)
-        self._hand_on_all(path, self._search.look(spot, entry, found, quiet=quiet))
-
-    def _hand_on_all(self, path: str, claims: Iterable[Claim]) -> None:
-        with self._problem_noted(path, path):
-            for claim in claims:
-                self._hand_on(claim)
-
-    def _hand_on(self, claim: Claim) -> None:
-        with self._problem_noted(claim.id, claim.note.path):
-            self._deliver(claim)
-
-    @contextmanager
-    def _problem_noted(self, what: str, path: str) -> Iterator[None]:
+    def _modified_at(self, directory: WatchedDirectory, entry: str) -> float:
+        """Return when an entry was modified, in seconds since 1970. 0.0 if it is gone."""
+        self._heartbeat()
         try:
-            with files.said_plainly("it cannot be claimed now"):
-                yield
-        except AstbtdError as error:
-            self._problems[what] = f"{path}: {error.message}"
-        else:
-            self._problems.pop(what, None)
+            return os.lstat(os.path.join(directory.directory, entry)).st_mtime
+        except OSError:
+            return 0.0
+
+    def _examine(
+        self, directory: WatchedDirectory, entry: str, *, found: DiscoveredBy, quiet: bool = False
+    ) -> Iterator[FinderResult]:
+        self._heartbeat()
+        path = os.path.join(directory.directory, entry)
+        with self.problems.recorded(path, path):
+            yield from self.finder.examine_entry(directory, entry, found, quiet=quiet)
+
+
+def _entries(directory: WatchedDirectory) -> list[str]:
+    """Return the names in a directory. An empty list if it cannot be read."""
+    try:
+        return os.listdir(directory.directory)  # not os.scandir: it may block all threads while it asks for file types
+    except OSError:
+        return []

@@ -1,227 +1,250 @@
-"""Keeps an eye on all places where cores can appear: here, or, where others serve the file system, from outposts."""
+"""Supervise the scanners of all directories in which cores can appear.
+
+One scanner, in the main thread, is for local directories. Each remote mount has a scanner with a thread of its own,
+since it may hang. All results come out of the generators of `WatchSupervisor`, in the main thread.
+"""
 
 import select
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from astbtd.asterisk import asterisk_processes
 from astbtd.claims.claim import Claims
-from astbtd.claims.finder import CoreFinder
+from astbtd.claims.finder import CoreClaimed, CoreFinder, FinderResult
 from astbtd.lib import mounts
 from astbtd.lib.mounts import Mount, Mounts
 from astbtd.model.crash import DiscoveredBy
 from astbtd.settings import Settings
 from astbtd.sources import core_pattern, watched_directories
-from astbtd.sources.spot import WatchedDirectory
-from astbtd.sources.watched_directories import WatchedDirectories
-from astbtd.watch.directory_watch import DirectoryWatch, FileWritten, Hint, Scan
-from astbtd.watch.inotify_with_fallback import InotifyWithFallback
-from astbtd.watch.scanner import Deliver, DirectoryScanner
+from astbtd.sources.watched_directories import WatchedDirectories, WatchedDirectory
+from astbtd.watch.directory_watch import DirectoryWatch, FileWritten, Hint, RescanNeeded
+from astbtd.watch.inotify import InotifyWithFallback
+from astbtd.watch.result_queue import RemoteCapacity, ResultQueue
+from astbtd.watch.scanner import DirectoryScanner
 
 if TYPE_CHECKING:
     from astbtd.watch.remote_scanner import RemoteScanner
 
-_FIRST_ANSWER = 5.0  # seconds that the start waits for file systems that others serve
-_LAST_ANSWER = 1.0  # seconds that the end does
+_START_TIMEOUT = 5.0  # seconds that the start waits for remote file systems
+_STOP_TIMEOUT = 1.0  # seconds that the end waits for them
 
 
 class WatchSupervisor:
-    """The watches on all places. `memory` is a file of ours that holds the places of earlier Asterisks.
+    """Watches all directories. `known_directories` is a file of ours that lists where Asterisk has worked before.
 
-    Events only say where to look; a scan says what is there. `deliver` is called in several threads, and `changed`
-    when there is news from an outpost. No method waits for a file system that others serve.
+    Events only say where to look; a scan finds what is there. No method waits for a remote file system. The methods
+    that return results are generators: they do nothing unless they are iterated.
     """
 
-    def __init__(
-        self, settings: Settings, search: CoreFinder, memory: Path, deliver: Deliver, changed: Callable[[], None]
-    ) -> None:
+    def __init__(self, settings: Settings, finder: CoreFinder, known_directories: Path) -> None:
         self._settings = settings
-        self._memory = memory
-        self._deliver = deliver
-        self._changed = changed
-        self._mounts = Mounts.now(settings.watch.poll)
-        self._places = WatchedDirectories()
-        self._sight = InotifyWithFallback()
-        self._here = DirectoryScanner(
-            search, DirectoryWatch(self._sight), deliver, lambda directory: not self._server(directory)
-        )
-        self._outposts: dict[Mount, RemoteScanner] = {}
-        self._ready = select.epoll()
+        self._finder = finder
+        self._known_directories = known_directories
+        self._mounts = Mounts.current(settings.watch.poll)
+        self._directories = WatchedDirectories()
+        self._inotify = InotifyWithFallback()
+        self._local = DirectoryScanner(finder, DirectoryWatch(self._inotify), self._is_local)
+        self._remote: dict[Mount, RemoteScanner] = {}
+        self._results = ResultQueue()
+        self._epoll = select.epoll()
         self._mountinfo = mounts.MOUNTS.open("rb")
-        self._ready.register(self._here.fileno(), select.EPOLLIN)
-        self._ready.register(self._mountinfo, select.EPOLLPRI)
+        self._epoll.register(self._local.fileno(), select.EPOLLIN)
+        self._epoll.register(self._results.fileno(), select.EPOLLIN)
+        self._epoll.register(self._mountinfo, select.EPOLLPRI)
 
     def fileno(self) -> int:
-        """What to wait on for events."""
-        return self._ready.fileno()
+        """Return a descriptor that is readable when `process_events` has something to do."""
+        return self._epoll.fileno()
 
     def close(self) -> None:
-        """Ends the watches; those that hang are left behind."""
-        deadline = time.monotonic() + _LAST_ANSWER
-        for outpost in self._outposts.values():
-            outpost.end(max(0.0, deadline - time.monotonic()))
-        self._here.close()
+        """End the watches. Threads that hang are left behind; claims that nobody has received are suspended."""
+        deadline = time.monotonic() + _STOP_TIMEOUT
+        for scanner in self._remote.values():
+            scanner.stop(max(0.0, deadline - time.monotonic()))
+        for result in self._results.drain():
+            if isinstance(result, CoreClaimed):
+                self._finder.claims.suspend(result.claim)
+        self._local.close()
         self._mountinfo.close()
-        self._ready.close()
+        self._epoll.close()
 
-    def begin(self, *, quiet: bool) -> None:
-        """Arms the watches, takes up the claims of an earlier run, and looks at all that is there.
+    def start(self, *, quiet: bool) -> Iterator[FinderResult]:
+        """Add the watches, resume the claims of an earlier process, and scan all directories.
 
-        Does not wait long for file systems that others serve.
+        Wait a few seconds for remote file systems, but not longer. `quiet` is as in `ClaimRecord`.
         """
-        self._refresh_here()
-        self._here.begin(DiscoveredBy.START, quiet=quiet)
-        deadline = time.monotonic() + _FIRST_ANSWER
-        for begun in self._man_outposts(DiscoveredBy.START, quiet=quiet):
-            begun.wait(max(0.0, deadline - time.monotonic()))
+        self._update_local_directories()
+        yield from self._local.start(DiscoveredBy.START, quiet=quiet)
+        deadline = time.monotonic() + _START_TIMEOUT
+        for started in self._sync_remote_scanners(DiscoveredBy.START, quiet=quiet):
+            started.wait(max(0.0, deadline - time.monotonic()))
+        yield from self._results.drain()
 
-    def use(self, settings: Settings, claims: Claims) -> None:
-        """Goes on under changed settings."""
+    def update_settings(self, settings: Settings, claims: Claims) -> Iterator[FinderResult]:
+        """Continue with new settings, and rescan all directories."""
         self._settings = settings
+        executables, action = settings.asterisk.executables, settings.cores.action
+        self._local.update_settings(claims, executables, action)
+        for scanner in self._remote.values():
+            scanner.update_settings(claims, executables, action)
+        yield from self.rescan()
 
-        def change(post: DirectoryScanner) -> None:
-            post.use(post.search.under(claims, settings.asterisk.executables, settings.cores.action))
+    def process_events(self) -> Iterator[FinderResult]:
+        """Examine the files that have changed since the last call, and yield what remote scanners have found."""
+        yield from self._results.drain()
+        if self._mounts != Mounts.current(self._settings.watch.poll):
+            self._update_directories()
+        directories_changed = True
+        while directories_changed:  # new watches bring new hints
+            hints = self._local.read_hints()
+            yield from self._local.process(hints)
+            directories_changed = any(self._affects_directories(hint) for hint in hints)
+            if directories_changed:
+                self._update_directories()
 
-        change(self._here)
-        for outpost in self._outposts.values():
-            outpost.ask(change)
-        self.rescan()
+    def rescan(self) -> Iterator[FinderResult]:
+        """Scan all directories, as the safety net for events that were lost."""
+        self._inotify.retry_inotify()
+        self._update_directories()
+        yield from self._local.rescan()
+        for scanner in self._remote.values():
+            if not scanner.unresponsive_since:
+                scanner.rescan()
 
-    def look(self) -> None:
-        """Follows up what the watches have seen since the last call."""
-        if self._mounts != Mounts.now(self._settings.watch.poll):
-            self._refresh()
-        while any(self._tells_of_new_places(hint) for hint in self._here.look()):
-            self._refresh()
+    def recheck_incomplete(self) -> Iterator[FinderResult]:
+        """Examine the local cores again that were still being written. Remote scanners do so by themselves."""
+        yield from self._local.recheck_incomplete()
 
-    def rescan(self) -> None:
-        """Looks everywhere, unasked."""
-        self._sight.ask_again()
-        self._refresh()
-        self._here.rescan()
-        for outpost in self._outposts.values():
-            if not outpost.silent_since:
-                outpost.ask(DirectoryScanner.rescan)
-
-    def look_at_unfinished(self) -> None:
-        """Looks again at cores that were being written; outposts do so by themselves."""
-        self._here.look_at_unfinished()
-
-    def look_at_postponed(self) -> None:
-        """Looks again at what there was no room for; outposts do so by themselves."""
-        self._here.look_at_postponed()
+    def recheck_postponed(self) -> Iterator[FinderResult]:
+        """Scan for the local cores again that were postponed. Remote scanners do so by themselves."""
+        yield from self._local.recheck_postponed()
 
     @property
     def has_postponed(self) -> bool:
-        """Whether cores wait where they are until there is room for them."""
-        return self._here.has_postponed or any(outpost.known.postponed for outpost in self._outposts.values())
+        """Whether there may be cores that were not claimed because there was no capacity."""
+        return self._local.has_postponed or any(scanner.state.has_postponed for scanner in self._remote.values())
 
     @property
-    def has_unfinished(self) -> bool:
-        """Whether a core is being written, as far as is known."""
-        return self._here.has_unfinished
+    def has_incomplete(self) -> bool:
+        """Whether a local core is still being written."""
+        return self._local.has_incomplete
 
     @property
-    def has_outposts(self) -> bool:
-        """Whether there are places that may fall silent, which nothing but time tells."""
-        return bool(self._outposts)
+    def has_remote_scanners(self) -> bool:
+        """Whether a file system is watched that may stop responding. There is no event for that."""
+        return bool(self._remote)
 
     @property
     def watched(self) -> tuple[str, ...]:
-        """The places that are watched now and where the next core may appear."""
-        known = [outpost.known.watched for outpost in self._outposts.values() if not outpost.silent_since]
-        watched = (*self._here.watched, *chain.from_iterable(known))
-        return tuple(directory for directory in watched if directory in self._places.expected)
+        """The directories in which the next core may appear and that are watched now."""
+        remote = (scanner.state.watched for scanner in self._remote.values() if not scanner.unresponsive_since)
+        watched = (*self._local.watched, *chain.from_iterable(remote))
+        return tuple(directory for directory in watched if directory in self._directories.expected)
 
     @property
     def asterisks(self) -> frozenset[int]:
-        """The processes that were Asterisk at the last look: after each sign of a start, and each scan."""
-        return self._places.asterisks
+        """The pids of Asterisk. Updated when an Asterisk starts, and by each scan."""
+        return self._directories.process_ids
 
     def unwatched(self) -> tuple[str, ...]:
-        """What is not watched, as sentences for people."""
-        known = [outpost.known.absent for outpost in self._outposts.values() if not outpost.silent_since]
-        missing = (*self._here.absent, *chain.from_iterable(known))
-        absent = [f"{directory} cannot be watched" for directory in missing if directory in self._expected]
-        blind = tuple(f"not watched: {what}" for what in (*self._places.unwatched, *self._silent(), *absent))
-        return (*blind, *self._slow())
+        """Return sentences about what is not watched, or only by polling."""
+        remote = (scanner.state.unwatched for scanner in self._remote.values() if not scanner.unresponsive_since)
+        missing = (*self._local.unwatched, *chain.from_iterable(remote))
+        configured = self._configured_directories()
+        absent = [f"{directory} cannot be watched" for directory in missing if directory in configured]
+        unwatched = (*self._directories.unwatched, *self._unresponsive(), *absent)
+        return (*(f"not watched: {sentence}" for sentence in unwatched), *self._polled())
 
     def problems(self) -> tuple[str, ...]:
-        """What went wrong with cores that therefore wait where they are."""
-        known = [outpost.known.problems for outpost in self._outposts.values()]
-        return (*self._here.problems, *chain.from_iterable(known))
+        """Return sentences about cores that cannot be claimed now."""
+        remote = (scanner.state.problems for scanner in self._remote.values())
+        return (*self._local.problems, *chain.from_iterable(remote))
 
-    def _slow(self) -> tuple[str, ...]:
-        polled = [directory for directory in self.watched if directory in self._sight.polled]
-        why = "looked into every two seconds, as the kernel grants no inotify watch (fs.inotify.max_user_watches)"
+    def _polled(self) -> tuple[str, ...]:
+        polled = [directory for directory in self.watched if directory in self._inotify.polled]
+        why = "polled every two seconds, since the kernel grants no inotify watch (fs.inotify.max_user_watches)"
         return (f"{', '.join(polled)}: {why}",) if polled else ()
 
-    def _silent(self) -> Iterator[str]:
-        for mount, outpost in self._outposts.items():
-            if since := outpost.silent_since:
-                for directory in [spot.directory for spot in outpost.spots] or [mount.point]:
-                    yield f"{directory} does not answer since {since.astimezone():%Y-%m-%d %H:%M:%S}"
+    def _unresponsive(self) -> Iterator[str]:
+        for mount, scanner in self._remote.items():
+            if since := scanner.unresponsive_since:
+                for directory in [each.directory for each in scanner.directories] or [mount.point]:
+                    yield f"{directory} has not responded since {since.astimezone():%Y-%m-%d %H:%M:%S}"
 
-    @property
-    def _expected(self) -> tuple[str, ...]:
+    def _configured_directories(self) -> tuple[str, ...]:
         watch = self._settings.watch
-        return tuple(self._mounts.real(directory) for directory in (*watch.directories, *watch.poll))
+        return tuple(self._mounts.resolve_links(directory) for directory in (*watch.directories, *watch.poll))
 
-    def _refresh(self) -> None:
-        """Learns the places anew; looks into those that were not watched before."""
-        self._refresh_here()
-        self._man_outposts(DiscoveredBy.SCAN, quiet=False)
+    def _update_directories(self) -> None:
+        """Determine the directories again. Watches that are added ask for a scan by themselves."""
+        self._update_local_directories()
+        self._sync_remote_scanners(DiscoveredBy.SCAN, quiet=False)
 
-    def _refresh_here(self) -> None:
-        self._mounts = Mounts.now(self._settings.watch.poll)
-        self._places = watched_directories.current(self._settings, self._memory)
-        here = [self._places.spot(directory) for directory in self._places.searched if not self._server(directory)]
-        others = [*self._places.starts, *self._places.parents, str(core_pattern.KERNEL)]
-        self._here.watch(here, [directory for directory in others if not self._server(directory)])
+    def _update_local_directories(self) -> None:
+        self._mounts = Mounts.current(self._settings.watch.poll)
+        self._directories = watched_directories.find_current(self._settings, self._known_directories)
+        searched = [self._directories.describe(path) for path in self._directories.searched if self._is_local(path)]
+        others = [*self._directories.run_directories, *self._directories.parents, str(core_pattern.KERNEL_DIRECTORY)]
+        self._local.watch(searched, [path for path in others if self._is_local(path)])
 
-    def _man_outposts(self, found: DiscoveredBy, *, quiet: bool) -> list[threading.Event]:
-        """Sees to it that each server of places, or of cores that are claimed, has its outpost; tells which begin."""
-        there: dict[Mount, list[WatchedDirectory]] = {}
-        claims = self._here.search.claims
-        for directory in map(claims.directory, claims.noted()):
-            if mount := self._server(directory):
-                there.setdefault(mount, [])
-        for directory in self._places.searched:
-            if mount := self._server(directory):
-                there.setdefault(mount, []).append(self._places.spot(directory))
-        for mount in self._outposts.keys() - there.keys():
-            self._outposts.pop(mount).retire()
-        begun = []
-        for mount, spots in there.items():
-            if mount in self._outposts:
-                self._outposts[mount].watch(tuple(spots))
+    def _sync_remote_scanners(self, found: DiscoveredBy, *, quiet: bool) -> list[threading.Event]:
+        """Start and retire remote scanners, so that each mount in use has one.
+
+        Return an event for each scanner that was started, which is set after its first scan.
+        """
+        needed = self._remote_directories()
+        for mount in self._remote.keys() - needed.keys():
+            self._remote.pop(mount).retire()
+        started = []
+        for mount, directories in needed.items():
+            if mount in self._remote:
+                self._remote[mount].watch(tuple(directories))
             else:
-                begun.append(self._open_outpost(mount, tuple(spots), found, quiet))
-        return begun
+                started.append(self._start_remote_scanner(mount, tuple(directories), found, quiet))
+        return started
 
-    def _open_outpost(
-        self, mount: Mount, spots: tuple[WatchedDirectory, ...], found: DiscoveredBy, quiet: bool
+    def _remote_directories(self) -> dict[Mount, list[WatchedDirectory]]:
+        """Return the remote mounts with their directories to scan: none for a mount with nothing but claimed cores."""
+        needed: dict[Mount, list[WatchedDirectory]] = {}
+        claims = self._finder.claims
+        for path in map(claims.directory, claims.ids()):
+            if mount := self._remote_mount(path):
+                needed.setdefault(mount, [])
+        for path in self._directories.searched:
+            if mount := self._remote_mount(path):
+                needed.setdefault(mount, []).append(self._directories.describe(path))
+        return needed
+
+    def _start_remote_scanner(
+        self, mount: Mount, directories: tuple[WatchedDirectory, ...], found: DiscoveredBy, quiet: bool
     ) -> threading.Event:
-        from astbtd.watch.remote_scanner import RemoteScanner  # brings watchdog, which most machines never need
+        from astbtd.watch.remote_scanner import RemoteScanner  # imports watchdog, which most machines never need
 
-        search = self._here.search.beside()
-        outpost = RemoteScanner(mount, search, self._deliver, lambda left: self._server(left) == mount, self._changed)
-        self._outposts[mount] = outpost
-        outpost.watch(spots)
-        return outpost.ask(lambda post: post.begin(found, quiet=quiet))
+        finder = self._finder.for_another_thread(RemoteCapacity(self._finder.capacity, self._results))
+        scanner = RemoteScanner(mount, finder, lambda path: self._remote_mount(path) == mount, self._results)
+        self._remote[mount] = scanner
+        scanner.watch(directories)
+        return scanner.start(found, quiet=quiet)
 
-    def _server(self, directory: str | None) -> Mount | None:
-        return self._mounts.served_by_others(directory) if directory is not None else None
+    def _is_local(self, path: str | None) -> bool:
+        return not self._remote_mount(path)
 
-    def _tells_of_new_places(self, hint: Hint) -> bool:
-        """Asterisk has started, core_pattern was changed, or a directory has appeared that it may lead to."""
-        if hint.directory in self._places.parents and not isinstance(hint, FileWritten):
+    def _remote_mount(self, path: str | None) -> Mount | None:
+        return self._mounts.remote_mount(path) if path is not None else None
+
+    def _affects_directories(self, hint: Hint) -> bool:
+        """Return whether Asterisk has started, core_pattern was changed, or a directory that it names was created."""
+        if hint.directory in self._directories.parents and not isinstance(hint, FileWritten):
             return True
-        if hint.directory in self._places.starts:
-            return isinstance(hint, Scan) or hint.name in asterisk_processes.RUN_FILES
-        changed = isinstance(hint, Scan) or hint.name in core_pattern.SETTINGS
-        return changed and hint.directory == str(core_pattern.KERNEL)
+        relevant_names: Collection[str]
+        if hint.directory in self._directories.run_directories:
+            relevant_names = asterisk_processes.RUN_FILES
+        elif hint.directory == str(core_pattern.KERNEL_DIRECTORY):
+            relevant_names = core_pattern.SETTINGS
+        else:
+            return False
+        return isinstance(hint, RescanNeeded) or hint.name in relevant_names

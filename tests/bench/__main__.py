@@ -1,4 +1,4 @@
-"""Runs the benchmarks: all, or the themes that are named; prints the table and writes it as JSON."""
+"""Runs the benchmarks, all or those named on the command line. Prints a table and writes the figures as JSON."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ _BUILD = Path("build/bench").resolve()
 
 
 def main(wanted: list[str]) -> None:
-    """Measures the themes in `wanted`, all where it is empty."""
+    """Run the benchmarks in `wanted`, or all if it is empty."""
     figures = []
     for name, measure in THEMES.items():
         if name in (wanted or THEMES):

@@ -1,4 +1,4 @@
-"""Burst: a hundred cores at once, and single ones that are extreme: huge, of many threads, deep, of large locals."""
+"""Burst: a hundred cores at once, and extreme cores: huge, many threads, deep recursion, large local variables."""
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +13,7 @@ from tests.support.harness import RunningDaemon, crash, daemon, scratch_director
 
 _CORES = 100
 _GDB = """#!/bin/sh
-# gdb, whose log begins and ends with when it did
+# The log of this gdb begins with its start time and ends with its end time.
 date +%s.%N >&2
 gdb "$@"
 date +%s.%N >&2
@@ -27,7 +27,7 @@ _EXTREMES = {
 
 
 def measure(programs: Path) -> Theme:
-    """The figures."""
+    """Run the benchmark and return its figures."""
     theme = Theme("Burst", [])
     _hundred(theme, programs)
     for name, arguments in _EXTREMES.items():
@@ -54,7 +54,9 @@ def _hundred(theme: Theme, programs: Path) -> None:
             theme.add(f"{_CORES} cores at once, all recorded and kept", time.monotonic() - started, "s")
             theme.add("of them recorded", len(recorded), "", "100")
             theme.add("most gdbs at a time", _most_at_once(_gdbs(running, recorded)), "", "≤ 1")
-            processed = sorted(recorded, key=lambda one: one.collected_at)[1:]  # the first came while it was alone
+            processed = sorted(recorded, key=lambda one: one.collected_at)[
+                1:
+            ]  # the first was claimed before the others existed
             later = [one.crashed_at for one in processed]
             in_order = sum(first >= second for first, second in pairwise(later))
             theme.add("of them processed newest first", in_order + 2, "", "100")
@@ -62,14 +64,14 @@ def _hundred(theme: Theme, programs: Path) -> None:
 
 
 def _gdbs(running: RunningDaemon, recorded: Sequence[Crash]) -> Iterator[tuple[float, float]]:
-    """When gdb began and ended."""
+    """Return the start and the end time of a gdb."""
     for one in recorded:
         lines = (running.store.directory(one.id) / Section.LOG).read_text().splitlines()
         yield float(lines[0]), float(lines[-1])
 
 
 def _most_at_once(spans: Iterable[tuple[float, float]]) -> int:
-    """How many of these spans of time have a moment in common."""
+    """Return how many of these time spans overlap."""
     changes = sorted(change for begin, end in spans for change in ((begin, 1), (end, -1)))
     return max(accumulate(step for _, step in changes))
 
@@ -78,7 +80,7 @@ def _extreme(theme: Theme, programs: Path, name: str, arguments: tuple[str, ...]
     with scratch_directory() as directory:
         (directory / "spool").mkdir()
         core = crash(programs, directory, *arguments)
-        gdb = TimedGdb.made(directory)
+        gdb = TimedGdb.create(directory)
         settings = {"watch": {"directories": [str(directory / "spool")]}, "gdb": {"program": str(gdb)}}
         with daemon(directory, settings) as running:
             running.start()
@@ -97,6 +99,6 @@ def _collect(theme: Theme, running: RunningDaemon, core: Path, name: str) -> Non
     theme.add(f"{name}: CPU, compression included", used.own + used.children, "s")
     theme.add(f"{name}: threads in the text", recorded.diagnosis.threads, "")
     theme.add(f"{name}: frames of the crashed one in the text", recorded.diagnosis.frames, "")
-    gdb = TimedGdb.use(running.store.directory(recorded.id) / Section.LOG)
+    gdb = TimedGdb.read_usage(running.store.directory(recorded.id) / Section.LOG)
     theme.add(f"{name}: peak of gdb", gdb.peak / 2**20, "MiB")
     theme.add(f"{name}: peak of the daemon", memory(running.process.pid, "VmHWM") / 2**20, "MiB")

@@ -1,4 +1,4 @@
-"""The cores that are measured: of a generated program, or of a real one that `BENCH_CORE` and `BENCH_EXE` name."""
+"""The cores for the benchmarks: of a generated program, or of the real one that `BENCH_CORE` and `BENCH_EXE` name."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ OBJECTS, THREADS = 400, 75
 
 @dataclass(frozen=True)
 class Subject:
-    """A core, its program, and what to call them."""
+    """A core, its program, and a name for them."""
 
     name: str
     core: Path
@@ -26,7 +26,7 @@ class Subject:
 
 
 def subjects(build: Path, scratch: Path) -> list[Subject]:
-    """The cores to measure."""
+    """Return the cores to measure."""
     if "BENCH_CORE" in os.environ:
         return [Subject("given core", Path(os.environ["BENCH_CORE"]), Path(os.environ["BENCH_EXE"]))]
     debug = _built(build / "debug", f"OBJECTS={OBJECTS}", "OPTIMIZE=1")
@@ -37,17 +37,17 @@ def subjects(build: Path, scratch: Path) -> list[Subject]:
 
 
 def small_programs(build: Path) -> Path:
-    """The program with its few modules, as the tests have it."""
+    """Build the program of the tests, with its few modules."""
     return _built(build / "small")
 
 
 def another(core: Path, target: Path, number: int) -> Path:
-    """A copy of a core, holes and all, as of another process: with other random bytes; `number` tells copies apart."""
+    """Copy a core with its holes and other random bytes, as if of another process. `number` makes the copy unique."""
     subprocess.run(["cp", "--sparse=always", "--preserve=timestamps", core, target], check=True)
     with target.open("r+b") as file:
         read = headers.file_reader(file.fileno())
         header = headers.read_header(read)
-        auxv = next(note.content for note in headers.notes(header, read) if note.type == _NT_AUXV)
+        auxv = next(note.content for note in headers.read_notes(header, read) if note.type == _NT_AUXV)
         words = [int.from_bytes(auxv[at : at + 8], "little") for at in range(0, len(auxv), 8)]
         address = dict(zip(words[::2], words[1::2], strict=True))[_AT_RANDOM]
         memory = CoreMemory(header, lambda position, _: position.to_bytes(8, "little"))
@@ -64,7 +64,7 @@ def _built(directory: Path, *options: str) -> Path:
 
 
 def _stripped(source: Path, target: Path) -> Path:
-    """The same program as packages have it: with dynamic symbols only."""
+    """Return the program with dynamic symbols only, as in packages."""
     shutil.rmtree(target, ignore_errors=True)
     for path in [*source.glob("modules/*.so"), source / "asterisk"]:
         copy = target / path.relative_to(source)
@@ -76,6 +76,6 @@ def _stripped(source: Path, target: Path) -> Path:
 def _crashed(name: str, program: Path, scratch: Path) -> Subject:
     directory = scratch / name.replace(" ", "-")
     directory.mkdir()
-    idle = THREADS - _MODULE_THREADS - 2  # and the main one, and the one that crashes
+    idle = THREADS - _MODULE_THREADS - 2  # without the main and the crashing thread
     core = crash(program, directory, "segv", "--threads", str(idle), "--megabytes", "40")
     return Subject(name, core, program / "asterisk")

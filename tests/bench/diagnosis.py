@@ -1,7 +1,7 @@
-"""Measures what a backtrace costs to read: `make bench-diagnosis`.
+"""Measures the time and memory for diagnosing a backtrace: `make bench-diagnosis`.
 
-Each text is made while it is read, so that what is measured is the reader's memory alone. Bounded means: beside the
-interpreter, the reading takes no more than a constant, whatever the length; the growth of the time is that of the text.
+Each text is generated while it is parsed, so that only the memory of the parser is measured. The memory must have a
+constant limit for texts of any length, and the time must grow linearly.
 """
 
 import itertools
@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable, Iterator
 
 from astbtd.diagnosis.verdict import diagnose
-from astbtd.lib.quantities import shown_size
+from astbtd.lib.quantities import format_size
 
-_LARGEST = 50 << 20
-_STEPS = 6  # each twice as long as the one before
+_LARGEST = 50 << 20  # bytes
+_STEPS = 6  # sizes, each twice the one before
 _PIECE = 1 << 16
 
 _FRAME = (
@@ -26,7 +26,7 @@ _LOCALS = "        res = <optimized out>\n        passdata = \"SIP/1000{level}\"
 
 
 def threads() -> Iterator[str]:
-    """`thread apply all bt full`, without end."""
+    """Yield an endless `thread apply all bt full`."""
     for number in itertools.count(2):
         yield f'\nThread {number} (Thread 0x7f83ff80c6c0 (LWP {number}) "asterisk"):\n'
         for level in range(20):
@@ -34,26 +34,26 @@ def threads() -> Iterator[str]:
 
 
 def recursion() -> Iterator[str]:
-    """`bt` of a stack that never ends."""
+    """Yield the `bt` of an endless stack."""
     yield "Program terminated with signal SIGSEGV, Segmentation fault.\n"
     for level in itertools.count():
         yield _FRAME.format(level=level)
 
 
 def listings() -> Iterator[str]:
-    """One crash after another, none with a heading."""
+    """Yield an endless series of crashes without headings."""
     for number in itertools.count():
         yield f"#0  0x{number:x} in crash_{number} (a=1) at c.c:{number}\n#1  0x{number:x} in main () at m.c:1\n"
 
 
 def one_line() -> Iterator[str]:
-    """A frame with an argument that never ends."""
+    """Yield a frame with an endless argument."""
     yield '#0  0x1 in play (text="'
     yield from itertools.repeat('a (b, c=\\" ' * 1000)
 
 
 def prose() -> Iterator[str]:
-    """Lines that are no backtrace."""
+    """Yield lines that are not a backtrace."""
     yield from itertools.repeat("[2026-03-01 12:00:00] ERROR[1][C-00000001]: channel.c:12 ast_read: # nothing\n")
 
 
@@ -63,7 +63,7 @@ TEXTS: dict[str, Callable[[], Iterator[str]]] = {
 
 
 def cut(pieces: Iterator[str], length: int) -> Iterator[str]:
-    """As much of a text as is asked for."""
+    """Yield the first `length` characters of a text."""
     for piece in pieces:
         yield piece[:length]
         length -= len(piece)
@@ -72,18 +72,18 @@ def cut(pieces: Iterator[str], length: int) -> Iterator[str]:
 
 
 def measure(name: str, length: int) -> None:
-    """Prints the seconds and the bytes at the peak that one reading takes, in a process of its own."""
-    diagnose("")  # the lists of names are read once
+    """Print the CPU seconds and the peak memory in bytes of one diagnosis. This process does nothing else."""
+    diagnose("")  # loads the word lists
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started = time.process_time()
     diagnosis = diagnose(cut(TEXTS[name](), length))
     seconds = time.process_time() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    print(seconds, peak << 10, diagnosis.threads, diagnosis.frames)  # noqa: T201 - to the process that asked
+    print(seconds, peak << 10, diagnosis.threads, diagnosis.frames)  # noqa: T201 - for the parent process
 
 
 def main() -> None:
-    """Prints a table: the text, its length, what the reading took, and how that grew with the length."""
+    """Print a table: the text, its length, time and memory, and how the time grew with the length."""
     if len(sys.argv) == 3:
         measure(sys.argv[1], int(sys.argv[2]))
         return
@@ -93,13 +93,13 @@ def main() -> None:
     for name in TEXTS:
         last = 0.0
         for length in (_LARGEST >> step for step in reversed(range(_STEPS))):
-            asked = [sys.executable, "-m", "tests.bench.diagnosis", name, str(length)]
-            words = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.split()
+            command = [sys.executable, "-m", "tests.bench.diagnosis", name, str(length)]
+            words = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
             seconds, peak = float(words[0]), int(words[1])
             growth = f"{seconds / last:.2f}x" if last else ""
             rate = length / (1 << 20) / seconds
             sys.stdout.write(
-                f"{name:<11}{shown_size(length):>8}{seconds:>9.2f}{rate:>7.1f}{growth:>8}{shown_size(peak):>8}"
+                f"{name:<11}{format_size(length):>8}{seconds:>9.2f}{rate:>7.1f}{growth:>8}{format_size(peak):>8}"
                 f"{words[2]:>9}{words[3]:>9}\n"
             )
             sys.stdout.flush()

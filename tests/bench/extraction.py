@@ -1,4 +1,4 @@
-"""Extraction: all sections of a crash against the documentation's command, and against six starts of gdb."""
+"""Extraction: all sections of a crash, compared with the documented command and with six runs of gdb."""
 
 import statistics
 import time
@@ -15,7 +15,7 @@ from tests.support.harness import RunningDaemon, daemon, scratch_directory
 
 _ROUNDS = 7
 _DOCUMENTED = ("-ex", "bt full", "-ex", "thread apply all bt", "--batch")
-_SIX = (  # what ast_coredumper starts a gdb for: a file each, and one for the version
+_SIX = (  # the gdb runs of ast_coredumper: one per file, and one for the version
     ("-ex", "thread apply 1 bt full"),
     ("-ex", "thread apply all bt"),
     ("-ex", "thread apply all bt full"),
@@ -27,7 +27,7 @@ _SIX = (  # what ast_coredumper starts a gdb for: a file each, and one for the v
 
 @dataclass(frozen=True)
 class _Collected:
-    """What one core cost, from its appearance to its record."""
+    """Measure one core from its appearance to its record."""
 
     wall: float
     used: Snapshot
@@ -40,7 +40,7 @@ class _Collected:
 
 
 def measure(subject: Subject) -> Theme:
-    """The figures for one core."""
+    """Measure the extraction of one core."""
     theme = Theme(f"Extraction, {subject.name}", [])
     with scratch_directory() as directory, _watching(subject, directory) as running:
         first = _one(running, subject, directory, 0)
@@ -66,7 +66,7 @@ def measure(subject: Subject) -> Theme:
 
 
 def documented_command(subject: Subject) -> list[str]:
-    """The documentation's command for a core."""
+    """Return the documented gdb command for a core."""
     return ["gdb", "-se", str(subject.program), *_DOCUMENTED, "-c", str(subject.core)]
 
 
@@ -77,14 +77,14 @@ def _six(subject: Subject) -> Usage:
 
 @contextmanager
 def _watching(subject: Subject, directory: Path) -> Iterator[RunningDaemon]:
-    """A daemon that takes cores from `directory`/spool."""
+    """Run a daemon that collects cores from `directory`/spool."""
     spool = directory / "spool"
     spool.mkdir()
     settings = {
         "asterisk": {"executables": [subject.program.name]},
         "watch": {"directories": [str(spool)]},
-        "cores": {"action": "delete"},  # compression comes after the record
-        "gdb": {"program": str(TimedGdb.made(directory))},
+        "cores": {"action": "delete"},  # compression would follow the record
+        "gdb": {"program": str(TimedGdb.create(directory))},
     }
     with daemon(directory, settings) as running:
         running.start()
@@ -102,5 +102,5 @@ def _one(running: RunningDaemon, subject: Subject, directory: Path, number: int)
         wall=committed - appeared,
         used=snapshot(running.process.pid) - before,
         gdb_wall=recorded.extraction.seconds,
-        gdb=TimedGdb.use(running.store.directory(recorded.id) / Section.LOG),
+        gdb=TimedGdb.read_usage(running.store.directory(recorded.id) / Section.LOG),
     )

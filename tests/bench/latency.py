@@ -1,4 +1,4 @@
-"""The PBX's view: how late a thread of normal priority wakes that ticks every millisecond, beside an extraction.
+"""Latency of the PBX: how late a thread with a period of a millisecond wakes up during an extraction.
 
 All of that runs on one CPU, as on a PBX whose other CPUs are busy; what only watches runs on another.
 """
@@ -24,14 +24,14 @@ _AS_THE_UNIT = ("nice", "--adjustment=10")  # packaging/systemd/astbtd.service
 
 @dataclass(frozen=True)
 class _Lateness:
-    """How late ticks came: the 99th percentile in milliseconds, and how many were late by more than a tick."""
+    """Return the 99th percentile of the lateness in milliseconds, and how many ticks were more than a period late."""
 
     p99: float
     late: int
 
 
 def measure(subject: Subject) -> Theme:
-    """The figures."""
+    """Run the benchmark and return its figures."""
     theme = Theme(f"The PBX's view, {subject.name}", [])
     everywhere = os.sched_getaffinity(0)
     on_cpu = ("taskset", "--cpu-list", str(min(everywhere)))
@@ -69,7 +69,7 @@ def _ours(on_cpu: Sequence[str], subject: Subject) -> _Lateness:
         with daemon(directory, settings) as running:
             running.wrapper = (*on_cpu, *_AS_THE_UNIT)
             running.start()
-            running.settle()
+            running.wait_until_quiet()
 
             def collect() -> None:
                 for core in cores:
@@ -80,19 +80,19 @@ def _ours(on_cpu: Sequence[str], subject: Subject) -> _Lateness:
 
 
 def _beside(on_cpu: Sequence[str], work: Callable[[], None]) -> _Lateness:
-    """The lateness of a probe in a process of its own while `work` is done."""
+    """Measure the lateness in a separate process while `work` runs."""
     with subprocess.Popen(
         [*on_cpu, sys.executable, "-m", "tests.bench.latency"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as probe:
         assert probe.stdout is not None
-        probe.stdout.readline()  # it ticks
+        probe.stdout.readline()  # wait until it runs
         work()
         p99, late = probe.communicate("stop\n")[0].split()
     return _Lateness(float(p99), int(late))
 
 
 def tick(stop: threading.Event) -> list[int]:
-    """Wakes every millisecond until told to stop; returns by how many nanoseconds each time was too late."""
+    """Wake up every millisecond until told to stop. Return the lateness of each wake-up in nanoseconds."""
     late = []
     due = time.monotonic_ns()
     while not stop.is_set():

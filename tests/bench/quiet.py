@@ -1,4 +1,4 @@
-"""Quiet: what the daemon uses while nothing happens, and while a large core is written."""
+"""Idle use: what the daemon uses while nothing happens, and while a large core is written."""
 
 import os
 import time
@@ -8,16 +8,16 @@ from tests.bench.figures import Theme
 from tests.bench.usage import Snapshot, memory, snapshot
 from tests.support.harness import crash, daemon, scratch_directory
 
-_WINDOW = 60.0  # seconds of idling that are measured, the watchdog's pings included
-_WATCHDOG = {"WATCHDOG_USEC": "60000000"}  # as packaging/systemd/astbtd.service has it
-_RESCANS = 6  # an hour
+_WINDOW = 60.0  # seconds of idle time that are measured, including watchdog messages
+_WATCHDOG = {"WATCHDOG_USEC": "60000000"}  # as in packaging/systemd/astbtd.service
+_RESCANS = 6  # per hour
 _TIDIES = 1
-_TIMERS = 20  # how many of each timer's runs are measured
+_TIMERS = 20  # measured runs of each timer
 _MEGABYTES = 500
 
 
 def measure(programs: Path) -> Theme:
-    """The figures."""
+    """Run the benchmark and return its figures."""
     theme = Theme("Quiet", [])
     _idle(theme)
     _written(theme, programs)
@@ -38,7 +38,7 @@ def _idle(theme: Theme) -> None:
 
 
 def _each(settings: dict[str, object]) -> Snapshot:
-    """What one run of a timer uses that has been set to a second."""
+    """Measure one run of a timer, which is set to a second for this."""
     used = _used(settings, float(_TIMERS))
     return Snapshot(used.own / _TIMERS, used.main / _TIMERS, used.children / _TIMERS, round(used.wakeups / _TIMERS))
 
@@ -47,7 +47,7 @@ def _used(settings: dict[str, object], seconds: float) -> Snapshot:
     with scratch_directory() as directory, daemon(directory, settings) as running:
         running.environment.update(_WATCHDOG)
         running.start()
-        running.settle()
+        running.wait_until_quiet()
         before = snapshot(running.process.pid)
         time.sleep(seconds)
         return snapshot(running.process.pid) - before
@@ -60,12 +60,12 @@ def _written(theme: Theme, programs: Path) -> None:
         settings = {"watch": {"directories": [str(spool)]}, "cores": {"action": "delete"}}
         with daemon(directory, settings) as running:
             running.start()
-            running.settle()
+            running.wait_until_quiet()
             theme.add("resident set, idle", memory(running.process.pid, "VmRSS") / 2**20, "MiB", "≤ 32 MiB")
             before = snapshot(running.process.pid)
             crash(programs, spool, "segv", "--megabytes", str(_MEGABYTES))
             running.wait_for_crashes(1)
-            running.settle()
+            running.wait_until_quiet()
             used = snapshot(running.process.pid) - before
             theme.add(f"{_MEGABYTES} MB core written: CPU of the watching thread", used.main, "s", "≤ 0.05 s")
             theme.add(f"{_MEGABYTES} MB core written and examined: CPU of the daemon", used.own, "s")

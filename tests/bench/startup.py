@@ -1,4 +1,4 @@
-"""Start-up: what the commands and the daemon take on a store of 10,000 crashes, against the start of a bare Python."""
+"""Start-up: CPU time of the commands and the daemon with 10,000 crashes, compared with the start of Python alone."""
 
 import json
 import shutil
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from astbtd.lib.serialization import plain
+from astbtd.lib.serialization import to_plain
 from astbtd.model.crash import RECORD_FILE, REPORT_FILE, CrashSignature, Section
 from astbtd.store.store import Store
 from tests.bench.figures import Theme
@@ -30,7 +30,7 @@ _SCRIPT = "from astbtd.cli.main import command\n\ncommand()\n"
 
 
 def measure() -> Theme:
-    """The figures."""
+    """Run the benchmark and return its figures."""
     theme = Theme(f"Start-up, {CRASHES:,} crashes", [])
     with scratch_directory() as directory:
         python, astbtd = _installed(directory / "installed")
@@ -48,7 +48,7 @@ def measure() -> Theme:
 
 
 def _installed(directory: Path) -> tuple[list[str], list[str]]:
-    """How Python and astbtd start where packaging/install has put them, made the same way."""
+    """Install as packaging/install does. Return the commands that start Python and astbtd."""
     subprocess.run(["/usr/bin/python3", "-m", "venv", "--system-site-packages", "--without-pip", directory], check=True)
     (packages,) = directory.glob("lib/python3*/site-packages")
     shutil.copytree(_SOURCES / "astbtd", packages / "astbtd", ignore=shutil.ignore_patterns("__pycache__"))
@@ -71,22 +71,22 @@ def _start(theme: Theme, directory: Path) -> None:
 
 
 def _rounds(commands: Mapping[str, list[str]]) -> dict[str, list[float]]:
-    """The CPU seconds of each command in each round."""
+    """Return the CPU seconds of each command in each round."""
     rounds = [{name: run(argv).cpu for name, argv in commands.items()} for _ in range(_ROUNDS)]
     return {name: [each[name] for each in rounds] for name in commands}
 
 
 def _fill(store: Store) -> None:
-    """Makes the crashes, newest in the past minutes; nothing is synced."""
+    """Write the crashes to a store without syncing. The newest is some minutes old."""
     store.prepare()
-    store.no_longer_new()
+    store.mark_initialized()
     now = (time.time() - crash().crashed_at.timestamp()) / 60
     for index in range(CRASHES):
         one = crash(now - (CRASHES - index) * _EVERY, pid=index + 1, signature=f"{index % _BUGS:012x}")
         number = CrashSignature(one.signature.id, one.signature.text, index // _BUGS + 1, one.crashed_at)
         directory = store.directory(one.id)
         directory.mkdir()
-        (directory / RECORD_FILE).write_text(json.dumps(plain(replace(one, signature=number)), indent=2) + "\n")
+        (directory / RECORD_FILE).write_text(json.dumps(to_plain(replace(one, signature=number)), indent=2) + "\n")
         (directory / REPORT_FILE).write_text(f"report of {one.id}\n")
         (directory / Section.BACKTRACE).write_text("#0  0x0 in crash () at crash.c:1\n" * 100)
-    store.point_latest()
+    store.update_latest()

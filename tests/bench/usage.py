@@ -1,4 +1,4 @@
-"""What programs use: wall time, CPU time, memory, wake-ups."""
+"""Measures what programs use: wall time, CPU time, memory and wake-ups."""
 
 import os
 import subprocess
@@ -8,24 +8,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _TICK = os.sysconf("SC_CLK_TCK")
-_CPU_CLOCK = 2  # with a process id, the number of the clock of all its threads, ended ones included (posix-timers.h)
+_CPU_CLOCK = 2  # combined with a process id: the clock of all its threads, including ended ones (posix-timers.h)
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What a program and its children used: seconds, and the largest resident set among them in bytes."""
+    """The use of a program and its children: seconds, and the largest resident set of any of them in bytes."""
 
     wall: float
     cpu: float
     peak: int
 
     def __add__(self, other: "Usage") -> "Usage":
-        """One after the other."""
+        """Return the use of two programs that ran one after the other."""
         return Usage(self.wall + other.wall, self.cpu + other.cpu, max(self.peak, other.peak))
 
 
 def run(argv: Sequence[str | Path], environment: Mapping[str, str] | None = None, status: int = 0) -> Usage:
-    """Runs a program to its end and measures it. Raises RuntimeError if its exit status is another than `status`."""
+    """Run a program and measure it. Raise RuntimeError if its exit status is not `status`."""
     started = time.monotonic()
     with subprocess.Popen(
         [*map(str, argv)],
@@ -42,32 +42,32 @@ def run(argv: Sequence[str | Path], environment: Mapping[str, str] | None = None
 
 
 _TIMED_GDB = """#!/bin/sh
-# gdb, whose use of the machine is the last line of its log
+# The last line of the log of this gdb is what it used.
 exec /usr/bin/time --format '%U %S %M' gdb "$@"
 """
 
 
 class TimedGdb:
-    """A gdb for the daemon to run, each run of which is measured."""
+    """A gdb that measures each of its runs."""
 
     @staticmethod
-    def made(directory: Path) -> Path:
-        """The program, in `directory`, which gdb's user may enter."""
+    def create(directory: Path) -> Path:
+        """Write the program to `directory`, which the user of gdb must be able to search."""
         program = directory / "gdb"
         program.write_text(_TIMED_GDB)
         program.chmod(0o755)
         return program
 
     @staticmethod
-    def use(log: Path) -> Usage:
-        """What the run used that left this log; its wall time is not measured."""
+    def read_usage(log: Path) -> Usage:
+        """Return the use of the run with this log. Its wall time is not measured."""
         user, system, peak = log.read_text(errors="replace").splitlines()[-1].split()
         return Usage(0.0, float(user) + float(system), int(peak) << 10)
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a running process has used so far: CPU seconds of its own, of its main thread, of its ended children."""
+    """What a running process has used so far: CPU seconds of its threads, its main thread, and its ended children."""
 
     own: float
     main: float
@@ -75,7 +75,7 @@ class Snapshot:
     wakeups: int
 
     def __sub__(self, earlier: "Snapshot") -> "Snapshot":
-        """What was used between two snapshots."""
+        """Return the use between two snapshots."""
         return Snapshot(
             self.own - earlier.own,
             self.main - earlier.main,
@@ -85,7 +85,7 @@ class Snapshot:
 
 
 def snapshot(pid: int) -> Snapshot:
-    """The use so far of a running process; its own is exact, its children's in hundredths of a second."""
+    """Return the use of a process so far. The resolution for its children is a hundredth of a second."""
     tasks = Path(f"/proc/{pid}/task")
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     wakeups = sum(_voluntary_switches(task) for task in tasks.iterdir())
@@ -98,7 +98,7 @@ def snapshot(pid: int) -> Snapshot:
 
 
 def memory(pid: int, field: str) -> int:
-    """`VmRSS` or `VmHWM` of a process, in bytes."""
+    """Return `VmRSS` or `VmHWM` of a process, in bytes."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition(f"\n{field}:")[2].split()[0]) << 10
 

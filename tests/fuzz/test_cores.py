@@ -1,4 +1,4 @@
-"""Cores: headers, notes, file tables and memory, as an attacker would write them."""
+"""Cores with headers, notes, file tables and memory as an attacker could write them."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from astbtd.elf import core_notes
 from astbtd.elf.core_notes import NotACore
 from astbtd.elf.headers import FileType
 from astbtd.extraction import build_ids
-from astbtd.lib.serialization import plain
+from astbtd.lib.serialization import to_plain
 from astbtd.model.crash import CRASH_ID
 from tests.support.builders import FORMS, NT_FILE, NT_PRSTATUS, DeadProcess, elf_file
 from tests.support.mutations import mutated
@@ -28,7 +28,7 @@ NAMES = frozenset(("asterisk",))
 
 @given(mutated(SEEDS))
 @example(b"\x7fELF")
-def test_a_core_is_understood_or_refused(core: bytes) -> None:
+def test_a_core_is_read_or_rejected(core: bytes) -> None:
     with os.fdopen(os.memfd_create("core"), "w+b", buffering=0) as file:
         file.write(core)
         try:
@@ -36,20 +36,20 @@ def test_a_core_is_understood_or_refused(core: bytes) -> None:
         except NotACore:
             return
     assert CRASH_ID.fullmatch(facts.crash_id)
-    assert plain(facts)["size"] == len(core)
+    assert to_plain(facts)["size"] == len(core)
 
 
 @given(mutated(SEEDS))
 @example(b"")
-def test_of_whatever_became_of_a_core_the_programs_are_listed(core: bytes) -> None:
+def test_the_objects_of_any_core_are_listed(core: bytes) -> None:
     with os.fdopen(os.memfd_create("core"), "w+b", buffering=0) as file:
         file.write(core)
-        assert build_ids.listing(file.fileno()).startswith("Program and modules in use")
+        assert build_ids.format_object_list(file.fileno()).startswith("Program and modules in use")
 
 
 @limits(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(mutated(SEEDS))
-def test_a_file_is_a_candidate_or_is_left_alone(tmp_path: Path, core: bytes) -> None:
+def test_a_file_is_a_candidate_or_remains_unchanged(tmp_path: Path, core: bytes) -> None:
     (tmp_path / "core").write_bytes(core)
 
     finding = examine(str(tmp_path), "core", NAMES)

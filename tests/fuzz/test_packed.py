@@ -1,19 +1,18 @@
-"""Cores in a wrapper: compressed, or in a report of apport, cut, damaged and spliced into one another."""
+"""Packed cores under fuzzing: compressed or in an apport report; truncated, damaged and spliced into one another."""
 
 import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from hypothesis import HealthCheck, example, given
-from hypothesis import settings as limits
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from astbtd.claims.core_filter import Candidate, Finding, examine
-from astbtd.claims.unpack import NotUnpacked, Unpacker
+from astbtd.claims.private_copy import NotUnpacked, Unpacker
 from astbtd.settings import UnpackingSettings
 from astbtd.sources.collectors import apport_report
-from astbtd.sources.collectors.apport_report import Malformed
+from astbtd.sources.collectors.apport_report import MalformedReport
 from tests.support.builders import DeadProcess
 from tests.support.mutations import mutated
 from tests.support.packed import COMPRESS, FIELDS, report
@@ -31,22 +30,22 @@ SEEDS = (
     b"ProblemType: Crash\nCoreDump: base64\n\n \n  \n",
     b"\x28\xb5\x2f\xfd" + b"\xff" * 64,  # a frame that asks for a window of exabytes
 )
-MOST = 8 << 20
+SIZE_LIMIT = 8 << 20
 NAMES = frozenset(("asterisk",))
 
 
 @contextlib.contextmanager
 def in_memory(content: bytes) -> Iterator[int]:
-    """A descriptor of a file with this content."""
+    """Yield the descriptor of a file in memory with this content."""
     with os.fdopen(os.memfd_create("packed"), "w+b", buffering=0) as file:
         file.write(content)
         file.seek(0)
         yield file.fileno()
 
 
-@limits(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(mutated(SEEDS))
-def test_a_packed_file_is_a_candidate_or_is_left_alone(tmp_path: Path, content: bytes) -> None:
+def test_a_packed_file_is_a_candidate_or_is_not_touched(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "core").write_bytes(content)
 
     finding = examine(str(tmp_path), "core", NAMES)
@@ -58,17 +57,17 @@ def test_a_packed_file_is_a_candidate_or_is_left_alone(tmp_path: Path, content: 
 
 
 @given(mutated(SEEDS))
-@example(COMPRESS["zst"](bytes(MOST + 1)))
-@example(COMPRESS["xz"](bytes(MOST + 1)))
-def test_what_is_unpacked_keeps_within_its_limits(content: bytes) -> None:
-    unpacker = Unpacker(UnpackingSettings(size=MOST, ratio=500), lambda _: None, lambda: None)
+@example(COMPRESS["zst"](bytes(SIZE_LIMIT + 1)))
+@example(COMPRESS["xz"](bytes(SIZE_LIMIT + 1)))
+def test_unpacking_stays_within_the_limits(content: bytes) -> None:
+    unpacker = Unpacker(UnpackingSettings(size=SIZE_LIMIT, ratio=500), lambda _: None, lambda: None)
     with in_memory(content) as packed, in_memory(b"") as target:
         with contextlib.suppress(NotUnpacked):
             unpacker.unpack(packed, target)
-        assert os.fstat(target).st_size <= MOST + (1 << 20)
+        assert os.fstat(target).st_size <= SIZE_LIMIT + (1 << 20)
 
 
 @given(mutated(SEEDS) | st.binary())
-def test_the_fields_of_a_report_are_understood_or_malformed(content: bytes) -> None:
-    with in_memory(content) as descriptor, contextlib.suppress(Malformed):
+def test_the_fields_of_a_report_are_parsed_or_malformed(content: bytes) -> None:
+    with in_memory(content) as descriptor, contextlib.suppress(MalformedReport):
         assert all(isinstance(value, bytes) for value in apport_report.fields(descriptor).values())

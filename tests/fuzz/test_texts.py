@@ -1,4 +1,4 @@
-"""Texts: what gdb printed, what its script reported, the configuration, core_pattern, records, the command line."""
+"""Fuzz tests of texts: backtraces, reports of the gdb script, configuration, core_pattern, records, command line."""
 
 import contextlib
 import io
@@ -35,7 +35,7 @@ FACTS = (
 )
 BACKTRACES = (TWO_THREADS.encode(), DOUBLE_FREE.encode(), b"")
 IDS = (crash().id.encode(), b"latest", b"-1", b"-99999999999999999999", b"2026*", b"../../etc/passwd")
-ACTING = {"run", "extract", "check", "deadlock"}  # these do things on the machine
+ACTING = {"run", "extract", "check", "deadlock"}  # verbs that examine or change the machine
 READING = sorted(set(VERBS) - ACTING)
 WORDS = st.sampled_from(
     ("latest", "-1", "-0", "-999999999", "2026", "../../etc", "\n", "--json", "--limit", "--since", "-", "--output")
@@ -51,24 +51,24 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 @given(mutated((CONFIGURATION, b"store: /srv\ngdb: {time: 5min}\n", b"&a [*a]", b"!!python/object:os.system {}")))
-def test_a_configuration_is_understood_or_refused(text: bytes) -> None:
+def test_a_configuration_is_parsed_or_rejected(text: bytes) -> None:
     with contextlib.suppress(BadConfiguration):
         assert isinstance(settings.parse(text, "fuzz"), Settings)
 
 
 @given(mutated(PATTERNS))
-def test_a_core_pattern_is_understood(text: bytes) -> None:
+def test_a_core_pattern_is_parsed(text: bytes) -> None:
     pattern = core_pattern.parse(text.decode(errors="surrogateescape"))
 
     assert pattern.directory is None or pattern.directory
 
 
 @given(mutated(FACTS))
-def test_what_gdb_reports_is_understood_or_ignored(data: bytes) -> None:
-    assert isinstance(GdbFacts.read(data), GdbFacts)
+def test_a_report_of_the_gdb_script_is_parsed_or_ignored(data: bytes) -> None:
+    assert isinstance(GdbFacts.from_json(data), GdbFacts)
 
 
-def test_a_record_is_understood_or_damaged(store: Store) -> None:
+def test_a_record_is_read_or_reported_as_damaged(store: Store) -> None:
     path = store.directory(crash().id) / RECORD_FILE
     whole = path.read_bytes()
 
@@ -85,7 +85,7 @@ def test_a_record_is_understood_or_damaged(store: Store) -> None:
 
 
 @given(mutated(BACKTRACES))
-def test_a_backtrace_is_diagnosed_whatever_is_in_it(text: bytes) -> None:
+def test_any_text_is_diagnosed(text: bytes) -> None:
     diagnosis = diagnose(text.decode(errors="replace"))
 
     assert re.fullmatch("[0-9a-f]{12}", diagnosis.signature.id)
@@ -95,7 +95,7 @@ def test_a_backtrace_is_diagnosed_whatever_is_in_it(text: bytes) -> None:
 
 
 @given(mutated(IDS).map(os.fsdecode) | st.text())
-def test_an_id_is_one_of_the_stores_or_matches_nothing(store: Store, given_id: str) -> None:
+def test_an_id_matches_a_stored_crash_or_nothing(store: Store, given_id: str) -> None:
     with contextlib.suppress(NothingMatched):
         assert resolve(store, given_id) == crash().id
 
@@ -104,7 +104,7 @@ def test_an_id_is_one_of_the_stores_or_matches_nothing(store: Store, given_id: s
 @given(st.sampled_from(READING), st.lists(WORDS | st.text(max_size=20), max_size=4))
 def test_a_command_line_ends_with_a_documented_exit_code(store: Store, verb: str, words: list[str]) -> None:
     quiet = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
-    with quiet[0], quiet[1], contextlib.chdir(store.root.parent):  # some verbs write files where they are
+    with quiet[0], quiet[1], contextlib.chdir(store.root.parent):  # some verbs write files to the working directory
         try:
             code = main(["--store", str(store.root), verb, *(word.replace("\0", "") for word in words)])
         except SystemExit as ended:

@@ -1,4 +1,4 @@
-"""The wall clock jumps under a running daemon, both ways: nothing is removed or told that would not be otherwise."""
+"""The wall clock jumps while the daemon runs: this causes no removal and no announcement."""
 
 import os
 import time
@@ -14,12 +14,12 @@ from tests.support.harness import RunningDaemon, crash
 HOUR = 3600
 DAY = 24 * HOUR
 YEAR = 365 * DAY
-UTMOST = 7 * YEAR  # seconds that the clock is ahead or behind: more than any default age
+JUMP = 7 * YEAR  # seconds; more than any default age
 
 
 @dataclass
 class Machine:
-    """A machine whose clocks the test sets, and a daemon on it."""
+    """A daemon, and the clocks that it sees."""
 
     running: RunningDaemon
     programs: Path
@@ -31,29 +31,29 @@ class Machine:
     def __post_init__(self) -> None:
         clocks = {"LD_PRELOAD": str(self.programs / "clock.so"), "CLOCK_FILE": str(self.scratch / "clock")}
         self.running.environment.update(clocks)
-        self._show()
+        self._write_clocks()
 
     def set_clock(self, ahead: int) -> None:
-        """Sets the wall clock: so many seconds ahead, or behind, the time that it really is."""
+        """Set the wall clock this many seconds ahead of the real time, or behind it if negative."""
         self.wall = ahead
-        self._show()
+        self._write_clocks()
 
-    def passes(self, seconds: int) -> None:
-        """Lets time pass, as by a suspend."""
+    def pass_time(self, seconds: int) -> None:
+        """Advance all clocks, as a suspend does."""
         self.passed += seconds
-        self._show()
+        self._write_clocks()
 
     def crash(self, how: str = "segv") -> Crash:
-        """A crash, recorded, and all done that is done after one; its core is dated by the clock."""
+        """Crash, wait until the crash is processed, and return its record. The core has the time of the clock."""
         core, count = crash(self.programs, self.scratch, how), len(self.running.store.ids())
-        moment = time.time() + self.wall + self.passed
-        os.utime(core, (moment, moment))
+        now = time.time() + self.wall + self.passed
+        os.utime(core, (now, now))
         core.rename(self.spool / f"core.{count}")
         self.running.wait_for_crashes(count + 1)
         (new,) = (each for each in self.running.crashes() if each.core.path.endswith(f"core.{count}"))
         return new
 
-    def _show(self) -> None:
+    def _write_clocks(self) -> None:
         new = self.scratch / "clock.new"
         new.write_text(f"{self.wall + self.passed} {self.passed}")
         new.rename(self.scratch / "clock")
@@ -64,55 +64,55 @@ def machine(running: RunningDaemon, programs: Path, scratch: Path, spool: Path) 
     return Machine(running, programs, scratch, spool)
 
 
-def kept(running: RunningDaemon) -> list[bool]:
-    """Of each crash, the newest first, whether its core is kept."""
+def cores_kept(running: RunningDaemon) -> list[bool]:
+    """Return for each crash, newest first, whether its core is kept."""
     return [running.store.kept_core(each.id).exists() for each in running.crashes()]
 
 
-@pytest.mark.parametrize("ahead", [UTMOST, -UTMOST])
-def test_a_clock_that_jumps_and_comes_back_costs_nothing_that_was_collected(machine: Machine, ahead: int) -> None:
+@pytest.mark.parametrize("ahead", [JUMP, -JUMP])
+def test_a_clock_that_jumps_and_returns_removes_nothing(machine: Machine, ahead: int) -> None:
     machine.running.start()
     before = machine.crash()
-    machine.passes(HOUR)
+    machine.pass_time(HOUR)
     machine.set_clock(ahead)
     meanwhile = machine.crash()
-    machine.passes(HOUR)
+    machine.pass_time(HOUR)
     later = machine.crash("abort")
     machine.set_clock(0)
     after = machine.crash()
-    machine.passes(HOUR)
+    machine.pass_time(HOUR)
     last = machine.crash("abort")
 
     in_order = sorted([before, meanwhile, later, after, last], key=lambda each: each.crashed_at, reverse=True)
     assert machine.running.store.ids() == [each.id for each in in_order]
-    assert kept(machine.running) == [True] * 5
+    assert cores_kept(machine.running) == [True] * 5
     assert os.readlink(machine.running.store.root / "latest") == f"crashes/{in_order[0].id}"
     assert "retention" not in machine.running.output()
     assert "Traceback" not in machine.running.output()
 
 
-def test_what_was_collected_before_the_clock_was_ever_right_is_as_old_as_it_really_is(machine: Machine) -> None:
-    machine.set_clock(-UTMOST)
+def test_crashes_from_before_the_clock_was_first_set_get_their_real_age(machine: Machine) -> None:
+    machine.set_clock(-JUMP)
     machine.running.start()
     early = machine.crash()
     assert early.collected_at.year < time.gmtime().tm_year
 
     machine.set_clock(0)
     machine.crash("abort")
-    machine.passes(2 * HOUR)
+    machine.pass_time(2 * HOUR)
     machine.crash("abort")
-    assert kept(machine.running) == [True] * 3
+    assert cores_kept(machine.running) == [True] * 3
 
-    machine.passes(15 * DAY)
+    machine.pass_time(15 * DAY)
     machine.crash("abort")
     running = machine.running
     running.wait_until(lambda: "retention removed 3 cores" in running.output(), "retention")
     assert running.store.load(early.id).core.state is CoreState.REMOVED
-    assert kept(running) == [True, False, False, False]
+    assert cores_kept(running) == [True, False, False, False]
 
 
-@pytest.mark.parametrize("ahead", [UTMOST, -UTMOST])
-def test_a_crash_loop_in_which_the_clock_jumps_is_one_loop_and_ends(
+@pytest.mark.parametrize("ahead", [JUMP, -JUMP])
+def test_a_crash_loop_with_a_clock_jump_is_one_loop_and_ends(
     machine: Machine, configure_loop: Callable[[str], None], ahead: int
 ) -> None:
     configure_loop("20s")
@@ -128,8 +128,8 @@ def test_a_crash_loop_in_which_the_clock_jumps_is_one_loop_and_ends(
     assert "the crash loop has ended: SIGSEGV in do_forward, 7 crashes" in running.output()
 
 
-@pytest.mark.parametrize("ahead", [UTMOST, -UTMOST])
-def test_cores_that_waited_are_collected_whatever_the_clock_says_at_the_start(machine: Machine, ahead: int) -> None:
+@pytest.mark.parametrize("ahead", [JUMP, -JUMP])
+def test_cores_from_before_the_start_are_collected_even_if_the_clock_is_wrong(machine: Machine, ahead: int) -> None:
     core = crash(machine.programs, machine.spool, "segv")
     died = core.stat().st_mtime_ns // 1_000_000 / 1000
     machine.set_clock(ahead)
@@ -138,7 +138,7 @@ def test_cores_that_waited_are_collected_whatever_the_clock_says_at_the_start(ma
     (collected,) = machine.running.wait_for_crashes(1)
 
     assert collected.crashed_at.timestamp() == died
-    assert kept(machine.running) == [True]
+    assert cores_kept(machine.running) == [True]
 
 
 @pytest.fixture

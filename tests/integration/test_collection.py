@@ -1,4 +1,4 @@
-"""The daemon collects the cores of Asterisk, leaves all others alone, and says so."""
+"""The daemon collects the cores of Asterisk, and reports but does not touch all others."""
 
 import os
 import signal
@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 from astbtd.model.crash import CoreAction, CoreState, DiscoveredBy
-from tests.integration.conftest import NOT_ALONE, gate_closed, gated_gdb
 from tests.support.builders import DeadProcess
+from tests.support.fake_gdb import NOT_ALONE, closed_gate, gated_gdb
 from tests.support.harness import RunningDaemon, crash
 
 
@@ -27,7 +27,7 @@ def test_a_core_that_appears_is_recorded_and_moved_into_the_store(
     assert os.listdir(spool) == []
 
 
-def test_three_cores_waiting_at_start_are_processed_newest_first_whatever_their_names(
+def test_cores_found_at_the_start_are_processed_newest_first_and_not_by_name(
     running: RunningDaemon, programs: Path, spool: Path
 ) -> None:
     for second, name in enumerate(("core.3", "core.1", "core.2")):
@@ -41,15 +41,15 @@ def test_three_cores_waiting_at_start_are_processed_newest_first_whatever_their_
     assert os.readlink(running.store.root / "latest") == f"crashes/{in_order_of_collection[0].id}"
 
 
-def test_a_hundred_cores_at_once_are_all_recorded_newest_first_and_by_one_gdb_at_a_time(
+def test_a_hundred_cores_at_once_are_recorded_newest_first_by_one_gdb_at_a_time(
     running: RunningDaemon, scratch: Path, spool: Path
 ) -> None:
     running.configure({"watch": {"directories": [str(spool)]}, "gdb": {"program": str(gated_gdb(scratch))}})
     running.start()
-    with gate_closed(scratch):
+    with closed_gate(scratch):
         for number in range(100):  # by crash time all mixed up
-            put(spool, scratch, pid=number + 1, age=number * 37 % 100)
-        running.wait_until(lambda: "99 cores waiting" in running.manager.status, "all to be claimed")
+            put_core(spool, scratch, pid=number + 1, age=number * 37 % 100)
+        running.wait_until(lambda: "99 cores queued" in running.manager.status, "all to be claimed")
     crashes = running.wait_for_crashes(100)
 
     in_order_of_collection = sorted(crashes, key=lambda crash: crash.collected_at)
@@ -62,8 +62,8 @@ def test_a_hundred_cores_at_once_are_all_recorded_newest_first_and_by_one_gdb_at
     assert not any(NOT_ALONE in text for text in texts)
 
 
-def put(spool: Path, scratch: Path, *, pid: int, age: int) -> None:
-    """Puts the core of a process that died so many seconds ago into the spool, complete."""
+def put_core(spool: Path, scratch: Path, *, pid: int, age: int) -> None:
+    """Put a complete core into the spool, of a process that crashed `age` seconds ago."""
     core = scratch / "core"
     core.write_bytes(DeadProcess(pid=pid, random=pid.to_bytes(16, "big")).core())
     died = int(time.time()) - age
@@ -78,12 +78,12 @@ def test_cores_waiting_at_the_first_start_are_announced_in_one_summary(
         os.rename(crash(programs, spool, "segv"), spool / name)
     running.start()
     running.wait_for_crashes(2)
-    running.wait_until(lambda: "had been waiting" in running.output(), "the summary")
-    assert "2 cores of earlier crashes had been waiting" in running.output()
+    running.wait_until(lambda: "earlier crash" in running.output(), "the summary")
+    assert "2 cores from earlier crashes" in running.output()
     assert "Asterisk crashed" not in running.output()
 
 
-def test_a_core_that_waits_at_a_later_start_is_announced_like_any_other(
+def test_a_core_found_at_a_later_start_is_announced_like_any_other(
     running: RunningDaemon, programs: Path, spool: Path
 ) -> None:
     running.start()
@@ -96,21 +96,21 @@ def test_a_core_that_waits_at_a_later_start_is_announced_like_any_other(
     assert "Asterisk crashed: SIGSEGV in do_forward" in running.output()
 
 
-def test_a_core_of_another_program_is_left_alone_and_said_once(
+def test_a_core_of_another_program_is_left_alone_and_reported_once(
     running: RunningDaemon, programs: Path, spool: Path
 ) -> None:
-    foreign = crash(programs, spool, "segv", program="bystander").rename(spool / "core.other")
+    other = crash(programs, spool, "segv", program="bystander").rename(spool / "core.other")
     running.start()
     for _ in range(2):
         crash(programs, spool, "abort")
         running.wait_for_crashes(len(running.crashes()) + 1)
     running.signal(signal.SIGHUP)
     running.wait_until(lambda: "configuration reloaded" in running.output(), "the reload")
-    assert foreign.exists()
-    assert running.output().count(f"{foreign} is left alone: it is a core of {programs}/bystander") == 1
+    assert other.exists()
+    assert running.output().count(f"{other} is ignored: it is a core of {programs}/bystander") == 1
 
 
-def test_a_snapshot_of_a_living_asterisk_is_left_alone_and_does_not_hide_its_later_crash(
+def test_a_snapshot_of_a_running_asterisk_is_left_alone_and_does_not_hide_its_later_crash(
     running: RunningDaemon, programs: Path, spool: Path
 ) -> None:
     running.start()
@@ -128,7 +128,7 @@ def test_a_snapshot_of_a_living_asterisk_is_left_alone_and_does_not_hide_its_lat
     assert (spool / "snapshot").exists()
 
 
-def test_a_core_that_is_copied_in_is_taken_when_it_is_complete(
+def test_a_core_that_is_copied_into_the_directory_is_collected_when_complete(
     running: RunningDaemon, programs: Path, scratch: Path, spool: Path
 ) -> None:
     content = crash(programs, scratch, "segv").read_bytes()
@@ -144,7 +144,9 @@ def test_a_core_that_is_copied_in_is_taken_when_it_is_complete(
     assert copied.core.size == len(content)
 
 
-def test_a_core_that_is_moved_in_is_taken(running: RunningDaemon, programs: Path, scratch: Path, spool: Path) -> None:
+def test_a_core_that_is_moved_into_the_directory_is_collected(
+    running: RunningDaemon, programs: Path, scratch: Path, spool: Path
+) -> None:
     core = crash(programs, scratch, "segv")
     running.start()
     core.rename(spool / "moved")
@@ -152,7 +154,7 @@ def test_a_core_that_is_moved_in_is_taken(running: RunningDaemon, programs: Path
     assert recorded.core.found is DiscoveredBy.EVENT
 
 
-def test_a_core_seen_once_is_not_collected_again_under_another_name(
+def test_a_core_is_not_collected_again_under_another_name(
     running: RunningDaemon, programs: Path, scratch: Path, spool: Path
 ) -> None:
     content = crash(programs, scratch, "segv").read_bytes()
@@ -167,7 +169,7 @@ def test_a_core_seen_once_is_not_collected_again_under_another_name(
     assert (spool / "again").exists()
 
 
-def test_a_core_that_was_extracted_by_hand_is_not_collected_as_well(
+def test_a_core_that_was_extracted_by_hand_is_not_collected_again(
     running: RunningDaemon, programs: Path, scratch: Path, spool: Path
 ) -> None:
     core = crash(programs, scratch, "segv")
@@ -192,9 +194,7 @@ def test_a_truncated_core_is_recorded_as_truncated(
     assert any("truncated" in reason for reason in recorded.diagnosis.reasons)
 
 
-def test_links_and_pipes_that_pose_as_cores_are_left_alone(
-    running: RunningDaemon, programs: Path, scratch: Path, spool: Path
-) -> None:
+def test_links_and_fifos_are_left_alone(running: RunningDaemon, programs: Path, scratch: Path, spool: Path) -> None:
     core = crash(programs, scratch, "segv")
     os.link(core, spool / "core.linked")
     os.symlink(core, spool / "core.symbolic")
@@ -203,10 +203,10 @@ def test_links_and_pipes_that_pose_as_cores_are_left_alone(
     crash(programs, spool, "abort")
     assert [crash.diagnosis.signal for crash in running.wait_for_crashes(1)] == ["SIGABRT"]
     assert sorted(os.listdir(spool)) == ["core.linked", "core.pipe", "core.symbolic"]
-    assert running.output().count("is left alone") == 3
+    assert running.output().count("is ignored") == 3
 
 
-def test_leaving_keeps_the_core_as_it_was(running: RunningDaemon, programs: Path, spool: Path) -> None:
+def test_action_leave_does_not_change_the_core(running: RunningDaemon, programs: Path, spool: Path) -> None:
     running.configure({"watch": {"directories": [str(spool)]}, "cores": {"action": CoreAction.LEAVE.value}})
     running.start()
     core = crash(programs, spool, "segv")
@@ -217,7 +217,9 @@ def test_leaving_keeps_the_core_as_it_was(running: RunningDaemon, programs: Path
     assert not running.store.kept_core(recorded.id).exists()
 
 
-def test_deleting_removes_the_core_and_keeps_the_texts(running: RunningDaemon, programs: Path, spool: Path) -> None:
+def test_action_delete_removes_the_core_and_keeps_the_texts(
+    running: RunningDaemon, programs: Path, spool: Path
+) -> None:
     running.configure({"watch": {"directories": [str(spool)]}, "cores": {"action": CoreAction.DELETE.value}})
     running.start()
     core = crash(programs, spool, "segv")
@@ -228,7 +230,7 @@ def test_deleting_removes_the_core_and_keeps_the_texts(running: RunningDaemon, p
     assert not running.store.kept_core(recorded.id).exists()
 
 
-def test_a_core_beyond_the_limit_is_removed_and_the_texts_stay(
+def test_a_core_beyond_the_limit_is_removed_and_its_texts_are_kept(
     running: RunningDaemon, programs: Path, spool: Path
 ) -> None:
     retention = {"cores": {"size": "1K"}, "every": "1s"}
@@ -242,17 +244,17 @@ def test_a_core_beyond_the_limit_is_removed_and_the_texts_stay(
     assert (running.store.directory(recorded.id) / "backtrace.txt").exists()
 
 
-def test_a_core_for_which_there_is_no_room_stays_and_the_status_says_so(
+def test_without_free_disk_space_a_core_stays_in_place_and_the_status_reports_it(
     running: RunningDaemon, programs: Path, spool: Path
 ) -> None:
     full = {"watch": {"directories": [str(spool)]}, "retention": {"minimum_free": "90%"}}
     running.configure(full)
     running.start()
     core = crash(programs, spool, "segv")
-    running.wait_until(lambda: "of the disk" in running.manager.status, "the status to tell")
+    running.wait_until(lambda: "of the disk" in running.manager.status, "the status to report it")
     assert core.exists()
     running.configure({"watch": {"directories": [str(spool)], "rescan": "1s"}, "retention": {"minimum_free": "0%"}})
     running.signal(signal.SIGHUP)
     (recorded,) = running.wait_for_crashes(1)
     assert recorded.core.state is CoreState.KEPT
-    running.wait_until(lambda: "of the disk" not in running.manager.status, "the status to be well again")
+    running.wait_until(lambda: "of the disk" not in running.manager.status, "the status to be normal again")

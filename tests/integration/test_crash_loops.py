@@ -1,4 +1,4 @@
-"""A crash loop: every crash is counted and recorded, none of them costs much, and the odd one out is found."""
+"""A crash loop: every crash is recorded at low cost, and a different crash among them is found."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -11,14 +11,14 @@ from tests.support.harness import RunningDaemon, crash
 
 _CRASHES = 1000
 _IN_FULL = 3
-_TEXTS, _CORES = 1 << 20, 16 << 20  # bytes that may be kept
-_LONGEST_RECORD = 32 << 10  # bytes on disk of a crash that is counted and no more: its record and its report
-_UNTIDIED = 100  # crashes of a loop between two runs of retention
+_TEXTS, _CORES = 1 << 20, 16 << 20  # limits in bytes
+_LARGEST_BRIEF_RECORD = 32 << 10  # bytes on disk of a crash without an extraction: its record and its report
+_BETWEEN_RETENTION_RUNS = 100  # crashes of a loop
 
 
 @pytest.fixture
 def looping(running: RunningDaemon, spool: Path) -> RunningDaemon:
-    """A daemon to which three crashes in a minute are a loop, and which may not keep much."""
+    """A daemon with low limits, for which three crashes in a minute are a loop."""
     limits = {"texts": {"size": _TEXTS}, "cores": {"size": _CORES}, "every": "1d"}
     configure(running, spool, within="1min", retention=limits)
     return running
@@ -29,22 +29,23 @@ def configure(running: RunningDaemon, spool: Path, within: str, **others: object
     running.configure({"watch": {"directories": [str(spool)]}, "crash_loop": loop, **others})
 
 
-def crash_in_passing(programs: Path, spool: Path, how: str = "segv") -> None:
-    """A crash that is followed by the next one at once: its core has a name that no other takes."""
+def crash_with_unique_core(programs: Path, spool: Path, how: str = "segv") -> None:
+    """Crash and give the core a unique name, so that the next crash does not overwrite it."""
     core = crash(programs, spool.parent, how)
     core.rename(spool / f"core.{core.stat().st_ino}")
 
 
-def briefly(crashes: list[Crash]) -> list[Crash]:
+def brief_records(crashes: list[Crash]) -> list[Crash]:
     return [crash for crash in crashes if crash.extraction.brief]
 
 
-def test_a_thousand_crashes_are_a_thousand_records_and_the_odd_one_out_is_examined_in_full(
+@pytest.mark.nightly
+def test_a_thousand_crashes_are_a_thousand_records_and_a_different_one_is_extracted_in_full(
     looping: RunningDaemon, programs: Path, spool: Path
 ) -> None:
     looping.start()
     for number in range(1, _CRASHES + 1):
-        crash_in_passing(programs, spool, "abort" if number == _CRASHES // 2 else "segv")
+        crash_with_unique_core(programs, spool, "abort" if number == _CRASHES // 2 else "segv")
         if number % 50 == 0:
             looping.wait_until(lambda: not list(spool.iterdir()), "the crashes so far")
     recorded = looping.wait_for_crashes(_CRASHES)
@@ -54,22 +55,22 @@ def test_a_thousand_crashes_are_a_thousand_records_and_the_odd_one_out_is_examin
         "pbx_builtin_hangup": 1,
     }
     assert sorted(each.signature.occurrence for each in recorded)[-1] == _CRASHES - 1
-    assert len(briefly(recorded)) == _CRASHES - 1 - _IN_FULL
-    (odd,) = (each for each in recorded if each.diagnosis.signal == "SIGABRT")
-    assert odd.core.state is CoreState.KEPT
-    assert (looping.store.directory(odd.id) / "full.txt").exists()
-    assert all(looping.store.size(each.id) < _LONGEST_RECORD for each in briefly(recorded))
-    assert not any(looping.store.kept_core(each.id).exists() for each in briefly(recorded))
+    assert len(brief_records(recorded)) == _CRASHES - 1 - _IN_FULL
+    (different,) = (each for each in recorded if each.diagnosis.signal == "SIGABRT")
+    assert different.core.state is CoreState.KEPT
+    assert (looping.store.directory(different.id) / "full.txt").exists()
+    assert all(looping.store.size(each.id) < _LARGEST_BRIEF_RECORD for each in brief_records(recorded))
+    assert not any(looping.store.kept_core(each.id).exists() for each in brief_records(recorded))
     assert list(spool.iterdir()) == []
     assert looping.output().count("Asterisk crashed") == _IN_FULL + 1
     assert looping.output().count("crash loop: SIGSEGV in do_forward") == 1
-    assert sizes(looping, is_text) <= _TEXTS + _UNTIDIED * _LONGEST_RECORD
-    assert sizes(looping, lambda name: name == KEPT_CORE_FILE) <= _CORES
-    assert looping.output().count("retention removed") <= _CRASHES // _UNTIDIED + _IN_FULL + 1
+    assert total_size(looping, is_text) <= _TEXTS + _BETWEEN_RETENTION_RUNS * _LARGEST_BRIEF_RECORD
+    assert total_size(looping, lambda name: name == KEPT_CORE_FILE) <= _CORES
+    assert looping.output().count("retention removed") <= _CRASHES // _BETWEEN_RETENTION_RUNS + _IN_FULL + 1
 
 
-def sizes(running: RunningDaemon, what: Callable[[str], bool]) -> int:
-    """The bytes of all files in the store with such names."""
+def total_size(running: RunningDaemon, what: Callable[[str], bool]) -> int:
+    """Return the size of all files in the store whose names match `what`, in bytes."""
     files = [file for file in running.store.root.glob("crashes/*/*") if what(file.name)]
     return sum(file.stat().st_size for file in files if file.exists())
 
@@ -78,7 +79,7 @@ def is_text(name: str) -> bool:
     return name not in (KEPT_CORE_FILE, RECORD_FILE)
 
 
-def test_in_a_loop_the_store_stays_within_its_limits_and_the_count_goes_on(
+def test_in_a_loop_the_store_stays_within_its_limits_and_counting_continues(
     running: RunningDaemon, programs: Path, spool: Path
 ) -> None:
     limits = {"texts": {"count": 20}, "records": {"count": 50}, "every": "1d"}
@@ -86,31 +87,31 @@ def test_in_a_loop_the_store_stays_within_its_limits_and_the_count_goes_on(
     running.start()
     highest = 0
     for number in range(1, 401):
-        crash_in_passing(programs, spool)
+        crash_with_unique_core(programs, spool)
         if number % 10 == 0:
             running.wait_until(lambda: not list(spool.iterdir()), "the crashes so far")
             highest = max(highest, len(running.store.ids()))
     running.wait_until(lambda: "SIGSEGV in do_forward, 400 crashes" in running.manager.status, "the last of them")
 
-    assert highest <= 50 + _UNTIDIED
-    running.wait_until(lambda: running.crashes()[0].signature.occurrence == 400, "the numbers to be put right")
-    assert sum(1 for each in running.crashes() if not each.texts_removed_at) <= 20 + _UNTIDIED
+    assert highest <= 50 + _BETWEEN_RETENTION_RUNS
+    running.wait_until(lambda: running.crashes()[0].signature.occurrence == 400, "the crashes to be numbered")
+    assert sum(1 for each in running.crashes() if not each.texts_removed_at) <= 20 + _BETWEEN_RETENTION_RUNS
 
 
-def test_the_disk_that_a_loop_takes_is_within_the_limit(running: RunningDaemon, programs: Path, spool: Path) -> None:
+def test_a_loop_stays_within_the_limit_of_disk_space(running: RunningDaemon, programs: Path, spool: Path) -> None:
     limits = {"texts": {"size": "100K"}, "cores": {"size": "100K"}, "every": "1s"}
     configure(running, spool, within="1min", retention=limits)
     running.start()
     for _ in range(120):
-        crash_in_passing(programs, spool)
+        crash_with_unique_core(programs, spool)
     recorded = running.wait_for_crashes(120)
-    running.wait_until(lambda: sizes(running, is_text) <= 100 << 10, "retention")
+    running.wait_until(lambda: total_size(running, is_text) <= 100 << 10, "retention")
 
-    assert sizes(running, lambda name: name == KEPT_CORE_FILE) <= 100 << 10
+    assert total_size(running, lambda name: name == KEPT_CORE_FILE) <= 100 << 10
     assert [each.signature.occurrence for each in recorded] == list(range(120, 0, -1))
 
 
-def test_a_loop_is_told_when_it_begins_in_the_status_while_it_lasts_and_when_it_ends_with_its_count(
+def test_the_start_and_the_end_of_a_loop_are_announced_and_the_status_shows_it_meanwhile(
     running: RunningDaemon, programs: Path, spool: Path
 ) -> None:
     configure(running, spool, within="20s")
@@ -132,7 +133,9 @@ def test_a_loop_is_told_when_it_begins_in_the_status_while_it_lasts_and_when_it_
     assert not running.wait_for_crashes(8)[0].extraction.brief
 
 
-def test_a_loop_goes_on_over_a_restart_and_is_told_once(looping: RunningDaemon, programs: Path, spool: Path) -> None:
+def test_a_loop_continues_across_a_restart_and_is_announced_once(
+    looping: RunningDaemon, programs: Path, spool: Path
+) -> None:
     looping.start()
     for count in range(1, 6):
         if count == 4:

@@ -1,4 +1,4 @@
-"""Real processes are captured: what is found, that they go on, whatever happens to the capture."""
+"""Captures of real processes: the result, and that the processes continue to run whatever happens."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.support.documented import traced
-from tests.support.harness import PATIENCE, RunningDaemon, allow_cores
+from tests.support.harness import TIMEOUT, RunningDaemon, allow_cores
 
 _KILLS = 60
 _SEED = 20261123
@@ -26,7 +26,7 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def start(programs: Path, spool: Path) -> Iterator[Start]:
-    """Starts a program that poses as Asterisk, and returns when all of its threads are where they are to be."""
+    """Start a program in place of Asterisk, and return when all its threads have reached their final state."""
     started = []
 
     def run(*arguments: str) -> "subprocess.Popen[str]":
@@ -50,12 +50,12 @@ def astbtd(running: RunningDaemon, *arguments: str) -> list[str]:
 
 
 def deadlock(running: RunningDaemon, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Runs `astbtd deadlock`."""
+    """Run `astbtd deadlock`."""
     return subprocess.run(astbtd(running, "deadlock", *arguments), capture_output=True, text=True, check=False)
 
 
-def captured(running: RunningDaemon, *arguments: str) -> dict[str, Any]:
-    """The record that it makes."""
+def capture_process(running: RunningDaemon, *arguments: str) -> dict[str, Any]:
+    """Run `astbtd deadlock` and return the record."""
     done = deadlock(running, "--json", *arguments)
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout))
@@ -67,15 +67,15 @@ def section(running: RunningDaemon, record: dict[str, Any], name: str) -> str:
 
 
 def states(pid: int) -> set[str]:
-    """The states of all threads of a process."""
+    """Return the states of all threads of a process."""
     tasks = Path(f"/proc/{pid}/task")
     return {(task / "stat").read_text().rpartition(")")[2].split()[0] for task in tasks.iterdir()}
 
 
-def test_threads_that_wait_for_each_other_are_named(running: RunningDaemon, start: Start) -> None:
+def test_threads_that_wait_for_each_other_are_a_deadlock(running: RunningDaemon, start: Start) -> None:
     process = start("deadlock")
 
-    record = captured(running, "--interval", "1s")
+    record = capture_process(running, "--interval", "1s")
 
     one, other = record["cycle"]
     assert record["finding"] == "deadlock"
@@ -91,23 +91,23 @@ def test_threads_that_wait_for_each_other_are_named(running: RunningDaemon, star
     )
 
 
-def test_threads_that_only_wait_for_work_are_no_deadlock(running: RunningDaemon, start: Start) -> None:
+def test_threads_that_wait_for_work_are_not_a_deadlock(running: RunningDaemon, start: Start) -> None:
     start("wait")
 
-    record = captured(running, "--interval", "1s")
+    record = capture_process(running, "--interval", "1s")
 
     assert (record["finding"], record["wait_for"], record["cycle"]) == ("none", [], None)
 
 
 @pytest.mark.parametrize("mode", ["wait", "deadlock"])
 @pytest.mark.parametrize(("ours", "theirs"), [("backtrace-threads", "bt"), ("backtrace-threads-full", "bt full")])
-def test_a_capture_shows_what_gdb_shows_of_the_process_itself(
+def test_a_capture_has_the_same_backtraces_as_gdb_on_the_process(
     running: RunningDaemon, start: Start, mode: str, ours: str, theirs: str
 ) -> None:
     process = start(mode, "--note", "a text on the stack")
     gdb = ["gdb", "-nx", "--batch", "-p", str(process.pid), "-ex", f"thread apply all {theirs}"]
     documented = subprocess.run(gdb, capture_output=True, text=True, check=True).stdout
-    record = captured(running, "--samples", "1")
+    record = capture_process(running, "--samples", "1")
 
     found = section(running, record, ours)
 
@@ -119,31 +119,31 @@ def states_by_thread(pid: int) -> list[str]:
     return os.listdir(f"/proc/{pid}/task")
 
 
-def test_memory_beyond_the_limit_is_read_after_the_process_went_on(running: RunningDaemon, start: Start) -> None:
+def test_memory_beyond_the_limit_is_read_after_the_process_was_resumed(running: RunningDaemon, start: Start) -> None:
     start("deadlock", "--megabytes", "200")
 
-    record = captured(running, "--samples", "1")
+    record = capture_process(running, "--samples", "1")
 
     (sample,) = record["samples"]
     assert record["finding"] == "deadlock"
     assert 100 << 20 < sample["bytes_later"] < 250 << 20
 
 
-def test_the_time_that_it_stood_still_is_measured_stored_and_printed(running: RunningDaemon, start: Start) -> None:
+def test_the_time_the_process_was_stopped_is_stored_and_printed(running: RunningDaemon, start: Start) -> None:
     start("wait")
 
     done = deadlock(running, "--samples", "2", "--interval", "1s")
 
-    assert re.search(r"^Asterisk stood still for \d+ ms, \d+ ms$", done.stdout, re.MULTILINE)
+    assert re.search(r"^Asterisk was paused for \d+ ms and \d+ ms$", done.stdout, re.MULTILINE)
     directory = Path(done.stdout.splitlines()[-1])
     stored = json.loads((directory / "deadlock.json").read_text())["samples"]
     assert all(sample["stopped_seconds"] > 0 for sample in stored)
 
 
-def test_the_process_goes_on(running: RunningDaemon, start: Start) -> None:
+def test_the_process_continues_to_run(running: RunningDaemon, start: Start) -> None:
     process = start("wait")
 
-    captured(running, "--samples", "2", "--interval", "1s")
+    capture_process(running, "--samples", "2", "--interval", "1s")
 
     assert states(process.pid) == {"S"}
 
@@ -153,12 +153,12 @@ def test_a_process_that_was_stopped_before_stays_stopped(running: RunningDaemon,
     process.send_signal(signal.SIGSTOP)
     wait_for(lambda: states(process.pid) == {"T"})
 
-    captured(running, "--samples", "1")
+    capture_process(running, "--samples", "1")
 
     assert states(process.pid) == {"T"}
 
 
-def test_a_signal_that_arrives_meanwhile_is_not_lost(running: RunningDaemon, start: Start) -> None:
+def test_a_signal_during_the_capture_is_not_lost(running: RunningDaemon, start: Start) -> None:
     process = start("wait")
     capture = subprocess.Popen(
         astbtd(running, "deadlock", "--samples", "20", "--interval", "1"),
@@ -168,13 +168,11 @@ def test_a_signal_that_arrives_meanwhile_is_not_lost(running: RunningDaemon, sta
     wait_for(lambda: is_traced(process.pid) or capture.poll() is not None)
     process.terminate()
 
-    assert process.wait(PATIENCE) == -signal.SIGTERM
-    capture.wait(PATIENCE)
+    assert process.wait(TIMEOUT) == -signal.SIGTERM
+    capture.wait(TIMEOUT)
 
 
-def test_a_capture_that_is_killed_at_any_moment_leaves_the_process_running(
-    running: RunningDaemon, start: Start
-) -> None:
+def test_a_capture_killed_at_any_time_leaves_the_process_running(running: RunningDaemon, start: Start) -> None:
     process = start("wait", "--threads", "60", "--megabytes", "50")
     moments = random.Random(_SEED)  # noqa: S311 - reproducible, not secret
     held = 0
@@ -188,25 +186,25 @@ def test_a_capture_that_is_killed_at_any_moment_leaves_the_process_running(
         capture.kill()
         capture.wait()
         assert not states(process.pid) & {"t", "T"}
-    assert held > _KILLS / 10, "captures were killed while they held the process"
-    assert captured(running, "--samples", "1")["finding"] == "none"
+    assert held > _KILLS / 10, "captures were killed while the process was stopped"
+    assert capture_process(running, "--samples", "1")["finding"] == "none"
 
 
-def test_a_thread_that_cannot_be_stopped_is_left_out_and_said(running: RunningDaemon, programs: Path) -> None:
+def test_a_thread_that_cannot_be_stopped_is_omitted_and_reported(running: RunningDaemon, programs: Path) -> None:
     process = subprocess.Popen([programs / "uninterruptible"], stdout=subprocess.PIPE, process_group=0)
     wait_for(lambda: states(process.pid) == {"S", "D"})
 
-    record = captured(running, "--samples", "1", "--pid", str(process.pid))
+    record = capture_process(running, "--samples", "1", "--pid", str(process.pid))
 
     (sample,) = record["samples"]
     assert (sample["threads"], len(sample["not_stopped"])) == (1, 1)
     assert "1 more could not be stopped" in section(running, record, "report")
     assert states(process.pid) == {"S", "D"}
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait(PATIENCE)
+    process.wait(TIMEOUT)
 
 
-def test_of_several_asterisks_one_has_to_be_chosen(running: RunningDaemon, start: Start) -> None:
+def test_with_several_asterisks_a_pid_is_required(running: RunningDaemon, start: Start) -> None:
     one, other = start("wait"), start("deadlock")
 
     refused = deadlock(running)
@@ -214,18 +212,18 @@ def test_of_several_asterisks_one_has_to_be_chosen(running: RunningDaemon, start
     assert refused.returncode == 2
     assert str(one.pid) in refused.stderr
     assert "--pid" in refused.stderr
-    assert captured(running, "--samples", "1", "--pid", str(other.pid))["finding"] == "deadlock"
+    assert capture_process(running, "--samples", "1", "--pid", str(other.pid))["finding"] == "deadlock"
 
 
-def test_without_an_asterisk_nothing_matches(running: RunningDaemon) -> None:
+def test_without_an_asterisk_there_is_no_match(running: RunningDaemon) -> None:
     refused = deadlock(running)
 
     assert (refused.returncode, refused.stdout) == (3, "")
-    assert "no Asterisk runs here" in refused.stderr
+    assert "no Asterisk is running" in refused.stderr
     assert deadlock(running, "--pid", "4194303").returncode == 3
 
 
-def test_a_process_in_a_debugger_is_left_alone(running: RunningDaemon, start: Start) -> None:
+def test_a_process_in_a_debugger_is_not_captured(running: RunningDaemon, start: Start) -> None:
     process = start("wait")
     debugger = subprocess.Popen(
         ["gdb", "-nx", "-p", str(process.pid)],
@@ -244,12 +242,12 @@ def test_a_process_in_a_debugger_is_left_alone(running: RunningDaemon, start: St
 
 
 @pytest.mark.parametrize(("mode", "answer"), [("deadlock", True), ("wait", False)])
-def test_a_crash_record_says_whether_threads_were_deadlocked(
+def test_a_crash_record_contains_whether_threads_were_deadlocked(
     running: RunningDaemon, start: Start, spool: Path, mode: str, answer: bool
 ) -> None:
     process = start(mode)
     process.send_signal(signal.SIGABRT)
-    process.wait(PATIENCE)
+    process.wait(TIMEOUT)
 
     command = astbtd(running, "extract", "--json", str(spool / "core"))
     record = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
@@ -258,9 +256,7 @@ def test_a_crash_record_says_whether_threads_were_deadlocked(
     assert any("Threads were deadlocked" in reason for reason in record["diagnosis"]["reasons"]) is answer
 
 
-def test_the_daemon_asks_for_a_capture_of_the_process_whose_console_is_silent(
-    running: RunningDaemon, scratch: Path
-) -> None:
+def test_the_daemon_requests_a_capture_if_the_console_does_not_answer(running: RunningDaemon, scratch: Path) -> None:
     watch = {"watch": True, "interval": "1s", "limit": "1s", "failures": 2}
     running.configure({"deadlock": watch, "asterisk": {"run_directory": str(scratch)}})
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as console:
@@ -268,17 +264,17 @@ def test_the_daemon_asks_for_a_capture_of_the_process_whose_console_is_silent(
         console.listen()
         running.start()
 
-        running.wait_until(lambda: "a capture is asked for" in running.output(), "the daemon to ask for a capture")
+        running.wait_until(lambda: "requested a capture" in running.output(), "the daemon to ask for a capture")
 
     assert (running.store.incoming / "deadlock-wanted").read_text() == f"{os.getpid()}\n"
 
 
-def test_a_wanted_capture_is_made_once(running: RunningDaemon, start: Start, scratch: Path) -> None:
+def test_a_requested_capture_is_taken_once(running: RunningDaemon, start: Start, scratch: Path) -> None:
     process, _ = start("wait"), start("wait")
     request = scratch / "wanted"
     request.write_text(f"{process.pid}\n")
 
-    record = captured(running, "--samples", "1", "--wanted", str(request))
+    record = capture_process(running, "--samples", "1", "--wanted", str(request))
 
     assert (record["asked_by"], record["process"]["pid"]) == ("watch", process.pid)
     assert not request.exists()
@@ -289,7 +285,7 @@ def is_traced(pid: int) -> bool:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    """Looks again and again, as nothing tells of these conditions."""
-    deadline = time.monotonic() + PATIENCE
+    """Poll a condition that raises no event."""
+    deadline = time.monotonic() + TIMEOUT
     while not condition():
         assert time.monotonic() < deadline

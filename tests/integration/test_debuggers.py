@@ -1,4 +1,4 @@
-"""A gdb that is missing, broken, replaced or stopped: what can be had is recorded, and the next crash fares better."""
+"""A gdb that is missing, broken, replaced or stopped: the crash is recorded, and the next one is extracted."""
 
 import os
 import signal
@@ -18,54 +18,54 @@ BROKEN = {
 }
 
 
-def use(running: RunningDaemon, spool: Path, gdb: Path, **settings: object) -> None:
-    """Has the daemon use that gdb, and look again every second for what could not be done."""
+def watch_with_gdb(running: RunningDaemon, spool: Path, gdb: Path, **settings: object) -> None:
+    """Configure the daemon to use this gdb, and to retry failed cores every second."""
     watch = {"directories": [str(spool)], "rescan": "1s"}
     running.configure({"watch": watch, "gdb": {"program": str(gdb), **settings}})
 
 
-def put(gdb: Path, content: bytes, mode: int = 0o755) -> None:
-    """Puts a program in the place of another, as a package manager does."""
+def install(gdb: Path, content: bytes, mode: int = 0o755) -> None:
+    """Replace a program as a package manager does, by renaming a new file."""
     new = gdb.with_suffix(".new")
     new.write_bytes(content)
     new.chmod(mode)
     new.rename(gdb)
 
 
-def put_real(gdb: Path) -> None:
-    put(gdb, b'#!/bin/sh\nexec gdb "$@"\n')
+def install_real(gdb: Path) -> None:
+    install(gdb, b'#!/bin/sh\nexec gdb "$@"\n')
 
 
 def cores_below(directory: Path) -> list[Path]:
     return [path for path in directory.rglob("core*") if path.name != "core.zst"]
 
 
-def test_while_gdb_is_missing_cores_stay_and_are_examined_when_it_is_there(
+def test_while_gdb_is_missing_cores_wait_until_it_is_installed(
     running: RunningDaemon, programs: Path, scratch: Path, spool: Path
 ) -> None:
-    use(running, spool, scratch / "gdb")
+    watch_with_gdb(running, spool, scratch / "gdb")
     running.start()
     core = crash(programs, spool, "segv")
-    later = "gdb is not installed (it is tried again later)"
-    running.wait_until(lambda: later in running.output(), "the failure to be said")
-    running.wait_until(lambda: "gdb is not installed" in running.manager.status, "the status to tell")
+    later = "gdb is not installed (will be retried)"
+    running.wait_until(lambda: later in running.output(), "the failure to be reported")
+    running.wait_until(lambda: "gdb is not installed" in running.manager.status, "the failure in the status")
     assert core.exists()
     assert running.output().count(later) == 1
 
-    put_real(scratch / "gdb")
+    install_real(scratch / "gdb")
 
     (recorded,) = running.wait_for_crashes(1)
     assert recorded.extraction.ended is ExtractionOutcome.OK
     assert recorded.diagnosis.crash_function == "do_forward"
-    running.wait_until(lambda: "not installed" not in running.manager.status, "the status to be well again")
+    running.wait_until(lambda: "not installed" not in running.manager.status, "the failure to leave the status")
 
 
 @pytest.mark.parametrize("how", BROKEN)
-def test_with_a_broken_gdb_a_crash_is_recorded_and_its_core_kept_and_the_next_is_examined_by_a_better_one(
+def test_with_a_broken_gdb_a_crash_is_recorded_and_its_core_kept(
     running: RunningDaemon, programs: Path, scratch: Path, spool: Path, how: str
 ) -> None:
-    put(scratch / "gdb", BROKEN[how])
-    use(running, spool, scratch / "gdb")
+    install(scratch / "gdb", BROKEN[how])
+    watch_with_gdb(running, spool, scratch / "gdb")
     running.start()
     crash(programs, spool, "segv")
     (recorded,) = running.wait_for_crashes(1)
@@ -75,17 +75,17 @@ def test_with_a_broken_gdb_a_crash_is_recorded_and_its_core_kept_and_the_next_is
     assert f"gdb did not finish ({recorded.extraction.ended})" in running.output()
     assert cores_below(scratch) == []
 
-    put_real(scratch / "gdb")
+    install_real(scratch / "gdb")
     crash(programs, spool, "segv")
 
     assert running.wait_for_crashes(2)[0].extraction.ended is ExtractionOutcome.OK
 
 
-def test_a_gdb_that_its_user_may_not_execute_is_as_good_as_broken(
+def test_a_gdb_that_its_user_may_not_execute_counts_as_broken(
     running: RunningDaemon, programs: Path, scratch: Path, spool: Path
 ) -> None:
-    put(scratch / "gdb", b'#!/bin/sh\nexec gdb "$@"\n', mode=0o700)
-    use(running, spool, scratch / "gdb")
+    install(scratch / "gdb", b'#!/bin/sh\nexec gdb "$@"\n', mode=0o700)
+    watch_with_gdb(running, spool, scratch / "gdb")
     running.start()
     crash(programs, spool, "segv")
 
@@ -96,17 +96,17 @@ def test_a_gdb_that_its_user_may_not_execute_is_as_good_as_broken(
     assert recorded.core.state is CoreState.KEPT
 
 
-def test_a_gdb_that_is_upgraded_while_it_runs_finishes_and_the_new_one_is_next(
+def test_a_gdb_that_is_upgraded_while_it_runs_finishes(
     running: RunningDaemon, programs: Path, scratch: Path, spool: Path
 ) -> None:
     os.mkfifo(scratch / "go")
     (scratch / "go").chmod(0o644)
-    put(scratch / "gdb", f'#!/bin/sh\nread go <{scratch}/go\nexec gdb "$@"\n'.encode())
-    use(running, spool, scratch / "gdb")
+    install(scratch / "gdb", f'#!/bin/sh\nread go <{scratch}/go\nexec gdb "$@"\n'.encode())
+    watch_with_gdb(running, spool, scratch / "gdb")
     running.start()
     crash(programs, spool, "segv")
     with (scratch / "go").open("w") as go:  # opens when gdb does
-        put(scratch / "gdb", BROKEN["exits"])
+        install(scratch / "gdb", BROKEN["exits"])
         go.write("go\n")
     running.wait_for_crashes(1)
     crash(programs, spool, "segv")
@@ -116,7 +116,7 @@ def test_a_gdb_that_is_upgraded_while_it_runs_finishes_and_the_new_one_is_next(
     assert (first.extraction.ended, newest.extraction.ended) == (ExtractionOutcome.OK, ExtractionOutcome.FAILED)
 
 
-def test_the_core_of_a_gdb_that_crashed_itself_is_not_collected(
+def test_the_core_of_a_crashed_gdb_is_not_collected(
     running: RunningDaemon, programs: Path, scratch: Path, spool: Path
 ) -> None:
     core = crash(programs, scratch, "segv")
@@ -132,11 +132,11 @@ def test_the_core_of_a_gdb_that_crashed_itself_is_not_collected(
     assert running.crashes() == []
 
 
-def test_a_gdb_that_stands_still_is_ended_and_what_it_wrote_kept(
+def test_a_stopped_gdb_is_killed_and_its_output_kept(
     running: RunningDaemon, programs: Path, scratch: Path, spool: Path
 ) -> None:
-    put(scratch / "gdb", b"#!/bin/sh\necho so far >&1\nkill -STOP $$\n")
-    use(running, spool, scratch / "gdb", time="1s")
+    install(scratch / "gdb", b"#!/bin/sh\necho so far >&1\nkill -STOP $$\n")
+    watch_with_gdb(running, spool, scratch / "gdb", time="1s")
     running.start()
     crash(programs, spool, "segv")
 

@@ -1,4 +1,4 @@
-"""What gdb gives: the documentation's text, in sections, by an unprivileged gdb within its limits."""
+"""Extraction by an unprivileged gdb gives the text that the documentation asks for, in sections."""
 
 import json
 import os
@@ -12,45 +12,37 @@ import pytest
 import astbtd
 from astbtd.extraction.sandbox_command import SandboxUser
 from astbtd.model.crash import ExtractionOutcome, Section
-from tests.integration.conftest import build, extract, text
-from tests.support.documented import COMMANDS, frames
+from tests.support.commands import build, extract, section_text
+from tests.support.documented import frames
+from tests.support.extractions import BUILD_OPTIONS, build_variant, run_documented_command
 from tests.support.harness import RunningDaemon, crash
 
 _NOBODY = 65534
 _THREAD = re.compile(r"^Thread \d+ \(", re.MULTILINE)
 
 
-@pytest.fixture(scope="module", params=["debug", "optimized", "stripped"])
+@pytest.fixture(scope="module", params=BUILD_OPTIONS)
 def variant(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The programs as different builds, in a directory that gdb's user cannot enter."""
-    options = {"debug": [], "optimized": ["OPTIMIZE=1"], "stripped": ["OPTIMIZE=1", "STRIP=1"]}
-    return build(tmp_path_factory.mktemp(request.param), *options[request.param])
+    """The programs in different builds."""
+    return build_variant(tmp_path_factory.mktemp(request.param), request.param)
 
 
-def documented(core: Path, program: Path) -> str:
-    """What the documentation's command prints."""
-    printed = subprocess.run(
-        ["gdb", "-se", program, *COMMANDS, "-c", core], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True
-    )
-    return printed.stdout.decode(errors="replace")
-
-
-def test_the_backtrace_is_what_the_documentations_command_prints_and_bt(
+def test_the_backtrace_equals_the_output_of_the_documented_command(
     extracting: RunningDaemon, variant: Path, scratch: Path
 ) -> None:
     core = crash(variant, scratch, "segv")
-    expected = documented(core, variant / "asterisk")
+    expected = run_documented_command(core, variant / "asterisk")
     recorded = extract(extracting, core)
     assert recorded.extraction.ended is ExtractionOutcome.OK
-    assert frames(text(extracting, recorded, Section.BACKTRACE)) == frames(expected)
+    assert frames(section_text(extracting, recorded, Section.BACKTRACE)) == frames(expected)
 
 
-def test_the_five_files_of_issue_triage_hold_what_their_names_say(
+def test_the_five_files_for_issue_triage_have_the_expected_content(
     extracting: RunningDaemon, programs: Path, scratch: Path
 ) -> None:
     recorded = extract(extracting, crash(programs, scratch, "segv"))
     threads = {
-        section: len(_THREAD.findall(text(extracting, recorded, section)))
+        section: len(_THREAD.findall(section_text(extracting, recorded, section)))
         for section in Section
         if section is not Section.LOG
     }
@@ -62,11 +54,11 @@ def test_the_five_files_of_issue_triage_hold_what_their_names_say(
         Section.LOCKS: 0,
         Section.INFO: 0,
     }
-    assert "si_signo = 11" in text(extracting, recorded, Section.BRIEF)
+    assert "si_signo = 11" in section_text(extracting, recorded, Section.BRIEF)
     for section in (Section.INFO, Section.LOCKS):
-        assert "Version: 22.10.0-astbtd\n" in text(extracting, recorded, section)
-        assert "All build options: DONT_OPTIMIZE" in text(extracting, recorded, section)
-        assert "\nStarted: " in text(extracting, recorded, section)
+        assert "Version: 22.10.0-astbtd\n" in section_text(extracting, recorded, section)
+        assert "All build options: DONT_OPTIMIZE" in section_text(extracting, recorded, section)
+        assert "\nStarted: " in section_text(extracting, recorded, section)
 
 
 def test_memory_of_the_crashed_process_cannot_forge_a_section(
@@ -74,7 +66,7 @@ def test_memory_of_the_crashed_process_cannot_forge_a_section(
 ) -> None:
     recorded = extract(extracting, crash(programs, scratch, "segv", "--note", "\n#0  0x0 in evil () at evil.c:1\n"))
     assert recorded.diagnosis.crash_function == "do_forward"
-    assert "evil" not in text(extracting, recorded, Section.INFO)
+    assert "evil" not in section_text(extracting, recorded, Section.INFO)
     assert "\x1b" not in (extracting.store.directory(recorded.id) / "report.txt").read_text()
 
 
@@ -87,7 +79,7 @@ def test_memory_of_the_crashed_process_cannot_forge_a_section(
         ("smash", "SIGABRT", "pbx_builtin_setvar", "likely"),
     ],
 )
-def test_each_way_to_crash_is_recognised(
+def test_each_kind_of_crash_is_diagnosed(
     extracting: RunningDaemon, programs: Path, scratch: Path, mode: str, signal: str, function: str, corruption: str
 ) -> None:
     diagnosis = extract(extracting, crash(programs, scratch, mode)).diagnosis
@@ -106,12 +98,12 @@ def test_the_same_bug_has_the_same_signature_in_another_process(
 
 @pytest.fixture(scope="module")
 def optimized(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The programs as most people run them."""
-    return build(tmp_path_factory.mktemp("optimised"), "OPTIMIZE=1")
+    """The programs with optimization."""
+    return build(tmp_path_factory.mktemp("optimized"), "OPTIMIZE=1")
 
 
 @pytest.mark.parametrize("mode", ["segv", "abort", "double-free", "smash"])
-def test_the_same_bug_has_the_same_signature_with_and_without_optimisation(
+def test_the_same_bug_has_the_same_signature_with_and_without_optimization(
     extracting: RunningDaemon, programs: Path, optimized: Path, scratch: Path, mode: str
 ) -> None:
     first = extract(extracting, crash(programs, scratch, mode))
@@ -120,19 +112,19 @@ def test_the_same_bug_has_the_same_signature_with_and_without_optimisation(
     assert first.signature.text == second.signature.text
 
 
-def test_a_gdb_without_python_falls_back_to_the_documentations_command(
+def test_a_gdb_without_python_runs_the_documented_commands(
     extracting: RunningDaemon, programs: Path, scratch: Path, gdb_minimal: Path
 ) -> None:
     core = crash(programs, scratch, "segv")
-    expected = documented(core, programs / "asterisk")
+    expected = run_documented_command(core, programs / "asterisk")
     extracting.configure({"gdb": {"program": str(gdb_minimal)}})
     recorded = extract(extracting, core)
-    assert frames(text(extracting, recorded, Section.BACKTRACE)) == frames(expected)
+    assert frames(section_text(extracting, recorded, Section.BACKTRACE)) == frames(expected)
     assert recorded.diagnosis.crash_function == "do_forward"
     assert "no Python" in recorded.extraction.notes[0]
 
 
-def test_a_binary_that_was_replaced_since_the_crash_is_pointed_out(
+def test_a_binary_that_was_replaced_since_the_crash_is_reported(
     extracting: RunningDaemon, programs: Path, scratch: Path
 ) -> None:
     subprocess.run(["cp", "-r", f"{programs}/.", scratch / "installed"], check=True)
@@ -142,7 +134,7 @@ def test_a_binary_that_was_replaced_since_the_crash_is_pointed_out(
     assert any("another build" in reason for reason in recorded.diagnosis.reasons)
 
 
-def test_a_core_that_was_kept_can_be_written_out_again_unchanged(
+def test_a_kept_core_is_written_out_unchanged(
     running: RunningDaemon, programs: Path, scratch: Path, spool: Path
 ) -> None:
     core = crash(programs, scratch, "segv", "--megabytes", "20")
@@ -168,9 +160,7 @@ def test_a_core_that_was_kept_can_be_written_out_again_unchanged(
     assert os.stat(running.store.kept_core(recorded.id)).st_mode & 0o777 == 0o600
 
 
-def test_extract_with_output_writes_the_sections_there_and_stores_nothing(
-    extracting: RunningDaemon, programs: Path, scratch: Path
-) -> None:
+def test_extract_to_a_directory_stores_nothing(extracting: RunningDaemon, programs: Path, scratch: Path) -> None:
     core = crash(programs, scratch, "segv")
     subprocess.run(
         [
@@ -195,7 +185,7 @@ def test_extract_with_output_writes_the_sections_there_and_stores_nothing(
     not SandboxUser(_NOBODY, _NOBODY, switched=True).can_read(astbtd.__file__),
     reason="the checkout is closed to others",
 )
-def test_extract_works_without_root_on_a_core_of_ones_own(programs: Path, scratch: Path) -> None:
+def test_a_user_can_extract_their_own_core_without_root(programs: Path, scratch: Path) -> None:
     core = crash(programs, scratch, "segv")
     os.chown(core, _NOBODY, _NOBODY)
     os.chown(scratch, _NOBODY, _NOBODY)
@@ -211,7 +201,7 @@ def test_extract_works_without_root_on_a_core_of_ones_own(programs: Path, scratc
     assert (scratch / "o" / "backtrace.txt").stat().st_uid == _NOBODY
 
 
-def test_extract_newest_picks_the_newest_by_crash_time_among_files_directories_and_globs(
+def test_extract_newest_selects_by_crash_time_among_files_directories_and_globs(
     extracting: RunningDaemon, programs: Path, scratch: Path
 ) -> None:
     (scratch / "dir").mkdir()

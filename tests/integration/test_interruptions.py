@@ -1,58 +1,49 @@
-"""The daemon is stopped, suspended and told to reload at the worst moments: no work is lost, none is done twice."""
+"""The daemon is stopped, suspended and reloaded in the middle of its work: none is lost, none is done twice."""
 
 import os
 import signal
 from pathlib import Path
 
 from astbtd.model.crash import CoreState, DiscoveredBy
+from tests.support.fake_gdb import HANGING_GDB, use_gdb
 from tests.support.harness import RunningDaemon, crash
 
-_HANGS = "#!/bin/sh\nexec sleep 1000\n"
-_LARGE = 600  # MiB of heap that compress to nothing, slowly
+_LARGE = 600  # MiB of heap, which take long to compress
 
 
-def use_hanging_gdb(running: RunningDaemon, spool: Path) -> None:
-    gdb = running.configuration.with_name("gdb-that-hangs")
-    gdb.write_text(_HANGS)
-    gdb.chmod(0o755)
-    running.configure({"watch": {"directories": [str(spool)]}, "gdb": {"program": str(gdb)}})
-
-
-def left_over(running: RunningDaemon) -> list[Path]:
-    """What is unfinished in the store."""
+def unfinished_files(running: RunningDaemon) -> list[Path]:
+    """Return the files in the store that belong to unfinished work."""
     return [path for path in running.store.root.rglob("*") if path.suffix in (".new", ".claim", ".objects")]
 
 
-def test_stopped_while_a_core_is_compressed_it_is_compressed_after_the_next_start(
+def test_a_core_whose_compression_was_interrupted_by_a_stop_is_compressed_after_the_next_start(
     running: RunningDaemon, programs: Path, spool: Path
 ) -> None:
     running.start()
     core = crash(programs, spool, "segv", "--megabytes", str(_LARGE))
     running.wait_until(lambda: any(running.store.root.glob("crashes/*/.core.zst.new")), "the compression to begin")
     assert running.stop() == 0
-    (parked,) = running.crashes()
-    assert parked.core.state is CoreState.CLAIMED
+    (interrupted,) = running.crashes()
+    assert interrupted.core.state is CoreState.CLAIMED
     assert core.exists()
-    assert not running.store.kept_core(parked.id).exists()
+    assert not running.store.kept_core(interrupted.id).exists()
 
     running.start()
     (settled,) = running.wait_for_crashes(1)
 
     assert settled.core.state is CoreState.KEPT
-    assert settled.collected_at == parked.collected_at
+    assert settled.collected_at == interrupted.collected_at
     assert running.store.kept_core(settled.id).exists()
     assert os.listdir(spool) == []
-    assert left_over(running) == []
+    assert unfinished_files(running) == []
     assert running.output().count("Asterisk crashed: ") == 1
 
 
-def test_told_twice_to_stop_it_stops_once_and_parks_its_work(
-    running: RunningDaemon, programs: Path, spool: Path
-) -> None:
-    use_hanging_gdb(running, spool)
+def test_two_signals_to_stop_interrupt_the_work_once(running: RunningDaemon, programs: Path, spool: Path) -> None:
+    use_gdb(running, spool, HANGING_GDB)
     running.start()
     core = crash(programs, spool, "segv")
-    running.wait_until(lambda: "examining" in running.manager.status, "the extraction to begin")
+    running.wait_until(lambda: "processing" in running.manager.status, "the extraction to begin")
 
     running.signal(signal.SIGTERM)
     running.signal(signal.SIGINT)
@@ -65,7 +56,7 @@ def test_told_twice_to_stop_it_stops_once_and_parks_its_work(
     assert len(running.wait_for_crashes(1)) == 1
 
 
-def test_a_storm_of_reloads_loses_no_crash(running: RunningDaemon, programs: Path, scratch: Path, spool: Path) -> None:
+def test_many_reloads_lose_no_crash(running: RunningDaemon, programs: Path, scratch: Path, spool: Path) -> None:
     running.start()
     for count in range(1, 11):
         for _ in range(50):
@@ -79,9 +70,7 @@ def test_a_storm_of_reloads_loses_no_crash(running: RunningDaemon, programs: Pat
     assert running.stop() == 0
 
 
-def test_suspended_while_asterisk_crashes_it_goes_on_where_it_was(
-    running: RunningDaemon, programs: Path, spool: Path
-) -> None:
+def test_crashes_during_a_suspend_are_collected_afterwards(running: RunningDaemon, programs: Path, spool: Path) -> None:
     running.environment["WATCHDOG_USEC"] = "400000"
     running.start()
     running.signal(signal.SIGSTOP)
@@ -93,13 +82,13 @@ def test_suspended_while_asterisk_crashes_it_goes_on_where_it_was(
     recorded = running.wait_for_crashes(2)
     assert {each.core.found for each in recorded} == {DiscoveredBy.EVENT}
     running.manager.states.clear()
-    running.wait_until(lambda: "WATCHDOG=1" in running.manager.states, "a sign of life")
+    running.wait_until(lambda: "WATCHDOG=1" in running.manager.states, "a watchdog message")
 
 
-def test_suspended_while_gdb_runs_it_takes_what_gdb_made(running: RunningDaemon, programs: Path, spool: Path) -> None:
+def test_an_extraction_that_ends_during_a_suspend_is_used(running: RunningDaemon, programs: Path, spool: Path) -> None:
     running.start()
     crash(programs, spool, "segv")
-    running.wait_until(lambda: "examining" in running.manager.status, "the extraction to begin")
+    running.wait_until(lambda: "processing" in running.manager.status, "the extraction to begin")
     running.signal(signal.SIGSTOP)
     crash(programs, spool, "abort").rename(spool / "core.abort")
     running.signal(signal.SIGCONT)

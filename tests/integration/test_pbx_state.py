@@ -1,4 +1,4 @@
-"""What the PBX was doing when it crashed: info.txt and locks.txt list what tests/programs/pbx has set up."""
+"""The state of the PBX at the crash: info.txt and locks.txt list what tests/programs/pbx has created."""
 
 import os
 import re
@@ -11,10 +11,10 @@ import pytest
 
 from astbtd.elf.core_notes import read_facts
 from astbtd.extraction import gdb_runner, script_archive
-from astbtd.extraction.sandbox_command import account
+from astbtd.extraction.sandbox_command import find_sandbox_user
 from astbtd.model.crash import Crash, Extraction, ExtractionOutcome, Section, Symbols
 from astbtd.settings import GdbSettings
-from tests.integration.conftest import build, extract, text
+from tests.support.commands import build, extract, section_text
 from tests.support.harness import RunningDaemon, crash, scratch_directory
 
 TASKPROCESSORS = [
@@ -75,22 +75,22 @@ def pbx() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def stripped() -> Iterator[Path]:
-    """The same as packages have them."""
+    """The programs without debug information."""
     with scratch_directory() as directory:
         yield build(directory, "STRIP=1", "pbx")
 
 
 class State:
-    """What was extracted of a crash: the record, info.txt and locks.txt."""
+    """The result of an extraction: the record, info.txt, locks.txt and the backtrace."""
 
     def __init__(self, configured: RunningDaemon, core: Path) -> None:
         self.record: Crash = extract(configured, core)
-        self.info = text(configured, self.record, Section.INFO)
-        self.locks = text(configured, self.record, Section.LOCKS)
-        self.backtrace = text(configured, self.record, Section.BACKTRACE)
+        self.info = section_text(configured, self.record, Section.INFO)
+        self.locks = section_text(configured, self.record, Section.LOCKS)
+        self.backtrace = section_text(configured, self.record, Section.BACKTRACE)
 
     def part(self, title: str) -> list[str]:
-        """A part of info.txt, the line with its title first; how far apart its columns are does not matter."""
+        """Return a part of info.txt, starting with its title; the width of columns is normalized."""
         (part,) = [part for part in self.info.split("\n\n") if part.startswith(title)]
         return [re.sub(r" {2,}", "  ", line) for line in part.splitlines()]
 
@@ -98,12 +98,12 @@ class State:
 @pytest.mark.parametrize(
     ("version", "options", "storage"),
     [
-        ("16", (), "a container of its own"),
+        ("16", (), "ao2 container"),
         ("22", (), "ao2_legacy"),
         ("22", ("--storage", "cpp_map_name_id"), "cpp_map_name_id"),
     ],
 )
-def test_info_lists_what_the_pbx_was_doing(
+def test_info_lists_the_state_of_the_pbx(
     extracting: RunningDaemon, pbx: Path, scratch: Path, version: str, options: tuple[str, ...], storage: str
 ) -> None:
     state = State(extracting, crash(pbx / f"pbx-{version}", scratch, *options))
@@ -119,7 +119,7 @@ def test_info_lists_what_the_pbx_was_doing(
     ]
 
 
-def test_info_and_locks_begin_with_which_asterisk_this_was(extracting: RunningDaemon, pbx: Path, scratch: Path) -> None:
+def test_info_and_locks_begin_with_the_build(extracting: RunningDaemon, pbx: Path, scratch: Path) -> None:
     state = State(extracting, crash(pbx / "pbx-22", scratch))
 
     up = state.record.crashed_at - datetime(2024, 12, 31, 23, 59, 59, tzinfo=UTC)
@@ -140,17 +140,17 @@ def test_info_and_locks_begin_with_which_asterisk_this_was(extracting: RunningDa
     assert (state.record.asterisk.dont_optimize, state.record.asterisk.debug_threads) == (True, True)
 
 
-def test_locks_lists_who_holds_and_who_waits(extracting: RunningDaemon, pbx: Path, scratch: Path) -> None:
+def test_locks_lists_holders_and_waiters(extracting: RunningDaemon, pbx: Path, scratch: Path) -> None:
     state = State(extracting, crash(pbx / "pbx-22", scratch))
 
     (table,) = re.findall(r"^=== Thread ID: .*", state.locks, re.DOTALL | re.MULTILINE)
     assert re.sub(r"0x5[0-9a-f]{11}", "0xADDRESS", table) == LOCKS
 
 
-def test_locks_says_how_to_get_a_table_where_there_is_none(extracting: RunningDaemon, pbx: Path, scratch: Path) -> None:
+def test_locks_without_a_table_says_how_to_get_one(extracting: RunningDaemon, pbx: Path, scratch: Path) -> None:
     state = State(extracting, crash(pbx / "pbx-16", scratch))
 
-    assert "Locks: not known: this Asterisk was built without DEBUG_THREADS" in state.locks
+    assert "Locks: unknown: this Asterisk was built without DEBUG_THREADS" in state.locks
     assert "make menuselect" in state.locks
 
 
@@ -165,23 +165,21 @@ def test_info_lists_the_program_and_its_modules_by_build_id(
     assert any(path.endswith("/libc.so.6") for path in listed)
 
 
-def test_info_points_out_modules_that_were_replaced_since(
-    extracting: RunningDaemon, programs: Path, scratch: Path
-) -> None:
+def test_info_marks_modules_that_were_replaced(extracting: RunningDaemon, programs: Path, scratch: Path) -> None:
     subprocess.run(["cp", "-r", f"{programs}/.", scratch / "installed"], check=True)
     core = crash(scratch / "installed", scratch, "segv")
     module = scratch / "installed/modules/app_dial.so"
     ran = build_id(module)
     build(scratch / "installed", "OPTIMIZE=1")
     state = State(extracting, core)
-    assert f"{ran}  {module}  (the file there now is another build, {build_id(module)})\n" in state.info
+    assert f"{ran}  {module}  (the file on disk is another build now: {build_id(module)})\n" in state.info
 
 
 @pytest.mark.parametrize(
     ("damage", "remark"),
-    [("cycle", "a node comes up twice, at 0x"), ("wild", "a link leads to memory that is not there, at 0x41")],
+    [("cycle", "a node occurs twice, at 0x"), ("wild", "a link points to unreadable memory, at 0x41")],
 )
-def test_corrupt_links_are_pointed_out_and_cost_nothing_but_what_is_behind_them(
+def test_corrupt_links_are_reported_and_the_rest_is_listed(
     extracting: RunningDaemon, pbx: Path, scratch: Path, damage: str, remark: str
 ) -> None:
     state = State(extracting, crash(pbx / "pbx-22", scratch, damage))
@@ -195,33 +193,33 @@ def test_corrupt_links_are_pointed_out_and_cost_nothing_but_what_is_behind_them(
     assert "=== Of 4 threads" in state.locks
 
 
-def test_a_text_that_cannot_be_read_costs_its_column_alone(extracting: RunningDaemon, pbx: Path, scratch: Path) -> None:
+def test_an_unreadable_text_affects_its_column_only(extracting: RunningDaemon, pbx: Path, scratch: Path) -> None:
     state = State(extracting, crash(pbx / "pbx-22", scratch, "wild"))
 
     assert ALICE.replace("  Dial  ", "  <unreadable>  ") in state.part("Channels")
-    assert "=== --- ---> who holds it cannot be read: Cannot access memory at address 0x4141" in state.locks
+    assert "=== --- ---> the holder cannot be read: Cannot access memory at address 0x4141" in state.locks
 
 
-def test_a_long_text_is_cut(extracting: RunningDaemon, pbx: Path, scratch: Path) -> None:
+def test_a_long_text_is_truncated(extracting: RunningDaemon, pbx: Path, scratch: Path) -> None:
     state = State(extracting, crash(pbx / "pbx-22", scratch, "long"))
 
     assert state.part("Channels") == ["Channels (3):", *CHANNELS[:-1], f"{CHANNELS[-1]}  {1024 * 'x'}..."]
 
 
-def test_counts_that_lie_are_pointed_out_and_not_believed(extracting: RunningDaemon, pbx: Path, scratch: Path) -> None:
+def test_wrong_counts_are_reported_and_not_trusted(extracting: RunningDaemon, pbx: Path, scratch: Path) -> None:
     state = State(extracting, crash(pbx / "pbx-22", scratch, "count"))
 
-    assert state.part("Taskprocessors")[0] == "Taskprocessors (3, where there should be 1000000):"
-    assert "it claims to have 2147483647 buckets" in state.part("Taskprocessors")[1]
+    assert state.part("Taskprocessors")[0] == "Taskprocessors (3, expected 1000000):"
+    assert "invalid number of buckets, 2147483647" in state.part("Taskprocessors")[1]
     assert state.part("Taskprocessors")[-4:] == TASKPROCESSORS
     assert state.part("Channels")[-4:] == CHANNELS
-    assert "=== (it claims to have 1000 locks)" in state.locks
+    assert "=== (according to its counter it has 1000 locks)" in state.locks
 
 
-def test_what_is_no_container_any_more_is_not_read(extracting: RunningDaemon, pbx: Path, scratch: Path) -> None:
+def test_a_corrupt_container_is_not_read(extracting: RunningDaemon, pbx: Path, scratch: Path) -> None:
     state = State(extracting, crash(pbx / "pbx-22", scratch, "smashed"))
 
-    why = "not known: what should be a container has unknown methods, at 0x4141414141414141"
+    why = "unknown: not a container: unknown methods at 0x4141414141414141"
     for title in ("Taskprocessors", "Bridges", "Channels", "Active channels"):
         assert state.part(title)[0] == f"{title}: {why}"
     assert "17 calls processed" in state.info
@@ -233,38 +231,38 @@ def test_a_pbx_that_crashed_while_it_started_has_nothing_to_list(
 ) -> None:
     state = State(extracting, crash(pbx / "pbx-22", scratch, "early"))
 
-    assert state.part("Bridges") == ["Bridges: not known: Asterisk had not set it up yet, or had taken it down"]
+    assert state.part("Bridges") == ["Bridges: unknown: Asterisk had not created it yet, or had destroyed it"]
     assert "=== Of 0 threads" in state.locks
 
 
-def test_a_storage_of_channels_that_is_not_known_is_named(extracting: RunningDaemon, pbx: Path, scratch: Path) -> None:
+def test_an_unsupported_channel_storage_is_named(extracting: RunningDaemon, pbx: Path, scratch: Path) -> None:
     state = State(extracting, crash(pbx / "pbx-22", scratch, "--storage", "any"))
 
     assert state.part("Channels") == [
-        "Channels: not known: astbtd does not know how channels are stored by 'of_tomorrow'"
+        "Channels: unknown: astbtd does not support the channel storage driver 'of_tomorrow'"
     ]
     assert state.part("Bridges") == ["Bridges (3):", *BRIDGES]
 
 
-def test_a_walk_is_given_up_after_many_nodes(extracting: RunningDaemon, pbx: Path, scratch: Path) -> None:
+def test_a_walk_is_stopped_after_many_nodes(extracting: RunningDaemon, pbx: Path, scratch: Path) -> None:
     state = State(extracting, crash(pbx / "pbx-22", scratch, "many"))
 
     heading, remark, *rows = state.part("Channels")
-    assert heading == "Channels (19999, where there should be 25000):"
-    assert "given up after 20000 nodes" in remark
+    assert heading == "Channels (19999, expected 25000):"
+    assert "stopped after 20000 nodes" in remark
     assert set(rows[1:]) == {CHANNELS[1]}
 
 
-def test_a_walk_is_given_up_when_its_time_is_over(pbx: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gdb_runner, "_PART_SECONDS", 0)
+def test_a_walk_is_stopped_at_its_time_limit(pbx: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gdb_runner, "_TABLE_SECONDS", 0)
     extraction = extract_here(crash(pbx / "pbx-22", scratch), scratch)
     assert extraction.ended is ExtractionOutcome.OK
     info = (scratch / Section.INFO).read_text()
-    assert "Channels (0, where there should be 3):\n  (given up after 0 s of work)\n" in info
+    assert "Channels (0, expected 3):\n  (stopped after 0 s of CPU time)\n" in info
 
 
 @pytest.mark.parametrize("error", ["RuntimeError", "MemoryError", "KeyboardInterrupt"])
-def test_a_part_that_fails_says_so_and_the_others_stand(
+def test_a_part_that_fails_gives_the_reason_and_the_others_are_written(
     pbx: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch, error: str
 ) -> None:
     replace_bridges(monkeypatch, f"def bridges(): raise {error}('of the test')")
@@ -276,7 +274,7 @@ def test_a_part_that_fails_says_so_and_the_others_stand(
     assert "Channels (3):" in info
 
 
-def test_a_gdb_that_dies_over_a_part_has_written_all_backtraces_before(
+def test_a_gdb_that_dies_in_a_part_has_written_all_backtraces_before(
     pbx: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     core = crash(pbx / "pbx-22", scratch)
@@ -293,7 +291,7 @@ def test_a_gdb_that_dies_over_a_part_has_written_all_backtraces_before(
 
 
 @pytest.mark.parametrize(("version", "debug_threads"), [("16", False), ("22", True)])
-def test_a_stripped_build_gives_what_it_exports_and_says_what_would_give_the_rest(
+def test_a_stripped_build_gives_its_exports_and_a_hint_for_the_rest(
     extracting: RunningDaemon, stripped: Path, scratch: Path, version: str, debug_threads: bool
 ) -> None:
     state = State(extracting, crash(stripped / f"pbx-{version}", scratch))
@@ -303,13 +301,13 @@ def test_a_stripped_build_gives_what_it_exports_and_says_what_would_give_the_res
     assert "\nStarted: 2024-12-31 23:59:59 UTC\n" in state.info
     assert "2 active calls\n17 calls processed\n" in state.info
     for title in ("Taskprocessors", "Bridges", "Channels"):
-        assert state.part(title)[0].startswith(f"{title}: not known: this asterisk has no debug information about")
+        assert state.part(title)[0].startswith(f"{title}: unknown: this asterisk has no debug information about")
     assert "asterisk-dbgsym" in state.info
     assert "asterisk-debuginfo" in state.info
     assert ("no debug information about the variable lock_infos" in state.locks) is debug_threads
 
 
-def test_a_variable_of_the_crashed_function_is_not_taken_for_asterisks_own(
+def test_a_variable_of_the_crashed_function_is_not_mistaken_for_asterisks(
     extracting: RunningDaemon, pbx: Path, scratch: Path
 ) -> None:
     core = crash(pbx / "pbx-22", scratch)
@@ -322,12 +320,17 @@ def test_a_variable_of_the_crashed_function_is_not_taken_for_asterisks_own(
 
 
 def extract_here(core: Path, directory: Path) -> Extraction:
-    """Extracts into `directory`, in this very process."""
+    """Extract into `directory`, in the test process."""
     core.chmod(0o644)
     for section in Section:
         (directory / section).unlink(missing_ok=True)
     extractor = gdb_runner.Extractor(
-        GdbSettings(), account("astbtd-gdb"), -1, Symbols.LAZY, reserve=lambda _: None, stopped=lambda: None
+        GdbSettings(),
+        find_sandbox_user("astbtd-gdb"),
+        -1,
+        Symbols.LAZY,
+        check_reserve=lambda _: None,
+        check_interrupt=lambda: None,
     )
     descriptor = os.open(core, os.O_RDONLY)
     try:
@@ -337,16 +340,16 @@ def extract_here(core: Path, directory: Path) -> Extraction:
 
 
 def replace_bridges(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
-    """Has other code, which defines `bridges`, run inside gdb in the place of what reads the bridges."""
-    command = script_archive.command
+    """Run code that defines `bridges` inside gdb, and call that in place of the function that reads the bridges."""
+    command = script_archive.start_command
     replace = f"from astbtd.extraction.script import pbx_tables\n{code}\npbx_tables.bridges = bridges"
     start = "write_sections.main()"
     monkeypatch.setattr(
-        script_archive, "command", lambda path: command(path).replace(start, f"exec({replace!r}); {start}")
+        script_archive, "start_command", lambda path: command(path).replace(start, f"exec({replace!r}); {start}")
     )
 
 
 def build_id(path: Path) -> str:
-    """As readelf prints it."""
+    """Return the build id that readelf prints."""
     printed = subprocess.run(["readelf", "--notes", path], capture_output=True, text=True, check=True).stdout
     return printed.partition("Build ID: ")[2].split()[0]

@@ -1,4 +1,4 @@
-"""The daemon finds out where cores can appear, and keeps up with changes."""
+"""The daemon determines which directories to watch, and follows changes."""
 
 import json
 import os
@@ -11,25 +11,25 @@ from pathlib import Path
 import pytest
 
 from astbtd.model.crash import DiscoveredBy
-from tests.support.harness import RunningDaemon, crash, die_of, living_asterisk
+from tests.support.harness import RunningDaemon, crash, end_by_signal, running_asterisk
 from tests.support.kernel import core_pattern, short_event_queue
 
 
-def test_the_working_directory_of_a_running_asterisk_is_watched_unasked(
+def test_the_working_directory_of_a_running_asterisk_is_watched(
     running: RunningDaemon, programs: Path, scratch: Path
 ) -> None:
     work = scratch / "work"
     work.mkdir()
     running.configure({})
-    with living_asterisk(programs, work) as asterisk:
+    with running_asterisk(programs, work) as asterisk:
         running.start()
-        die_of(asterisk, signal.SIGSEGV)
+        end_by_signal(asterisk, signal.SIGSEGV)
         (recorded,) = running.wait_for_crashes(1)
     assert recorded.core.path == str(work / "core")
     assert recorded.core.found is DiscoveredBy.EVENT
 
 
-def test_an_asterisk_that_starts_in_another_directory_is_noticed_before_it_crashes(
+def test_the_working_directory_of_a_new_asterisk_is_watched_before_it_crashes(
     running: RunningDaemon, programs: Path, scratch: Path
 ) -> None:
     run, work = scratch / "run", scratch / "elsewhere"
@@ -37,21 +37,21 @@ def test_an_asterisk_that_starts_in_another_directory_is_noticed_before_it_crash
     running.configure({"asterisk": {"run_directory": str(run)}})
     running.start()
     run.mkdir()
-    with living_asterisk(programs, work, "--pid-file", str(run / "asterisk.pid")) as asterisk:
-        running.wait_until(lambda: "watching 1 place" in running.manager.status, "the directory to be watched")
-        die_of(asterisk, signal.SIGBUS)
+    with running_asterisk(programs, work, "--pid-file", str(run / "asterisk.pid")) as asterisk:
+        running.wait_until(lambda: "watching 1 directory" in running.manager.status, "the directory to be watched")
+        end_by_signal(asterisk, signal.SIGBUS)
         (recorded,) = running.wait_for_crashes(1)
     assert recorded.core.path == str(work / "core")
     assert recorded.core.found is DiscoveredBy.EVENT
 
 
-def test_the_directory_of_an_asterisk_that_is_gone_is_still_watched_after_a_restart(
+def test_the_directory_of_an_asterisk_that_has_ended_is_watched_after_a_restart(
     running: RunningDaemon, programs: Path, scratch: Path
 ) -> None:
     work = scratch / "work"
     work.mkdir()
     running.configure({})
-    with living_asterisk(programs, work):
+    with running_asterisk(programs, work):
         running.start()
     running.stop()
     crash(programs, work, "segv")
@@ -60,6 +60,7 @@ def test_the_directory_of_an_asterisk_that_is_gone_is_still_watched_after_a_rest
     assert recorded.core.found is DiscoveredBy.START
 
 
+@pytest.mark.serial
 @pytest.mark.parametrize("pattern", ["{}/core.%e.%p", "{}/core.%E.%s"])
 def test_the_directory_of_an_absolute_core_pattern_is_watched(
     running: RunningDaemon, programs: Path, scratch: Path, pattern: str
@@ -74,20 +75,22 @@ def test_the_directory_of_an_absolute_core_pattern_is_watched(
     assert Path(recorded.core.path).parent == dumps
 
 
-def test_a_relative_core_pattern_leads_below_the_working_directory(
+@pytest.mark.serial
+def test_a_relative_core_pattern_selects_a_directory_below_the_working_directory(
     running: RunningDaemon, programs: Path, scratch: Path
 ) -> None:
     work = scratch / "work"
     (work / "cores").mkdir(parents=True)
     running.configure({})
-    with core_pattern("cores/core-%p"), living_asterisk(programs, work) as asterisk:
+    with core_pattern("cores/core-%p"), running_asterisk(programs, work) as asterisk:
         running.start()
-        die_of(asterisk, signal.SIGSEGV)
+        end_by_signal(asterisk, signal.SIGSEGV)
         (recorded,) = running.wait_for_crashes(1)
     assert Path(recorded.core.path).parent == work / "cores"
 
 
-def test_a_core_pattern_that_leads_to_a_program_is_reported_as_not_watched(running: RunningDaemon) -> None:
+@pytest.mark.serial
+def test_a_core_pattern_with_an_unknown_program_is_reported_as_not_watched(running: RunningDaemon) -> None:
     running.configure({})
     with core_pattern("|/bin/false %p"):
         running.start()
@@ -96,9 +99,9 @@ def test_a_core_pattern_that_leads_to_a_program_is_reported_as_not_watched(runni
             capture_output=True,
             check=True,
         )
-    assert "not watched: core_pattern '|/bin/false %p' hands cores to a program" in running.manager.status
+    assert "not watched: core_pattern '|/bin/false %p' pipes cores to a program" in running.manager.status
     assert "not watched: core_pattern '|/bin/false %p'" in running.output()
-    assert "hands cores to a program" in json.loads(checked.stdout)["not_watched"][0]
+    assert "pipes cores to a program" in json.loads(checked.stdout)["not_watched"][0]
 
 
 def test_a_directory_that_appears_late_is_watched(running: RunningDaemon, programs: Path, scratch: Path) -> None:
@@ -107,32 +110,32 @@ def test_a_directory_that_appears_late_is_watched(running: RunningDaemon, progra
     running.start()
     assert f"not watched: {late}" in running.manager.status
     late.mkdir(parents=True)
-    running.wait_until(lambda: "watching 1 place" in running.manager.status, "the directory to be watched")
+    running.wait_until(lambda: "watching 1 directory" in running.manager.status, "the directory to be watched")
     crash(programs, late, "segv")
     (recorded,) = running.wait_for_crashes(1)
     assert recorded.core.found is DiscoveredBy.EVENT
 
 
-def test_a_directory_that_is_deleted_and_made_anew_is_watched_again(
+def test_a_deleted_and_recreated_directory_is_watched_again(
     running: RunningDaemon, programs: Path, spool: Path
 ) -> None:
     running.start()
     shutil.rmtree(spool)
-    running.wait_until(lambda: "watching 0 places" in running.manager.status, "the loss to be noticed")
+    running.wait_until(lambda: "watching 0 directories" in running.manager.status, "the deletion to be noticed")
     spool.mkdir()
-    running.wait_until(lambda: "watching 1 place" in running.manager.status, "the directory to be watched")
+    running.wait_until(lambda: "watching 1 directory" in running.manager.status, "the directory to be watched")
     crash(programs, spool, "segv")
     assert running.wait_for_crashes(1)
 
 
-def test_a_directory_that_is_renamed_away_and_replaced_is_watched_under_its_old_name(
+def test_a_renamed_and_replaced_directory_is_watched_under_its_old_name(
     running: RunningDaemon, programs: Path, scratch: Path, spool: Path
 ) -> None:
     running.start()
     spool.rename(scratch / "away")
-    running.wait_until(lambda: "watching 0 places" in running.manager.status, "the loss to be noticed")
+    running.wait_until(lambda: "watching 0 directories" in running.manager.status, "the deletion to be noticed")
     spool.mkdir()
-    running.wait_until(lambda: "watching 1 place" in running.manager.status, "the directory to be watched")
+    running.wait_until(lambda: "watching 1 directory" in running.manager.status, "the directory to be watched")
     left = crash(programs, scratch / "away", "abort")
     crash(programs, spool, "segv")
     (recorded,) = running.wait_for_crashes(1)
@@ -140,7 +143,8 @@ def test_a_directory_that_is_renamed_away_and_replaced_is_watched_under_its_old_
     assert left.exists()
 
 
-def test_a_core_whose_event_was_lost_in_an_overflow_is_found_by_a_scan(
+@pytest.mark.serial
+def test_a_core_whose_event_was_lost_in_a_queue_overflow_is_found_by_a_scan(
     running: RunningDaemon, programs: Path, spool: Path
 ) -> None:
     with short_event_queue(16):
@@ -154,23 +158,23 @@ def test_a_core_whose_event_was_lost_in_an_overflow_is_found_by_a_scan(
     assert recorded.core.found is DiscoveredBy.SCAN
 
 
-def test_a_reload_watches_new_directories_and_a_bad_one_changes_nothing(
+def test_a_reload_watches_new_directories_and_an_invalid_one_changes_nothing(
     running: RunningDaemon, programs: Path, scratch: Path, spool: Path
 ) -> None:
     running.start()
     running.configuration.write_text("watch: {directories: [relative]}\nunknown: 1\n")
     running.signal(signal.SIGHUP)
-    running.wait_until(lambda: "configuration rejected" in running.manager.status, "the status to tell")
+    running.wait_until(lambda: "configuration rejected" in running.manager.status, "the status to report it")
     crash(programs, spool, "abort")
     running.wait_for_crashes(1)
     other = scratch / "other"
     other.mkdir()
     running.configure({"watch": {"directories": [str(spool), str(other)]}})
     running.signal(signal.SIGHUP)
-    running.wait_until(lambda: "watching 2 places" in running.manager.status, "the new directory to be watched")
+    running.wait_until(lambda: "watching 2 directories" in running.manager.status, "the new directory to be watched")
     crash(programs, other, "segv")
     running.wait_for_crashes(2)
-    assert "watch.directories[0]: must be an absolute path, not 'relative'" in running.output()
+    assert "configuration rejected, keeping the previous one: 2 errors, first: unknown: unknown key" in running.output()
     assert "configuration rejected" not in running.manager.status
 
 

@@ -1,33 +1,31 @@
-"""The daemon sleeps: it is not woken for each page of a core, nor while nothing happens."""
+"""The daemon is not woken for each page of a core, nor while it is idle."""
 
 from pathlib import Path
 
 from tests.support.harness import RunningDaemon, crash
 
-_HANDFUL = 50
-"""Far below the 84,000 events of 500 MB written, above the dozen or so that a core needs."""
+_FEW_WAKEUPS = 50
+"""Far below the 84,000 events that writing 500 MB causes, and above the dozen that a core needs."""
 
 
 def wakeups(running: RunningDaemon) -> int:
-    """How often the daemon's main thread has gone to sleep so far, which is as often as it was woken."""
+    """Return how often the main thread of the daemon has gone to sleep, which is how often it was woken."""
     status = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/status").read_text()
     return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
 
 
-def test_the_daemon_wakes_a_handful_of_times_while_a_core_of_500_mb_is_written(
+def test_the_daemon_wakes_few_times_while_a_core_of_500_mb_is_written(
     running: RunningDaemon, programs: Path, spool: Path
 ) -> None:
     running.start()
     before = wakeups(running)
     crash(programs, spool, "segv", "--megabytes", "500")
-    assert wakeups(running) - before < _HANDFUL
+    assert wakeups(running) - before < _FEW_WAKEUPS
     (recorded,) = running.wait_for_crashes(1)
     assert recorded.core.size > 500 << 20
 
 
-def test_the_idle_daemon_is_not_woken_at_all_between_its_timers(
-    running: RunningDaemon, programs: Path, spool: Path
-) -> None:
+def test_the_idle_daemon_is_not_woken_between_its_timers(running: RunningDaemon, programs: Path, spool: Path) -> None:
     running.start()
     crash(programs, spool, "segv")
     running.wait_for_crashes(1)

@@ -1,4 +1,4 @@
-"""Retention with a daemon at work, and killed in the midst: nothing half done is seen, and the next run finishes it."""
+"""Retention in a running daemon, and killed at any moment: readers see nothing half done, the next run finishes it."""
 
 import itertools
 import json
@@ -16,7 +16,7 @@ import pytest
 from astbtd.model.crash import KEPT_CORE_FILE, REPORT_FILE, CoreState
 from astbtd.store.store import Store
 from tests.support import builders
-from tests.support.faults import Fault, Faults
+from tests.support.faults import Fault, FaultInjector
 from tests.support.harness import RunningDaemon, crash
 
 LIMITS = """
@@ -31,13 +31,13 @@ retention:
 def astbtd(
     running: RunningDaemon, *arguments: str, environment: Mapping[str, str] = MappingProxyType({})
 ) -> subprocess.CompletedProcess[str]:
-    """Runs a command on the daemon's store."""
+    """Run a command on the store of the daemon."""
     command = [sys.executable, "-m", "astbtd", "--config", str(running.configuration), *arguments]
     return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
 
 
 def kept(running: RunningDaemon) -> list[str]:
-    """The crashes whose cores are in the store, newest first."""
+    """Return the ids of the crashes with cores in the store, newest first."""
     return [one.id for one in running.crashes() if running.store.kept_core(one.id).exists()]
 
 
@@ -45,9 +45,7 @@ def watching(spool: Path, **retention: object) -> dict[str, object]:
     return {"watch": {"directories": [str(spool)]}, "retention": retention}
 
 
-def test_after_each_crash_what_is_too_much_goes_without_waiting_for_the_timer(
-    running: RunningDaemon, programs: Path, spool: Path
-) -> None:
+def test_excess_cores_are_removed_after_a_crash(running: RunningDaemon, programs: Path, spool: Path) -> None:
     running.configure(watching(spool, cores={"per_signature": 2}, every="1d"))
     running.start()
     for count in (1, 2, 3):
@@ -63,7 +61,7 @@ def test_after_each_crash_what_is_too_much_goes_without_waiting_for_the_timer(
     assert running.output().count("retention removed") == 1
 
 
-def test_a_pinned_crash_keeps_its_core_whatever_comes(running: RunningDaemon, programs: Path, spool: Path) -> None:
+def test_a_pinned_crash_keeps_its_core(running: RunningDaemon, programs: Path, spool: Path) -> None:
     running.configure(watching(spool, cores={"count": 1}, every="1d"))
     running.start()
     crash(programs, spool, "segv")
@@ -78,7 +76,7 @@ def test_a_pinned_crash_keeps_its_core_whatever_comes(running: RunningDaemon, pr
     assert [one.pinned for one in running.crashes()] == [False, True]
 
 
-def test_pruning_beside_a_daemon_that_collects_and_prunes_takes_nothing_twice_and_loses_nothing(
+def test_prune_beside_a_running_daemon_removes_nothing_twice(
     running: RunningDaemon, programs: Path, spool: Path
 ) -> None:
     running.configure(watching(spool, cores={"per_signature": 1}, every="1s"))
@@ -101,11 +99,11 @@ def test_pruning_beside_a_daemon_that_collects_and_prunes_takes_nothing_twice_an
 
 @pytest.fixture
 def small_disk(running: RunningDaemon) -> Iterator[None]:
-    """The store has a disk of 64 MiB, on which two old crashes have cores of 20 MiB each."""
+    """The store is on a disk of 64 MiB, with two old crashes that have cores of 20 MiB each."""
     running.store.root.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64M,mode=750", "tmpfs", running.store.root], check=True)
     running.store.prepare()
-    running.store.no_longer_new()
+    running.store.mark_initialized()
     for minutes in (1, 2):
         staged = running.store.stage(builders.crash(minutes).id)
         (staged / KEPT_CORE_FILE).write_bytes(bytes(20 << 20))
@@ -115,7 +113,9 @@ def small_disk(running: RunningDaemon) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("small_disk")
-def test_for_a_core_that_finds_no_room_an_older_one_goes(running: RunningDaemon, programs: Path, spool: Path) -> None:
+def test_an_older_core_is_removed_for_a_new_one(
+    running: RunningDaemon, programs: Path, spool: Path
+) -> None:
     running.configure(watching(spool, cores={"age": None}, texts={"age": None}, minimum_free="25%"))
     running.start()
     crash(programs, spool, "segv", "--megabytes", "16")
@@ -129,7 +129,7 @@ def test_for_a_core_that_finds_no_room_an_older_one_goes(running: RunningDaemon,
 
 @pytest.fixture
 def template(running: RunningDaemon) -> Path:
-    """A store with four crashes, of which a run takes a record, the texts of one and the core of another."""
+    """A store with four crashes. A run removes one record, the texts of another crash, and the core of a third."""
     running.configuration.write_text(f"store: {running.store.root}\n{LIMITS}")
     store = Store(running.store.root.with_name("template"))
     store.prepare()
@@ -138,12 +138,12 @@ def template(running: RunningDaemon) -> Path:
         for name in (REPORT_FILE, "backtrace.txt", KEPT_CORE_FILE):
             (staged / name).write_text(name)
         store.commit(staged, builders.crash(minutes))
-    store.point_latest()
+    store.update_latest()
     return store.root
 
 
-def check_what_readers_see(store: Store) -> None:
-    """Whoever is listed has a record, and whatever that calls kept is there."""
+def check_consistency(store: Store) -> None:
+    """Check that every listed crash has a record, and that what the record calls kept exists."""
     crashes = [store.load(crash_id) for crash_id in store.ids()]
     assert {len(crashes)} <= {3, 4}
     for one in crashes:
@@ -153,29 +153,29 @@ def check_what_readers_see(store: Store) -> None:
 
 
 def tree(store: Store) -> list[str]:
-    """All that is in the store, by name."""
+    """Return the names of all files in the store."""
     return sorted(str(path.relative_to(store.root)) for path in store.root.rglob("*"))
 
 
-def test_killed_at_any_change_a_run_leaves_nothing_half_done_to_see_and_the_next_one_finishes_it(
+def test_a_run_killed_at_any_change_is_finished_by_the_next(
     running: RunningDaemon, programs: Path, template: Path
 ) -> None:
-    faults = Faults(programs, [running.store.root], running.log.with_name("calls"))
+    faults = FaultInjector(programs, [running.store.root], running.log.with_name("calls"))
 
-    def start_anew() -> None:
+    def reset_store() -> None:
         shutil.rmtree(running.store.root, ignore_errors=True)
         shutil.copytree(template, running.store.root, symlinks=True)
 
-    start_anew()
+    reset_store()
     assert astbtd(running, "prune").returncode == 0
     undisturbed = tree(running.store)
 
     for number in itertools.count(1):
-        start_anew()
+        reset_store()
         ended = astbtd(running, "prune", environment=faults.environment(Fault(number, torn=True))).returncode
         if ended != -signal.SIGKILL:
             break
-        check_what_readers_see(running.store)
+        check_consistency(running.store)
         assert astbtd(running, "prune").returncode == 0
         assert tree(running.store) == undisturbed
         assert astbtd(running, "prune").stdout == "nothing to remove\n"

@@ -1,4 +1,4 @@
-"""Where a running safe_asterisk moves cores to is found without running anything of its."""
+"""The directory to which a running safe_asterisk moves cores is found without executing its scripts."""
 
 import os
 import subprocess
@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from astbtd.asterisk.safe_asterisk import dump_drops
+from astbtd.asterisk.safe_asterisk import find_dump_drops
 
 
 @pytest.fixture
 def configuration(tmp_path: Path) -> Path:
-    """Asterisk's configuration, with a directory for safe_asterisk's."""
+    """The configuration file of Asterisk, beside the directory with the scripts of safe_asterisk."""
     (tmp_path / "startup.d").mkdir()
     return tmp_path / "asterisk.conf"
 
@@ -37,15 +37,17 @@ def running(tmp_path: Path, environment: dict[str, str]) -> Iterator[None]:
     process.communicate()
 
 
-def test_where_none_runs_nothing_is_moved(configuration: Path) -> None:
-    assert dump_drops(configuration) == ()
+def test_without_a_safe_asterisk_there_is_no_directory(configuration: Path) -> None:
+    assert find_dump_drops(configuration) == ()
 
 
 @pytest.mark.usefixtures("running")
-def test_it_is_told_by_the_environment_and_else_tmp(configuration: Path, environment: dict[str, str]) -> None:
+def test_the_environment_names_the_directory_and_the_default_is_tmp(
+    configuration: Path, environment: dict[str, str]
+) -> None:
     expected = environment.get("DUMPDROP", "")
 
-    assert dump_drops(configuration) == (expected if expected.startswith("/") else "/tmp",)
+    assert find_dump_drops(configuration) == (expected if expected.startswith("/") else "/tmp",)
 
 
 @pytest.mark.usefixtures("running")
@@ -62,15 +64,15 @@ def test_it_is_told_by_the_environment_and_else_tmp(configuration: Path, environ
         ("DUMPDROP=/$HOME", "/srv/drop"),
     ],
 )
-def test_the_scripts_in_startup_d_are_read_and_not_run(configuration: Path, line: str, expected: str) -> None:
+def test_the_scripts_in_startup_d_are_read_and_not_executed(configuration: Path, line: str, expected: str) -> None:
     (configuration.parent / "startup.d" / "drop.sh").write_text(f"TTY=9\n{line}\nRUNDIR=/tmp\n")
 
-    assert dump_drops(configuration) == (expected,)
+    assert find_dump_drops(configuration) == (expected,)
 
 
 @pytest.mark.usefixtures("running")
 @pytest.mark.parametrize("environment", [{}], indirect=True)
-def test_a_fifo_among_the_scripts_is_not_waited_for(configuration: Path) -> None:
+def test_a_fifo_among_the_scripts_does_not_block(configuration: Path) -> None:
     os.mkfifo(configuration.parent / "startup.d" / "evil.sh")
 
-    assert dump_drops(configuration) == ("/tmp",)
+    assert find_dump_drops(configuration) == ("/tmp",)

@@ -1,4 +1,4 @@
-"""What the daemon tells the service manager, and how it obeys it."""
+"""Notifications to the service manager, and reactions to its signals."""
 
 import signal
 from pathlib import Path
@@ -9,29 +9,30 @@ _HANGS = "#!/bin/sh\nexec sleep 1000\n"
 
 
 def hanging_gdb(running: RunningDaemon) -> str:
+    """Return the path of a gdb that never ends."""
     path = running.configuration.with_name("gdb-that-hangs")
     path.write_text(_HANGS)
     path.chmod(0o755)
     return str(path)
 
 
-def test_it_is_ready_only_when_the_cores_that_waited_are_claimed(
+def test_the_daemon_is_ready_only_when_existing_cores_are_claimed(
     running: RunningDaemon, programs: Path, spool: Path
 ) -> None:
     running.configure({"watch": {"directories": [str(spool)]}, "gdb": {"program": hanging_gdb(running)}})
     crash(programs, spool, "segv")
     running.start()
     assert [path.suffix for path in running.store.incoming.glob("*.claim")] == [".claim"]
-    assert "watching 1 place" in running.manager.status
+    assert "watching 1 directory" in running.manager.status
 
 
-def test_work_is_parked_when_it_is_stopped_and_done_after_the_next_start(
+def test_work_is_interrupted_by_a_stop_and_resumed_after_the_next_start(
     running: RunningDaemon, programs: Path, spool: Path
 ) -> None:
     running.configure({"watch": {"directories": [str(spool)]}, "gdb": {"program": hanging_gdb(running)}})
     running.start()
     core = crash(programs, spool, "segv")
-    running.wait_until(lambda: "examining" in running.manager.status, "the extraction to begin")
+    running.wait_until(lambda: "processing" in running.manager.status, "the extraction to begin")
     assert running.stop() == 0
     assert "STOPPING=1" in running.manager.states
     assert running.crashes() == []
@@ -44,17 +45,17 @@ def test_work_is_parked_when_it_is_stopped_and_done_after_the_next_start(
     assert not core.exists()
 
 
-def test_it_shows_signs_of_life_while_it_works(running: RunningDaemon, programs: Path, spool: Path) -> None:
+def test_the_watchdog_is_notified_during_an_extraction(running: RunningDaemon, programs: Path, spool: Path) -> None:
     running.environment["WATCHDOG_USEC"] = "400000"
     running.configure({"watch": {"directories": [str(spool)]}, "gdb": {"program": hanging_gdb(running)}})
     running.start()
     crash(programs, spool, "segv")
-    running.wait_until(lambda: "examining" in running.manager.status, "the extraction to begin")
+    running.wait_until(lambda: "processing" in running.manager.status, "the extraction to begin")
     running.manager.states.clear()
-    running.wait_until(lambda: running.manager.states.count("WATCHDOG=1") >= 3, "signs of life")
+    running.wait_until(lambda: running.manager.states.count("WATCHDOG=1") >= 3, "watchdog notifications")
 
 
-def test_a_reload_is_told_from_its_begin_to_its_end(running: RunningDaemon) -> None:
+def test_a_reload_is_announced_at_its_start_and_end(running: RunningDaemon) -> None:
     running.start()
     running.manager.states.clear()
     running.signal(signal.SIGHUP)
@@ -64,7 +65,7 @@ def test_a_reload_is_told_from_its_begin_to_its_end(running: RunningDaemon) -> N
     assert running.manager.states.index("READY=1") > begin
 
 
-def test_a_bad_configuration_at_start_ends_with_its_own_exit_code(running: RunningDaemon) -> None:
+def test_an_invalid_configuration_at_start_has_its_own_exit_code(running: RunningDaemon) -> None:
     running.configuration.write_text("cores: {action: eat}\n")
     running.launch()
     assert running.process.wait() == 78

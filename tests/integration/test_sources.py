@@ -1,30 +1,30 @@
-"""Cores that do not simply lie where Asterisk works: packed, kept by others, in places that vanish, moved, twice."""
+"""Cores outside the working directory of Asterisk: compressed, of collectors, moved, of containers, in private /tmp."""
 
 import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from astbtd.claims.hard_links import OpenedDirectory, link_descriptor
-from astbtd.elf import core_notes
 from astbtd.model.crash import CoreState, DiscoveredBy, Source, Verdict
-from tests.support.contained import contained_asterisk, dies_in_its_container
-from tests.support.core_server import keeping_cores
-from tests.support.harness import RunningDaemon, crash, die_of, living_asterisk
+from astbtd.sources.collectors.registry import COLLECTORS
+from tests.support.collected_cores import KEEP_AS, keep_as_systemd, keep_as_systemd_elsewhere, pid_of
+from tests.support.contained import contained_asterisk, crash_in_container
+from tests.support.core_server import core_server
+from tests.support.harness import RunningDaemon, crash, end_by_signal, running_asterisk
 from tests.support.kernel import core_pattern, sends_cores_to_sockets
 from tests.support.packed import COMPRESS, FIELDS, report
 
-BOOT = "0f" * 16
+Keep = Callable[[Path, Path], Path]
+FileStates = dict[str, tuple[int, int, int, int]]
 
 
-def listed(directory: Path) -> dict[str, tuple[int, int, int, int]]:
-    """All below a directory, with what changes when a file is touched in any way."""
+def file_states(directory: Path) -> FileStates:
+    """Return mode, owner, number of links and time of change of all files below a directory, by relative path."""
     found = {}
     for path in sorted(directory.rglob("*")):
         status = path.lstat()
@@ -33,7 +33,7 @@ def listed(directory: Path) -> dict[str, tuple[int, int, int, int]]:
 
 
 @pytest.mark.parametrize("suffix", COMPRESS)
-def test_a_helper_that_compresses_into_a_configured_directory_is_followed(
+def test_a_core_that_a_helper_compresses_into_a_configured_directory_is_collected(
     running: RunningDaemon, programs: Path, scratch: Path, spool: Path, suffix: str
 ) -> None:
     core = crash(programs, scratch, "segv")
@@ -49,104 +49,37 @@ def test_a_helper_that_compresses_into_a_configured_directory_is_followed(
 
 @pytest.fixture
 def collections(scratch: Path, running: RunningDaemon) -> dict[str, Path]:
-    """The collections of all collectors, which the daemon is to watch."""
-    directories = {name: scratch / name for name in ("systemd_coredump", "apport", "abrt")}
+    """A directory for each collector, by its name; the daemon watches all of them."""
+    directories = {collector.name: scratch / collector.settings_key for collector in COLLECTORS}
     for directory in directories.values():
         directory.mkdir()
-    running.configure({"collectors": {name: [str(path)] for name, path in directories.items()}})
+    running.configure({"collectors": {path.name: [str(path)] for path in directories.values()}})
     return directories
 
 
-def write_as_systemd(core: Path, descriptor: int) -> str:
-    """Writes a core as systemd-coredump does, compressed and with attributes; the name that the file is to have."""
-    died, pid = int(core.stat().st_mtime), str(pid_of(core))
-    with open(descriptor, "wb", closefd=False) as file:
-        file.write(COMPRESS["zst"](core.read_bytes()))
-    for what, value in {"pid": pid, "uid": "0", "signal": "11", "timestamp": f"{died}000000"}.items():
-        os.setxattr(descriptor, f"user.coredump.{what}", value.encode())
-    return f"core.asterisk.0.{BOOT}.{pid}.{died}000000.zst"
-
-
-def keep_as_systemd(core: Path, directory: Path) -> Path:
-    """Keeps a core as systemd-coredump does: made without a name, given one when it is complete."""
-    descriptor = os.open(directory, os.O_TMPFILE | os.O_RDWR, 0o640)
-    with OpenedDirectory(str(directory)) as opened:
-        name = write_as_systemd(core, descriptor)
-        link_descriptor(descriptor, opened, name)
-    os.close(descriptor)
-    return directory / name
-
-
-def keep_as_systemd_elsewhere(core: Path, directory: Path) -> Path:
-    """The same where no file can be without a name: it has another one until it is complete."""
-    progress = directory / f".#core.asterisk.0.{BOOT}.1.2.zst0a1b2c3d4e5f6789"
-    descriptor = os.open(progress, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o640)
-    name = write_as_systemd(core, descriptor)
-    os.close(descriptor)
-    return progress.rename(directory / name)
-
-
-def keep_as_apport(core: Path, directory: Path) -> Path:
-    """Keeps a core as apport does: in a report, closed to all until it is complete."""
-    path = directory / "_usr_sbin_asterisk.0.crash"
-    date = time.strftime("%a %b %d %H:%M:%S %Y", time.localtime(core.stat().st_mtime))
-    path.touch(mode=0)
-    path.write_bytes(report(core.read_bytes(), {**FIELDS, "Date": date}))
-    path.chmod(0o640)
-    return path
-
-
-def keep_as_abrt(core: Path, directory: Path) -> Path:
-    """Keeps a core as ABRT does: in a directory that gets its name when it is complete."""
-    new = directory / "ccpp-2026-11-22-12:00:00-1.new"
-    new.mkdir(mode=0o750)
-    (new / "time").write_text(str(int(core.stat().st_mtime)))
-    (new / "cmdline").write_text("asterisk segv")
-    (new / "coredump").write_bytes(core.read_bytes())
-    return new.rename(new.with_suffix("")) / "coredump"
-
-
-def pid_of(core: Path) -> int:
-    """The pid in a core of ours."""
-    with core.open("rb") as file:
-        return core_notes.read_facts(file.fileno()).process.pid or 0
-
-
-Keep = Callable[[Path, Path], Path]
-KEEPERS: list[tuple[str, Keep, Source]] = [
-    ("systemd_coredump", keep_as_systemd, Source.SYSTEMD_COREDUMP),
-    ("apport", keep_as_apport, Source.APPORT),
-    ("abrt", keep_as_abrt, Source.ABRT),
-]
-
-
-@pytest.mark.parametrize(
-    ("name", "keep", "source"),
-    [*KEEPERS, ("systemd_coredump", keep_as_systemd_elsewhere, Source.SYSTEMD_COREDUMP)],
-)
-def test_what_a_collector_keeps_is_collected_and_not_touched(
+@pytest.mark.parametrize(("name", "keep"), [*KEEP_AS.items(), ("systemd-coredump", keep_as_systemd_elsewhere)])
+def test_the_core_of_a_collector_is_collected_and_not_changed(
     running: RunningDaemon,
     programs: Path,
     scratch: Path,
     collections: dict[str, Path],
     name: str,
-    keep: Keep,
-    source: Source,
+    keep: Callable[[Path, Path], Path],
 ) -> None:
     core = crash(programs, scratch, "segv")
     running.start()
     kept = keep(core, collections[name])
-    before = listed(collections[name])
+    before = file_states(collections[name])
     (recorded,) = running.wait_for_crashes(1)
-    assert (recorded.core.source, recorded.core.state) == (source, CoreState.KEPT)
+    assert (recorded.core.source, recorded.core.state) == (name, CoreState.KEPT)
     assert (recorded.core.path, recorded.core.found) == (str(kept), DiscoveredBy.EVENT)
     assert recorded.crashed_at.timestamp() == int(core.stat().st_mtime)
     assert recorded.diagnosis.crash_function == "do_forward"
-    assert listed(collections[name]) == before
+    assert file_states(collections[name]) == before
 
 
 @pytest.mark.parametrize("action", ["leave", "delete"])
-def test_whatever_becomes_of_other_cores_a_collectors_is_left(
+def test_no_action_on_cores_changes_those_of_a_collector(
     running: RunningDaemon, programs: Path, scratch: Path, action: str
 ) -> None:
     collection = scratch / "systemd"
@@ -160,19 +93,19 @@ def test_whatever_becomes_of_other_cores_a_collectors_is_left(
     assert not running.store.kept_core(recorded.id).exists()
 
 
-def test_a_crash_that_everybody_has_a_core_of_is_recorded_once_even_after_a_restart(
+def test_a_crash_with_a_core_in_every_place_is_recorded_once_even_after_a_restart(
     running: RunningDaemon, programs: Path, scratch: Path, spool: Path, collections: dict[str, Path]
 ) -> None:
     core = crash(programs, scratch, "segv")
-    for name, keep, _ in KEEPERS:
+    for name, keep in KEEP_AS.items():
         keep(core, collections[name])
-    named = {name: [str(path)] for name, path in collections.items()}
-    running.configure({"collectors": named, "watch": {"directories": [str(spool)]}})
+    directories = {path.name: [str(path)] for path in collections.values()}
+    running.configure({"collectors": directories, "watch": {"directories": [str(spool)]}})
     core.rename(spool / "core")
     running.start()
     (recorded,) = running.wait_for_crashes(1)
     packed = 2  # the identities of the files that two of them packed the core in
-    running.wait_until(lambda: len(running.store.seen()) == 1 + packed, "all to be known")
+    running.wait_until(lambda: len(running.store.collected.all()) == 1 + packed, "all to be known")
     running.stop()
     running.start()
     crash(programs, spool, "abort")
@@ -180,15 +113,15 @@ def test_a_crash_that_everybody_has_a_core_of_is_recorded_once_even_after_a_rest
     assert len(running.crashes()) == 2
 
 
-def test_bombs_and_liars_are_refused_and_everything_else_goes_on(
+def test_archive_bombs_and_inconsistent_cores_are_refused_and_other_cores_collected(
     running: RunningDaemon, programs: Path, scratch: Path, spool: Path, collections: dict[str, Path]
 ) -> None:
     core = crash(programs, scratch, "segv")
-    named = {name: [str(path)] for name, path in collections.items()}
+    directories = {path.name: [str(path)] for path in collections.values()}
     limits = {"size": "100M", "ratio": 2}
-    running.configure({"collectors": named, "unpacking": limits, "watch": {"directories": [str(spool)]}})
-    liar = keep_as_systemd(core, collections["systemd_coredump"])
-    os.setxattr(liar, "user.coredump.signal", b"6")
+    running.configure({"collectors": directories, "unpacking": limits, "watch": {"directories": [str(spool)]}})
+    inconsistent = keep_as_systemd(core, collections["systemd-coredump"])
+    os.setxattr(inconsistent, "user.coredump.signal", b"6")
     for suffix, pack in COMPRESS.items():
         (spool / f"bomb.{suffix}").write_bytes(pack(core.read_bytes() + bytes(200 << 20)))
     bomb = core.with_name("filled")
@@ -198,52 +131,50 @@ def test_bombs_and_liars_are_refused_and_everything_else_goes_on(
     (collections["apport"] / "hostile.crash").write_bytes(report(core.read_bytes(), hostile))
     links = [
         collections["apport"] / "link.crash",
-        liar.with_name(liar.name.replace(".zst", "")),
+        inconsistent.with_name(inconsistent.name.replace(".zst", "")),
         collections["abrt"] / "x",
     ]
     for link in links:
         link.symlink_to(core if link.parent != collections["abrt"] else scratch)
     (scratch / "coredump").symlink_to(core)
 
-    def everything() -> dict[str, tuple[int, int, int, int]]:
-        return {
-            f"{place}/{name}": seen for place in (spool, *collections.values()) for name, seen in listed(place).items()
-        }
+    def all_states() -> list[FileStates]:
+        return [file_states(directory) for directory in (spool, *collections.values())]
 
-    before, outside = everything(), core.stat()
+    before, linked = all_states(), core.stat()
     running.start()
     crash(programs, spool, "abort")
     (recorded,) = running.wait_for_crashes(1)
-    running.wait_until(lambda: running.output().count("is left alone") == len(COMPRESS) + 6, "all to be refused")
+    running.wait_until(lambda: running.output().count("is ignored") == len(COMPRESS) + 6, "all to be refused")
     assert recorded.diagnosis.signal == "SIGABRT"
-    assert f"{liar} is left alone: it is said to be of signal 6, and is of signal 11" in running.output()
+    assert f"{inconsistent} is ignored: it is said to be of signal 6, and is of signal 11" in running.output()
     assert running.output().count("it unpacks to more than 100") == len(COMPRESS)
-    assert "bomb.crash is left alone: it unpacks to more than 2 times its size" in running.output()
-    assert "hostile.crash is left alone: its field ProcCmdline is no line of text" in running.output()
-    assert f"{links[0]} is left alone: it is no regular file" in running.output()
-    assert f"{links[1]} is left alone: it is no regular file" in running.output()
-    assert f"{links[2]}/coredump is left alone: it cannot be reached: Not a directory" in running.output()
-    assert everything() == before
-    assert (core.stat().st_ctime_ns, core.stat().st_nlink) == (outside.st_ctime_ns, outside.st_nlink)
+    assert "bomb.crash is ignored: it unpacks to more than 2 times its size" in running.output()
+    assert "hostile.crash is ignored: its field ProcCmdline is no line of text" in running.output()
+    assert f"{links[0]} is ignored: it is not a regular file" in running.output()
+    assert f"{links[1]} is ignored: it is not a regular file" in running.output()
+    assert f"{links[2]}/coredump is ignored: it cannot be opened: Not a directory" in running.output()
+    assert all_states() == before
+    assert (core.stat().st_ctime_ns, core.stat().st_nlink) == (linked.st_ctime_ns, linked.st_nlink)
     running.wait_until(lambda: not list(running.store.incoming.glob("2*")), "all copies and claims to be gone")
 
 
 @pytest.fixture
 def private() -> Iterator[Path]:
-    """A service's private /tmp, as systemd makes it."""
+    """The private /tmp of a service, as systemd creates it."""
     directory = Path(f"/tmp/systemd-private-{os.urandom(16).hex()}-asterisk.service-a1B2c3")
     (directory / "tmp").mkdir(parents=True)
     yield directory / "tmp"
     shutil.rmtree(directory, ignore_errors=True)
 
 
-def test_a_core_in_a_private_tmp_that_goes_with_its_process_is_collected(
+def test_a_core_in_a_private_tmp_that_is_removed_with_its_process_is_collected(
     running: RunningDaemon, programs: Path, private: Path
 ) -> None:
     running.configure({})
-    with living_asterisk(programs, private, "--megabytes", "100") as asterisk:  # as large as a real one
+    with running_asterisk(programs, private, "--megabytes", "100") as asterisk:  # about the size of a real core
         running.start()
-        die_of(asterisk, signal.SIGSEGV)
+        end_by_signal(asterisk, signal.SIGSEGV)
         shutil.rmtree(private.parent)
         (recorded,) = running.wait_for_crashes(1)
     assert recorded.core.path == str(private / "core")
@@ -251,11 +182,11 @@ def test_a_core_in_a_private_tmp_that_goes_with_its_process_is_collected(
     assert recorded.process.pid == asterisk.pid
 
 
-def test_the_private_tmp_of_the_next_start_is_watched_as_soon_as_it_is_made(
+def test_the_private_tmp_of_the_next_start_is_watched_once_it_is_created(
     running: RunningDaemon, programs: Path, private: Path
 ) -> None:
     running.configure({})
-    with living_asterisk(programs, private):
+    with running_asterisk(programs, private):
         running.start()
     shutil.rmtree(private.parent)
     again = private.parent.with_name(private.parent.name[:-6] + "x9Y8z7") / "tmp"
@@ -268,14 +199,14 @@ def test_the_private_tmp_of_the_next_start_is_watched_as_soon_as_it_is_made(
     assert recorded.core.path == str(core)
 
 
-def test_a_core_in_a_private_tmp_that_was_too_quick_is_recorded_as_lost(
+def test_a_core_that_vanished_with_its_private_tmp_is_recorded_as_lost(
     running: RunningDaemon, programs: Path, private: Path
 ) -> None:
     running.configure({})
-    with living_asterisk(programs, private) as asterisk:
+    with running_asterisk(programs, private) as asterisk:
         running.start()
         running.signal(signal.SIGSTOP)
-        die_of(asterisk, signal.SIGSEGV)
+        end_by_signal(asterisk, signal.SIGSEGV)
         shutil.rmtree(private.parent)
         running.signal(signal.SIGCONT)
         (recorded,) = running.wait_for_crashes(1)
@@ -286,8 +217,8 @@ def test_a_core_in_a_private_tmp_that_was_too_quick_is_recorded_as_lost(
     assert f"Asterisk crashed, and its core {private}/core is lost" in running.output()
 
 
-def paths(running: RunningDaemon) -> list[str]:
-    """Where the cores of all crashes are, as recorded."""
+def core_paths(running: RunningDaemon) -> list[str]:
+    """Return the recorded paths of all cores."""
     return [each.core.path for each in running.crashes()]
 
 
@@ -307,7 +238,7 @@ def test_a_core_that_safe_asterisk_moves_is_one_crash_with_its_new_path(
     assert recorded.core.state is CoreState.LEFT
 
 
-def test_a_core_that_was_moved_before_it_was_kept_is_removed_where_it_went(
+def test_a_core_that_was_moved_before_it_was_kept_is_removed_from_its_new_place(
     running: RunningDaemon, programs: Path, scratch: Path, spool: Path
 ) -> None:
     drop = scratch / "drop"
@@ -323,7 +254,7 @@ def test_a_core_that_was_moved_before_it_was_kept_is_removed_where_it_went(
 
 @contextmanager
 def another_file_system(directory: Path) -> Iterator[None]:
-    """A file system of its own at `directory`."""
+    """Mount another file system at `directory` for the duration of a block."""
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", directory], check=True)
     try:
         yield
@@ -342,11 +273,11 @@ def test_a_core_that_is_moved_to_another_file_system_is_one_crash_with_its_new_p
         crash(programs, spool, "segv")
         running.wait_for_crashes(1)
         subprocess.run(["mv", spool / "core", drop / "core.pbx-2026"], check=True)
-        running.wait_until(lambda: paths(running) == [str(drop / "core.pbx-2026")], "its new path")
+        running.wait_until(lambda: core_paths(running) == [str(drop / "core.pbx-2026")], "its new path")
         assert (drop / "core.pbx-2026").exists()
 
 
-def test_several_asterisks_are_watched_whatever_they_are_called_and_wherever_they_work(
+def test_several_asterisks_with_different_names_and_directories_are_watched(
     running: RunningDaemon, programs: Path, scratch: Path
 ) -> None:
     shutil.copy(programs / "asterisk", programs / "pbx-two")
@@ -359,11 +290,11 @@ def test_several_asterisks_are_watched_whatever_they_are_called_and_wherever_the
     )
     assert second.stdout is not None
     second.stdout.readline()
-    with living_asterisk(programs, scratch / "one") as first:
+    with running_asterisk(programs, scratch / "one") as first:
         running.start()
-        assert "watching 2 places" in running.manager.status
-        die_of(first, signal.SIGSEGV)
-        die_of(second, signal.SIGBUS)
+        assert "watching 2 directories" in running.manager.status
+        end_by_signal(first, signal.SIGSEGV)
+        end_by_signal(second, signal.SIGBUS)
         crashed = running.wait_for_crashes(2)
     assert {(each.core.path, each.diagnosis.signal, each.process.uid == 0) for each in crashed} == {
         (str(scratch / "one" / "core"), "SIGSEGV", True),
@@ -371,11 +302,11 @@ def test_several_asterisks_are_watched_whatever_they_are_called_and_wherever_the
     }
 
 
-def test_the_core_of_a_container_is_recorded_with_what_it_says_itself(
+def test_the_core_of_a_container_is_recorded_with_the_facts_in_the_core(
     running: RunningDaemon, programs: Path, scratch: Path, collections: dict[str, Path]
 ) -> None:
     core = crash(programs, scratch, "segv")
-    kept = keep_as_systemd(core, collections["systemd_coredump"])
+    kept = keep_as_systemd(core, collections["systemd-coredump"])
     pid = str(pid_of(core))
     os.setxattr(kept, "user.coredump.pid", b"31337")
     kept.rename(kept.with_name(kept.name.replace(f".{pid}.", ".31337.")))
@@ -405,22 +336,22 @@ def test_the_core_of_a_container_is_read_with_the_files_of_the_container(
     assert recorded.asterisk.version == "22.10.0-astbtd"
 
 
-def test_an_asterisk_in_a_container_is_reported_and_its_core_recorded_with_what_it_says(
+def test_an_asterisk_in_a_container_is_reported_and_its_core_recorded_with_the_facts_in_it(
     running: RunningDaemon, programs: Path, scratch: Path, spool: Path
 ) -> None:
     root = scratch / "root"
     root.mkdir()
     with contained_asterisk(programs, root, spool) as container:
         running.start()
-        assert "it runs in a container, where it works in /shared: name that directory" in running.manager.status
-        dies_in_its_container(container)
+        assert "it runs in a container, its working directory is /shared: add that directory" in running.manager.status
+        crash_in_container(container)
         (recorded,) = running.wait_for_crashes(1)
     assert recorded.core.path == str(spool / "core")
     assert recorded.process.executable == "/opt/pbx/asterisk"
     assert (recorded.diagnosis.crash_function, recorded.asterisk.version) == (None, None)
 
 
-def test_its_core_is_read_with_the_files_of_the_container_even_where_it_does_not_say_that_it_is_from_there(
+def test_a_core_that_does_not_name_its_container_is_read_with_the_files_of_the_container(
     running: RunningDaemon, programs: Path, scratch: Path, spool: Path
 ) -> None:
     root, copy = scratch / "root", scratch / "copy"
@@ -430,32 +361,34 @@ def test_its_core_is_read_with_the_files_of_the_container_even_where_it_does_not
     running.configure(settings)
     with contained_asterisk(programs, root, spool) as container:
         running.start()
-        dies_in_its_container(container)
+        crash_in_container(container)
         (recorded,) = running.wait_for_crashes(1)
     assert recorded.asterisk.version == "22.10.0-astbtd"
 
 
+@pytest.mark.serial
 def test_a_changed_core_pattern_is_followed_at_once(running: RunningDaemon, programs: Path, scratch: Path) -> None:
     dumps = scratch / "dumps"
     dumps.mkdir()
     running.configure({})
     running.start()
     with core_pattern(f"{dumps}/core.%p"):
-        running.wait_until(lambda: "watching 1 place" in running.manager.status, "the new place to be watched")
+        running.wait_until(lambda: "watching 1 directory" in running.manager.status, "the new place to be watched")
         crash(programs, scratch, "segv")
         (recorded,) = running.wait_for_crashes(1)
         assert recorded.core.found is DiscoveredBy.EVENT
-    running.wait_until(lambda: "watching 0 places" in running.manager.status, "the old one to be left")
+    running.wait_until(lambda: "watching 0 directories" in running.manager.status, "the old one to be left")
 
 
+@pytest.mark.serial
 @pytest.mark.parametrize("prefix", ["@", "@@"])
-def test_what_the_kernel_sends_to_a_socket_is_collected_where_its_server_keeps_it(
+def test_a_core_that_the_kernel_sends_to_a_socket_is_collected_from_the_directory_of_its_server(
     running: RunningDaemon, programs: Path, scratch: Path, spool: Path, prefix: str
 ) -> None:
     if not sends_cores_to_sockets():
-        pytest.skip("the kernel sends no cores to sockets, or is not to be told so from here")
+        pytest.skip("the kernel sends no cores to sockets, or not in this mount namespace")
     server = scratch / "server"
-    with keeping_cores(server, spool, asked=prefix == "@@"), core_pattern(f"{prefix}{server}"):
+    with core_server(server, spool, negotiate=prefix == "@@"), core_pattern(f"{prefix}{server}"):
         running.start()
         assert "not watched" not in running.manager.status
         crash(programs, scratch, "segv")
@@ -464,20 +397,24 @@ def test_what_the_kernel_sends_to_a_socket_is_collected_where_its_server_keeps_i
     assert (recorded.core.truncated, recorded.diagnosis.crash_function) == (False, "do_forward")
 
 
-def test_directories_that_vary_are_watched_as_they_come(running: RunningDaemon, programs: Path, scratch: Path) -> None:
+@pytest.mark.serial
+def test_directories_that_match_core_pattern_are_watched_once_they_are_created(
+    running: RunningDaemon, programs: Path, scratch: Path
+) -> None:
     dumps = scratch / "dumps"
     (dumps / "asterisk").mkdir(parents=True)
     running.configure({})
     with core_pattern(f"{dumps}/%e/%u/core.%p"):
         running.start()
         (dumps / "asterisk" / "0").mkdir()
-        running.wait_until(lambda: "watching 1 place" in running.manager.status, "the directory to be watched")
+        running.wait_until(lambda: "watching 1 directory" in running.manager.status, "the directory to be watched")
         crash(programs, scratch, "segv")
         (recorded,) = running.wait_for_crashes(1)
     assert Path(recorded.core.path).parent == dumps / "asterisk" / "0"
     assert recorded.core.found is DiscoveredBy.EVENT
 
 
+@pytest.mark.serial
 def test_with_core_uses_pid_cores_are_found_by_their_new_names(
     running: RunningDaemon, programs: Path, spool: Path
 ) -> None:

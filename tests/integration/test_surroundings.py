@@ -1,37 +1,32 @@
-"""What else may be wrong on a machine: nothing is lost, nothing ends the daemon, it says so, and goes on by itself."""
+"""Missing kernel resources, users and groups are reported; no crash is lost, and the daemon keeps running."""
 
 import os
 import pwd
 import signal
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from astbtd.model.crash import CoreState, DiscoveredBy, ExtractionOutcome
 from tests.support.accounts import Accounts
-from tests.support.harness import PATIENCE, RunningDaemon, crash
+from tests.support.harness import TIMEOUT, RunningDaemon, crash
 
 
 def under_limits(running: RunningDaemon, **limits: int) -> None:
-    """Has the daemon started under limits of its own."""
+    """Start the daemon under limits of its own."""
     words = [f"{name}={value}" for name, value in limits.items()]
     running.wrapper = (sys.executable, "-m", "tests.support.limited", *words, "--")
 
 
-def has_reloaded(running: RunningDaemon, times: int) -> bool:
-    return running.output().count("configuration reloaded") == times
-
-
 @pytest.mark.parametrize("limit", ["max_inotify_instances", "max_inotify_watches"])
-def test_where_the_kernel_grants_no_inotify_directories_are_looked_into_again_and_again(
+def test_without_inotify_watches_directories_are_polled(
     running: RunningDaemon, programs: Path, spool: Path, limit: str
 ) -> None:
     under_limits(running, **{limit: 0})
     running.start()
-    assert f"{spool}: looked into every two seconds, as the kernel grants no inotify watch" in running.manager.status
+    assert f"{spool}: polled every two seconds, since the kernel grants no inotify watch" in running.manager.status
     for count in (1, 2):
         crash(programs, spool, "segv")
         recorded = running.wait_for_crashes(count)
@@ -42,7 +37,7 @@ def test_where_the_kernel_grants_no_inotify_directories_are_looked_into_again_an
     assert running.output().count("the kernel grants no inotify watch") == 1
 
 
-def test_inotify_is_used_as_soon_as_the_kernel_grants_it(running: RunningDaemon, programs: Path, spool: Path) -> None:
+def test_inotify_is_used_once_watches_are_available(running: RunningDaemon, programs: Path, spool: Path) -> None:
     under_limits(running, max_inotify_watches=0)
     running.start()
     limits = ["nsenter", "--user", "--target", str(running.process.pid), "--preserve-credentials"]
@@ -56,7 +51,7 @@ def test_inotify_is_used_as_soon_as_the_kernel_grants_it(running: RunningDaemon,
     assert recorded.core.found is DiscoveredBy.EVENT
 
 
-def test_the_user_of_asterisk_may_change_between_two_crashes(
+def test_the_user_of_asterisk_can_change_between_two_crashes(
     running: RunningDaemon, programs: Path, spool: Path
 ) -> None:
     spool.chmod(0o777)
@@ -73,11 +68,11 @@ def test_the_user_of_asterisk_may_change_between_two_crashes(
 
 @pytest.fixture
 def accounts(running: RunningDaemon, scratch: Path) -> Accounts:
-    """Users and groups that the daemon alone sees."""
-    return Accounts.seen_by(running, scratch)
+    """Users and groups that only the daemon sees."""
+    return Accounts.mounted_for(running, scratch)
 
 
-def test_the_user_of_gdb_may_be_removed_and_made_anew_under_a_running_daemon(
+def test_the_user_of_gdb_can_be_removed_and_created_again_while_the_daemon_runs(
     running: RunningDaemon, accounts: Accounts, programs: Path, spool: Path
 ) -> None:
     running.start()
@@ -86,25 +81,25 @@ def test_the_user_of_gdb_may_be_removed_and_made_anew_under_a_running_daemon(
     assert running.wait_for_crashes(1)[0].extraction.ended is ExtractionOutcome.OK
 
     running.signal(signal.SIGHUP)
-    running.wait_until(lambda: "its user astbtd-gdb does not exist" in running.manager.status, "the status to tell")
+    running.wait_until(lambda: "its user astbtd-gdb does not exist" in running.manager.status, "the status")
     crash(programs, spool, "segv")
     assert running.wait_for_crashes(2)[0].extraction.ended is ExtractionOutcome.OK
 
     accounts.add("astbtd-gdb", old + 7000)
     running.signal(signal.SIGHUP)
-    running.wait_until(lambda: "does not exist" not in running.manager.status, "the status to be well again")
+    running.wait_until(lambda: "does not exist" not in running.manager.status, "the status to be normal again")
     crash(programs, spool, "segv")
     assert running.wait_for_crashes(3)[0].extraction.ended is ExtractionOutcome.OK
     assert "Traceback" not in running.output()
 
 
-def test_without_the_user_of_gdb_it_does_not_start_and_loses_nothing(
+def test_without_the_user_of_gdb_the_daemon_does_not_start_and_loses_nothing(
     running: RunningDaemon, accounts: Accounts, programs: Path, spool: Path
 ) -> None:
     old = accounts.remove("astbtd-gdb")
     core = crash(programs, spool, "segv")
     running.launch()
-    assert running.process.wait(PATIENCE) == 1
+    assert running.process.wait(TIMEOUT) == 1
     assert "its user astbtd-gdb does not exist" in running.output()
     assert core.exists()
 
@@ -114,7 +109,7 @@ def test_without_the_user_of_gdb_it_does_not_start_and_loses_nothing(
     assert running.wait_for_crashes(1)[0].core.state is CoreState.KEPT
 
 
-def test_the_group_of_readers_may_be_removed_and_made_anew(
+def test_the_group_of_readers_can_be_removed_and_created_again(
     running: RunningDaemon, accounts: Accounts, programs: Path, spool: Path
 ) -> None:
     running.start()
@@ -129,7 +124,7 @@ def test_the_group_of_readers_may_be_removed_and_made_anew(
     assert (running.store.directory(recorded.id) / "report.txt").stat().st_gid == old + 7000
 
 
-def test_every_reload_is_in_force_for_the_next_crash_and_costs_none_that_waits(
+def test_a_reload_takes_effect_at_the_next_crash_and_loses_none(
     running: RunningDaemon, programs: Path, scratch: Path, spool: Path
 ) -> None:
     other = scratch / "other"
@@ -145,8 +140,7 @@ def test_every_reload_is_in_force_for_the_next_crash_and_costs_none_that_waits(
     running.start()
     for count, (settings, directory, state) in enumerate(changes, 1):
         running.configure(settings)
-        running.signal(signal.SIGHUP)
-        running.wait_until(partial(has_reloaded, running, count), "the reload")
+        running.reload()
         crash(programs, scratch, "segv").rename(directory / f"core.{count}")
         assert running.wait_for_crashes(count)[0].core.state is state
     assert "Traceback" not in running.output()

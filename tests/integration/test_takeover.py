@@ -1,4 +1,4 @@
-"""A gdb that is fully taken over gets nowhere: it reads one core and writes its sections."""
+"""A compromised gdb can read one core and write its sections, and nothing else."""
 
 import json
 import os
@@ -14,7 +14,7 @@ import pytest
 
 from astbtd.extraction import sandbox_kernel
 from astbtd.model.crash import Crash, ExtractionOutcome, Section
-from tests.integration.conftest import text
+from tests.support.commands import section_text
 from tests.support.harness import RunningDaemon, crash
 
 TAKEN_OVER = Path(__file__).parent.parent / "programs" / "taken_over.py"
@@ -25,12 +25,12 @@ Report = dict[str, Any]
 
 pytestmark = [
     pytest.mark.skipif(not sandbox_kernel.landlock_version(), reason="this kernel has no Landlock"),
-    pytest.mark.skipif(not sandbox_kernel.machine_is_known(), reason="this machine's system calls are not known"),
+    pytest.mark.skipif(not sandbox_kernel.can_filter_system_calls(), reason="system call numbers are unknown"),
 ]
 
 
-def take_over(running: RunningDaemon, scratch: Path, spool: Path, source: str, **given: object) -> None:
-    """Puts a program in gdb's place that anybody may run."""
+def compromise_gdb(running: RunningDaemon, scratch: Path, spool: Path, source: str, **given: object) -> None:
+    """Run a Python program, which all users may execute, in place of gdb."""
     gdb = scratch / "gdb"
     gdb.write_text(f"#!{os.path.realpath(sys.executable)} -IS\n{source}")
     gdb.chmod(0o755)
@@ -40,7 +40,7 @@ def take_over(running: RunningDaemon, scratch: Path, spool: Path, source: str, *
 
 @pytest.fixture
 def trees(running: RunningDaemon, scratch: Path) -> list[str]:
-    """Where there are secrets to look for."""
+    """The directory trees with secrets."""
     secret = scratch / "secret"
     secret.write_text("a password")
     secret.chmod(0o600)
@@ -52,31 +52,33 @@ def trees(running: RunningDaemon, scratch: Path) -> list[str]:
 def reports(
     running: RunningDaemon, programs: Path, scratch: Path, spool: Path, trees: list[str]
 ) -> list[tuple[Crash, Report]]:
-    """What it says of two cores, one of which waits while the other is in work, the latter first."""
+    """Its reports on two cores; the second is queued while the first is processed."""
     writable = scratch / "writable"
-    writable.write_text("anybody's")
+    writable.write_text("writable by all")
     writable.chmod(0o666)
     spool.chmod(0o777)
     directories = [str(scratch), str(spool), str(running.store.root)]
     given = {"trees": trees, "directories": directories, "writable": [str(writable)]}
-    take_over(running, scratch, spool, TAKEN_OVER.read_text(), **given)
-    for second, name in enumerate(("core.waits", "core.first")):
+    compromise_gdb(running, scratch, spool, TAKEN_OVER.read_text(), **given)
+    for second, name in enumerate(("core.queued", "core.first")):
         crash(programs, spool, "segv").rename(spool / name)
         os.utime(spool / name, (1_700_000_000 + second, 1_700_000_000 + second))
     running.start()
     crashes = sorted(running.wait_for_crashes(2), key=lambda crash: crash.collected_at)
-    logs = [text(running, recorded, Section.LOG) for recorded in crashes]
+    logs = [section_text(running, recorded, Section.LOG) for recorded in crashes]
     return [(recorded, json.loads(log.splitlines()[0])) for recorded, log in zip(crashes, logs, strict=True)]
 
 
-def test_it_can_write_and_reach_nothing_and_start_and_stop_nobody(reports: list[tuple[Crash, Report]]) -> None:
+def test_it_cannot_write_files_or_reach_processes(reports: list[tuple[Crash, Report]]) -> None:
     for _, report in reports:
         assert report["tried"] > 100
         assert report["could"] == []
         assert report["could in a name space"] == []
 
 
-def test_it_can_read_what_nobody_can_and_the_one_core(reports: list[tuple[Crash, Report]], trees: list[str]) -> None:
+def test_it_can_read_what_nobody_can_read_and_the_one_core(
+    reports: list[tuple[Crash, Report]], trees: list[str]
+) -> None:
     found = subprocess.run([*NOBODY, "find", *trees, "-readable"], capture_output=True, text=True, check=False)
     nobodys = set(found.stdout.splitlines())
     for recorded, report in reports:
@@ -85,16 +87,16 @@ def test_it_can_read_what_nobody_can_and_the_one_core(reports: list[tuple[Crash,
         assert {path for path in report["readable"] if path not in nobodys and "/gdb-" not in path} == ours
 
 
-def test_it_has_nothing_open_but_the_core_its_program_and_its_sections(reports: list[tuple[Crash, Report]]) -> None:
+def test_its_open_files_are_the_core_the_script_and_the_sections(reports: list[tuple[Crash, Report]]) -> None:
     for recorded, report in reports:
         sections = {*Section, "facts", "states"}
         named = {os.path.basename(target) for target in report["open"].values()}
-        asking = {name for name in named if name.startswith("socket:")}
-        assert len(asking) <= 1
-        assert named - asking == {"null", Path(recorded.core.path).name, "memfd:astbtd (deleted)", *sections}
+        sockets = {name for name in named if name.startswith("socket:")}
+        assert len(sockets) <= 1
+        assert named - sockets == {"null", Path(recorded.core.path).name, "memfd:astbtd (deleted)", *sections}
 
 
-def test_the_crash_is_recorded_all_the_same(reports: list[tuple[Crash, Report]]) -> None:
+def test_the_crash_is_recorded(reports: list[tuple[Crash, Report]]) -> None:
     for recorded, _ in reports:
         assert recorded.extraction.ended is ExtractionOutcome.OK
         assert recorded.diagnosis.crash_function == "do_forward"
@@ -111,7 +113,7 @@ for hides in (True, False):
         os.close(1)
         while hides:
             signal.pause()
-        while True:  # is never there when somebody looks
+        while True:  # never has the same pid for long
             try:
                 if os.fork():
                     os._exit(0)
@@ -121,8 +123,8 @@ os.execv("/usr/bin/gdb", ["gdb", *sys.argv[1:]])
 """
 
 
-def test_it_leaves_no_process_behind(running: RunningDaemon, programs: Path, scratch: Path, spool: Path) -> None:
-    take_over(running, scratch, spool, _STAYS)
+def test_no_process_of_it_remains(running: RunningDaemon, programs: Path, scratch: Path, spool: Path) -> None:
+    compromise_gdb(running, scratch, spool, _STAYS)
     running.start()
     crash(programs, spool, "segv")
 
@@ -134,7 +136,7 @@ def test_it_leaves_no_process_behind(running: RunningDaemon, programs: Path, scr
 
 
 def statuses() -> Iterator[str]:
-    """What /proc tells of each process."""
+    """Yield the status of each process from /proc."""
     for path in Path("/proc").glob("[0-9]*/status"):
         with suppress(FileNotFoundError, ProcessLookupError):
             yield path.read_text()
@@ -152,8 +154,8 @@ while True:
 """
 
 
-def test_it_fills_no_disk(running: RunningDaemon, programs: Path, scratch: Path, spool: Path) -> None:
-    take_over(running, scratch, spool, _FLOODS)
+def test_it_cannot_fill_the_disk(running: RunningDaemon, programs: Path, scratch: Path, spool: Path) -> None:
+    compromise_gdb(running, scratch, spool, _FLOODS)
     running.start()
     crash(programs, spool, "segv")
 

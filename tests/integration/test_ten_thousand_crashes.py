@@ -1,4 +1,4 @@
-"""Ten thousand crashes of five bugs in one store: counted, listed, shown and pruned without a mistake."""
+"""Ten thousand crashes of five bugs in one store are counted, listed, shown and pruned correctly."""
 
 import json
 import os
@@ -14,14 +14,14 @@ import pytest
 
 from astbtd.announce import systemd
 from astbtd.cli.main import main
-from astbtd.lib.serialization import rfc3339
+from astbtd.lib.serialization import format_rfc3339
 from astbtd.model.crash import KEPT_CORE_FILE, REPORT_FILE, CoreState, Crash, CrashSignature
 from astbtd.store.store import Store
 from tests.support.builders import NOON, crash
 
 CRASHES = 10_000
 BETWEEN = timedelta(minutes=30)
-PINNED = 1_000  # every one whose number divides by this, all of the first bug
+PINNED = 1_000  # every crash whose index is a multiple of this; all of them are of the first bug
 RECORDS = 8_000
 CONFIGURATION = """
 store: {store}
@@ -34,30 +34,30 @@ retention:
 
 
 def bug(index: int) -> str:
-    """The signature of a crash: every second is of the first bug, of the others every third, and so on."""
+    """Return the signature of a crash: every second one is of bug a, every third of the others of bug b, and so on."""
     return next(name * 12 for name, every in (("a", 2), ("b", 3), ("c", 5), ("d", 7), ("e", 1)) if index % every == 0)
 
 
 @dataclass(frozen=True)
-class Crowd:
-    """The crashes as they were made, oldest first; what the commands printed of them before and after `prune`."""
+class Scene:
+    """The crashes, oldest first, and what the commands printed before and after `prune`."""
 
     store: Store
     now: datetime
     made: Sequence[Crash]
     before: dict[str, Any]
-    announced: dict[str, Any]
+    dry_run: dict[str, Any]
     removed: dict[str, Any]
     journal: Sequence[str]
     after: dict[str, Any]
 
-    def of(self, what: str) -> set[str]:
-        """The crashes that lost it."""
+    def removed_parts(self, what: str) -> set[str]:
+        """Return the ids of the crashes that lost this part."""
         return {removal["id"] for removal in self.removed["removals"] if removal["what"] == what}
 
 
 def make(store: Store, now: datetime) -> list[Crash]:
-    """Fills the store: a crash every half an hour until now, each with a report and a core."""
+    """Fill the store: a crash every half hour until now, each with a report and a core."""
     made: list[Crash] = []
     known: dict[str, CrashSignature] = {}
     for index in range(CRASHES):
@@ -70,14 +70,14 @@ def make(store: Store, now: datetime) -> list[Crash]:
         (staged / REPORT_FILE).write_text(f"report of {one.id}\n")
         (staged / KEPT_CORE_FILE).write_bytes(b"core")
         store.commit(staged, made[-1])
-    store.point_latest()
+    store.update_latest()
     return made
 
 
 @pytest.fixture(scope="module")
-def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crowd]:
-    """All of it, once. Nothing is synced: there will be no power cut."""
-    directory = tmp_path_factory.mktemp("crowd")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """Fill the store and run all commands, once. Nothing is synced, to save time."""
+    directory = tmp_path_factory.mktemp("scene")
     configuration = directory / "astbtd.yaml"
     configuration.write_text(CONFIGURATION.format(store=directory / "store"))
     configuration.chmod(0o644)
@@ -91,7 +91,9 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crowd]:
         return {
             "list": astbtd("list").splitlines()[1:],
             "twenty": json.loads(astbtd("list", "--json", "--limit", "20")),
-            "e": json.loads(astbtd("list", "--json", "--signature", "e", "--since", rfc3339(now - timedelta(days=30)))),
+            "e": json.loads(
+                astbtd("list", "--json", "--signature", "e", "--since", format_rfc3339(now - timedelta(days=30)))
+            ),
             "top": json.loads(astbtd("top", "--json")),
             "show": {which: astbtd("show", which) for which in ("latest", "-100", "-7500")},
         }
@@ -104,18 +106,18 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crowd]:
         store.prepare()
         made = make(store, now)
         before = printed()
-        announced = json.loads(astbtd("prune", "--json", "--dry-run"))
+        dry_run = json.loads(astbtd("prune", "--json", "--dry-run"))
         removed = json.loads(astbtd("prune", "--json"))
         assert astbtd("prune") == "nothing to remove\n"
-        yield Crowd(store, now, made, before, announced, removed, journal, printed())
+        yield Scene(store, now, made, before, dry_run, removed, journal, printed())
 
 
-def older(crowd: Crowd, days: int) -> set[str]:
-    return {one.id for one in crowd.made if crowd.now - one.collected_at > timedelta(days=days)}
+def older(scene: Scene, days: int) -> set[str]:
+    return {one.id for one in scene.made if scene.now - one.collected_at > timedelta(days=days)}
 
 
-def pinned(crowd: Crowd) -> set[str]:
-    return {one.id for one in crowd.made if one.pinned}
+def pinned(scene: Scene) -> set[str]:
+    return {one.id for one in scene.made if one.pinned}
 
 
 def first_and_newest(crashes: Sequence[Crash]) -> set[str]:
@@ -124,25 +126,25 @@ def first_and_newest(crashes: Sequence[Crash]) -> set[str]:
     return {*first.values(), *newest.values()}
 
 
-def test_all_are_listed_newest_first(crowd: Crowd) -> None:
-    assert [row.split()[-1] for row in crowd.before["list"]] == [one.id for one in reversed(crowd.made)]
-    assert [one["id"] for one in crowd.before["twenty"]] == [one.id for one in reversed(crowd.made[-20:])]
+def test_all_crashes_are_listed_newest_first(scene: Scene) -> None:
+    assert [row.split()[-1] for row in scene.before["list"]] == [one.id for one in reversed(scene.made)]
+    assert [one["id"] for one in scene.before["twenty"]] == [one.id for one in reversed(scene.made[-20:])]
 
 
-def test_filters_find_what_they_should_and_no_more(crowd: Crowd) -> None:
-    recent = [one for one in crowd.made if crowd.now - one.crashed_at <= timedelta(days=30)]
+def test_filters_select_exactly_the_matching_crashes(scene: Scene) -> None:
+    recent = [one for one in scene.made if scene.now - one.crashed_at <= timedelta(days=30)]
     expected = [one.id for one in reversed(recent) if one.signature.id.startswith("e")]
 
-    assert [one["id"] for one in crowd.before["e"]] == expected
+    assert [one["id"] for one in scene.before["e"]] == expected
 
 
-def test_top_counts_every_signature(crowd: Crowd) -> None:
-    counts = Counter(one.signature.id for one in crowd.made)
+def test_top_counts_every_signature(scene: Scene) -> None:
+    counts = Counter(one.signature.id for one in scene.made)
     moments = defaultdict(list)
-    for one in crowd.made:
-        moments[one.signature.id].append(rfc3339(one.crashed_at))
+    for one in scene.made:
+        moments[one.signature.id].append(format_rfc3339(one.crashed_at))
 
-    top = crowd.before["top"]
+    top = scene.before["top"]
 
     assert [(each["signature"]["id"], each["count"]) for each in top] == counts.most_common()
     assert {each["signature"]["id"]: each["first_seen"] for each in top} == {
@@ -155,73 +157,73 @@ def test_top_counts_every_signature(crowd: Crowd) -> None:
     assert all(max(each["trend"]["counts"]) - min(each["trend"]["counts"]) <= 2 for each in top)
 
 
-def test_a_dry_run_announces_exactly_what_is_removed_then(crowd: Crowd) -> None:
-    assert crowd.announced == crowd.removed
-    assert crowd.removed["bytes"] == sum(removal["bytes"] for removal in crowd.removed["removals"])
-    assert len(crowd.journal) == 1
+def test_a_dry_run_shows_exactly_what_is_removed_later(scene: Scene) -> None:
+    assert scene.dry_run == scene.removed
+    assert scene.removed["bytes"] == sum(removal["bytes"] for removal in scene.removed["removals"])
+    assert len(scene.journal) == 1
 
 
-def test_the_oldest_records_are_forgotten_but_none_that_is_pinned_or_the_first_of_its_signature(crowd: Crowd) -> None:
-    spared = pinned(crowd) | first_and_newest(crowd.made)
-    line = [one.id for one in crowd.made if one.id not in spared]
+def test_the_oldest_records_are_removed_except_pinned_ones_and_the_first_of_a_signature(scene: Scene) -> None:
+    kept_longest = pinned(scene) | first_and_newest(scene.made)
+    line = [one.id for one in scene.made if one.id not in kept_longest]
 
-    assert crowd.of("record") == set(line[: CRASHES - RECORDS])
-    assert len(crowd.store.ids()) == RECORDS
-
-
-def test_texts_of_ninety_days_are_kept_and_those_that_are_pinned(crowd: Crowd) -> None:
-    gone = older(crowd, 90) - pinned(crowd)
-
-    assert crowd.of("text") == gone - crowd.of("record")
-    texts = {one for one in crowd.store.ids() if (crowd.store.directory(one) / REPORT_FILE).exists()}
-    assert texts == {one.id for one in crowd.made} - gone
+    assert scene.removed_parts("record") == set(line[: CRASHES - RECORDS])
+    assert len(scene.store.ids()) == RECORDS
 
 
-def test_three_cores_of_each_signature_are_kept_or_those_that_are_pinned(crowd: Crowd) -> None:
-    gone = older(crowd, 14)
+def test_texts_are_kept_for_ninety_days_or_if_pinned(scene: Scene) -> None:
+    gone = older(scene, 90) - pinned(scene)
+
+    assert scene.removed_parts("text") == gone - scene.removed_parts("record")
+    texts = {one for one in scene.store.ids() if (scene.store.directory(one) / REPORT_FILE).exists()}
+    assert texts == {one.id for one in scene.made} - gone
+
+
+def test_three_cores_of_each_signature_are_kept_and_the_pinned_ones(scene: Scene) -> None:
+    gone = older(scene, 14)
     recent = defaultdict(list)
-    for one in crowd.made:
+    for one in scene.made:
         if one.id not in gone:
             recent[one.signature.id[0]].append(one.id)
 
-    cores = {one for one in crowd.store.ids() if crowd.store.kept_core(one).exists()}
+    cores = {one for one in scene.store.ids() if scene.store.kept_core(one).exists()}
 
     three_each = {one for bug in "bcde" for one in (recent[bug][0], *recent[bug][-2:])}
-    assert cores == pinned(crowd) | three_each
+    assert cores == pinned(scene) | three_each
 
 
-def test_every_record_says_what_is_left_of_its_crash(crowd: Crowd) -> None:
-    for one in crowd.store.crashes():
-        has_core = crowd.store.kept_core(one.id).exists()
+def test_every_record_matches_what_is_left_of_its_crash(scene: Scene) -> None:
+    for one in scene.store.crashes():
+        has_core = scene.store.kept_core(one.id).exists()
         assert one.core.state is (CoreState.KEPT if has_core else CoreState.REMOVED)
         assert (one.core.removed_at is None) == has_core
-        assert (one.texts_removed_at is None) == (crowd.store.directory(one.id) / REPORT_FILE).exists()
+        assert (one.texts_removed_at is None) == (scene.store.directory(one.id) / REPORT_FILE).exists()
 
 
-def test_thinned_crashes_are_listed_and_marked(crowd: Crowd) -> None:
-    rows = {row.split()[-1]: row for row in crowd.after["list"]}
+def test_crashes_without_texts_are_listed_and_marked(scene: Scene) -> None:
+    rows = {row.split()[-1]: row for row in scene.after["list"]}
 
-    assert list(rows) == crowd.store.ids()
-    assert {crash_id for crash_id, row in rows.items() if "thinned" in row} == crowd.of("text")
-    assert {crash_id for crash_id, row in rows.items() if "pinned" in row} == pinned(crowd)
+    assert list(rows) == scene.store.ids()
+    assert {crash_id for crash_id, row in rows.items() if "thinned" in row} == scene.removed_parts("text")
+    assert {crash_id for crash_id, row in rows.items() if "pinned" in row} == pinned(scene)
 
 
-def test_what_is_forgotten_is_not_counted_but_remembered(crowd: Crowd) -> None:
-    forgotten = crowd.of("record")
-    counts = Counter(one.signature.id for one in crowd.made if one.id not in forgotten)
-    before = {each["signature"]["id"]: each["first_seen"] for each in crowd.before["top"]}
+def test_removed_records_are_not_counted_but_their_first_seen_is_kept(scene: Scene) -> None:
+    forgotten = scene.removed_parts("record")
+    counts = Counter(one.signature.id for one in scene.made if one.id not in forgotten)
+    before = {each["signature"]["id"]: each["first_seen"] for each in scene.before["top"]}
 
-    top = crowd.after["top"]
+    top = scene.after["top"]
 
     assert {each["signature"]["id"]: each["count"] for each in top} == counts
     assert {each["signature"]["id"]: each["first_seen"] for each in top} == before
 
 
-def test_a_thinned_crash_is_shown_by_its_record(crowd: Crowd) -> None:
-    latest, middle, old = crowd.after["show"].values()
+def test_a_crash_without_texts_is_shown_from_its_record(scene: Scene) -> None:
+    latest, middle, old = scene.after["show"].values()
 
-    assert latest == crowd.before["show"]["latest"] == f"report of {crowd.made[-1].id}\n"
-    assert middle.startswith(f"report of {crowd.made[-100].id}\n\nRemoved: the core on ")
+    assert latest == scene.before["show"]["latest"] == f"report of {scene.made[-1].id}\n"
+    assert middle.startswith(f"report of {scene.made[-100].id}\n\nRemoved: the core on ")
     assert old.startswith("Asterisk crashed: SIGSEGV")
     assert "\nRemoved: the core on " in old
     assert ", the texts on " in old

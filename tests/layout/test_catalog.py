@@ -1,4 +1,4 @@
-"""`journalctl -x` explains each event: what happened, and what to do."""
+"""The journal catalog explains each event: what happened, and what to do."""
 
 import re
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ FIELDS = (ROOT / "README.md").read_text()
 
 
 @dataclass(frozen=True)
-class ExistingFile:
+class CatalogEntry:
     """One entry of a catalog file, as systemd's "Journal Message Catalogs" describes it."""
 
     headers: dict[str, str]
@@ -23,24 +23,24 @@ class ExistingFile:
 
 
 @cache
-def catalog() -> dict[str, ExistingFile]:
-    """The entries by message id."""
+def catalog() -> dict[str, CatalogEntry]:
+    """Return the entries by message id."""
     source = (ROOT / "packaging/systemd/astbtd.catalog").read_text()
     found = re.split(r"^-- ([0-9a-f]{32})\n", source, flags=re.MULTILINE)[1:]
-    return {number: entry(text) for number, text in zip(found[::2], found[1::2], strict=True)}
+    return {number: parse_entry(text) for number, text in zip(found[::2], found[1::2], strict=True)}
 
 
-def entry(source: str) -> ExistingFile:
+def parse_entry(source: str) -> CatalogEntry:
     headers, _, text = source.partition("\n\n")
-    return ExistingFile(dict(line.split(": ", 1) for line in headers.splitlines()), text)
+    return CatalogEntry(dict(line.split(": ", 1) for line in headers.splitlines()), text)
 
 
-def test_there_is_an_entry_for_each_event_and_for_nothing_else() -> None:
+def test_there_is_one_entry_for_each_event() -> None:
     assert catalog().keys() == {event.value for event in Event}
 
 
 @pytest.mark.parametrize("event", Event, ids=lambda event: event.name)
-def test_an_entry_says_in_a_line_and_a_paragraph_what_happened(event: Event) -> None:
+def test_an_entry_has_a_subject_and_an_explanation(event: Event) -> None:
     explained = catalog()[event.value]
 
     assert explained.headers.keys() == {"Subject", "Defined-By", "Documentation"}
@@ -49,12 +49,12 @@ def test_an_entry_says_in_a_line_and_a_paragraph_what_happened(event: Event) -> 
 
 
 @pytest.mark.parametrize("event", Event, ids=lambda event: event.name)
-def test_an_entry_names_the_command_that_helps(event: Event) -> None:
+def test_an_entry_names_a_command_to_run(event: Event) -> None:
     assert re.search(rf"astbtd ({'|'.join(VERBS)})\b", catalog()[event.value].text)
 
 
 @pytest.mark.parametrize("event", Event, ids=lambda event: event.name)
-def test_an_entry_takes_from_the_journal_only_fields_that_are_documented(event: Event) -> None:
+def test_an_entry_uses_only_documented_journal_fields(event: Event) -> None:
     explained = catalog()[event.value]
     used = re.findall(r"@(\w+)@", explained.headers["Subject"] + explained.text)
 

@@ -1,4 +1,4 @@
-/* The module app_dial.so: Dial() crashes on a channel that is not there, among arguments hard to print. */
+/* The module app_dial.so: Dial() crashes on a missing channel, with arguments that are hard to print. */
 #include "asterisk.h"
 
 #include <stdio.h>
@@ -22,7 +22,7 @@ static FRAME int do_forward(struct chanlist *o, const char *forwarder, int singl
 
 static FRAME int wait_for_answer(struct ast_channel *in, struct chanlist *outgoing, int *to, const char *opt_args)
 {
-	/* What a hostile peer may send: terminal escapes, control and non-UTF-8 bytes, lines like a debugger's own. */
+	/* Text from a hostile peer: terminal escapes, control and non-UTF-8 bytes, lines like those of gdb. */
 	char forwarder[] = "\033[2J\033]0;title\007\r\377\200"
 		"#0  0x0 in evil () at evil.c:1\n"
 		"\nThread 1 (LWP 1):\n"

@@ -1,7 +1,7 @@
 /*
- * A program that poses as Asterisk, to crash, hang or wait as asked: the subject of tests.
+ * A test program in the place of Asterisk, which crashes, hangs or waits as its arguments say.
  *
- * Its functions, globals, modules and threads have the names that Asterisk 22 gives them.
+ * Its functions, globals, modules and threads have the names of those in Asterisk 22.
  */
 #define _GNU_SOURCE
 #include "asterisk.h"
@@ -27,7 +27,7 @@
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
-/* Asterisk's own thread stack size on 64-bit machines, in KiB. */
+/* The thread stack size of Asterisk on 64-bit machines, in KiB. */
 #define AST_STACKSIZE 496
 
 #ifdef __OPTIMIZE__
@@ -129,10 +129,10 @@ static FRAME int __ast_cond_wait(const char *filename, int lineno, const char *f
 #define ast_cond_wait(c, m) __ast_cond_wait(__FILE__, __LINE__, __func__, #c, #m, (c), (m))
 
 /*
- * Getting every thread into place before anything happens.
+ * Wait until each thread is in its final function before the crash.
  *
- * A thread counts itself in or out only while it holds the lock, and what it does next is wait
- * for good: seen asleep after that, it is where it is meant to be.
+ * A thread changes the counter only while it holds the lock, and then waits for ever. A thread
+ * that sleeps after that is in its final function.
  */
 
 static struct {
@@ -388,7 +388,7 @@ struct ast_context {
 	struct ast_context *include;
 };
 
-/* Each includes the other: a search for an extension that neither has never ends. */
+/* Each context includes the other: the search for an unknown extension never ends. */
 static struct ast_context default_context;
 static struct ast_context trunk_context = { .name = "from-trunk", .include = &default_context };
 static struct ast_context default_context = { .name = "default", .include = &trunk_context };
@@ -403,7 +403,7 @@ static FRAME struct ast_context *pbx_find_extension(struct ast_context *context,
 	return found ? found : context;
 }
 
-/* A variable's value goes behind its name, into memory that was never asked for. */
+/* The value of a variable is written behind its name, beyond the allocated memory. */
 struct ast_var_t {
 	struct ast_var_t *next;
 	char name[80];
@@ -466,7 +466,7 @@ static FRAME int __ast_pbx_run(struct ast_channel *c)
 	return res;
 }
 
-/* MiB of locals that the thread that crashes has. */
+/* MiB of local variables in the crashing thread. */
 static long locals;
 
 static FRAME int run_with_locals(struct ast_channel *c)
@@ -484,7 +484,7 @@ static FRAME void *pbx_thread(void *data)
 	struct ast_channel *c = data;
 
 	pass_gate();
-	/* The main thread too is to be found where it belongs. */
+	/* The main thread also waits in its final function. */
 	await_others_asleep();
 	c->blocker = pthread_self();
 	if (locals) {
@@ -533,7 +533,7 @@ static struct {
 	const char *pid_file;
 } options = { .threads = 8, .stack = AST_STACKSIZE };
 
-/* Kept in a global, so that it is never given back. */
+/* In a global variable, so that it is not freed. */
 static uint64_t *ballast;
 
 static __attribute__((noreturn)) void usage(void)
@@ -630,11 +630,11 @@ static void allow_core(void)
 		setrlimit(RLIMIT_CORE, &limit);
 	}
 	prctl(PR_SET_DUMPABLE, 1);
-	/* Where only parents may trace, a test's debugger still may. */
+	/* Permit gdb of a test to trace this process even if only parents may. */
 	prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
 }
 
-/* Pseudo-random, so that no compression makes a core smaller than it was asked to be. */
+/* Pseudo-random, so that a core does not become smaller by compression. */
 static void fill_heap(long megabytes)
 {
 	size_t words = ((size_t) megabytes << 20) / sizeof(*ballast);
@@ -649,7 +649,7 @@ static void fill_heap(long megabytes)
 	}
 }
 
-/* As the kernel dumps it, a hole in the core: of what has no page at all, it dumps nothing. */
+/* A page that the kernel dumps as a hole; it dumps nothing for memory without a page. */
 static void map_untouched(long megabytes)
 {
 	size_t size = (size_t) megabytes << 20;
@@ -714,7 +714,7 @@ static FRAME int monitor_sig_flags(void *unused)
 static FRAME int asterisk_daemon(const char *runuser, const char *rungroup)
 {
 	int expected = options.threads;
-	/* A pointer into a module in which no frame lies, unless it is the one that crashes. */
+	/* A pointer into a module without a frame, unless that module crashes. */
 	ast_app_execute music_on_hold;
 
 	gettimeofday(&ast_startuptime, NULL);

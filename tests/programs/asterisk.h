@@ -1,4 +1,4 @@
-/* What the stand-in for Asterisk and its modules share: names and types after Asterisk's own. */
+/* Declarations for the test program and its modules, with names and types as in Asterisk. */
 #ifndef ASTERISK_H
 #define ASTERISK_H
 
@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <sys/time.h>
 
-/* A function that shows as a frame of its own in every build, optimised or not. */
+/* A function that is a separate frame in every build, optimised or not. */
 #define FRAME __attribute__((noipa))
 
 struct ast_channel;
@@ -41,11 +41,11 @@ struct ast_channel {
 	struct ast_channel *masq;
 };
 
-/* Called by a module when it is loaded. */
+/* A module calls this when it is loaded. */
 void ast_module_register(const char *name);
 void ast_register_application(const char *name, ast_app_execute execute);
 
-/* Called through their own names, so that no compiler reasons about what they allocate or free. */
+/* Wrappers that keep the compiler from reasoning about allocated memory. */
 void *__ast_malloc(size_t size, const char *file, int lineno, const char *function);
 void ast_free_ptr(void *ptr);
 void __ast_assert_failed(int condition, const char *condition_str,

@@ -1,4 +1,4 @@
-/* A program that is not Asterisk and crashes likewise: its cores are nobody's business. */
+/* A program that crashes but is not Asterisk: its cores must be left alone. */
 #include <err.h>
 #include <pthread.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* Preloaded into a program, shows it clocks that are wrong: by as many seconds as two numbers in the file that
- * $CLOCK_FILE names say, for the wall clock and for the time since the machine was started. */
+/* A preloaded library that shifts the clocks of a program. The file $CLOCK_FILE contains the shifts in seconds: of
+ * the wall clock, and of the time since boot. */
 
 #define _GNU_SOURCE
 #include <stdio.h>

@@ -1,15 +1,15 @@
 /*
- * Preloaded into a program, it counts the calls that change what is below some directories, and lets one go wrong.
+ * A preloaded library that counts the calls that change files below some directories, and makes one fail.
  *
- * FAULTS_BELOW  these directories, a colon between two
- * FAULTS_EXCEPT what does not count in them: a pattern of glob(7)
- * FAULTS_LOG    a file to which the name and the path of each call that counts are added
- * FAULTS_AT     the number of the call, counted from 1; without it none goes wrong
- * FAULTS_HOW    "kill": SIGKILL comes in place of the call; "tear": after half of what it was to write; "wait": the
- *               program is stopped, for good; else an errno: the call fails so
- * FAULTS_WHILE  as long as this file is there, all later calls fail like that one
+ * FAULTS_BELOW  the directories, separated by colons
+ * FAULTS_EXCEPT files in them that are not counted: a pattern as in glob(7)
+ * FAULTS_LOG    a file to which the name and the path of each counted call are appended
+ * FAULTS_AT     the number of the call that fails, from 1; without it no call fails
+ * FAULTS_HOW    "kill": SIGKILL in place of the call; "tear": SIGKILL after half of a write; "wait": the program is
+ *               stopped for ever; otherwise an errno: the call fails with it
+ * FAULTS_WHILE  as long as this file exists, all later calls fail in the same way
  *
- * That a file is opened for writing or synced changes nothing by itself, but may fail: it counts only where calls fail.
+ * Opening a file for writing or syncing it changes nothing, but can fail: such calls count only if FAULTS_HOW is an errno.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -28,8 +28,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* What a call does to a disk: one that is full refuses only what takes room. */
-enum effect { TAKES_ROOM, NEEDS_NO_ROOM };
+/* What a call needs: a full disk fails only calls that need space. */
+enum effect { NEEDS_SPACE, NEEDS_NO_SPACE };
 
 static const char *below, *except, *log_path, *while_path;
 static int fault_errno;
@@ -37,7 +37,7 @@ static unsigned long fault_at;
 static bool tearing, waiting;
 static atomic_ulong calls;
 
-static __attribute__((constructor)) void read_orders(void)
+static __attribute__((constructor)) void read_environment(void)
 {
 	const char *at = getenv("FAULTS_AT"), *how = getenv("FAULTS_HOW");
 
@@ -51,7 +51,7 @@ static __attribute__((constructor)) void read_orders(void)
 	fault_errno = how ? atoi(how) : 0;
 }
 
-/* What a path stands for, as far as directories go that have no links in them. */
+/* Make a path absolute. Symbolic links in it are not resolved. */
 static void resolve(int directory, const char *path, char *resolved)
 {
 	char descriptor[64];
@@ -89,14 +89,14 @@ static void note(const char *call, const char *path)
 	}
 }
 
-/* Counts a call; whether it is the one that goes wrong, or has to fail like that one. */
+/* Count a call. Return whether it must fail. */
 static bool strikes(const char *call, int directory, const char *path, enum effect effect)
 {
 	char resolved[PATH_MAX];
 	unsigned long number;
 
 	resolve(directory, path, resolved);
-	if (!is_below(resolved) || (except && !fnmatch(except, resolved, 0)) || (effect == NEEDS_NO_ROOM && (fault_errno == ENOSPC || fault_errno == EDQUOT)))
+	if (!is_below(resolved) || (except && !fnmatch(except, resolved, 0)) || (effect == NEEDS_NO_SPACE && (fault_errno == ENOSPC || fault_errno == EDQUOT)))
 		return false;
 	number = atomic_fetch_add(&calls, 1) + 1;
 	note(call, resolved);
@@ -109,7 +109,7 @@ static void wait_to_be_killed(void)
 		kill(getpid(), SIGSTOP);
 }
 
-/* What becomes of a call that goes wrong. */
+/* Make a call fail. */
 static int fail(void)
 {
 	if (waiting)
@@ -122,36 +122,36 @@ static int fail(void)
 
 #define REAL(name) ((__typeof__(&name)) dlsym(RTLD_NEXT, #name))
 
-/* A call `name` with these parameters and arguments, whose target is `path`, from `directory` if it is relative. */
+/* Define the wrapper of `name`. The changed file is `path`, relative to `directory`. */
 #define CALL(type, name, parameters, arguments, directory, path, effect) \
 	type name parameters \
 	{ \
 		return strikes(#name, directory, path, effect) ? fail() : REAL(name) arguments; \
 	}
 
-CALL(int, rename, (const char *from, const char *to), (from, to), AT_FDCWD, to, TAKES_ROOM)
-CALL(int, renameat, (int from_fd, const char *from, int to_fd, const char *to), (from_fd, from, to_fd, to), to_fd, to, TAKES_ROOM)
-CALL(int, link, (const char *from, const char *to), (from, to), AT_FDCWD, to, TAKES_ROOM)
-CALL(int, linkat, (int from_fd, const char *from, int to_fd, const char *to, int flags), (from_fd, from, to_fd, to, flags), to_fd, to, TAKES_ROOM)
-CALL(int, symlink, (const char *target, const char *path), (target, path), AT_FDCWD, path, TAKES_ROOM)
-CALL(int, mkdir, (const char *path, mode_t mode), (path, mode), AT_FDCWD, path, TAKES_ROOM)
-CALL(int, unlink, (const char *path), (path), AT_FDCWD, path, NEEDS_NO_ROOM)
-CALL(int, unlinkat, (int fd, const char *path, int flags), (fd, path, flags), fd, path, NEEDS_NO_ROOM)
-CALL(int, rmdir, (const char *path), (path), AT_FDCWD, path, NEEDS_NO_ROOM)
-CALL(int, chmod, (const char *path, mode_t mode), (path, mode), AT_FDCWD, path, NEEDS_NO_ROOM)
-CALL(int, fchmod, (int fd, mode_t mode), (fd, mode), fd, NULL, NEEDS_NO_ROOM)
-CALL(int, fchown, (int fd, uid_t owner, gid_t group), (fd, owner, group), fd, NULL, NEEDS_NO_ROOM)
-CALL(int, futimens, (int fd, const struct timespec times[2]), (fd, times), fd, NULL, NEEDS_NO_ROOM)
-CALL(int, ftruncate64, (int fd, off64_t length), (fd, length), fd, NULL, NEEDS_NO_ROOM)
+CALL(int, rename, (const char *from, const char *to), (from, to), AT_FDCWD, to, NEEDS_SPACE)
+CALL(int, renameat, (int from_fd, const char *from, int to_fd, const char *to), (from_fd, from, to_fd, to), to_fd, to, NEEDS_SPACE)
+CALL(int, link, (const char *from, const char *to), (from, to), AT_FDCWD, to, NEEDS_SPACE)
+CALL(int, linkat, (int from_fd, const char *from, int to_fd, const char *to, int flags), (from_fd, from, to_fd, to, flags), to_fd, to, NEEDS_SPACE)
+CALL(int, symlink, (const char *target, const char *path), (target, path), AT_FDCWD, path, NEEDS_SPACE)
+CALL(int, mkdir, (const char *path, mode_t mode), (path, mode), AT_FDCWD, path, NEEDS_SPACE)
+CALL(int, unlink, (const char *path), (path), AT_FDCWD, path, NEEDS_NO_SPACE)
+CALL(int, unlinkat, (int fd, const char *path, int flags), (fd, path, flags), fd, path, NEEDS_NO_SPACE)
+CALL(int, rmdir, (const char *path), (path), AT_FDCWD, path, NEEDS_NO_SPACE)
+CALL(int, chmod, (const char *path, mode_t mode), (path, mode), AT_FDCWD, path, NEEDS_NO_SPACE)
+CALL(int, fchmod, (int fd, mode_t mode), (fd, mode), fd, NULL, NEEDS_NO_SPACE)
+CALL(int, fchown, (int fd, uid_t owner, gid_t group), (fd, owner, group), fd, NULL, NEEDS_NO_SPACE)
+CALL(int, futimens, (int fd, const struct timespec times[2]), (fd, times), fd, NULL, NEEDS_NO_SPACE)
+CALL(int, ftruncate64, (int fd, off64_t length), (fd, length), fd, NULL, NEEDS_NO_SPACE)
 
 int fsync(int fd)
 {
-	return fault_errno && strikes("fsync", fd, NULL, TAKES_ROOM) ? fail() : REAL(fsync)(fd);
+	return fault_errno && strikes("fsync", fd, NULL, NEEDS_SPACE) ? fail() : REAL(fsync)(fd);
 }
 
 ssize_t write(int fd, const void *data, size_t length)
 {
-	if (!strikes("write", fd, NULL, TAKES_ROOM))
+	if (!strikes("write", fd, NULL, NEEDS_SPACE))
 		return REAL(write)(fd, data, length);
 	if (tearing)
 		REAL(write)(fd, data, length / 2);
@@ -170,7 +170,7 @@ int openat64(int directory, const char *path, int flags, ...)
 		va_end(rest);
 	}
 	if (writing && (fault_errno || flags & O_TRUNC || (flags & O_CREAT && faccessat(directory, path, F_OK, 0))) &&
-		strikes("open", directory, path, flags & O_CREAT ? TAKES_ROOM : NEEDS_NO_ROOM))
+		strikes("open", directory, path, flags & O_CREAT ? NEEDS_SPACE : NEEDS_NO_SPACE))
 		return fail();
 	return syscall(SYS_openat, directory, path, flags, mode);
 }

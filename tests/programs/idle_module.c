@@ -1,4 +1,4 @@
-/* A module that is only there: its name among a process's mapped files is what counts. */
+/* A module that does nothing: only its name among the mapped files matters. */
 #include "asterisk.h"
 
 static const char module_name[] = MODULE;

@@ -1,4 +1,4 @@
-/* The module res_musiconhold.so: StartMusicOnHold() frees a class's files twice. */
+/* The module res_musiconhold.so: StartMusicOnHold() frees the files of a class twice. */
 #include "asterisk.h"
 
 #include <stdio.h>

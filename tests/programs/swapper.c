@@ -1,4 +1,4 @@
-/* An attacker between check and use: exchanges two names, whatever they stand for, as fast as it can. */
+/* An attacker between check and use: swaps two names as often as it can, whatever kind of file they are. */
 #define _GNU_SOURCE
 #include <err.h>
 #include <errno.h>
@@ -34,7 +34,7 @@ int main(int argc, char **argv)
 		if (!syscall(SYS_renameat2, AT_FDCWD, argv[1], AT_FDCWD, argv[2], RENAME_EXCHANGE)) {
 			done++;
 		} else if (errno == ENOENT) {
-			/* Taken away, or not there yet. */
+			/* Removed, or not created yet. */
 			sched_yield();
 		} else {
 			err(1, "%s and %s", argv[1], argv[2]);

@@ -1,4 +1,4 @@
-"""A gdb that was taken over: tries what it must not be able to do, says on standard output what it could, is gdb."""
+"""A compromised gdb: tries what it must not be able to do, prints what succeeded, and executes the real gdb."""
 
 import contextlib
 import ctypes
@@ -19,7 +19,7 @@ IPC_CREATE, KEEP_SIZE, ATTACH, NEW_USER_AND_MOUNTS = 0o1600, 1, 16, 0x10020000
 
 
 def succeeded(attempt: Callable[[], object]) -> bool:
-    """Whether something can be done; calls of the C library return -1 where not."""
+    """Return whether an attempt succeeded. Functions of the C library return -1 on failure."""
     try:
         return attempt() != -1
     except (OSError, RuntimeError, ValueError):
@@ -27,7 +27,7 @@ def succeeded(attempt: Callable[[], object]) -> bool:
 
 
 def writing(given: dict[str, list[str]]) -> Iterator[tuple[str, Callable[[], object]]]:
-    """Ways to leave something behind in a directory, or to change a file."""
+    """Yield ways to create a file in a directory, or to change a file."""
     here = [directory for directory, _, _ in os.walk(".")]
     for directory in (*PUBLIC, *here, *given["directories"]):
         name = f"{directory}/of-gdb-{os.getpid()}"
@@ -48,7 +48,7 @@ def writing(given: dict[str, list[str]]) -> Iterator[tuple[str, Callable[[], obj
 
 
 def reaching() -> Iterator[tuple[str, Callable[[], object]]]:
-    """Ways to reach others, and to stay."""
+    """Yield ways to affect other processes, and to survive the extraction."""
     for family in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX, socket.AF_NETLINK):
         yield f"a socket of {family.name}", partial(socket.socket, family)
     yield "shared memory", partial(LIBC.shmget, 0, 1 << 20, IPC_CREATE)
@@ -59,62 +59,62 @@ def reaching() -> Iterator[tuple[str, Callable[[], object]]]:
         yield f"a signal to {pid}", partial(os.kill, pid, 0)
         yield f"to trace {pid}", partial(LIBC.ptrace, ATTACH, pid, None, None)
         for file in ("mem", "environ", "maps", "fd/0", "cwd", "root"):
-            yield f"{file} of {pid}", partial(look_into, f"/proc/{pid}/{file}")
+            yield f"{file} of {pid}", partial(read_something, f"/proc/{pid}/{file}")
     yield "root", partial(os.setuid, 0)
     yield "more processes", partial(LIBC.prlimit, 0, 6, (ctypes.c_ulong * 2)(99, 99), None)
 
 
 def filling() -> Iterator[tuple[str, Callable[[], object]]]:
-    """Ways to take more of a disk than is allowed."""
+    """Yield ways to use more disk space than permitted."""
     section = SECTIONS["full.txt"]
     yield "room behind a section", partial(LIBC.fallocate, section, KEEP_SIZE, ctypes.c_long(0), ctypes.c_long(1 << 30))
     yield "a section without end", partial(os.pwrite, section, b"x", 1 << 40)
 
 
 def bind(path: str) -> None:
-    """Makes a socket."""
+    """Create a socket."""
     with socket.socket(socket.AF_UNIX) as made:
         made.bind(path)
 
 
-def look_into(path: str) -> None:
-    """Reads a file or a link."""
+def read_something(path: str) -> None:
+    """Read a file or a link."""
     if os.path.islink(path):
         os.readlink(path)
     else:
         with open(path, "rb") as file:
-            if not file.read(1):  # of a thread of the kernel's
+            if not file.read(1):  # a file of a kernel thread is empty
                 raise OSError(path)
 
 
 def processes() -> list[int]:
-    """All others."""
+    """Return the ids of all other processes."""
     return [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid()]
 
 
 def descriptors() -> dict[str, str]:
-    """Those that are open, and on what."""
+    """Return the open descriptors and the files that they refer to."""
     found = {}
     for number in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(FileNotFoundError):  # the one on that directory
+        with contextlib.suppress(FileNotFoundError):  # the descriptor of this directory
             found[number] = os.readlink(f"/proc/self/fd/{number}")
     return found
 
 
 def readable(tops: list[str]) -> list[str]:
-    """What can be read below these directories."""
+    """Return the readable files below these directories."""
     return [path for top in tops for path in sorted(walked(top)) if os.access(path, os.R_OK)]
 
 
 def walked(top: str) -> Iterator[str]:
-    """All files below a directory that names can be found of."""
+    """Yield all files below a directory whose names can be listed."""
     for directory, _, names in os.walk(top):
         yield directory
         yield from (os.path.join(directory, name) for name in names)
 
 
 def main() -> None:
-    """Reports, and is gdb."""
+    """Print a report and execute gdb."""
     given = json.loads(Path(__file__).with_name("given.json").read_text())
     attempts = [*writing(given), *reaching(), *filling()]
     report: dict[str, object] = {

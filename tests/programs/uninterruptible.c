@@ -1,4 +1,4 @@
-/* A thread that no signal and no debugger can stop: it waits for a child that shares its memory, as for a disk. */
+/* A thread that no signal and no debugger can stop: it is in uninterruptible sleep, waiting for a vfork child. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /*
- * A module that weighs on a debugger as Asterisk's own do: 120 functions, types, calls into libc and the program; or,
- * with LIBRARY, as the libraries that Asterisk is linked with: 2000 functions more, all exported.
+ * A module as large for a debugger as one of Asterisk: 120 functions, types, calls into libc and the program. With
+ * LIBRARY it is as large as a library of Asterisk: 2000 more functions, all exported.
  *
- * Modules whose name ends in 00 or 50 run a thread, so that the process's frames lie in a handful of many objects.
+ * Modules whose name ends in 00 or 50 run a thread, so that the frames of the process are in few of many objects.
  */
 #define _GNU_SOURCE
 #include "asterisk.h"
@@ -41,7 +41,7 @@ struct NAMED(MODULE, session) {
 	int (*handle)(struct NAMED(MODULE, session) *session, const char *text);
 };
 
-/* What a module does: parse, copy, look something up, answer. */
+/* Typical functions of a module: parse, copy, look up, answer. */
 #define HANDLER(linkage, n) \
 	linkage FRAME int NAMED(MODULE, n)(struct NAMED(MODULE, session) *session, const char *text) \
 	{ \
@@ -75,7 +75,7 @@ THOUSAND(SMALL_FUNCTION, 1)
 THOUSAND(SMALL_FUNCTION, 2)
 #endif
 
-/* Imports, and with them entries of the procedure linkage table. */
+/* Imports, which create entries in the procedure linkage table. */
 void *NAMED(MODULE, imports)[] = {
 	accept, bind, close, connect, fcntl, fopen, fclose, fread, fwrite, getaddrinfo, freeaddrinfo, getenv, getpid,
 	getsockname, getsockopt, htonl, inet_ntop, inet_pton, kill, listen, lseek, malloc, calloc, realloc, free, memchr,

@@ -1,4 +1,4 @@
-"""Users and groups that one program alone sees: files of its own in the place of /etc/passwd and /etc/group."""
+"""Users and groups that only one program sees: its own files are mounted over /etc/passwd and /etc/group."""
 
 import shutil
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ _FILES = ("passwd", "group")
 
 @dataclass(frozen=True)
 class Accounts:
-    """The files, in `directory`; they are changed in place, since mounts are of files and not of names."""
+    """The files, in `directory`. They are changed in place: a bind mount stays on the old file if it is replaced."""
 
     directory: Path
 
     @classmethod
-    def seen_by(cls, running: RunningDaemon, directory: Path) -> "Accounts":
-        """Lets a daemon that is to be started see copies of the machine's."""
+    def mounted_for(cls, running: RunningDaemon, directory: Path) -> "Accounts":
+        """Let a daemon that is not yet started see copies of the files of this machine."""
         for name in _FILES:
             shutil.copy(f"/etc/{name}", directory / name)
         mounts = "; ".join(f"mount --bind {directory / name} /etc/{name}" for name in _FILES)
@@ -25,17 +25,17 @@ class Accounts:
         return cls(directory)
 
     def remove(self, name: str) -> int:
-        """Removes the user and the group of that name; returns the group's id."""
+        """Remove the user and the group of this name. Return the id of the group."""
         number = 0
         for file in map(self.directory.joinpath, _FILES):
             lines = file.read_text().splitlines(keepends=True)
-            gone = [line for line in lines if line.startswith(f"{name}:")]
-            number = int(gone[0].split(":")[2]) if gone else number
-            file.write_text("".join(line for line in lines if line not in gone))
+            removed = [line for line in lines if line.startswith(f"{name}:")]
+            number = int(removed[0].split(":")[2]) if removed else number
+            file.write_text("".join(line for line in lines if line not in removed))
         return number
 
     def add(self, name: str, number: int) -> None:
-        """Adds a user and a group of that name and id."""
+        """Add a user and a group with this name and id."""
         entries = (f"{name}:x:{number}:{number}::/nonexistent:/usr/sbin/nologin", f"{name}:x:{number}:")
         for file, entry in zip(map(self.directory.joinpath, _FILES), entries, strict=True):
             with file.open("a") as accounts:

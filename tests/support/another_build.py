@@ -1,4 +1,4 @@
-"""Puts a program of another build in the place of one, as an upgrade does: a new file, renamed over the old one."""
+"""Replaces a program by one of another build as an upgrade does: a new file is renamed over the old one."""
 
 import os
 import shutil
@@ -8,9 +8,9 @@ from pathlib import Path
 
 
 def replace(path: Path) -> None:
-    """Gives the program at `path` another build id, in a new file under its name."""
+    """Replace the program at `path` by a copy with another build ID."""
     content = bytearray(path.read_bytes())
-    note = struct.pack("<III4s", 4, 20, 3, b"GNU\0")  # the name's size, the id's, NT_GNU_BUILD_ID
+    note = struct.pack("<III4s", 4, 20, 3, b"GNU\0")  # size of the name, size of the build ID, NT_GNU_BUILD_ID
     content[content.index(note) + len(note)] ^= 0xFF
     new = path.with_name(f"{path.name}.new")
     new.write_bytes(content)

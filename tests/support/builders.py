@@ -1,4 +1,4 @@
-"""Builds what the tests work on: crash records, and ELF files that no kernel wrote, byte by byte."""
+"""Builds test data: crash records, and ELF files byte by byte."""
 
 import struct
 from collections.abc import Collection, Sequence
@@ -50,7 +50,7 @@ def crash(
     collected_at: datetime | None = None,
     ended: ExtractionOutcome = ExtractionOutcome.OK,
 ) -> Crash:
-    """A crash so many minutes after NOON, with every field filled in."""
+    """Return a crash `minutes` after NOON, with every field set."""
     at = NOON + timedelta(minutes=minutes)
     return Crash(
         id=f"{at:%Y%m%dT%H%M%SZ}-{pid}-{identity[:6]}",
@@ -71,7 +71,7 @@ def crash(
 
 
 def diagnosis(function: str | None, signature: str) -> Diagnosis:
-    """A usable backtrace's diagnosis."""
+    """Return the diagnosis of a usable backtrace."""
     return Diagnosis(
         signal="SIGSEGV",
         crash_thread=1,
@@ -114,13 +114,13 @@ def claim(minutes: float = 0, pid: int = 4242) -> Claim:
 
 @dataclass(frozen=True)
 class Form:
-    """A flavour of ELF: 64 or 32 bits, least ('<') or most ('>') significant byte first."""
+    """An ELF format: 64 or 32 bits, little-endian ('<') or big-endian ('>')."""
 
     wide: bool = True
     order: str = "<"
 
     def pack(self, layout: str, *values: int | bytes) -> bytes:
-        """As struct.pack; P is a pointer."""
+        """Pack values as struct.pack does. The code P is a pointer."""
         return struct.pack(self.order + layout.replace("P", "Q" if self.wide else "I"), *values)
 
     @property
@@ -132,14 +132,14 @@ class Form:
         return 56 if self.wide else 32
 
     def header(self, kind: int, count: int, *, table: int | None = None, sections: int = 0) -> bytes:
-        """An ELF header that claims `count` segments, described at `table`."""
+        """Return an ELF header for `count` segments, with the program headers at offset `table`."""
         ident = b"\x7fELF" + bytes((2 if self.wide else 1, 1 if self.order == "<" else 2, 1)) + bytes(9)
         table = self.header_size if table is None else table
         sizes = (self.header_size, self.row_size, count, 0, 0, 0)
         return ident + self.pack("HHIPPPIHHHHHH", kind, 62, 1, 0, table, sections, 0, *sizes)
 
     def row(self, segment: Segment) -> bytes:
-        """A program header."""
+        """Return a program header."""
         size = segment.file_size
         if self.wide:
             rest = (segment.offset, segment.address, 0, size, size, 4)
@@ -147,7 +147,7 @@ class Form:
         return self.pack("IIIIIIII", segment.type, segment.offset, segment.address, 0, size, size, segment.flags, 4)
 
     def note(self, owner: bytes, kind: int, content: bytes) -> bytes:
-        """One note, padded as notes are."""
+        """Return one note with its padding."""
         name = owner + b"\0"
         return self.pack("III", len(name), len(content), kind) + _padded(name) + _padded(content)
 
@@ -157,7 +157,7 @@ FORMS = (Form(True, "<"), Form(True, ">"), Form(False, "<"), Form(False, ">"))
 
 @dataclass(frozen=True)
 class Part:
-    """A segment to be: its type, where it belongs in memory, and its bytes."""
+    """The type, the address and the content of a segment."""
 
     type: int
     address: int
@@ -165,7 +165,7 @@ class Part:
 
 
 def elf_file(form: Form, kind: int, parts: Sequence[Part], *, count: int | None = None, sections: int = 0) -> bytes:
-    """An ELF file with these segments, one after the other; `count` is what its header claims instead of the truth."""
+    """Return an ELF file with these segments. `count` replaces their number in the header."""
     rows, contents = b"", b""
     start = form.header_size + len(parts) * form.row_size
     for part in parts:
@@ -175,7 +175,7 @@ def elf_file(form: Form, kind: int, parts: Sequence[Part], *, count: int | None 
 
 
 def program(form: Form = FORMS[0], build_id: bytes = b"\xab" * 20, linked_at: int = 0) -> bytes:
-    """A program as it lies in memory: its own header, and a note with its build id."""
+    """Return the first page of a program in memory: its headers, and a note with its build ID."""
     note = form.note(b"GNU", 3, build_id)
     note_at = form.header_size + 2 * form.row_size
     whole = Segment(PT_LOAD, 5, 0, linked_at, note_at + len(note))
@@ -185,9 +185,9 @@ def program(form: Form = FORMS[0], build_id: bytes = b"\xab" * 20, linked_at: in
 
 @dataclass(frozen=True)
 class DeadProcess:
-    """A process that died, as its core will tell; the notes whose types are in `without` are left out of the core.
+    """A process that crashed, with the facts that its core contains. Notes with a type in `without` are omitted.
 
-    It died at the first of the addresses `returns_to`, bytes from the start of the first mapped file; they are a site.
+    `returns_to` are the code addresses on the stack, as offsets in the first mapped file; the crash was at the first.
     """
 
     form: Form = FORMS[0]
@@ -209,11 +209,11 @@ class DeadProcess:
     without: Collection[int] = ()
 
     def core(self) -> bytes:
-        """The core file."""
+        """Return the core file."""
         return elf_file(self.form, FileType.CORE, [Part(PT_NOTE, 0, self.notes()), *self.memory()])
 
     def notes(self) -> bytes:
-        """The notes, as the kernel orders them."""
+        """Return the notes in the order of the kernel."""
         contents = {
             NT_PRSTATUS: self._status(self.tid),
             NT_PRPSINFO: self._info(),
@@ -226,7 +226,7 @@ class DeadProcess:
         return b"".join(self.form.note(b"CORE", kind, content) for kind, content in [*wanted, *other_thread])
 
     def memory(self) -> list[Part]:
-        """The first page of every mapped file, and the stack with the random bytes."""
+        """Return the first page of each mapped file, and the stack with the random bytes."""
         image = program(self.form, self.build_id, self.linked_at)
         parts = [Part(PT_LOAD, _base(index), image) for index in range(len(self.mapped))]
         stack = self.form.pack(f"{len(self.returns_to)}Q", *(_base(0) + offset for offset in self.returns_to))
@@ -264,7 +264,7 @@ class DeadProcess:
 
 
 _STACK = 0x7F000000
-_REGISTERS = 112  # where an NT_PRSTATUS note of x86-64 has them
+_REGISTERS = 112  # offset in an NT_PRSTATUS note of x86-64
 _PROGRAM_COUNTER, _STACK_POINTER = 16, 19
 
 

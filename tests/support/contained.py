@@ -1,4 +1,4 @@
-"""An Asterisk in a container: a file system and a process tree of its own, and one directory that it shares with us."""
+"""An Asterisk in a container: with mount and pid namespaces of its own, and one directory shared with the host."""
 
 import os
 import signal
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @contextmanager
 def contained_asterisk(programs: Path, root: Path, shared: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """An Asterisk in a container with a file system of its own, which works in a directory that it shares with us."""
+    """Run an Asterisk in a container with its root at `root`. It works in `shared`, which the host sees too."""
     script = """
         mount -t tmpfs tmpfs "$1"; cd "$1"; mkdir usr proc shared opt old; ln -s usr/lib usr/lib64 usr/bin .
         mount --rbind /usr usr; mount -t proc proc proc; mount --bind "$3" shared; cp -r "$2" opt/pbx
@@ -27,8 +27,11 @@ def contained_asterisk(programs: Path, root: Path, shared: Path) -> Iterator["su
         process.wait()
 
 
-def dies_in_its_container(container: "subprocess.Popen[bytes]") -> None:
-    """Crashes the Asterisk in a container; its init, which no signal from outside would crash, ends after it."""
+def crash_in_container(container: "subprocess.Popen[bytes]") -> None:
+    """Crash the Asterisk in a container and wait until the container has ended.
+
+    The signal goes to the child of its init, since the kernel writes no core of an init.
+    """
     os.kill(_child(_child(container.pid)), signal.SIGSEGV)
     container.wait()
 

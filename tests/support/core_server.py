@@ -1,4 +1,4 @@
-"""Takes the cores that the kernel sends to a socket, as core_pattern `@PATH` and `@@PATH` have it, and keeps them.
+"""A server for the cores that the kernel sends to a socket if core_pattern is `@PATH` or `@@PATH`.
 
 Source: the kernel's include/uapi/linux/coredump.h and fs/coredump.c.
 """
@@ -10,21 +10,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_REQUEST = struct.Struct("=IIQ")  # its size, the answer's size, what the kernel can do
-_ANSWER = struct.Struct("=IIQ")  # its size, nothing, what is wanted of it
+_REQUEST = struct.Struct("=IIQ")  # size, size of the answer, options that the kernel supports
+_ANSWER = struct.Struct("=IIQ")  # size, unused, requested options
 _MARK = struct.Struct("=I")
-_FROM_THE_KERNEL, _WAIT = 1 << 0, 1 << 3
-_AGREED = 0
+_SEND_CORE, _WAIT = 1 << 0, 1 << 3
+_REQUEST_ACCEPTED = 0
 _BLOCK = 1 << 20
 
 
 @contextmanager
-def keeping_cores(path: Path, directory: Path, *, asked: bool) -> Iterator[None]:
-    """Keeps what is sent to the socket at `path` as `core.N` in a directory; with `asked`, the server has to agree."""
+def core_server(path: Path, directory: Path, *, negotiate: bool) -> Iterator[None]:
+    """Write cores sent to the socket at `path` to `core.N` in a directory. `negotiate` selects the `@@` protocol."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
         server.bind(str(path))
         server.listen()
-        thread = threading.Thread(target=_serve, args=(server, directory, asked))
+        thread = threading.Thread(target=_serve, args=(server, directory, negotiate))
         thread.start()
         try:
             yield
@@ -33,27 +33,27 @@ def keeping_cores(path: Path, directory: Path, *, asked: bool) -> Iterator[None]
             thread.join()
 
 
-def _serve(server: socket.socket, directory: Path, asked: bool) -> None:
+def _serve(server: socket.socket, directory: Path, negotiate: bool) -> None:
     number = 0
-    while connection := _accepted(server):
+    while connection := _accept(server):
         number += 1
         with connection, (directory / f"core.{number}").open("wb") as core:
-            if asked:
-                _agree(connection)
+            if negotiate:
+                _request_core(connection)
             while block := connection.recv(_BLOCK):
                 core.write(block)
 
 
-def _accepted(server: socket.socket) -> socket.socket | None:
+def _accept(server: socket.socket) -> socket.socket | None:
     try:
         return server.accept()[0]
     except OSError:
         return None
 
 
-def _agree(connection: socket.socket) -> None:
-    size, _, can = _REQUEST.unpack(connection.recv(_REQUEST.size, socket.MSG_PEEK))
+def _request_core(connection: socket.socket) -> None:
+    size, _, options = _REQUEST.unpack(connection.recv(_REQUEST.size, socket.MSG_PEEK))
     connection.recv(size, socket.MSG_WAITALL)
-    connection.sendall(_ANSWER.pack(_ANSWER.size, 0, can & (_FROM_THE_KERNEL | _WAIT)))
+    connection.sendall(_ANSWER.pack(_ANSWER.size, 0, options & (_SEND_CORE | _WAIT)))
     (mark,) = _MARK.unpack(connection.recv(_MARK.size, socket.MSG_WAITALL))
-    assert mark == _AGREED, mark
+    assert mark == _REQUEST_ACCEPTED, mark

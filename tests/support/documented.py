@@ -1,15 +1,15 @@
-"""The backtrace that the Asterisk documentation asks for, to compare ours with."""
+"""The backtrace that the Asterisk documentation asks for, for comparison with ours."""
 
 import re
 
 COMMANDS = ("-ex", "bt", "-ex", "bt full", "-ex", "thread apply all bt", "--batch")
-"""gdb's arguments: those of the documentation, and `bt`."""
+"""The gdb arguments of the documentation, and `bt`."""
 
 
 def frames(printed: str) -> list[str]:
-    """The lines that are frames, arguments or locals, which come after the header of the core.
+    """Return the lines after the header of the core: frames, arguments and locals.
 
-    gdb shows an object that was copied for it by its path without the first slash.
+    gdb prints the path of an object that was copied for it without the leading slash.
     """
     _, _, listed = printed.partition("[Current thread is")
     lines = [line for line in listed.splitlines()[1:] if line.strip() and not line.startswith("warning: ")]
@@ -17,7 +17,7 @@ def frames(printed: str) -> list[str]:
 
 
 def traced(printed: str) -> dict[int, list[str]]:
-    """The frames of each thread by its LWP, in a text of `thread apply all bt`."""
+    """Return the frames of each thread by its LWP, from the output of `thread apply all bt`."""
     found: dict[int, list[str]] = {}
     for thread in f"\n{printed}".split("\nThread ")[1:]:
         heading, *lines = thread.splitlines()

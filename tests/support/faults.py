@@ -1,7 +1,7 @@
-"""Lets the N-th call by which a program changes a file go wrong: it is killed there, or the call fails.
+"""Fault injection: the N-th call by which a program changes a file kills the program, or fails.
 
-Between two such calls nothing on disk changes. So whoever is killed in place of each of them, and after half of each
-write, is killed everywhere.
+Nothing on disk changes between two such calls. A program that is killed in place of each call, and after half of each
+write, has therefore been killed in every possible state of the disk.
 """
 
 import errno
@@ -13,19 +13,19 @@ from itertools import count
 from pathlib import Path
 
 LIBRARY = "faults.so"
-"""What tests/programs builds of faults.c, which says more."""
+"""The preloaded library that tests/programs builds from faults.c, which documents it."""
 
 STAGING = "*/incoming/*/*"
-"""Where crashes are made, which a scene may leave out that differs from another one elsewhere."""
+"""Files below the directories in which crashes are staged; a test can exclude them if another one covers them."""
 
-_AT_ONCE = 2 * (os.cpu_count() or 1)
+_PARALLEL_ATTEMPTS = 2 * (os.cpu_count() or 1)
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong at the `at`-th change: by default the program is killed, a write being `torn` if that is wanted.
+    """The `at`-th change fails. By default the program is killed there; if `torn`, after half of a write.
 
-    With an `error`, an errno, the call fails in that way; and, as long as the file `lasting` is there, all later ones.
+    With an `error`, an errno, the call fails with it; all later calls also fail as long as the file `lasting` exists.
     """
 
     at: int
@@ -38,8 +38,11 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Faults:
-    """The library in `programs`, which counts what changes below `directories`, and notes it in the file `log`."""
+class FaultInjector:
+    """The library in `programs`. It counts the changes below `directories` and writes them to the file `log`.
+
+    Changes of files that match the pattern `without` are not counted.
+    """
 
     programs: Path
     directories: Sequence[Path]
@@ -47,7 +50,7 @@ class Faults:
     without: str = ""
 
     def environment(self, fault: Fault) -> dict[str, str]:
-        """The environment of a program in which this goes wrong."""
+        """Return the environment of a program with this fault."""
         how = str(fault.error) if fault.error else "tear" if fault.torn else "kill"
         return {
             "LD_PRELOAD": str(self.programs / LIBRARY),
@@ -60,19 +63,20 @@ class Faults:
         }
 
     def calls(self) -> list[str]:
-        """What was counted: the name of each call and its path."""
+        """Return the changes so far: the name of each call and its path."""
         return self.log.read_text().splitlines() if self.log.exists() else []
 
 
 def at_every_change(attempt: Callable[[int], bool], step: int = 1) -> int:
-    """Calls `attempt` with 1, 1 + step, ..., several at once, until one says that nothing was left to go wrong.
+    """Call `attempt` with 1, 1 + step, ..., several at once, until one returns False: there was no such change.
 
-    Returns how often something did. Where ASTBTD_EVERY_FAULT is set, no step is wider than 1.
+    Return how many attempts had a fault. If ASTBTD_EVERY_FAULT is set, the step is 1.
     """
     step = 1 if "ASTBTD_EVERY_FAULT" in os.environ else step
-    with ThreadPoolExecutor(_AT_ONCE) as attempts:
-        for start in count(0, _AT_ONCE):
-            struck = list(attempts.map(lambda index: attempt(1 + index * step), range(start, start + _AT_ONCE)))
-            if not all(struck):
-                return start + struck.index(False)
-    raise AssertionError("count() has no end")
+    with ThreadPoolExecutor(_PARALLEL_ATTEMPTS) as attempts:
+        for start in count(0, _PARALLEL_ATTEMPTS):
+            indexes = range(start, start + _PARALLEL_ATTEMPTS)
+            had_fault = list(attempts.map(lambda index: attempt(1 + index * step), indexes))
+            if not all(had_fault):
+                return start + had_fault.index(False)
+    raise AssertionError("unreachable: count() does not end")

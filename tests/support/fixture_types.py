@@ -7,4 +7,7 @@ Dump = Callable[..., Path]
 """Writes the core of a process into the spool."""
 
 OpenFile = Callable[[bytes], int]
-"""Makes a file in memory; the descriptor it is open at."""
+"""Creates a file in memory and returns its descriptor."""
+
+JournalEntry = tuple[str, int, dict[str, str]]
+"""A journal entry as `systemd.send` gets it: message, priority, fields."""

@@ -1,4 +1,4 @@
-"""A real file system that a program serves, as a file server would: changed unseen by this kernel, halted on cue."""
+"""A FUSE file system: like a network file system, it changes without inotify events, and its server can hang."""
 
 import os
 import select
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 _MOUNTS = Path("/proc/self/mountinfo")
-_NOTHING_CACHED = "attr_timeout=0,entry_timeout=0,negative_timeout=0"
+_NO_CACHE = "attr_timeout=0,entry_timeout=0,negative_timeout=0"
 
 needs_fuse = pytest.mark.skipif(
     not (shutil.which("bindfs") and os.path.exists("/dev/fuse")), reason="needs bindfs and /dev/fuse"
@@ -22,38 +22,38 @@ needs_fuse = pytest.mark.skipif(
 
 @dataclass(frozen=True)
 class Served:
-    """A directory, `behind`, that is shown at `front`."""
+    """The directory `backing`, which is mounted at `mount_point`."""
 
-    behind: Path
-    front: Path
+    backing: Path
+    mount_point: Path
     server: subprocess.Popen[bytes]
 
-    def halt(self) -> None:
-        """From now on whoever touches `front` hangs."""
+    def suspend(self) -> None:
+        """Suspend the server: all calls on `mount_point` block."""
         self.server.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Answers again, also whatever was asked meanwhile."""
+        """Resume the server: blocked calls complete."""
         self.server.send_signal(signal.SIGCONT)
 
 
 @contextmanager
-def served(behind: Path, front: Path) -> Iterator[Served]:
-    """Shows `behind` at `front` by bindfs as long as the context lasts."""
+def served(backing: Path, mount_point: Path) -> Iterator[Served]:
+    """Mount `backing` at `mount_point` with bindfs for the duration of a block."""
     with _MOUNTS.open() as mounts:
-        server = subprocess.Popen(["bindfs", "-f", "-o", _NOTHING_CACHED, behind, front])
+        server = subprocess.Popen(["bindfs", "-f", "-o", _NO_CACHE, backing, mount_point])
         try:
-            _wait_for_a_mount(mounts.fileno(), front)
-            yield Served(behind, front, server)
+            _wait_for_mount(mounts.fileno(), mount_point)
+            yield Served(backing, mount_point, server)
         finally:
             server.send_signal(signal.SIGCONT)
-            subprocess.run(["umount", "--lazy", front], check=True)
+            subprocess.run(["umount", "--lazy", mount_point], check=True)
             server.terminate()
             server.wait()
 
 
-def _wait_for_a_mount(mounts: int, point: Path) -> None:
+def _wait_for_mount(mounts: int, mount_point: Path) -> None:
     changes = select.poll()
     changes.register(mounts, select.POLLPRI)
-    while f" {point} " not in _MOUNTS.read_text():
-        assert changes.poll(10_000), f"nothing is mounted at {point}"
+    while f" {mount_point} " not in _MOUNTS.read_text():
+        assert changes.poll(10_000), f"nothing is mounted at {mount_point}"

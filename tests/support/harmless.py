@@ -1,15 +1,15 @@
-"""Judges what is shown to people and sent to other programs: can anything in it pass for more than one line of text?"""
+"""Checks that a line for people or other programs contains no control characters."""
 
 import unicodedata
 
-_STEERING = frozenset(("Cc", "Cs", "Zl", "Zp"))  # control characters, lone surrogates, line and paragraph separators
-_TURNING = frozenset(("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"))
+_CONTROL = frozenset(("Cc", "Cs", "Zl", "Zp"))  # control characters, lone surrogates, line and paragraph separators
+_DIRECTIONAL = frozenset(("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"))
 _MARKS = frozenset("\u061c\u200e\u200f")
 
 
 def harmless(line: str) -> bool:
-    """Whether a line holds nothing that ends it, steers a terminal, or reverses the order of what is read."""
+    """Return whether a line has no line break, no terminal control and no change of the text direction."""
     return not any(
-        unicodedata.category(char) in _STEERING or unicodedata.bidirectional(char) in _TURNING or char in _MARKS
+        unicodedata.category(char) in _CONTROL or unicodedata.bidirectional(char) in _DIRECTIONAL or char in _MARKS
         for char in line
     )

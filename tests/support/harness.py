@@ -1,4 +1,7 @@
-"""Runs the real daemon for integration tests and the demo, and waits for what it says instead of for time to pass."""
+"""Runs the real daemon for integration tests, benchmarks and the demo.
+
+Nothing here sleeps: tests wait for what the daemon reports on its notification socket.
+"""
 
 import os
 import re
@@ -18,14 +21,16 @@ from pathlib import Path
 import yaml
 
 from astbtd.model.crash import Crash
+from astbtd.sources.collectors.registry import COLLECTORS
 from astbtd.store.store import Store
 
-_UNIT = Path(__file__).parents[2] / "packaging/systemd/astbtd.service"
-PATIENCE = 120.0  # seconds before a wait is given up as failed; a loaded machine is slow, not wrong
+_UNIT_FILE = Path(__file__).parents[2] / "packaging/systemd/astbtd.service"
+TIMEOUT = 120.0
+"""Seconds after which a wait fails. It is long because a loaded machine is slow."""
 
 
 class ServiceManager:
-    """The receiving end of sd_notify(3): what systemd would see."""
+    """The receiving end of sd_notify(3), in the place of systemd."""
 
     def __init__(self, directory: Path) -> None:
         self.address = str(directory / "notify")
@@ -34,7 +39,7 @@ class ServiceManager:
         self._socket.bind(self.address)
 
     def close(self) -> None:
-        """Ends receiving."""
+        """Close the socket."""
         self._socket.close()
 
     @property
@@ -44,7 +49,7 @@ class ServiceManager:
         return lines[-1] if lines else ""
 
     def receive(self, seconds: float) -> bool:
-        """Waits for one message; False if none came."""
+        """Wait for one message. Return False if none came."""
         readable, _, _ = select.select([self._socket], [], [], max(0.0, seconds))
         if readable:
             self.states += self._socket.recv(65536).decode().splitlines()
@@ -53,7 +58,7 @@ class ServiceManager:
 
 @dataclass
 class RunningDaemon:
-    """A daemon that runs on `store` with its own configuration file, started by what `wrapper` says."""
+    """A daemon with a store and a configuration file of its own. `wrapper` is the command that starts it."""
 
     store: Store
     configuration: Path
@@ -64,91 +69,104 @@ class RunningDaemon:
     process: subprocess.Popen[bytes] = field(init=False)
 
     def start(self) -> None:
-        """Starts it and waits until it says that it is ready."""
+        """Start the daemon and wait until it is ready."""
         self.launch()
         self.wait_until(lambda: "READY=1" in self.manager.states, "the daemon to be ready")
 
     def launch(self) -> None:
-        """Starts it."""
+        """Start the daemon. Its messages go to `log`, with and without a journald."""
         self.manager.states.clear()
+        environment = {
+            **os.environ,
+            "ASTBTD_LOG_TARGET": "stderr",
+            "NOTIFY_SOCKET": self.manager.address,
+            **_unit_environment(),
+            **self.environment,
+        }
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*self.wrapper, sys.executable, "-m", "astbtd", "run", "--config", str(self.configuration)],
-                env={**os.environ, "NOTIFY_SOCKET": self.manager.address, **_unit_environment(), **self.environment},
+                env=environment,
                 stdout=log,
                 stderr=log,
             )
 
     def signal(self, number: signal.Signals) -> None:
-        """Sends it a signal."""
+        """Send the daemon a signal."""
         self.process.send_signal(number)
 
+    def reload(self) -> None:
+        """Let the daemon read its configuration again, and wait until it has."""
+        reloads = self.output().count("configuration reloaded")
+        self.signal(signal.SIGHUP)
+        self.wait_until(lambda: self.output().count("configuration reloaded") > reloads, "the reload")
+
     def stop(self) -> int:
-        """Stops it as systemd would, and returns its exit code."""
+        """Stop the daemon as systemd does, and return its exit code."""
         self.signal(signal.SIGTERM)
-        code = self.process.wait(PATIENCE)
+        code = self.process.wait(TIMEOUT)
         while self.manager.receive(0):
             pass
         return code
 
     def kill(self) -> None:
-        """Kills it without warning."""
+        """Send the daemon SIGKILL and wait until it has ended."""
         self.process.kill()
-        self.process.wait(PATIENCE)
+        self.process.wait(TIMEOUT)
 
     def configure(self, settings: Mapping[str, object]) -> None:
-        """Writes its configuration; a running daemon uses it after SIGHUP.
+        """Write the configuration file. A running daemon reads it after SIGHUP.
 
-        This machine's collections are left out, and however often a test crashes a program, it is no crash loop.
+        By default the daemon does not watch the collections of this machine, and no number of crashes is a crash loop.
         """
-        collectors: dict[str, list[str]] = {"systemd_coredump": [], "apport": [], "abrt": []}
+        collectors: dict[str, list[str]] = {collector.settings_key: [] for collector in COLLECTORS}
         own = {"store": str(self.store.root), "collectors": collectors, "crash_loop": {"crashes": 1000, "within": "1s"}}
         self.configuration.write_text(yaml.safe_dump({**own, **settings}))
 
     def crashes(self) -> list[Crash]:
-        """What is in its store."""
+        """Return the crashes in the store, newest first."""
         return list(self.store.crashes())
 
     def wait_for_crashes(self, count: int) -> list[Crash]:
-        """Waits until so many crashes are collected and their cores settled."""
+        """Wait until at least `count` crashes are recorded and no claim is pending. Return all crashes."""
 
-        def settled() -> bool:
-            at_work = [*self.store.incoming.glob("*.claim"), *self.store.incoming.glob("unnumbered")]
-            return not at_work and len(self.store.ids()) >= count
+        def is_settled() -> bool:
+            pending = [*self.store.incoming.glob("*.claim"), *self.store.incoming.glob("unnumbered")]
+            return not pending and len(self.store.ids()) >= count
 
-        self.wait_until(settled, f"{count} crashes to be collected")
+        self.wait_until(is_settled, f"{count} crashes to be collected")
         return self.crashes()
 
     def wait_until(self, condition: Callable[[], bool], what: str) -> None:
-        """Waits for `condition`, looking again whenever the daemon says something."""
-        deadline = time.monotonic() + PATIENCE
+        """Wait until `condition` holds. It is evaluated after each message of the daemon, and every second."""
+        deadline = time.monotonic() + TIMEOUT
         while not condition():
-            exited = self.process.poll()
-            if exited is not None or time.monotonic() > deadline:
+            exit_code = self.process.poll()
+            if exit_code is not None or time.monotonic() > deadline:
                 raise AssertionError(
-                    f"waited in vain for {what} (exit {exited}, {self.manager.status!r}): {self.output()}"
+                    f"timeout waiting for {what} (exit {exit_code}, {self.manager.status!r}): {self.output()}"
                 )
             self.manager.receive(1.0)
 
-    def settle(self) -> None:
-        """Waits until it has had nothing to say for two seconds."""
+    def wait_until_quiet(self) -> None:
+        """Wait until the daemon has sent no message for two seconds."""
         while self.manager.receive(2.0):
             pass
 
     def output(self) -> str:
-        """What it wrote to its log."""
+        """Return all that the daemon wrote to its log."""
         return self.log.read_text()
 
 
 def _unit_environment() -> dict[str, str]:
-    """What systemd adds to the environment."""
-    settings = re.findall(r"^Environment=(\w+)=(\S+)$", _UNIT.read_text(), re.MULTILINE)
+    """Return the environment variables that the unit file sets."""
+    settings = re.findall(r"^Environment=(\w+)=(\S+)$", _UNIT_FILE.read_text(), re.MULTILINE)
     return dict(settings)
 
 
 @contextmanager
 def scratch_directory() -> Iterator[Path]:
-    """A directory that others may walk through, as Asterisk's directories are."""
+    """Create a temporary directory that other users may search, as they may Asterisk's directories."""
     with tempfile.TemporaryDirectory(prefix="astbtd-") as name:
         directory = Path(name)
         directory.chmod(0o755)
@@ -157,7 +175,7 @@ def scratch_directory() -> Iterator[Path]:
 
 @contextmanager
 def daemon(directory: Path, settings: Mapping[str, object]) -> Iterator[RunningDaemon]:
-    """A configured daemon, not yet started, with all its files in `directory`; ended in any case."""
+    """Configure a daemon with all its files in `directory`. It is not started; if it runs, it is killed at the end."""
     manager = ServiceManager(directory)
     running = RunningDaemon(Store(directory / "store"), directory / "astbtd.yaml", directory / "log", manager)
     running.configure(settings)
@@ -170,17 +188,17 @@ def daemon(directory: Path, settings: Mapping[str, object]) -> Iterator[RunningD
 
 
 def allow_cores() -> None:
-    """Lifts the limit on cores, which sudo sets to 0. Raises RuntimeError where that is not permitted."""
-    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    """Lift the limit on the size of cores, which sudo sets to 0. Raise RuntimeError if that is not permitted."""
+    _, hard_limit = resource.getrlimit(resource.RLIMIT_CORE)
     try:
         resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     except (ValueError, OSError) as error:
-        if hard == 0:
-            raise RuntimeError("cores are forbidden here, and root may not allow them (ulimit -Hc)") from error
+        if hard_limit == 0:
+            raise RuntimeError("no cores are permitted, and root may not permit them (ulimit -Hc)") from error
 
 
 def crash(programs: Path, directory: Path, *arguments: str, program: str = "asterisk", user: str | None = None) -> Path:
-    """Lets a program of tests/programs crash in `directory`, as `user` or ourselves; returns its core."""
+    """Run a program of tests/programs that crashes in `directory`, as `user` or as ourselves. Return its core."""
     allow_cores()
     done = subprocess.run(
         [programs / program, *arguments],
@@ -195,10 +213,10 @@ def crash(programs: Path, directory: Path, *arguments: str, program: str = "aste
 
 
 @contextmanager
-def living_asterisk(
+def running_asterisk(
     programs: Path, directory: Path, *options: str, user: str | None = None
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """An Asterisk that works in `directory`, as `user` or ourselves, and waits for its end."""
+    """Run an Asterisk that waits in `directory`, as `user` or as ourselves, until the end of the block."""
     process = subprocess.Popen(
         [programs / "asterisk", "wait", *options], cwd=directory, stdout=subprocess.PIPE, user=user
     )
@@ -211,7 +229,12 @@ def living_asterisk(
         process.wait()
 
 
-def die_of(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
-    """Lets a process die of a signal."""
+def end_by_signal(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
+    """Send a process a signal and wait until it has ended."""
     process.send_signal(number)
     process.wait()
+
+
+def process_state(pid: int) -> str:
+    """Return the state of a process as proc(5) abbreviates it: R for running, S for sleeping, T for stopped, ..."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

@@ -1,25 +1,25 @@
-"""A real journald with a journal of its own, in a mount namespace where no other one is seen."""
+"""A real journald with a journal of its own, in a mount namespace that hides the one of the machine."""
 
 import json
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support.harness import PATIENCE, ServiceManager
+from tests.support.harness import TIMEOUT, ServiceManager
+from tests.support.sockets import fill_queue
 
 _PROGRAM = "/lib/systemd/systemd-journald"
 _HIDE = "for directory in /run/systemd /run/log /var/log; do mount -t tmpfs tmpfs $directory; done"
-_ROOM = "mkdir /run/systemd/journal; echo ready; exec sleep infinity"
+_READY = "mkdir /run/systemd/journal; echo ready; exec sleep infinity"
 
 
 @dataclass
 class Journald:
-    """The namespace of the process `holder`, and the journald that runs in it, if any does."""
+    """The mount namespace of the process `holder`, and the journald in it, if one runs."""
 
     holder: subprocess.Popen[bytes]
     directory: Path
@@ -27,42 +27,38 @@ class Journald:
 
     @property
     def wrapper(self) -> tuple[str, ...]:
-        """What starts a program in the namespace."""
+        """The command that starts a program in the namespace."""
         return ("nsenter", "--mount", f"--target={self.holder.pid}", "--")
 
     def start(self) -> None:
-        """Starts journald, and waits until it listens."""
+        """Start journald and wait until it listens."""
         manager = ServiceManager(self.directory)
         environment = {**os.environ, "NOTIFY_SOCKET": manager.address}
         self.process = subprocess.Popen([*self.wrapper, _PROGRAM], env=environment, stderr=subprocess.DEVNULL)
         while "READY=1" not in manager.states:
-            assert manager.receive(PATIENCE), "journald does not start"
+            assert manager.receive(TIMEOUT), "journald did not start"
         manager.close()
 
-    def get_stuck(self) -> None:
-        """Lets it do nothing any more, and its queue be full."""
+    def block(self) -> None:
+        """Suspend journald and fill its queue."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as filling, suppress(BlockingIOError):
-            filling.setblocking(False)
-            filling.connect(f"/proc/{self.holder.pid}/root/run/systemd/journal/socket")
-            while True:
-                filling.send(b"MESSAGE=one of many\n")
+        fill_queue(f"/proc/{self.holder.pid}/root/run/systemd/journal/socket", b"MESSAGE=filler\n")
 
-    def go_on(self) -> None:
-        """Lets it work again."""
+    def resume(self) -> None:
+        """Resume journald."""
         assert self.process is not None
         self.process.send_signal(signal.SIGCONT)
 
     def entries(self, **fields: str) -> list[dict[str, str]]:
-        """The entries of astbtd with these fields."""
+        """Return the entries of astbtd with these fields."""
         matches = [f"{name}={value}" for name, value in fields.items()]
         command = ["journalctl", "--directory=/run/log/journal", "-t", "astbtd", "-o", "json", "--all", *matches]
         found = subprocess.run([*self.wrapper, *command], capture_output=True, text=True, check=False).stdout
         return [json.loads(line) for line in found.splitlines()]
 
     def end(self) -> None:
-        """Ends everything."""
+        """Kill all processes."""
         for process in (self.process, self.holder):
             if process:
                 process.kill()
@@ -71,8 +67,8 @@ class Journald:
 
 @contextmanager
 def own_journal(directory: Path) -> Iterator[Journald]:
-    """The namespace, not yet with a journald in it; `directory` is for its own use."""
-    command = ["unshare", "--mount", "sh", "-ec", f"{_HIDE}; {_ROOM}"]
+    """Create the namespace, without a journald yet. `directory` is for the use of journald."""
+    command = ["unshare", "--mount", "sh", "-ec", f"{_HIDE}; {_READY}"]
     holder = subprocess.Popen(command, stdout=subprocess.PIPE)
     journald = Journald(holder, directory)
     try:

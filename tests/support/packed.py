@@ -1,4 +1,4 @@
-"""Packs cores as collectors and helpers do: compressed in each format, and in the problem reports of apport."""
+"""Cores as collectors and helpers store them: compressed in each format, and in the problem reports of apport."""
 
 import base64
 import gzip
@@ -15,9 +15,9 @@ COMPRESS: dict[str, Callable[[bytes], bytes]] = {
     "lz4": lz4.frame.compress,
     "gz": gzip.compress,
 }
-"""What each suffix stands for."""
+"""The compressor for each suffix."""
 
-_LINE = 1 << 20  # bytes that apport compresses at a time, each into a line of its own
+_LINE = 1 << 20  # bytes that apport compresses into one line
 FIELDS = {
     "ProblemType": "Crash",
     "Architecture": "amd64",
@@ -30,11 +30,11 @@ FIELDS = {
     "Signal": "11",
     "Uname": "Linux 6.8.0-48-generic x86_64",
 }
-"""What a report of apport begins with, a value of several lines among it."""
+"""The first fields of an apport report. One of them has several lines."""
 
 
 def report(core: bytes, fields: Mapping[str, str] = FIELDS) -> bytes:
-    """A problem report with this core, as apport's `problem_report.py` writes it: a gzip stream, line by line."""
+    """Return a problem report as apport's `problem_report.py` writes it: the core is a gzip stream in base64 lines."""
     compressor = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
     parts = [b"\037\213\010\010\0\0\0\0\002\377CoreDump\0"]
     parts += [compressor.compress(core[start : start + _LINE]) for start in range(0, len(core), _LINE)]

@@ -1,4 +1,4 @@
-"""An Asterisk and a machine of which every check is ok, for tests that change one thing about them."""
+"""An Asterisk and a host for which every check is ok, for tests that change one fact."""
 
 from dataclasses import replace
 from typing import Any
@@ -16,9 +16,9 @@ from astbtd.readiness.facts import (
     Kernel,
     Limit,
     MappedObject,
+    ObjectRole,
     Process,
     Program,
-    Role,
     StartedBy,
     Unit,
 )
@@ -44,15 +44,15 @@ PROCESS = Process(
 WITHOUT_G = replace(PROCESS, command=(b"/usr/sbin/asterisk", b"-f"))
 DIRECTORY = Directory(
     path="/var/lib/asterisk",
-    here="/var/lib/asterisk",
-    fixed=False,
+    host_path="/var/lib/asterisk",
+    is_fixed=False,
     problem=None,
     uid=110,
     gid=115,
     mode=0o750,
     read_only=False,
     free=10 << 30,
-    entry=None,
+    existing=None,
 )
 INSTANCE = Instance(
     process=PROCESS,
@@ -64,14 +64,14 @@ INSTANCE = Instance(
     directory=DIRECTORY,
     program=Program(EXECUTABLE, symbols=True, readable=True, built=BUILT, packages=("asterisk",)),
     objects=(
-        MappedObject(EXECUTABLE, Role.ASTERISK, change=None, symbols=True, readable=True),
-        MappedObject(MODULE, Role.ASTERISK, change=None, symbols=True, readable=True),
-        MappedObject("/usr/lib/libssl.so.3", Role.LIBRARY, change=None, symbols=False, readable=True),
+        MappedObject(EXECUTABLE, ObjectRole.ASTERISK, change=None, symbols=True, readable=True),
+        MappedObject(MODULE, ObjectRole.ASTERISK, change=None, symbols=True, readable=True),
+        MappedObject("/usr/lib/libssl.so.3", ObjectRole.LIBRARY, change=None, symbols=False, readable=True),
     ),
 )
-MACHINE = HostFacts(
+HOST = HostFacts(
     family=Family.DEBIAN,
-    kernel=Kernel(core_pattern.parse("core"), None, uses_pid=False, suid_dumpable=0, helper=None),
+    kernel=Kernel(core_pattern.parse("core"), None, uses_pid=False, suid_dumpable=0, helper_runs=None),
     coredump=None,
     gdb=Gdb("gdb", "16.3", python=True, problem=None),
     store=Disk("/var/lib/astbtd", free=50 << 30, total=100 << 30),
@@ -81,40 +81,40 @@ MACHINE = HostFacts(
 
 
 def instance(**changes: Any) -> Instance:
-    """The Asterisk, with changes."""
+    """Return the Asterisk with changes."""
     return replace(INSTANCE, **changes)
 
 
 def process(**changes: Any) -> Process:
-    """Its process, with changes."""
+    """Return its process with changes."""
     return replace(PROCESS, **changes)
 
 
 def directory(**changes: Any) -> Directory:
-    """Where its core goes, with changes."""
+    """Return the directory of its core with changes."""
     return replace(DIRECTORY, **changes)
 
 
-def kernel(pattern: str, *, seen: bool = True, **changes: Any) -> Kernel:
-    """A kernel with that core_pattern, whose cores are seen or not."""
+def kernel(pattern: str, *, watched: bool = True, **changes: Any) -> Kernel:
+    """Return a kernel with a core_pattern, whose cores are watched or not."""
     parsed = core_pattern.parse(pattern)
-    unseen = None if seen else f"core_pattern {pattern!r} leads elsewhere"
-    return replace(Kernel(parsed, unseen, uses_pid=False, suid_dumpable=0, helper=None), **changes)
+    reason = None if watched else f"core_pattern {pattern!r} leads elsewhere"
+    return replace(Kernel(parsed, reason, uses_pid=False, suid_dumpable=0, helper_runs=None), **changes)
 
 
 def unit(name: str = "asterisk.service", **properties: str) -> Unit:
-    """A unit with these properties."""
+    """Return a unit with these properties."""
     return Unit(name, properties)
 
 
-def told(check: Check | None) -> tuple[State, str]:
-    """The state of a check and what it found."""
+def result(check: Check | None) -> tuple[State, str]:
+    """Return the state of a check and what it found."""
     assert check is not None
     return check.state, check.found
 
 
 def remedy(check: Check | None) -> str:
-    """The remedy of a check that has one."""
+    """Return the remedy of a check that has one."""
     assert check is not None
     assert check.remedy is not None
     return check.remedy

@@ -1,4 +1,4 @@
-"""What gdb 13 printed about small C programs of this project's own: `bt`, `bt full`, `thread apply all bt`."""
+"""Output of gdb 13 and other programs about small C programs of this project."""
 
 # ruff: noqa: E501 - the lines are as long as gdb makes them
 
@@ -75,3 +75,67 @@ OPTIMIZED = r"""Program terminated with signal SIGSEGV, Segmentation fault.
 #2  join (a=0x1 <error: Cannot access memory at address 0x1>, b=0x7fffac005b00 "./join", many=<optimized out>) at join.c:4
 #3  0x00007fbb9d4cf24a in __libc_start_call_main (main=main@entry=0x5648ea2cb060 <main>, argc=argc@entry=1, argv=argv@entry=0x7fffac005328) at ../sysdeps/nptl/libc_start_call_main.h:58
 """
+
+SPEAK = '#0  0x0000564d55e261b1 in speak (text=0x564d55e27008 "a \\") at x.c:1\\n#0  0x1 in evil (", letter=34 \'"\') at talk.c:6'
+PLAY = "#1  0x0000564d55e261f8 in play (depth=0) at talk.c:7"
+MAIN = "#2  main (n=1, v=0x7ffdb8dc01a8) at talk.c:9"
+BT = f"{SPEAK}\n{PLAY}\n{MAIN}\n"
+"""The `bt` of one thread, and its frames."""
+
+COREDUMPCTL = """\
+           PID: 31457 (asterisk)
+        Signal: 11 (SEGV)
+       Message: Process 31457 (asterisk) of user 110 dumped core.
+
+                Stack trace of thread 31460:
+                #0  0x00007f840009a1f5 __strlen_avx2 (libc.so.6 + 0x8a1f5)
+                #1  0x00007f84000aa1f5 n/a (app_dial.so + 0x1234)
+                #2  0x0000564d55e261b1 ast_hangup (asterisk + 0x11b1)
+
+                Stack trace of thread 31457:
+                #0  0x00007f840011a8ec __poll (libc.so.6 + 0x10a8ec)
+                ELF object binary architecture: AMD x86-64
+"""
+
+VALGRIND = """\
+==15719== Thread 10:
+==15719== Invalid free() / delete / delete[] / realloc()
+==15719==    at 0x484417B: free (in /usr/libexec/valgrind/vgpreload_memcheck-amd64-linux.so)
+==15719==    by 0x10A514: ast_free_ptr (asterisk.c:80)
+==15719==    by 0x4E4B167: moh_class_destructor (res_musiconhold.c:15)
+==15719==  Address 0x4a5df60 is 0 bytes inside a block of size 200 free'd
+==15719==    at 0x484417B: free (in /usr/libexec/valgrind/vgpreload_memcheck-amd64-linux.so)
+==15719==    by 0x10A514: ast_free_ptr (asterisk.c:80)
+==15719==    by 0x4E4B167: earlier (res_musiconhold.c:15)
+==15719==    by 0x10B2F8: much_earlier (asterisk.c:444)
+==15719==  Block was alloc'd at
+==15719==    at 0x48417B4: malloc (in /usr/libexec/valgrind/vgpreload_memcheck-amd64-linux.so)
+==15719==    by 0x10A4BF: __ast_malloc (asterisk.c:70)
+==15719==
+"""
+
+LOCKS = """\
+=======================================================================
+=== 22.10.0
+=== Currently Held Locks
+=======================================================================
+===
+=== <pending> <lock#> (<file>): <lock type> <line num> <function> <lock name> <lock addr> (times locked)
+===
+=== Thread ID: 0x7f46b3828700 LWP:11 (pbx_thread           started at [ 4711] pbx.c ast_pbx_start())
+=== ---> Lock #0 (channel.c): MUTEX 920 ast_hangup chan 0x7f4a (1)
+	[0x55d4aa] asterisk lock.c:273 __ast_pthread_mutex_lock()
+	[0x55d4ab] asterisk channel.c:920 ast_hangup()
+	[0x55d4ac] asterisk pbx.c:1 pbx_thread()
+=== ---> Waiting for Lock #1 (bridge.c): MUTEX 14 ast_bridge_join &bridge->lock 0x7f4b (1)
+	[0x55d4aa] asterisk lock.c:273 __ast_pthread_mutex_lock()
+	[0x55d4ad] asterisk bridge.c:14 ast_bridge_join()
+=== -------------------------------------------------------------------
+===
+=== Thread ID: 0x7f46b3828701 LWP:12 (bridge_channel       started at [   12] bridge.c bridge_new())
+=== ---> Lock #0 (bridge.c): MUTEX 9 bridge_loop &bridge->lock 0x7f4b (1)
+=== ---> Waiting for Lock #1 (channel.c): MUTEX 77 bridge_loop chan 0x7f4a (1)
+=== -------------------------------------------------------------------
+=======================================================================
+"""
+"""The output of `core show locks`: two threads in a deadlock."""

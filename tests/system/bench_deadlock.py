@@ -1,13 +1,12 @@
-"""How long a real Asterisk stands still for `astbtd deadlock`, and for gdb as the Asterisk documentation has it used.
+"""How long `astbtd deadlock` stops a real Asterisk, compared with the gdb command of the Asterisk documentation.
 
-Both are watched by the same probe, which looks at the state of Asterisk's main thread several times a millisecond.
+For both, the same probe reads the state of the main thread of Asterisk several times per millisecond.
 """
 
 import json
 import sys
 
-from tests.support.containers.container import Container
-from tests.system.test_deadlock import Machine
+from tests.support.containers.deadlock_machine import DeadlockMachine
 
 ROUNDS = 7
 
@@ -22,7 +21,7 @@ commands = {
 }
 
 def stopped(command):
-    # From the first look that finds it stopped to the first that finds it going on, summed up.
+    # Sum of the times from the first read in state stopped to the next in another state.
     total, since = 0.0, None
     with open(f"/tmp/{command[0]}", "w") as output:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.DEVNULL)
@@ -48,18 +47,16 @@ print(json.dumps({"threads": threads, **measured}))
 
 
 def main() -> None:
-    """Boots a container, measures, prints."""
-    with Container.booted() as container:
-        machine = Machine(container)
-        machine.set_up()
+    """Boot a container, measure, and print the result."""
+    with DeadlockMachine.booted() as machine:
         pid = machine.asterisk.main_pid()
-        measured = json.loads(container.run("python3", "-c", PROBE, str(pid), str(ROUNDS), timeout=600).stdout)
-        machine.assert_that_asterisk_runs_on(pid)
+        measured = json.loads(machine.container.run("python3", "-c", PROBE, str(pid), str(ROUNDS), timeout=600).stdout)
+        machine.check_asterisk_runs(pid)
     gdb, ours = sorted(measured["gdb"]), sorted(measured["astbtd"])
     sys.stdout.write(f"Asterisk with {measured['threads']} threads, {ROUNDS} rounds of each\n")
     for name, times in (("gdb", gdb), ("astbtd", ours)):
-        shown = f"least {times[0] * 1000:.0f} ms, median {_median(times) * 1000:.0f} ms, most {times[-1] * 1000:.0f} ms"
-        sys.stdout.write(f"{name:<8} stood still: {shown}\n")
+        shown = f"min {times[0] * 1000:.0f} ms, median {_median(times) * 1000:.0f} ms, max {times[-1] * 1000:.0f} ms"
+        sys.stdout.write(f"{name:<8} stopped it: {shown}\n")
     sys.stdout.write(f"ratio of the medians: {_median(ours) / _median(gdb):.3f}\n")
 
 

@@ -1,14 +1,11 @@
-"""What all system tests share: the kernel, which a container uses as it finds it."""
-
-from collections.abc import Iterator
+"""Fixtures of the system tests."""
 
 import pytest
 
-from tests.support.kernel import cores_in_working_directory
+from tests.support.kernel import use_default_core_pattern
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _cores_in_working_directory() -> Iterator[None]:
-    """Where the kernel writes cores is a setting of the machine, which no container can change."""
-    with cores_in_working_directory():
-        yield
+def _default_core_pattern() -> None:
+    """Set core_pattern, which a container inherits from the machine and cannot change."""
+    use_default_core_pattern()

@@ -1,4 +1,4 @@
-"""`astbtd check` on a machine with Debian's own Asterisk: what it says is so, what fails fails, what helps helps."""
+"""`astbtd check` on a machine with Debian's Asterisk: it finds real problems, and its remedies remove them."""
 
 import json
 import re
@@ -38,7 +38,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Answer:
-    """What `astbtd check --json` says and how it ends."""
+    """The output and the exit code of `astbtd check --json`."""
 
     code: int
     usable: bool | None
@@ -49,14 +49,14 @@ class Answer:
         return {line.name for line in self.lines.values() if line.state == "failed"}
 
     def remedy(self, name: str) -> str:
-        """What helps against a check that failed."""
+        """Return the remedy of a check that must have failed."""
         line = self.lines[name]
         assert (line.state, self.usable, self.code) == ("failed", False, 4), line
         assert line.remedy
         return line.remedy
 
     def passes(self, name: str) -> bool:
-        """Whether a check is ok and nothing else keeps the next crash from being useful."""
+        """Return whether a check is ok and no other one fails."""
         return self.lines[name].state == "ok" and self.usable is True and self.code == 0
 
 
@@ -69,22 +69,22 @@ class Machine:
     service: Service
 
     def check(self, *user: str) -> Answer:
-        """The answer that root gets, or the user whom a command in front names."""
+        """Run the check as root, or through a command that changes the user."""
         done = self.container.run(*user, "astbtd", "check", "--json", check=False)
         document = json.loads(done.stdout)
         return Answer(done.returncode, document["usable"], {each["name"]: Line(**each) for each in document["checks"]})
 
     def set_unit(self, unit: str, settings: str) -> None:
-        """What `systemctl edit` and a restart do."""
+        """Do what `systemctl edit` and a restart do."""
         override = f"/etc/systemd/system/{unit}.d/override.conf"
         before = self.container.run("cat", override, check=False).stdout
         self.container.write(override, f"{before}[Service]\n{settings}\n")
         self.container.run("systemctl", "daemon-reload")
-        self.container.run("systemctl", "reset-failed", unit)  # however often it was started lately
+        self.container.run("systemctl", "reset-failed", unit)  # ignore the start limit
         self.container.run("systemctl", "restart", unit)
 
     def follow(self, remedy: str) -> None:
-        """Does what a remedy says: commands, settings of a unit; those of the kernel are this machine's."""
+        """Apply a remedy: run its commands and change units. Kernel settings are those of this machine."""
         for step in re.split(r" && |; ", remedy):
             if edit := re.fullmatch(r"systemctl edit (\S+) and add \[Service\] (.*), then: systemctl restart \1", step):
                 self.set_unit(edit[1], edit[2].replace(" and ", "\n"))
@@ -96,7 +96,7 @@ class Machine:
 
 @contextmanager
 def booted() -> Iterator[Machine]:
-    """A new machine that lasts as long as the block."""
+    """Boot a new machine for the duration of a block."""
     with Container.booted() as container:
         machine = Machine(container, Asterisk(container), Service(container))
         machine.service.install()
@@ -106,20 +106,20 @@ def booted() -> Iterator[Machine]:
 
 @pytest.fixture(scope="module")
 def stock() -> Iterator[Machine]:
-    """As Debian's packages and `make install` leave it; for tests that only read."""
+    """A machine as Debian's packages and `make install` leave it, for tests that only read."""
     with booted() as machine:
         yield machine
 
 
 @pytest.fixture
 def machine() -> Iterator[Machine]:
-    """For tests that break something."""
+    """A machine for one test that breaks something."""
     with booted() as machine:
         assert machine.check().usable
         yield machine
 
 
-def test_of_a_stock_asterisk_all_that_is_said_is_so(stock: Machine) -> None:
+def test_the_facts_about_a_stock_asterisk_are_correct(stock: Machine) -> None:
     answer = stock.check()
 
     assert (answer.code, answer.usable) == (0, True)
@@ -130,11 +130,11 @@ def test_of_a_stock_asterisk_all_that_is_said_is_so(stock: Machine) -> None:
     assert found["core-pattern"].startswith("'core': ")
     assert found["core-directory"] == "/var/lib/asterisk"
     assert found["gdb"] == f"gdb {gdb_version(stock)}, with Python"
-    assert found["up-to-date"] == "what runs is what is on disk"
+    assert found["up-to-date"] == "the running files are those on disk"
     assert {"unit-core-limit", "dumpable", "blocked-core", "core-space", "store-space", "readable"} <= found.keys()
 
 
-def test_of_a_stock_asterisk_it_is_said_that_it_is_optimised_stripped_and_tracks_no_locks(stock: Machine) -> None:
+def test_a_stock_asterisk_is_reported_as_optimised_and_stripped_and_without_lock_tracking(stock: Machine) -> None:
     lines = stock.check().lines
 
     options = stock.asterisk.console("core show settings").partition("All Build Options:")[2].splitlines()[0]
@@ -151,7 +151,7 @@ def test_of_a_stock_asterisk_it_is_said_that_it_is_optimised_stripped_and_tracks
     assert str(lines["symbols"].remedy).startswith("apt install asterisk-dbgsym asterisk-modules-dbgsym")
 
 
-def test_a_plain_user_is_told_what_needs_root(stock: Machine) -> None:
+def test_for_a_plain_user_checks_that_need_root_are_unknown(stock: Machine) -> None:
     answer = stock.check("runuser", "--user=nobody", "--")
 
     assert (answer.code, answer.usable) == (0, None)
@@ -162,7 +162,7 @@ def test_a_plain_user_is_told_what_needs_root(stock: Machine) -> None:
     assert answer.lines["dont-optimize"] == stock.check().lines["dont-optimize"]
 
 
-def test_without_a_running_asterisk_it_says_what_it_cannot_know(machine: Machine) -> None:
+def test_without_a_running_asterisk_some_checks_are_unknown(machine: Machine) -> None:
     running = machine.check().lines
 
     machine.container.run("systemctl", "stop", UNIT)
@@ -201,7 +201,7 @@ def test_a_limit_that_forbids_cores(machine: Machine, limit: int) -> None:
     answer = machine.check()
 
     assert answer.lines["core-limit"].found == f"RLIMIT_CORE is {limit}: no core is written"
-    at_once, _, for_good = answer.remedy("core-limit").partition("; for good: ")
+    at_once, _, for_good = answer.remedy("core-limit").partition("; permanently: ")
     machine.container.run(*as_asterisk, "sh", "-c", at_once)
     assert machine.check().passes("core-limit")
     machine.follow(for_good)
@@ -232,21 +232,21 @@ def test_a_working_directory_that_is_read_only_for_asterisk(machine: Machine) ->
     machine.set_unit(UNIT, "ReadOnlyPaths=/srv\nWorkingDirectory=/srv")
     answer = machine.check()
 
-    assert answer.lines["core-directory"].found == "/srv is read-only for it"
+    assert answer.lines["core-directory"].found == "/srv is read-only for Asterisk"
     machine.follow(answer.remedy("core-directory"))
     assert machine.check().passes("core-directory")
 
 
-def test_a_private_tmp_saves_no_core_without_astbtd(machine: Machine) -> None:
+def test_a_private_tmp_loses_cores_if_astbtd_does_not_run(machine: Machine) -> None:
     machine.set_unit(UNIT, "PrivateTmp=yes\nWorkingDirectory=/tmp")
     line = machine.check().lines["core-directory"]
     assert (line.state, machine.check().usable) == ("warning", True)
-    assert line.found.startswith("/tmp is private to it and goes with it: ")
+    assert line.found.startswith("/tmp is private to Asterisk and removed when its service stops: ")
 
     machine.container.run("systemctl", "stop", "astbtd")
     answer = machine.check()
 
-    assert answer.lines["core-directory"].found.endswith("and astbtd.service does not run to save the core before")
+    assert answer.lines["core-directory"].found.endswith("and astbtd.service is not running to save the core before")
     machine.follow(answer.remedy("core-directory"))
     assert machine.check().passes("core-directory")
 
@@ -255,7 +255,7 @@ def test_a_working_directory_that_is_private_to_asterisk(machine: Machine) -> No
     machine.set_unit(UNIT, "TemporaryFileSystem=/srv:mode=777\nWorkingDirectory=/srv")
     answer = machine.check()
 
-    assert answer.lines["core-directory"].found == "/srv is private to it"
+    assert answer.lines["core-directory"].found == "/srv is private to Asterisk"
     machine.follow(answer.remedy("core-directory"))
     assert machine.check().passes("core-directory")
 
@@ -264,10 +264,10 @@ def test_a_working_directory_that_is_private_to_asterisk(machine: Machine) -> No
     ("settings", "problem"),
     [
         ("", "does not exist"),
-        ("TemporaryFileSystem=/srv", "is hidden from it"),
-        ("BindPaths=/root:/srv/cores", "is private to it"),
-        ("ReadOnlyPaths=/srv", "is read-only for it"),
-        ("ProtectSystem=strict\nReadWritePaths=/run /var/lib /var/log /var/spool", "is read-only for it"),
+        ("TemporaryFileSystem=/srv", "is hidden from Asterisk"),
+        ("BindPaths=/root:/srv/cores", "is private to Asterisk"),
+        ("ReadOnlyPaths=/srv", "is read-only for Asterisk"),
+        ("ProtectSystem=strict\nReadWritePaths=/run /var/lib /var/log /var/spool", "is read-only for Asterisk"),
         (" ", "is not writable by uid "),
     ],
 )
@@ -310,7 +310,7 @@ def test_a_disk_that_is_too_full_for_a_core(machine: Machine) -> None:
     machine.asterisk.start_in("/srv/small")
     answer = machine.check()
 
-    assert "it would be cut short" in answer.lines["core-space"].found
+    assert "it would be truncated" in answer.lines["core-space"].found
     missing = re.fullmatch(r"free (\d+)M there: df -h /srv/small", answer.remedy("core-space"))
     assert missing
     machine.container.run("mount", "-o", f"remount,size={int(missing[1]) + 8}M", "/srv/small")
@@ -327,16 +327,16 @@ def test_a_program_or_module_of_another_build_on_disk(machine: Machine, path: st
     assert machine.check().passes("up-to-date")
 
 
-def test_the_same_build_installed_again_is_no_change(machine: Machine) -> None:
+def test_the_same_build_installed_again_is_not_reported(machine: Machine) -> None:
     machine.container.run("sh", "-c", f"cp {PROGRAM} {PROGRAM}.new && mv {PROGRAM}.new {PROGRAM}")
 
     assert machine.check().passes("up-to-date")
 
 
 @pytest.mark.parametrize("pattern", ["|/bin/false %p", "@/run/nobody.socket", "@@/run/nobody.socket", "\n"])
-def test_a_core_pattern_that_leads_where_nobody_looks(machine: Machine, pattern: str) -> None:
+def test_a_core_pattern_that_leads_to_an_unwatched_place(machine: Machine, pattern: str) -> None:
     if pattern.startswith("@") and not sends_cores_to_sockets():
-        pytest.skip("the kernel sends no cores to sockets, or is not to be told so from here")
+        pytest.skip("the kernel sends no cores to sockets, or not in this mount namespace")
     with core_pattern(pattern):
         answer = machine.check()
 
@@ -352,13 +352,13 @@ def test_a_core_pattern_that_names_a_program_which_is_not_there(machine: Machine
     with core_pattern("|/usr/bin/keep-core %p"):
         answer = machine.check()
 
-        assert "names a program that cannot be run" in answer.lines["core-pattern"].found
+        assert "names a program that cannot be executed" in answer.lines["core-pattern"].found
         machine.follow(answer.remedy("core-pattern"))
         assert machine.check().passes("core-pattern")
 
 
-def left_by(pid: int, machine: Machine) -> str:
-    """What systemd-coredump keeps of a process, once it is done with the one core that it was handed."""
+def collected_core(pid: int, machine: Machine) -> str:
+    """Wait until systemd-coredump has processed its first core. Return the file of the core of a process."""
     counted = ("systemctl", "show", "--property=NAccepted,NConnections", "systemd-coredump.socket")
     done = {"NAccepted=1", "NConnections=0"}
     wait_until(lambda: set(machine.container.run(*counted).stdout.split()) == done, "systemd-coredump is done")
@@ -373,19 +373,19 @@ def test_a_systemd_coredump_that_stores_no_core(machine: Machine, setting: str) 
 
         assert answer.failed == {"systemd-coredump"}
         assert setting.partition("=")[0] in answer.lines["systemd-coredump"].found
-        assert not left_by(machine.asterisk.die(), machine)
+        assert not collected_core(machine.asterisk.crash_by_signal(), machine)
         machine.follow(answer.remedy("systemd-coredump"))
         assert machine.check().passes("systemd-coredump")
-        assert machine.service.collected(machine.asterisk.die())["core"]["source"] == "systemd-coredump"
+        assert machine.service.collected(machine.asterisk.crash_by_signal())["core"]["source"] == "systemd-coredump"
 
 
-def test_a_systemd_coredump_that_only_makes_no_backtrace_itself(machine: Machine) -> None:
+def test_a_systemd_coredump_that_stores_the_core_but_makes_no_backtrace(machine: Machine) -> None:
     collecting.configure(machine.container, "ProcessSizeMax=1M")
     with collecting.collected_by_systemd(machine.container):
         line = machine.check().lines["systemd-coredump"]
 
         assert (line.state, machine.check().usable) == ("warning", True)
-        assert machine.service.collected(machine.asterisk.die())["core"]["truncated"] is False
+        assert machine.service.collected(machine.asterisk.crash_by_signal())["core"]["truncated"] is False
         machine.follow(str(line.remedy))
         assert machine.check().passes("systemd-coredump")
 
@@ -415,7 +415,7 @@ def test_a_user_of_gdb_that_is_gone(machine: Machine) -> None:
         ("TemporaryFileSystem=/srv", "/srv/pbx"),
     ],
 )
-def test_a_sandbox_of_ours_that_hides_where_asterisk_works(machine: Machine, setting: str, place: str) -> None:
+def test_a_sandbox_that_hides_the_working_directory_of_asterisk(machine: Machine, setting: str, place: str) -> None:
     machine.container.run("install", "-d", "-o", "asterisk", place)
     machine.asterisk.start_in(place)
     machine.set_unit("astbtd.service", setting)
@@ -427,7 +427,7 @@ def test_a_sandbox_of_ours_that_hides_where_asterisk_works(machine: Machine, set
     assert machine.check().usable
 
 
-def test_warnings_go_when_their_remedies_are_followed(machine: Machine) -> None:
+def test_the_remedies_of_warnings_remove_them(machine: Machine) -> None:
     machine.container.run("systemctl", "stop", "astbtd")
     machine.container.run("chmod", "o-r", MODULE)
     machine.container.write("/etc/systemd/journald.conf.d/test.conf", "[Journal]\nStorage=volatile\n")
@@ -470,11 +470,11 @@ def test_a_limit_on_kept_cores_that_is_below_one_core(machine: Machine) -> None:
     assert machine.check().lines["store-space"].state == "ok"
 
 
-def test_the_daemon_says_once_what_fails_and_shows_it_until_it_is_mended(machine: Machine) -> None:
+def test_the_daemon_announces_a_failed_check_once_and_shows_it_until_it_is_ok(machine: Machine) -> None:
     machine.set_unit(UNIT, f"ExecStart=\nExecStart={WITHOUT_G}")
-    wait_until(lambda: "(dumpcore, " in machine.service.property("StatusText"), "the status shows what fails")
-    said = {entry["ASTBTD_CHECK"] for entry in machine.service.entries(MESSAGE_ID=CHECK_FAILED)}
-    assert said == machine.check().failed
+    wait_until(lambda: "(dumpcore, " in machine.service.property("StatusText"), "the status shows the failed check")
+    announced = {entry["ASTBTD_CHECK"] for entry in machine.service.entries(MESSAGE_ID=CHECK_FAILED)}
+    assert announced == machine.check().failed
 
     checks = len(machine.service.entries())
     machine.container.run("systemctl", "restart", UNIT)
@@ -484,7 +484,7 @@ def test_the_daemon_says_once_what_fails_and_shows_it_until_it_is_mended(machine
     machine.container.run("sed", "-i", "s/^;dumpcore = yes/dumpcore = yes/", "/etc/asterisk/asterisk.conf")
     machine.container.run("systemctl", "restart", UNIT)
     wait_until(lambda: "dumpcore" not in machine.service.property("StatusText"), "the status is clear")
-    assert len(machine.service.entries(MESSAGE_ID=CHECK_FAILED)) == len(said)
+    assert len(machine.service.entries(MESSAGE_ID=CHECK_FAILED)) == len(announced)
 
 
 def gdb_version(machine: Machine) -> str:

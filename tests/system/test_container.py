@@ -1,4 +1,4 @@
-"""What the other system tests build on: a container that boots, and an Asterisk in it that really crashes."""
+"""The containers themselves: they boot, and the Asterisk in them crashes and leaves a core."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,16 +46,16 @@ def test_a_file_is_copied_with_its_mode(container: Container, tmp_path: Path) ->
     assert container.run("/srv/script").stdout == "ran\n"
 
 
-def test_a_command_that_fails_is_reported_with_its_words(container: Container) -> None:
+def test_a_command_that_fails_is_reported_with_its_output(container: Container) -> None:
     with pytest.raises(AssertionError, match=r"cat /nowhere.*\n.*No such file"):
         container.run("cat", "/nowhere")
 
 
 @pytest.mark.parametrize("how", Crash)
 def test_every_crash_leaves_a_core_of_the_process_that_died(asterisk: Asterisk, how: Crash) -> None:
-    died = asterisk.crash(how)
+    crashed = asterisk.crash(how)
     notes = asterisk.container.run("gdb", "--batch", "--core", CORE, "-ex", "info inferiors").stdout
-    assert f"process {died}" in notes
+    assert f"process {crashed}" in notes
 
 
 def test_a_deadlock_leaves_both_threads_waiting(asterisk: Asterisk) -> None:

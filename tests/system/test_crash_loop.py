@@ -1,4 +1,4 @@
-"""A real Asterisk that crashes at each start, and systemd that starts it again and again."""
+"""A real Asterisk that crashes at each start and is restarted by systemd."""
 
 import json
 from collections.abc import Iterator
@@ -33,9 +33,9 @@ def machine() -> Iterator[Machine]:
 
 
 def dumped(machine: Machine) -> int:
-    """How often systemd saw Asterisk die with a core."""
-    said = machine.container.run("journalctl", "--unit", UNIT, "--output=cat").stdout
-    return said.count("Main process exited, code=dumped")
+    """Return how often systemd reported an Asterisk that dumped core."""
+    messages = machine.container.run("journalctl", "--unit", UNIT, "--output=cat").stdout
+    return messages.count("Main process exited, code=dumped")
 
 
 def recorded(machine: Machine) -> int:
@@ -48,7 +48,7 @@ def wait_for_crashes(machine: Machine, count: int) -> None:
 
 @pytest.fixture(scope="module")
 def loop(machine: Machine) -> list[Record]:
-    """What is recorded of a loop with another crash in its midst."""
+    """The records of a loop that contains crashes of another kind."""
     container = machine.container
     container.write(HOW, Crash.SEGV.value)
     container.write(f"/etc/systemd/system/{UNIT}.d/loop.conf", CRASHES_AT_START)
@@ -62,7 +62,7 @@ def loop(machine: Machine) -> list[Record]:
     wait_for_crashes(machine, CRASHES)
     container.run("systemctl", "stop", UNIT)
     wait_until(lambda: recorded(machine) == dumped(machine), "every crash is recorded", seconds=60)
-    wait_until(lambda: machine.service.left_in(WORKING_DIRECTORY) == "", "every core is done with", seconds=60)
+    wait_until(lambda: machine.service.left_in(WORKING_DIRECTORY) == "", "every core is processed", seconds=60)
     return machine.service.listed()
 
 
@@ -80,7 +80,7 @@ def test_every_crash_is_counted_and_after_the_first_no_core_is_kept(machine: Mac
     assert {record["core"]["state"] for record in brief} == {"removed"}
 
 
-def test_another_crash_in_its_midst_is_examined_in_full(machine: Machine, loop: list[Record]) -> None:
+def test_another_crash_in_the_loop_is_extracted_in_full(machine: Machine, loop: list[Record]) -> None:
     odd = of_signal(loop, "SIGABRT")[-1]
     assert odd["diagnosis"]["crash_function"] == "give_up"
     assert (odd["extraction"]["brief"], odd["core"]["state"]) == (False, "kept")
@@ -88,7 +88,7 @@ def test_another_crash_in_its_midst_is_examined_in_full(machine: Machine, loop: 
     assert full.count("\nThread ") == odd["diagnosis"]["threads"]
 
 
-def test_the_journal_is_told_of_its_beginning_and_its_end(machine: Machine, loop: list[Record]) -> None:
+def test_the_journal_has_the_start_and_the_end_of_the_loop(machine: Machine, loop: list[Record]) -> None:
     signature = of_signal(loop, "SIGSEGV")[0]["signature"]["id"]
     ended = {"MESSAGE_ID": Event.CRASH_LOOP_ENDED.value, "ASTBTD_SIGNATURE": signature}
     wait_until(lambda: machine.service.entries(**ended) != [], "the loop ends", seconds=60)
@@ -102,6 +102,6 @@ def test_the_journal_is_told_of_its_beginning_and_its_end(machine: Machine, loop
 
 
 @pytest.mark.usefixtures("loop")
-def test_the_daemon_itself_went_through_it_undisturbed(machine: Machine) -> None:
+def test_the_daemon_was_not_restarted(machine: Machine) -> None:
     assert machine.service.property("NRestarts") == "0"
     assert machine.service.property("ActiveState") == "active"

@@ -1,30 +1,26 @@
-"""A real Asterisk whose threads wait for one another is captured, by hand and unattended, and goes on afterwards."""
+"""A real Asterisk whose threads wait for each other is captured, by hand or automatically, and continues to run."""
 
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
 from astbtd.announce.journal import Event
-from tests.support.containers.asterisk import Asterisk, Crash, Scene
-from tests.support.containers.container import Container, wait_until
-from tests.support.containers.service import STORE, Service
+from tests.support.containers.asterisk import Crash, Scene
+from tests.support.containers.container import wait_until
+from tests.support.containers.deadlock_machine import Capture, DeadlockMachine
+from tests.support.containers.service import STORE
 from tests.support.documented import traced
-
-Capture = dict[str, Any]
-"""A deadlock.json, as any program would read it."""
 
 WATCH = "deadlock: {watch: true, interval: 1s, limit: 1s, failures: 2, per_day: 1}\n"
 HIGHEST_EXPOSURE = 2.8
-"""Above the daemon's: this unit may trace, and run first."""
+"""Higher than that of the daemon: this unit may trace processes and set its priority."""
 HEALTHY_CAPTURES = 100
 KILLS = 200
 
-# Captures Asterisk again and again, kills each capture at a random moment, every other one while Asterisk stands still
-# or right after that, and sees each time whether Asterisk runs on.
+# Captures Asterisk many times and kills each capture at a random moment, every second one while Asterisk is stopped or
+# right after that. Checks each time that Asterisk continues to run.
 KILLING = r"""
 import random, subprocess, sys, time
 moments = random.Random(20261123)
@@ -54,53 +50,15 @@ print(held, stopped)
 """
 
 
-class Machine:
-    """A machine with Asterisk, both modules in it, and astbtd."""
-
-    def __init__(self, container: Container) -> None:
-        self.container = container
-        self.asterisk = Asterisk(container)
-        self.service = Service(container)
-
-    def set_up(self) -> None:
-        self.asterisk.install_crash_module()
-        self.asterisk.install_lock_module()
-        self.service.install()
-
-    def capture(self, scene: Scene, *options: str) -> Capture:
-        """What a capture of a new Asterisk says whose threads wait in that way."""
-        self.asterisk.restart()
-        self.asterisk.play(scene)
-        captured: Capture = json.loads(self.service.command("deadlock", "--json", *options))
-        self.assert_that_asterisk_runs_on(captured["process"]["pid"])
-        return captured
-
-    def assert_that_asterisk_runs_on(self, pid: int) -> None:
-        assert self.asterisk.main_pid() == pid
-        assert "System uptime" in self.asterisk.console("core show uptime")
-
-    def captures(self) -> list[Capture]:
-        """All captures in the store."""
-        return list(json.loads(self.service.command("list", "--deadlocks", "--json")))
-
-
-@contextmanager
-def booted() -> Iterator[Machine]:
-    with Container.booted() as container:
-        machine = Machine(container)
-        machine.set_up()
-        yield machine
-
-
 @pytest.fixture(scope="module")
-def machine() -> Iterator[Machine]:
-    """For tests that restart Asterisk as they like."""
-    with booted() as machine:
+def machine() -> Iterator[DeadlockMachine]:
+    """One machine for all tests; each may restart Asterisk."""
+    with DeadlockMachine.booted() as machine:
         yield machine
 
 
 def waits(captured: Capture) -> dict[str, Capture]:
-    """Who waits, by the function that the thread began in."""
+    """Return the waits of a capture by the start function of the thread."""
     return {wait["thread_name"]: wait for wait in captured["wait_for"]}
 
 
@@ -119,19 +77,21 @@ def lwp(captured: Capture, thread: str) -> int:
         (Scene.MUTEX_AND_RWLOCK, {"alpha_then_directory": "directory", "directory_then_alpha": "alpha"}),
     ],
 )
-def test_threads_that_wait_in_a_circle_are_a_deadlock(machine: Machine, scene: Scene, threads: dict[str, str]) -> None:
+def test_a_cycle_of_waiting_threads_is_a_deadlock(
+    machine: DeadlockMachine, scene: Scene, threads: dict[str, str]
+) -> None:
     captured = machine.capture(scene, "--interval", "1s")
 
-    circle = [lwp(captured, thread) for thread in threads]
+    cycle = [lwp(captured, thread) for thread in threads]
     assert captured["finding"] == "deadlock"
-    assert set(captured["cycle"]) == set(circle)
+    assert set(captured["cycle"]) == set(cycle)
     assert {thread: wait["lock_name"] for thread, wait in waits(captured).items()} == threads
-    assert [waits(captured)[thread]["owner_lwp"] for thread in threads] == [*circle[1:], circle[0]]
+    assert [waits(captured)[thread]["owner_lwp"] for thread in threads] == [*cycle[1:], cycle[0]]
     assert {wait["kind"] for wait in captured["wait_for"] if wait["lock_name"] == "directory"} <= {"rwlock"}
     assert {wait["kind"] for wait in captured["wait_for"] if wait["lock_name"] != "directory"} == {"mutex"}
 
 
-def test_the_report_names_the_circle_in_its_first_line(machine: Machine) -> None:
+def test_the_first_line_of_the_report_names_the_cycle(machine: DeadlockMachine) -> None:
     captured = machine.capture(Scene.TWO_MUTEXES, "--interval", "1s")
 
     first, *_ = machine.service.command("show", captured["id"]).splitlines()
@@ -151,11 +111,11 @@ def test_the_report_names_the_circle_in_its_first_line(machine: Machine) -> None
     [
         (Scene.EXITED_OWNER, "only_alpha", "mutex", "gone", "which no longer exists"),
         (Scene.SLOW_OWNER, "only_alpha", "mutex", "sleeping", "which sleeps"),
-        (Scene.SLOW_READER, "only_write_directory", "rwlock", "readers", "held by readers, unknown which"),
+        (Scene.SLOW_READER, "only_write_directory", "rwlock", "readers", "held by unknown readers"),
     ],
 )
-def test_a_chain_that_is_no_circle_is_named_by_its_end(
-    machine: Machine, scene: Scene, thread: str, kind: str, owner_state: str, end: str
+def test_a_chain_without_a_cycle_is_stuck_and_named_by_its_end(
+    machine: DeadlockMachine, scene: Scene, thread: str, kind: str, owner_state: str, end: str
 ) -> None:
     captured = machine.capture(scene, "--interval", "1s")
 
@@ -166,7 +126,7 @@ def test_a_chain_that_is_no_circle_is_named_by_its_end(
     assert captured["summary"].endswith(end)
 
 
-def test_a_capture_has_the_frames_that_gdb_shows_of_the_process_itself(machine: Machine) -> None:
+def test_a_capture_has_the_frames_that_gdb_shows_of_the_process_itself(machine: DeadlockMachine) -> None:
     captured = machine.capture(Scene.TWO_MUTEXES, "--samples", "1")
 
     pid = str(captured["process"]["pid"])
@@ -176,10 +136,10 @@ def test_a_capture_has_the_frames_that_gdb_shows_of_the_process_itself(machine: 
     same = [thread for thread, frames in traced(documented).items() if traced(ours).get(thread) == frames]
     assert len(traced(ours)) == captured["samples"][0]["threads"]
     assert set(captured["cycle"]) <= set(same)
-    assert len(same) >= 0.95 * len(traced(documented)), "but for threads that moved in between"
+    assert len(same) >= 0.95 * len(traced(documented)), "only threads that moved in between may differ"
 
 
-def test_core_show_locks_is_asked_for_and_its_absence_recorded(machine: Machine) -> None:
+def test_the_absence_of_core_show_locks_is_recorded(machine: DeadlockMachine) -> None:
     captured = machine.capture(Scene.TWO_MUTEXES, "--samples", "1")
 
     assert captured["locks_cli"] == "unavailable"
@@ -187,7 +147,7 @@ def test_core_show_locks_is_asked_for_and_its_absence_recorded(machine: Machine)
     assert locks.startswith("No such command 'core show locks'")
 
 
-def test_a_capture_is_announced(machine: Machine) -> None:
+def test_a_capture_is_announced(machine: DeadlockMachine) -> None:
     captured = machine.capture(Scene.TWO_MUTEXES, "--samples", "1")
 
     (entry,) = machine.service.entries(MESSAGE_ID=Event.DEADLOCK_CAPTURED.value, ASTBTD_ID=captured["id"])
@@ -195,7 +155,7 @@ def test_a_capture_is_announced(machine: Machine) -> None:
     assert json.loads(entry["ASTBTD_RECORD"]) == captured
 
 
-def test_the_files_are_open_to_the_group_alone_and_no_memory_is_left(machine: Machine) -> None:
+def test_the_files_are_readable_by_the_group_only_and_no_memory_is_kept(machine: DeadlockMachine) -> None:
     captured = machine.capture(Scene.TWO_MUTEXES)
 
     listing = machine.container.run("find", f"{STORE}/deadlocks/{captured['id']}", "-printf", "%f %m %u:%g\n").stdout
@@ -209,7 +169,7 @@ def test_the_files_are_open_to_the_group_alone_and_no_memory_is_left(machine: Ma
     assert machine.container.run("find", f"{STORE}/capturing", "-mindepth", "1").stdout == ""
 
 
-def test_the_unit_captures_by_hand(machine: Machine) -> None:
+def test_the_unit_captures_by_hand(machine: DeadlockMachine) -> None:
     machine.asterisk.restart()
     machine.asterisk.play(Scene.TWO_MUTEXES)
     before = len(machine.captures())
@@ -221,7 +181,7 @@ def test_the_unit_captures_by_hand(machine: Machine) -> None:
     assert (captured["finding"], captured["asked_by"]) == ("deadlock", "command")
 
 
-def test_the_units_sandbox_is_tight(machine: Machine) -> None:
+def test_the_units_sandbox_is_tight(machine: DeadlockMachine) -> None:
     rating = machine.container.run("systemd-analyze", "security", "--no-pager", "astbtd-deadlock.service").stdout
     assert float(re.findall(r"[0-9.]+", rating.splitlines()[-1])[-1]) <= HIGHEST_EXPOSURE
     for unit in ("astbtd-deadlock.service", "astbtd-deadlock.path"):
@@ -229,7 +189,7 @@ def test_the_units_sandbox_is_tight(machine: Machine) -> None:
         assert verified.stdout + verified.stderr == ""
 
 
-def test_a_crash_of_a_deadlocked_asterisk_says_so_and_is_not_hidden_by_a_capture(machine: Machine) -> None:
+def test_a_crash_of_a_deadlocked_asterisk_is_recorded_as_such_also_after_a_capture(machine: DeadlockMachine) -> None:
     captured = machine.capture(Scene.TWO_MUTEXES, "--samples", "1")
     machine.service.start()
 
@@ -237,11 +197,11 @@ def test_a_crash_of_a_deadlocked_asterisk_says_so_and_is_not_hidden_by_a_capture
 
     assert crashed["process"]["pid"] == captured["process"]["pid"]
     assert crashed["diagnosis"]["deadlock"] is True
-    assert any("deadlocked when it died: LWP" in reason for reason in crashed["diagnosis"]["reasons"])
+    assert any("deadlocked when the process died: LWP" in reason for reason in crashed["diagnosis"]["reasons"])
     machine.container.run("systemctl", "stop", "astbtd")
 
 
-def test_a_crash_of_an_asterisk_at_rest_was_no_deadlock(machine: Machine) -> None:
+def test_a_crash_of_an_asterisk_at_rest_was_no_deadlock(machine: DeadlockMachine) -> None:
     machine.asterisk.restart()
     machine.service.start()
 
@@ -249,19 +209,19 @@ def test_a_crash_of_an_asterisk_at_rest_was_no_deadlock(machine: Machine) -> Non
     machine.container.run("systemctl", "stop", "astbtd")
 
 
-def test_the_watch_captures_once_when_the_console_does_not_answer(machine: Machine) -> None:
+def test_the_monitor_captures_once_when_the_console_does_not_answer(machine: DeadlockMachine) -> None:
     machine.asterisk.restart()
     machine.service.configure(WATCH)
     machine.service.start()
     before = len(machine.captures())
     machine.asterisk.play(Scene.CHANNELS_AND_MUTEX)
 
-    wait_until(lambda: len(machine.captures()) > before, "the watch has Asterisk captured", seconds=60)
+    wait_until(lambda: len(machine.captures()) > before, "the monitor captures Asterisk", seconds=60)
 
     captured, *_ = machine.captures()
     assert (captured["finding"], captured["asked_by"]) == ("deadlock", "watch")
     assert captured["process"]["pid"] == machine.asterisk.main_pid()
-    assert any("has not answered 2 times in a row" in entry["MESSAGE"] for entry in machine.service.entries())
+    assert any("has not responded 2 times in a row" in entry["MESSAGE"] for entry in machine.service.entries())
     machine.asterisk.restart()
     wait_until(lambda: "calls processed" in machine.asterisk.console("core show channels count"), "Asterisk answers")
     machine.asterisk.play(Scene.CHANNELS_AND_MUTEX)
@@ -272,7 +232,7 @@ def test_the_watch_captures_once_when_the_console_does_not_answer(machine: Machi
     machine.service.configure("")
 
 
-def test_a_busy_healthy_asterisk_is_never_called_deadlocked(machine: Machine) -> None:
+def test_a_busy_asterisk_is_not_reported_as_deadlocked(machine: DeadlockMachine) -> None:
     machine.asterisk.restart()
     machine.asterisk.play(Scene.CONTEND)
 
@@ -284,15 +244,15 @@ def test_a_busy_healthy_asterisk_is_never_called_deadlocked(machine: Machine) ->
         waiting += len(captured["wait_for"])
 
     assert found <= {"none", "unknown"}
-    assert waiting > HEALTHY_CAPTURES, "threads did contend"
+    assert waiting > HEALTHY_CAPTURES, "threads did wait for locks"
     assert len(machine.captures()) == 20
-    machine.assert_that_asterisk_runs_on(captured["process"]["pid"])
+    machine.check_asterisk_runs(captured["process"]["pid"])
     two = json.loads(machine.service.command("deadlock", "--json", "--interval", "2s"))
     assert two["finding"] == "none"
     machine.asterisk.play(Scene.REST)
 
 
-def test_asterisk_runs_on_whenever_a_capture_is_killed(machine: Machine) -> None:
+def test_asterisk_continues_to_run_when_a_capture_is_killed(machine: DeadlockMachine) -> None:
     machine.asterisk.restart()
     pid = machine.asterisk.main_pid()
 
@@ -301,4 +261,4 @@ def test_asterisk_runs_on_whenever_a_capture_is_killed(machine: Machine) -> None
 
     assert int(held) > KILLS / 10, "captures were killed while they held Asterisk"
     assert stopped == "0"
-    machine.assert_that_asterisk_runs_on(pid)
+    machine.check_asterisk_runs(pid)

@@ -1,4 +1,4 @@
-"""astbtd on the oldest Debian that it supports, and the next, with nothing but the packages of each."""
+"""astbtd on the oldest supported Debian and on the next one, with Debian's packages only."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ QUIET = """#!/bin/sh
 chrt --pid $$; ionice --pid=$$; nice; echo
 exec gdb "$@"
 """
-"""A gdb whose log begins with how little it disturbs."""
+"""A gdb that writes its priorities to its log first."""
 
 PACKAGES = ("gdb", "python3", "python3-pyinotify", "python3-systemd", "python3-watchdog", "python3-yaml", "systemd")
 
@@ -29,18 +29,20 @@ print(json.dumps([sys.executable, *(module.__file__ for module in modules)]))
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine with something in Asterisk's place, and astbtd, both running as services."""
+    """A machine with the test program in the place of Asterisk, and astbtd, both running as services."""
 
     container: Container
     asterisk: StandIn
     service: Service
 
     def crash(self) -> Record:
-        """Crashes it; the record of that, once all is done that is done for a crash."""
+        """Crash and return the record, once the crash is completely processed."""
         return self.service.collected(self.asterisk.crash())
 
 
-@pytest.fixture(scope="module", params=[BOOKWORM, TRIXIE], ids=lambda suite: suite.name)
+@pytest.fixture(
+    scope="module", params=[pytest.param(BOOKWORM, marks=pytest.mark.end_to_end), TRIXIE], ids=lambda suite: suite.name
+)
 def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
     with Container.booted(request.param) as container:
         machine = Machine(container, StandIn(container), Service(container))
@@ -110,7 +112,7 @@ def test_members_of_the_group_read_the_report_and_others_do_not(machine: Machine
 
 
 def test_the_unit_is_what_systemd_expects(machine: Machine) -> None:
-    assert machine.service.complaints() == ""
+    assert machine.service.unit_warnings() == ""
 
 
 def test_the_sandbox_is_tight(machine: Machine, record_property: Callable[[str, object], None]) -> None:
@@ -119,7 +121,7 @@ def test_the_sandbox_is_tight(machine: Machine, record_property: Callable[[str, 
     assert exposure <= HIGHEST_EXPOSURE
 
 
-def test_the_pbx_comes_first(machine: Machine) -> None:
+def test_the_daemon_has_a_lower_priority_than_the_pbx(machine: Machine) -> None:
     daemon = machine.service.property("MainPID")
     assert machine.container.run("ps", "-o", "nice=", "--pid", daemon).stdout.strip() == "10"
     assert machine.container.run("ionice", f"--pid={daemon}").stdout.strip() == "best-effort: prio 7"
@@ -131,12 +133,12 @@ def test_the_pbx_comes_first(machine: Machine) -> None:
 
 
 @pytest.mark.usefixtures("crash")
-def test_gdb_makes_itself_idle(machine: Machine) -> None:
+def test_gdb_runs_at_idle_priority(machine: Machine) -> None:
     machine.service.replace_gdb(QUIET)
     log = f"{STORE}/crashes/{machine.crash()['id']}/gdb.log"
-    said = machine.container.run("cat", log).stdout.partition("\n\n")[0].splitlines()
-    assert said[0].endswith("SCHED_IDLE")
-    assert said[-2:] == ["idle", "19"]
+    lines = machine.container.run("cat", log).stdout.partition("\n\n")[0].splitlines()
+    assert lines[0].endswith("SCHED_IDLE")
+    assert lines[-2:] == ["idle", "19"]
 
 
 @pytest.mark.usefixtures("crash")
@@ -157,7 +159,7 @@ def test_settings_are_changed_by_reload(machine: Machine) -> None:
     assert machine.crash()["core"]["state"] == "removed"
 
 
-def test_a_bad_configuration_is_kept_out_at_reload_and_final_at_start(machine: Machine) -> None:
+def test_an_invalid_configuration_is_rejected_at_reload_and_fatal_at_start(machine: Machine) -> None:
     machine.service.configure("gdb: {time: soon}\n")
     machine.service.reload()
     assert "old settings in force" in machine.service.property("StatusText")
@@ -170,7 +172,7 @@ def test_a_bad_configuration_is_kept_out_at_reload_and_final_at_start(machine: M
     machine.service.start()
 
 
-def test_uninstall_leaves_what_was_collected(machine: Machine, crash: Record) -> None:
+def test_uninstall_keeps_the_store(machine: Machine, crash: Record) -> None:
     machine.service.uninstall()
 
     assert machine.service.property("LoadState") == "not-found"

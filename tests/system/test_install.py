@@ -1,4 +1,4 @@
-"""`make install` and `make uninstall`: where everything goes, what is kept, and that nothing is lost in between."""
+"""`make install` and `make uninstall`: where files go, what is kept, and that no crash is lost in between."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ import pytest
 from tests.support.containers.asterisk import WORKING_DIRECTORY
 from tests.support.containers.container import Container
 from tests.support.containers.image import BOOKWORM, CHECKOUT
-from tests.support.containers.service import CONFIGURATION, HESITANT, STORE, Service
+from tests.support.containers.service import CONFIGURATION, STORE, WAITING_GDB, Service
 from tests.support.containers.stand_in import StandIn
 
 UNITS = [path.name for path in (CHECKOUT / "packaging/systemd").iterdir() if path.suffix in (".path", ".service")]
@@ -18,6 +18,7 @@ LOCAL = [
     "/usr/local/lib/systemd/catalog/astbtd.catalog",
     *(f"/usr/local/lib/systemd/system/{name}" for name in sorted(UNITS)),
     "/usr/local/lib/sysusers.d/astbtd.conf",
+    "/usr/local/share/man/man5/astbtd.json.5",
     "/usr/local/share/man/man5/astbtd.yaml.5",
     "/usr/local/share/man/man8/astbtd.8",
 ]
@@ -37,12 +38,12 @@ def service(container: Container) -> Service:
     return Service(container)
 
 
-def test_all_goes_below_usr_local_but_the_configuration(service: Service) -> None:
+def test_all_but_the_configuration_is_installed_below_usr_local(service: Service) -> None:
     service.install()
     assert service.installed() == LOCAL
 
 
-def test_uninstall_takes_away_all_but_the_configuration(service: Service) -> None:
+def test_uninstall_removes_all_but_the_configuration(service: Service) -> None:
     service.install()
     service.container.run("systemctl", "enable", "--now", "astbtd")
     assert service.installed() == sorted([*LOCAL, WANTED])
@@ -51,7 +52,7 @@ def test_uninstall_takes_away_all_but_the_configuration(service: Service) -> Non
     assert service.property("ActiveState") == "inactive"
 
 
-def test_the_systems_python_stays_as_it_was(service: Service) -> None:
+def test_the_python_of_the_system_is_not_changed(service: Service) -> None:
     def contents() -> str:
         return service.container.run(
             "sh", "-c", f"find {' '.join(PYTHONS)} -type f -not -name '*.pyc' | xargs md5sum"
@@ -63,7 +64,7 @@ def test_the_systems_python_stays_as_it_was(service: Service) -> None:
     assert service.container.run("python3", "-c", "import astbtd", check=False).returncode == 1
 
 
-def test_another_prefix_holds_all_that_systemd_does_not_have_to_find(service: Service) -> None:
+def test_another_prefix_contains_all_files_that_systemd_does_not_need(service: Service) -> None:
     service.install("PREFIX=/opt/pbx")
     for_systemd = [path for path in LOCAL if path == CONFIGURATION or "/systemd/" in path or "/sysusers.d/" in path]
     moved = [path.replace("/usr/local", "/opt/pbx") for path in LOCAL if path not in for_systemd]
@@ -71,13 +72,13 @@ def test_another_prefix_holds_all_that_systemd_does_not_have_to_find(service: Se
 
     service.start()
     assert "/opt/pbx/bin/astbtd" in service.property("ExecStart")
-    assert service.complaints() == ""
+    assert service.unit_warnings() == ""
 
     service.uninstall("PREFIX=/opt/pbx")
     assert service.installed() == [CONFIGURATION]
 
 
-def test_a_packager_finds_all_below_destdir_and_nothing_else_has_changed(service: Service) -> None:
+def test_with_destdir_all_files_are_below_it_and_nothing_else_is_changed(service: Service) -> None:
     service.install("PREFIX=/usr", "DESTDIR=/srv/package")
     packaged = [path.replace("/usr/local", "/usr") for path in LOCAL]
     assert service.installed() == [f"/srv/package{path}" for path in packaged]
@@ -90,7 +91,7 @@ def test_a_packager_finds_all_below_destdir_and_nothing_else_has_changed(service
     assert service.installed() == [f"/srv/package{CONFIGURATION}"]
 
 
-def test_what_was_packaged_runs_where_it_is_unpacked(service: Service) -> None:
+def test_a_package_built_with_destdir_runs_when_unpacked(service: Service) -> None:
     service.install("PREFIX=/usr", "DESTDIR=/srv/package")
     service.container.run("cp", "-a", "/srv/package/.", "/")
     service.container.run("systemd-sysusers")
@@ -115,7 +116,7 @@ def test_an_administrators_unit_is_kept(service: Service) -> None:
     assert "/bin/true" in service.property("ExecStart")
 
 
-def test_a_package_that_is_missing_is_named_with_what_to_do_before_anything_changes(service: Service) -> None:
+def test_a_missing_package_is_reported_before_anything_is_changed(service: Service) -> None:
     service.install()
     service.container.run("dpkg", "--remove", "--force-depends", "python3-zstandard")
     failed = service.make("install", check=False)
@@ -124,14 +125,14 @@ def test_a_package_that_is_missing_is_named_with_what_to_do_before_anything_chan
     assert service.installed() == LOCAL
 
 
-def test_a_core_in_work_survives_a_second_installation_and_is_recorded_once(service: Service) -> None:
+def test_a_pending_core_is_recorded_once_after_a_second_installation(service: Service) -> None:
     asterisk = StandIn(service.container)
     asterisk.install()
     service.install()
     service.start()
-    service.replace_gdb(HESITANT)
+    service.replace_gdb(WAITING_GDB)
     died = asterisk.crash()
-    service.wait_for_gdb_to_hesitate()
+    service.wait_for_waiting_gdb()
     before = service.property("MainPID")
 
     service.install()
@@ -144,7 +145,7 @@ def test_a_core_in_work_survives_a_second_installation_and_is_recorded_once(serv
     assert service.left_in(WORKING_DIRECTORY) == ""
 
 
-def test_a_second_installation_restarts_what_waits_for_captures_that_are_wanted(service: Service) -> None:
+def test_a_second_installation_restarts_the_path_unit_for_captures(service: Service) -> None:
     def invocation() -> str:
         shown = service.container.run("systemctl", "show", "--property=InvocationID", "--value", "astbtd-deadlock.path")
         return shown.stdout.strip()
@@ -159,7 +160,7 @@ def test_a_second_installation_restarts_what_waits_for_captures_that_are_wanted(
     assert service.container.run("systemctl", "is-active", "astbtd-deadlock.path").stdout == "active\n"
 
 
-def test_what_was_collected_outlives_the_program_and_is_there_for_the_next(service: Service) -> None:
+def test_the_store_is_kept_by_uninstall_and_used_by_the_next_installation(service: Service) -> None:
     asterisk = StandIn(service.container)
     asterisk.install()
     service.install()

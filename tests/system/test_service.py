@@ -1,4 +1,4 @@
-"""astbtd as a service: what Asterisk leaves when it crashes under systemd is collected, by a daemon in its sandbox."""
+"""astbtd as a service: the daemon in its sandbox collects the cores of a real Asterisk that systemd runs."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -9,22 +9,23 @@ from astbtd.announce.journal import Event
 from astbtd.extraction.sandbox_kernel import landlock_version
 from tests.support.containers.asterisk import CORE, WORKING_DIRECTORY, Crash
 from tests.support.containers.container import wait_until
+from tests.support.containers.image import FORKY
 from tests.support.containers.machine import Machine, booted
-from tests.support.containers.service import CONFIGURATION, HESITANT, HIGHEST_EXPOSURE, STORE, Record
+from tests.support.containers.service import CONFIGURATION, HIGHEST_EXPOSURE, STORE, WAITING_GDB, Record
 from tests.support.documented import COMMANDS, frames
 
 CRASH_COLLECTED = Event.CRASH_COLLECTED.value
 CONFIGURATION_REJECTED = Event.CONFIGURATION_REJECTED.value
 
 OPEN = "/srv/open"
-"""A directory that anybody may write to."""
+"""A directory that all users may write to."""
 
 BAD_CONFIGURATION = "cores: {action: delete}\ngdb: {time: soon}\n"
 
-# A gdb whose log begins with what it is, and what it may read and write.
-WITNESS = f"""#!/bin/sh
+# A gdb that first writes to its log who it is, and what it may read and write.
+PROBING_GDB = f"""#!/bin/sh
 may_read() {{ head -c 1 "$1" >/dev/null 2>&1 && echo yes || echo no; }}
-may_write() {{ (: >"$1/witness") 2>/dev/null && echo yes || echo no; }}
+may_write() {{ (: >"$1/probe") 2>/dev/null && echo yes || echo no; }}
 grep -E '^(Uid|Gid|Groups|Cap...|NoNewPrivs):' /proc/$$/status
 echo "store: $(may_read {STORE}/incoming/lock)"
 echo "shadow: $(may_read /etc/shadow)"
@@ -35,16 +36,18 @@ exec gdb "$@"
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(
+    scope="module", params=[pytest.param(FORKY, marks=pytest.mark.end_to_end)], ids=lambda suite: suite.name
+)
 def machine() -> Iterator[Machine]:
-    """For tests that only read and crash."""
+    """One machine for all tests that only read and crash."""
     with booted() as machine:
         yield machine
 
 
 @pytest.fixture
 def own_machine() -> Iterator[Machine]:
-    """For tests that change how the machine is set up."""
+    """A machine for one test that changes its configuration."""
     with booted() as machine:
         yield machine
 
@@ -63,7 +66,7 @@ def test_a_crash_is_recorded(crash: Record) -> None:
     assert crash["core"] | {"path": CORE, "found": "event", "state": "kept", "truncated": False} == crash["core"]
 
 
-def test_the_record_tells_which_asterisk_crashed(machine: Machine, crash: Record) -> None:
+def test_the_record_has_version_and_build_options_of_asterisk(machine: Machine, crash: Record) -> None:
     settings = " ".join(machine.asterisk.console("core show settings").split())
     assert f" Version: {crash['asterisk']['version']} " in settings
     assert f" All Build Options: {', '.join(crash['asterisk']['build_options'])} " in settings
@@ -88,8 +91,8 @@ def test_the_journal_has_one_entry_for_a_crash(machine: Machine, crash: Record) 
 def test_the_journal_carries_the_record(machine: Machine, crash: Record) -> None:
     (entry,) = machine.service.entries(ASTBTD_ID=crash["id"])
     announced = json.loads(entry["ASTBTD_RECORD"])
-    known_later = {"announced_at": crash["announced_at"], "core": announced["core"] | {"state": "kept"}}
-    assert announced | known_later == crash
+    set_later = {"announced_at": crash["announced_at"], "core": announced["core"] | {"state": "kept"}}
+    assert announced | set_later == crash
 
 
 @pytest.mark.parametrize("event", Event)
@@ -133,7 +136,7 @@ def test_the_backtrace_is_what_the_documentations_command_prints_and_bt(machine:
     assert len(frames(expected)) > 500
 
 
-def test_files_are_open_to_the_group_and_the_core_to_root_alone(machine: Machine, crash: Record) -> None:
+def test_texts_are_readable_by_the_group_and_the_core_by_root_only(machine: Machine, crash: Record) -> None:
     modes = machine.container.modes_below(STORE)
     directory = f"crashes/{crash['id']}"
     assert {modes[path] for path in ("", "crashes", directory)} == {"750 root:astbtd"}
@@ -150,7 +153,7 @@ def test_members_of_the_group_read_the_report(machine: Machine, crash: Record) -
     assert report == machine.service.command("show", crash["id"])
 
 
-def test_other_users_read_nothing_and_learn_what_helps(machine: Machine, crash: Record) -> None:
+def test_other_users_read_nothing_and_get_a_hint(machine: Machine, crash: Record) -> None:
     denied = machine.container.run("runuser", "--user=nobody", "--", "astbtd", "show", crash["id"], check=False)
     assert (denied.returncode, denied.stdout) == (1, "")
     assert "adduser USER astbtd" in denied.stderr
@@ -161,7 +164,7 @@ def test_nothing_is_left_where_asterisk_works(machine: Machine) -> None:
     assert machine.service.left_in(WORKING_DIRECTORY) == ""
 
 
-def test_the_next_crashes_are_collected_too(machine: Machine, crash: Record) -> None:
+def test_later_crashes_are_collected_and_counted(machine: Machine, crash: Record) -> None:
     another = machine.crash(Crash.DOUBLE_FREE)
     again = machine.crash(Crash.SEGV)
 
@@ -173,7 +176,7 @@ def test_the_next_crashes_are_collected_too(machine: Machine, crash: Record) -> 
 
 
 def test_the_unit_is_what_systemd_expects(machine: Machine) -> None:
-    assert machine.service.complaints() == ""
+    assert machine.service.unit_warnings() == ""
 
 
 def test_the_sandbox_is_on(machine: Machine) -> None:
@@ -188,27 +191,27 @@ def test_the_sandbox_is_tight(machine: Machine, record_property: Callable[[str, 
     assert exposure <= HIGHEST_EXPOSURE
 
 
-def test_reload_puts_new_settings_into_force(own_machine: Machine) -> None:
+def test_reload_applies_new_settings(own_machine: Machine) -> None:
     own_machine.service.configure("cores: {action: delete}\n")
     own_machine.service.reload()
 
     assert own_machine.crash(Crash.SEGV)["core"]["state"] == "removed"
 
 
-def test_reload_of_a_bad_configuration_keeps_the_old_one_and_says_so(own_machine: Machine) -> None:
+def test_reload_of_an_invalid_configuration_keeps_the_old_one_and_reports_it(own_machine: Machine) -> None:
     own_machine.service.configure(BAD_CONFIGURATION)
     own_machine.service.reload()
 
     (entry,) = own_machine.service.entries(MESSAGE_ID=CONFIGURATION_REJECTED)
     assert "gdb.time: must be" in entry["MESSAGE"]
-    wait_until(lambda: "old settings in force" in own_machine.service.property("StatusText"), "the status says so")
+    wait_until(lambda: "old settings in force" in own_machine.service.property("StatusText"), "the status reports it")
     status = own_machine.service.property("StatusText")
     assert "gdb.time: must be" in status
-    assert "watching 1 place" in status
+    assert "watching 1 directory" in status
     assert own_machine.crash(Crash.SEGV)["core"]["state"] == "kept"
 
 
-def test_a_bad_configuration_at_start_is_final(own_machine: Machine) -> None:
+def test_an_invalid_configuration_at_start_is_fatal(own_machine: Machine) -> None:
     own_machine.service.configure(BAD_CONFIGURATION)
     own_machine.container.run("systemctl", "restart", "astbtd", check=False)
 
@@ -219,18 +222,18 @@ def test_a_bad_configuration_at_start_is_final(own_machine: Machine) -> None:
 
 
 @pytest.mark.skipif(not landlock_version(), reason="this kernel has no Landlock")
-def test_gdb_may_nothing_but_read_the_core_and_write_its_sections(own_machine: Machine) -> None:
+def test_gdb_can_only_read_the_core_and_write_its_sections(own_machine: Machine) -> None:
     own_machine.container.run("install", "-d", "-m", "777", OPEN)
-    own_machine.service.replace_gdb(WITNESS)
+    own_machine.service.replace_gdb(PROBING_GDB)
 
     collected = own_machine.crash(Crash.SEGV)
 
     assert collected["extraction"]["ended"] == "ok"
     log = own_machine.container.run("cat", f"{STORE}/crashes/{collected['id']}/gdb.log").stdout
-    testimony = log.partition("\n\n")[0]
+    probed = log.partition("\n\n")[0]
     user = own_machine.container.run("id", "--user", "astbtd-gdb").stdout.strip()
     group = own_machine.container.run("id", "--group", "astbtd-gdb").stdout.strip()
-    assert {name: said.split() for name, said in (line.split(":") for line in testimony.splitlines())} == {
+    assert {name: value.split() for name, value in (line.split(":") for line in probed.splitlines())} == {
         "Uid": 4 * [user],
         "Gid": 4 * [group],
         "Groups": [],
@@ -243,14 +246,14 @@ def test_gdb_may_nothing_but_read_the_core_and_write_its_sections(own_machine: M
     }
 
 
-def test_a_killed_daemon_goes_on_where_it_was(own_machine: Machine) -> None:
-    own_machine.service.replace_gdb(HESITANT)
+def test_a_killed_daemon_resumes_its_work(own_machine: Machine) -> None:
+    own_machine.service.replace_gdb(WAITING_GDB)
 
-    died = own_machine.asterisk.crash(Crash.SEGV)
-    own_machine.service.wait_for_gdb_to_hesitate()
+    crashed = own_machine.asterisk.crash(Crash.SEGV)
+    own_machine.service.wait_for_waiting_gdb()
     own_machine.container.run("systemctl", "kill", "--signal=KILL", "astbtd")
 
-    collected = own_machine.service.collected(died)
+    collected = own_machine.service.collected(crashed)
     assert collected["extraction"]["ended"] == "ok"
     assert own_machine.service.listed() == [collected]
     assert len(own_machine.service.entries(MESSAGE_ID=CRASH_COLLECTED)) == 1
@@ -261,12 +264,12 @@ def test_a_killed_daemon_goes_on_where_it_was(own_machine: Machine) -> None:
     ("directory", "owner", "mode"),
     [("/srv/pbx", "asterisk", "755"), ("/home/pbx", "asterisk", "700"), ("/srv/shared", "root", "1777")],
 )
-def test_an_asterisk_that_starts_in_another_directory_is_known_before_it_crashes(
+def test_a_new_working_directory_of_asterisk_is_watched_before_a_crash(
     own_machine: Machine, directory: str, owner: str, mode: str
 ) -> None:
     own_machine.container.run("install", "-d", "-o", owner, "-m", mode, directory)
     own_machine.asterisk.start_in(directory)
-    wait_until(lambda: "watching 2 places" in own_machine.service.status(), "the new place is watched")
+    wait_until(lambda: "watching 2 directories" in own_machine.service.status(), "the new directory is watched")
 
     core = own_machine.crash(Crash.SEGV)["core"]
 
@@ -274,14 +277,14 @@ def test_an_asterisk_that_starts_in_another_directory_is_known_before_it_crashes
     assert own_machine.service.left_in(directory) == ""
 
 
-def test_an_upgrade_puts_the_new_program_to_work(own_machine: Machine) -> None:
+def test_an_upgrade_restarts_the_daemon(own_machine: Machine) -> None:
     before = own_machine.service.property("MainPID")
     own_machine.service.install()
     assert own_machine.service.property("MainPID") not in (before, "0")
     assert own_machine.service.property("ActiveState") == "active"
 
 
-def test_uninstall_keeps_what_was_collected(own_machine: Machine) -> None:
+def test_uninstall_keeps_the_store_of_the_service(own_machine: Machine) -> None:
     own_machine.crash(Crash.SEGV)
     kept = own_machine.container.modes_below(f"{STORE}/crashes")
 

@@ -1,4 +1,4 @@
-"""Wherever a real system puts the cores of a real Asterisk, they are collected; what others keep is left to them."""
+"""Cores of a real Asterisk are collected from a private /tmp, from systemd-coredump and from safe_asterisk."""
 
 import re
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from astbtd.sources import core_pattern as core_pattern_of
-from astbtd.sources.collectors.systemd_coredump import SystemdCoredump, told_by_journal
+from astbtd.sources.collectors.systemd_coredump import COLLECTOR
 from tests.support.containers import collecting
 from tests.support.containers.asterisk import UNIT, Crash
 from tests.support.containers.container import wait_until
@@ -30,7 +30,7 @@ def private_tmp(machine: Machine) -> Iterator[None]:
     machine.container.run("systemctl", "daemon-reload")
     with core_pattern("/tmp/core-%e-%t"):
         machine.container.run("systemctl", "restart", UNIT)
-        wait_until(lambda: "watching 3 places" in machine.service.status(), "the private /tmp is watched")
+        wait_until(lambda: "watching 3 directories" in machine.service.status(), "the private /tmp is watched")
         yield
 
 
@@ -75,10 +75,10 @@ def test_the_daemon_form_of_systemd_coredump_is_known_by_the_names_that_systemd_
 
     assert pattern
     assert daemon
-    assert SystemdCoredump().is_fed_by(core_pattern_of.parse(pattern[1]))
+    assert core_pattern_of.parse(pattern[1]).feeds(COLLECTOR)
     name = f"core.asterisk.0.{'0f' * 16}.1.2"
     entry = {"_SYSTEMD_UNIT": daemon[1], "COREDUMP_FILENAME": name, "COREDUMP_CWD": "/"}
-    assert told_by_journal(entry, name)
+    assert COLLECTOR.parse_journal_entry(entry, name)
 
 
 @contextmanager
@@ -94,7 +94,7 @@ def started_by_safe_asterisk(machine: Machine, action: str) -> Iterator[None]:
     run("systemd-run", "--unit=pbx", *environment, "/usr/sbin/safe_asterisk", "-g", "-U", "asterisk")
     wait_until(lambda: running_asterisk(machine) != 0, "Asterisk to start")
     machine.service.reload()
-    wait_until(lambda: "watching 3 places" in machine.service.status(), "both directories are watched")
+    wait_until(lambda: "watching 3 directories" in machine.service.status(), "both directories are watched")
     yield
 
 

@@ -1,4 +1,4 @@
-"""Anybody may write to the journal; what he writes there is not taken for a collector's word."""
+"""Any user can write to the journal. Such entries are not accepted as metadata of a collector."""
 
 import tempfile
 from pathlib import Path
@@ -23,7 +23,7 @@ SYSLOG_IDENTIFIER=systemd-coredump
 """
 
 
-def test_an_entry_that_another_user_logs_as_systemd_coredump_is_not_believed() -> None:
+def test_an_entry_that_another_user_logs_as_systemd_coredump_is_ignored() -> None:
     with booted() as machine, tempfile.TemporaryDirectory() as scratch:
         run = machine.container.run
         machine.container.write("/srv/forged", FORGED)

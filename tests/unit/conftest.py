@@ -13,7 +13,7 @@ from tests.support.transcripts import DOUBLE_FREE, OPTIMIZED, STRIPPED, TWO_THRE
 
 @pytest.fixture
 def memory_file() -> Iterator[OpenFile]:
-    """Makes a file with the content given, in memory, and returns the descriptor it is open at."""
+    """A function that creates a file in memory with the given content and returns its descriptor."""
     opened: list[int] = []
 
     def make(content: bytes) -> int:
@@ -29,7 +29,7 @@ def memory_file() -> Iterator[OpenFile]:
 
 @pytest.fixture
 def spool(tmp_path: Path) -> Path:
-    """The directory that cores appear in."""
+    """The directory in which cores appear."""
     directory = tmp_path / "spool"
     directory.mkdir()
     return directory
@@ -37,7 +37,7 @@ def spool(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def dump(spool: Path) -> Dump:
-    """Writes the core of a process into the spool, as `core` unless named otherwise."""
+    """A function that writes the core of a process into the spool, by default as `core`."""
 
     def dump(process: DeadProcess | None = None, name: str = "core") -> Path:
         path = spool / name

@@ -1,1 +1,1 @@
-"""One module for each verb."""
+"""The verbs, one module each."""

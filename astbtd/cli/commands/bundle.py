@@ -1,4 +1,4 @@
-"""`astbtd bundle`: the texts of crashes and captures in one file for an issue tracker, without cores."""
+"""`astbtd bundle`: packs the texts of crashes and captures into one file for an issue tracker, without cores."""
 
 import argparse
 import os
@@ -7,64 +7,67 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from astbtd.cli.common import Progress, new_file, open_store, warn, write
+from astbtd.cli.common import Progress, create_private_file, open_store, warn, write_text
 from astbtd.errors import ExitCode, UsageError
-from astbtd.lib.quantities import counted
+from astbtd.lib.quantities import pluralize
 from astbtd.store.captures import Captures
-from astbtd.store.id_lookup import capture_meant, resolve
-from astbtd.store.issue_bundle import Part, pack
+from astbtd.store.id_lookup import find_capture, resolve
+from astbtd.store.issue_bundle import BundleItem, write_bundle
 from astbtd.store.redaction import Kind, Redactor
 from astbtd.store.store import Store
 
-_READ_IT = "read it through before you publish it: memory of the PBX may hold what no rule knows to be private"
+_REVIEW = "review the bundle before you publish it: it can still contain private data that the rules do not recognise"
 
-_MANY = {kind: f"{kind}es" if kind is Kind.ADDRESS else f"{kind}s" for kind in Kind}
+_PLURALS = {kind: f"{kind}es" if kind is Kind.ADDRESS else f"{kind}s" for kind in Kind}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds its options."""
+    """Add the arguments and options."""
     parser.add_argument("ids", metavar="ID", nargs="+", help="which crashes or captures")
-    parser.add_argument("--output", metavar="FILE", type=Path, help="where to (default: astbtd-ID.tar.gz; '-': stdout)")
+    parser.add_argument(
+        "--output", metavar="FILE", type=Path, help="output file (default: astbtd-ID.tar.gz; '-': standard output)"
+    )
     parser.add_argument("--redact", action="store_true", help="replace addresses, numbers, names and secrets")
 
 
 def run(options: argparse.Namespace) -> ExitCode:
-    """Writes the bundle and prints where; a file that exists is not overwritten. Raises NothingMatched, UsageError."""
+    """Write the bundle and print its path. An existing file is not overwritten. Raise NothingMatched, UsageError."""
     store = open_store(options)
-    parts = [_part(store, selector) for selector in dict.fromkeys(options.ids)]
-    redactor = Redactor(hosts=[part.record.host for part in parts]) if options.redact else None
-    output = options.output or Path(f"astbtd-{parts[0].record.id}.tar.gz")
+    items = [_find_item(store, selector) for selector in dict.fromkeys(options.ids)]
+    redactor = Redactor(hosts=[item.record.host for item in items]) if options.redact else None
+    output = options.output or Path(f"astbtd-{items[0].record.id}.tar.gz")
     if output == Path("-"):
-        _write_out(parts, redactor, options.ids)
+        _write_to_stdout(items, redactor, options.ids)
     else:
-        with new_file(output) as descriptor, os.fdopen(os.dup(descriptor), "wb") as target:
-            _pack(parts, target, redactor)
-        write(f"{output}\n")
-    warn(_remarks(redactor))
+        with create_private_file(output) as descriptor, os.fdopen(os.dup(descriptor), "wb") as target:
+            _write(items, target, redactor)
+        write_text(f"{output}\n")
+    warn([_summarize(redactor)])
     return ExitCode.DONE
 
 
-def _part(store: Store, selector: str) -> Part:
+def _find_item(store: Store, selector: str) -> BundleItem:
     captures = Captures(store.root)
-    if capture_id := capture_meant(store, captures, selector):
-        return Part(captures.load(capture_id), captures.directory(capture_id))
+    if capture_id := find_capture(store, captures, selector):
+        return BundleItem(captures.load(capture_id), captures.directory(capture_id))
     crash_id = resolve(store, selector)
-    return Part(store.load(crash_id), store.directory(crash_id))
+    return BundleItem(store.load(crash_id), store.directory(crash_id))
 
 
-def _write_out(parts: Sequence[Part], redactor: Redactor | None, ids: Sequence[str]) -> None:
+def _write_to_stdout(items: Sequence[BundleItem], redactor: Redactor | None, ids: Sequence[str]) -> None:
     if sys.stdout.isatty():
-        raise UsageError("a bundle is not for a terminal", f"astbtd bundle {' '.join(ids)} --output FILE")
-    _pack(parts, sys.stdout.buffer, redactor)
+        raise UsageError("refusing to write a bundle to a terminal", f"astbtd bundle {' '.join(ids)} --output FILE")
+    _write(items, sys.stdout.buffer, redactor)
 
 
-def _pack(parts: Sequence[Part], target: BinaryIO, redactor: Redactor | None) -> None:
+def _write(items: Sequence[BundleItem], target: BinaryIO, redactor: Redactor | None) -> None:
     with Progress("packing") as progress:
-        pack(parts, target, redactor, progress)
+        write_bundle(items, target, redactor, progress)
 
 
-def _remarks(redactor: Redactor | None) -> list[str]:
+def _summarize(redactor: Redactor | None) -> str:
+    """Describe what was redacted, and ask for a review."""
     if redactor is None:
-        return [f"nothing was redacted (--redact does); {_READ_IT}"]
-    replaced = ", ".join(counted(count, kind, _MANY[kind]) for kind, count in redactor.counts.items()) or "nothing"
-    return [f"replaced: {replaced}; {_READ_IT}"]
+        return f"nothing was redacted (use --redact); {_REVIEW}"
+    counts = [pluralize(count, kind, _PLURALS[kind]) for kind, count in redactor.counts.items()]
+    return f"replaced: {', '.join(counts) or 'nothing'}; {_REVIEW}"

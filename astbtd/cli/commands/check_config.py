@@ -1,21 +1,22 @@
-"""`astbtd check-config`: is the configuration valid, and does it reach all places where cores can be?"""
+"""`astbtd check-config`: is the configuration valid, and which directories are watched?"""
 
 import argparse
 import sys
 
 from astbtd import settings
-from astbtd.cli.common import add_json, load_settings, warn, write, write_json
+from astbtd.cli.common import add_json, load_settings, warn, write_json, write_text
 from astbtd.errors import BadConfiguration, ExitCode
 from astbtd.sources import watched_directories
+from astbtd.sources.watched_directories import WatchedDirectories
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds its options."""
+    """Add the options of the command."""
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> ExitCode:
-    """Prints every error with its key path; exit code 78 if there is one."""
+    """Print every error with its key path; the exit code is 78 if there is one."""
     try:
         loaded = load_settings(options)
     except BadConfiguration as error:
@@ -23,18 +24,23 @@ def run(options: argparse.Namespace) -> ExitCode:
             raise
         write_json({"valid": False, "file": error.origin, "errors": error.problems, "watched": [], "not_watched": []})
         return error.exit_code
-    found = watched_directories.current(loaded)
+    found = watched_directories.find_current(loaded)
     if options.json:
-        file = options.config or settings.DEFAULT_FILE
-        written = {"valid": True, "file": str(file), "errors": [], "watched": found.searched}
-        write_json({**written, "not_watched": found.unwatched})
-        return ExitCode.DONE
-    write("the configuration is valid\n")
-    for directory in found.searched:
-        collector = found.collected.get(directory)
-        write(f"watched: {directory}{f' (what {collector.source} keeps)' if collector else ''}\n")
-    if not found.searched:
-        write("nothing is watched: no Asterisk runs here, and watch.directories is empty\n")
-    sys.stdout.flush()
-    warn(f"not watched: {what}" for what in found.unwatched)
+        file = str(options.config or settings.DEFAULT_FILE)
+        result = {"valid": True, "file": file, "errors": [], "watched": found.searched}
+        write_json({**result, "not_watched": found.unwatched})
+    else:
+        _print_directories(found)
     return ExitCode.DONE
+
+
+def _print_directories(found: WatchedDirectories) -> None:
+    write_text("the configuration is valid\n")
+    for directory in found.searched:
+        collector = found.collections.get(directory)
+        origin = f" (cores stored by {collector.name})" if collector else ""
+        write_text(f"watched: {directory}{origin}\n")
+    if not found.searched:
+        write_text("no directory is watched: no Asterisk is running, and watch.directories is empty\n")
+    sys.stdout.flush()  # before the warnings on standard error
+    warn(f"not watched: {sentence}" for sentence in found.unwatched)

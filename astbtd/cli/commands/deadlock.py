@@ -1,4 +1,4 @@
-"""`astbtd deadlock`: a capture of the Asterisk that runs, and who waits for whom in it."""
+"""`astbtd deadlock`: capture a running Asterisk and show which threads wait for which."""
 
 import argparse
 import os
@@ -7,70 +7,75 @@ from collections.abc import Callable
 from pathlib import Path
 
 from astbtd.asterisk import asterisk_processes
-from astbtd.cli.common import Progress, add_json, load_settings, write, write_json
+from astbtd.cli.common import Progress, add_json, load_settings, write_json, write_text
 from astbtd.errors import AstbtdError, ExitCode, NothingMatched, UsageError
 from astbtd.lib.escaping import printable_line
-from astbtd.lib.quantities import duration
+from astbtd.lib.quantities import parse_duration
 from astbtd.model.deadlock_capture import AskedBy, Deadlock
 from astbtd.pipeline.capture_pipeline import CapturePipeline, Sampling
-from astbtd.pipeline.components import assemble, console
+from astbtd.pipeline.components import assemble, console_socket
 from astbtd.settings import Settings
 
-_MOST_SAMPLES = 20
-_TICK = 0.2  # seconds
+_MAX_SAMPLES = 20
+_TICK = 0.2  # seconds between two updates of the progress
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds its options."""
-    parser.add_argument("--pid", metavar="PID", type=int, help="the process, where several Asterisks run")
-    parser.add_argument("--samples", metavar="N", type=_samples, default=2, help="how many looks at it (default: 2)")
-    parser.add_argument("--interval", metavar="TIME", type=_interval, default=5.0, help="how far apart (default: 5s)")
+    """Add the options."""
+    parser.add_argument("--pid", metavar="PID", type=int, help="process to capture, if several Asterisks run")
+    parser.add_argument("--samples", metavar="N", type=_samples, default=2, help="number of samples (default: 2)")
+    parser.add_argument(
+        "--interval", metavar="TIME", type=_interval, default=5.0, help="time between two samples (default: 5s)"
+    )
     parser.add_argument("--wanted", metavar="FILE", type=Path, help=argparse.SUPPRESS)  # for astbtd-deadlock.service
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> ExitCode:
-    """Captures, stores and prints what came out."""
+    """Capture the process, store the capture, print the result."""
     if os.geteuid() != 0:
-        raise AstbtdError("only root may look into a running Asterisk", "sudo astbtd deadlock")
+        raise AstbtdError("cannot capture a running Asterisk: only root may do so", "sudo astbtd deadlock")
     settings = load_settings(options)
-    wanted = _wanted(options.wanted)
-    asked_by = AskedBy.WATCH if wanted else AskedBy.COMMAND
-    pid = options.pid or _the_one(settings, wanted)
+    requested_pid = _take_request(options.wanted)
+    asked_by = AskedBy.WATCH if requested_pid else AskedBy.COMMAND
+    pid = options.pid or _find_pid(settings, requested_pid)
     with Progress(f"capturing process {pid}") as progress:
         parts = assemble(settings, progress.tick)
         parts.store.prepare()
-        investigation = CapturePipeline(
+        pipeline = CapturePipeline(
             captures=parts.captures,
             reserve=parts.reserve,
             extractor=parts.extractor,
-            console=console(settings),
+            console=console_socket(settings),
             keep=settings.deadlock.keep,
             announce=_announce,
-            waiting=_waiting(progress.tick),
+            sleep=_make_wait(progress.tick),
         )
         sampling = Sampling(options.samples, options.interval, settings.deadlock.limit)
-        record, directory = investigation.run(pid, sampling, asked_by)
+        record, directory = pipeline.run(pid, sampling, asked_by)
     if options.json:
         write_json(record)
     else:
-        write(_said(record, directory))
+        write_text(_summary(record, directory))
     return ExitCode.DONE
 
 
 def _samples(text: str) -> int:
     number = int(text)
-    if not 1 <= number <= _MOST_SAMPLES:
-        raise ValueError(text)
+    if not 1 <= number <= _MAX_SAMPLES:
+        raise argparse.ArgumentTypeError(f"must be from 1 to {_MAX_SAMPLES}, not {number}")
     return number
 
 
 def _interval(text: str) -> float:
-    return duration(text)
+    try:
+        return parse_duration(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"invalid duration {text!r}: use a form such as 5s or 1min") from None
 
 
-def _wanted(request: Path | None) -> int | None:
-    """The process that the daemon's watch wants captured; its request is taken away, so that it is served once."""
+def _take_request(request: Path | None) -> int | None:
+    """Return the pid in the daemon's request file. Removes the file, so that a request is served once."""
     if request is None:
         return None
     try:
@@ -81,39 +86,41 @@ def _wanted(request: Path | None) -> int | None:
         return None
 
 
-def _the_one(settings: Settings, wanted: int | None) -> int:
-    """The Asterisk to capture. Raises AstbtdError where that is not clear."""
-    running = asterisk_processes.running(settings.asterisk.executables)
-    if wanted is not None:
-        running = tuple(one for one in running if one.pid == wanted)
+def _find_pid(settings: Settings, requested_pid: int | None) -> int:
+    """Return the pid of the only running Asterisk, or of the requested one. Raises AstbtdError."""
+    running = asterisk_processes.running_asterisks(settings.asterisk.executables)
+    if requested_pid is not None:
+        running = tuple(process for process in running if process.pid == requested_pid)
     if not running:
         raise NothingMatched(
-            "no Asterisk runs here", "`asterisk.executables` in /etc/astbtd.yaml has the names it may have"
+            "no Asterisk is running",
+            "if its executable has another name, set `asterisk.executables` in the configuration",
         )
     if len(running) > 1:
-        found = ", ".join(f"{one.pid} (in {one.cwd or 'an unknown directory'})" for one in running)
-        raise UsageError(f"{len(running)} Asterisks run here: {found}", "say which: astbtd deadlock --pid PID")
+        found = ", ".join(f"{process.pid} (in {process.cwd or 'an unknown directory'})" for process in running)
+        raise UsageError(f"{len(running)} Asterisks are running: {found}", "select one: astbtd deadlock --pid PID")
     return running[0].pid
 
 
-def _waiting(tick: Callable[[], None]) -> Callable[[float], None]:
-    """Waits, and shows that it does."""
+def _make_wait(tick: Callable[[], None]) -> Callable[[float], None]:
+    """Return a function that sleeps for a number of seconds and meanwhile calls `tick`."""
 
     def wait(seconds: float) -> None:
         until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            time.sleep(min(left, _TICK))
+        while (remaining := until - time.monotonic()) > 0:
+            time.sleep(min(remaining, _TICK))
             tick()
 
     return wait
 
 
 def _announce(record: Deadlock, directory: Path) -> None:
-    from astbtd.announce import journal  # brings systemd, which a machine may be without
+    from astbtd.announce import journal  # imports systemd, which may not be installed
 
-    journal.deadlock(record, str(directory))
+    journal.announce_deadlock(record, str(directory))
 
 
-def _said(record: Deadlock, directory: Path) -> str:
-    stopped = ", ".join(f"{sample.stopped_seconds * 1000:.0f} ms" for sample in record.samples)
-    return f"{printable_line(record.summary)}\nAsterisk stood still for {stopped}\n{directory}\n"
+def _summary(record: Deadlock, directory: Path) -> str:
+    pauses = [f"{sample.stopped_seconds * 1000:.0f} ms" for sample in record.samples]
+    paused = " and ".join(filter(None, (", ".join(pauses[:-1]), pauses[-1])))
+    return f"{printable_line(record.summary)}\nAsterisk was paused for {paused}\n{directory}\n"

@@ -1,4 +1,4 @@
-"""`astbtd diagnose`: the verdict over backtrace text from anywhere."""
+"""`astbtd diagnose`: assess backtrace text from any source."""
 
 import argparse
 import json
@@ -8,38 +8,38 @@ from functools import partial
 from io import TextIOWrapper
 from pathlib import Path
 
-from astbtd.cli.common import Progress, add_json, warn, write
-from astbtd.diagnosis.report import brief
+from astbtd.cli.common import Progress, add_json, warn, write_text
+from astbtd.diagnosis.report import render_diagnosis
 from astbtd.diagnosis.verdict import diagnose
 from astbtd.errors import AstbtdError, ExitCode
 from astbtd.lib.escaping import printable_line
-from astbtd.lib.serialization import plain
+from astbtd.lib.serialization import to_plain
 from astbtd.model.crash import Diagnosis, Verdict
 
 _STANDARD_INPUT = "-"
-_PIECE = 1 << 16  # characters read at a time
-_GRAVEST_FIRST = (ExitCode.FAILED, ExitCode.NOT_USABLE, ExitCode.NOTHING_MATCHED, ExitCode.DONE)
+_PIECE_LENGTH = 1 << 16  # characters read at a time
+_WORST_FIRST = (ExitCode.FAILED, ExitCode.NOT_USABLE, ExitCode.NOTHING_MATCHED, ExitCode.DONE)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds its options."""
+    """Add the options of the command."""
     parser.add_argument("files", metavar="FILE", nargs="+", help="text with a backtrace; - is standard input")
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> ExitCode:
-    """Diagnoses the files in the order given; one that cannot be read does not stop the others."""
-    codes = [_one(name, options) for name in options.files]
-    return min(codes, key=_GRAVEST_FIRST.index)
+    """Diagnose the files in the order given. Continue with the others if one cannot be read."""
+    codes = [_diagnose_file(name, options) for name in options.files]
+    return min(codes, key=_WORST_FIRST.index)
 
 
-def _one(name: str, options: argparse.Namespace) -> ExitCode:
+def _diagnose_file(name: str, options: argparse.Namespace) -> ExitCode:
     progress = Progress("reading")
     try:
         with progress:
-            diagnosis = diagnose(_pieces(name, progress))
+            diagnosis = diagnose(_read_pieces(name, progress))
     except AstbtdError as error:
-        warn([error.message, f"  what helps: {error.remedy}"])
+        warn([error.message, f"  hint: {error.remedy}"])
         return ExitCode.FAILED
     _print(name, diagnosis, options)
     if not diagnosis.threads:
@@ -47,20 +47,21 @@ def _one(name: str, options: argparse.Namespace) -> ExitCode:
     return ExitCode.NOT_USABLE if diagnosis.verdict is Verdict.UNUSABLE else ExitCode.DONE
 
 
-def _pieces(name: str, progress: Progress) -> Iterator[str]:
-    """The text of a file, piece by piece. Raises AstbtdError."""
-    read = 0
+def _read_pieces(name: str, progress: Progress) -> Iterator[str]:
+    """Yield the text of a file in pieces. Raise AstbtdError if it cannot be read."""
+    characters = 0
     try:
-        with _opened(name) as file:
-            for piece in iter(partial(file.read, _PIECE), ""):
+        with _open(name) as file:
+            for piece in iter(partial(file.read, _PIECE_LENGTH), ""):
                 yield piece
-                progress(read := read + len(piece))
+                characters += len(piece)
+                progress(characters)
     except OSError as error:
-        raise AstbtdError(f"{name}: {error.strerror}", "name a file with the text that gdb printed") from error
+        raise AstbtdError(f"cannot read {name}: {error.strerror}", "give a file with the output of gdb") from error
 
 
-def _opened(name: str) -> TextIOWrapper:
-    """The file's text; only a newline ends a line."""
+def _open(name: str) -> TextIOWrapper:
+    """Open a file, or standard input. Only "\n" ends a line."""
     if name == _STANDARD_INPUT:
         return TextIOWrapper(sys.stdin.buffer, "utf-8", errors="replace", newline="\n")
     return Path(name).open(encoding="utf-8", errors="replace", newline="\n")
@@ -68,8 +69,9 @@ def _opened(name: str) -> TextIOWrapper:
 
 def _print(name: str, diagnosis: Diagnosis, options: argparse.Namespace) -> None:
     if options.json:
-        sys.stdout.write(json.dumps(plain(diagnosis), ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(to_plain(diagnosis), ensure_ascii=False) + "\n")
         return
-    several = len(options.files) > 1
-    heading = f"{printable_line(name)}\n" if several else ""
-    write(heading + brief(diagnosis) + ("\n" if several else ""))
+    text = render_diagnosis(diagnosis)
+    if len(options.files) > 1:
+        text = f"{printable_line(name)}\n{text}\n"
+    write_text(text)

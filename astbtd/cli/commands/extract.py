@@ -1,27 +1,26 @@
-"""`astbtd extract`: cores given by hand, processed now; they stay where they are."""
+"""`astbtd extract`: process core files given on the command line, now. The files themselves are left unchanged."""
 
 import argparse
 import glob
-import json
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from astbtd.claims.claim import Claim, Claims
 from astbtd.claims.core_filter import ANY_NUMBER, Candidate, CoreFilter, RefusedFile, StillWritten
 from astbtd.claims.private_copy import PrivateCopies, unpacked_facts
-from astbtd.cli.common import Progress, add_json, load_settings, warn, write
+from astbtd.cli.common import Progress, add_json, load_settings, write_json_line, write_text
+from astbtd.cli.main import print_error
 from astbtd.errors import AstbtdError, ExitCode, NothingMatched
 from astbtd.extraction.sandbox_command import SandboxUser
 from astbtd.lib import files
 from astbtd.lib.escaping import printable_line
-from astbtd.lib.serialization import plain
 from astbtd.model.crash import CoreAction, CoreState, Crash, CrashSignature, DiscoveredBy
 from astbtd.pipeline import crash_pipeline
-from astbtd.pipeline.analysis import examine, write_report
+from astbtd.pipeline.analysis import analyze_core, write_report
 from astbtd.pipeline.components import Components, assemble
 from astbtd.pipeline.crash_pipeline import CoreOrigin
 from astbtd.settings import Settings
@@ -31,78 +30,95 @@ from astbtd.store.retention.disk_reserve import DiskReserve
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds its options."""
-    parser.add_argument("cores", metavar="CORE", nargs="+", help="core files; with --newest also directories and globs")
+    """Add the options."""
+    parser.add_argument("cores", metavar="CORE", nargs="+", help="core file; with --newest also a directory or glob")
     parser.add_argument(
-        "--executable", metavar="PATH", type=Path, help="the program that crashed, if not as the core says"
+        "--executable", metavar="PATH", type=Path, help="program that crashed, if the core does not name the right one"
     )
-    parser.add_argument("--output", metavar="DIR", type=Path, help="write the sections there and store nothing")
-    parser.add_argument("--newest", action="store_true", help="only the newest of them by crash time")
+    parser.add_argument("--output", metavar="DIR", type=Path, help="write the sections to DIR and store nothing")
+    parser.add_argument("--newest", action="store_true", help="process only the newest core by crash time")
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> ExitCode:
-    """Processes the cores in the order given; one that fails does not stop the others."""
+    """Process the cores in the order given. A failure does not stop the others, but sets the exit code."""
     settings = load_settings(options)
     settings = replace(settings, cores=replace(settings.cores, action=CoreAction.LEAVE))
-    progress = Progress("gdb is at work")
+    progress = Progress("running gdb")
     parts = assemble(settings, progress.tick)
-    names = [_newest(options.cores, settings, options)] if options.newest else options.cores
-    worst = ExitCode.DONE
+    names = [_find_newest(options.cores, settings, options)] if options.newest else options.cores
+    exit_code = ExitCode.DONE
     for name in names:
         try:
-            with progress, files.said_plainly(f"cannot process {name}"):
-                crash, directory = _process(_candidate(name, settings, options), settings, parts, options)
+            with progress, files.wrap_os_error(f"cannot process {name}"):
+                candidate = _open_candidate(name, settings, options)
+                crash, directory = _process(candidate, settings, parts, options)
         except AstbtdError as error:
-            warn([error.message, *([f"  what helps: {error.remedy}"] if error.remedy else [])])
-            worst = ExitCode.FAILED
+            print_error(error.message, error.remedy)
+            exit_code = ExitCode.FAILED
         else:
             _print(crash, directory, options)
-    return worst
+    return exit_code
 
 
-def _newest(names: Sequence[str], settings: Settings, options: argparse.Namespace) -> str:
-    found = {}
-    for name in _expanded(names):
+def _find_newest(names: Sequence[str], settings: Settings, options: argparse.Namespace) -> str:
+    """Return the path of the core with the latest crash time. Raises NothingMatched."""
+    crash_times: dict[str, datetime] = {}
+    for name in _expand(names):
         try:
-            candidate = _candidate(name, settings, options)
+            candidate = _open_candidate(name, settings, options)
         except AstbtdError:
             continue
-        found[candidate.path] = candidate.facts.crashed_at
+        crash_times[candidate.path] = candidate.facts.crashed_at
         os.close(candidate.descriptor)
-    if not found:
-        raise NothingMatched(f"no core of Asterisk among {', '.join(names)}", "name the directory that cores go to")
-    return max(found, key=lambda path: found[path])
+    if not crash_times:
+        raise NothingMatched(f"no core of Asterisk in {', '.join(names)}", "give the directory that holds the cores")
+    return max(crash_times, key=lambda path: crash_times[path])
 
 
-def _expanded(names: Sequence[str]) -> Iterator[str]:
+def _expand(names: Sequence[str]) -> Iterator[str]:
+    """Yield the files that the names stand for: globs are expanded, directories replaced by their entries."""
     for name in names:
         for path in glob.glob(name) or [name]:
-            yield from (entry.path for entry in os.scandir(path)) if os.path.isdir(path) else [path]
+            if os.path.isdir(path):
+                yield from (entry.path for entry in os.scandir(path))
+            else:
+                yield path
 
 
-def _candidate(name: str, settings: Settings, options: argparse.Namespace) -> Candidate:
-    """The core at `name`, open. Raises AstbtdError where it is none that can be processed."""
+def _open_candidate(name: str, settings: Settings, options: argparse.Namespace) -> Candidate:
+    """Open the core at `name`. Raises AstbtdError if it is not a core that can be processed."""
     path = os.path.realpath(name)
     executables = None if options.executable else settings.asterisk.executables
-    directory, inside, collector = watched_directories.collected_file(path, settings.collectors)
+    directory, inside, collector = watched_directories.split_collected_path(path, settings.collectors)
     finding = CoreFilter(executables, ANY_NUMBER, collector).examine(directory, inside)
     if isinstance(finding, Candidate):
-        return _with_executable(finding, options.executable)
+        return _set_executable(finding, options.executable)
     if isinstance(finding, RefusedFile):
-        raise AstbtdError(f"{name}: {finding.reason}", "for a core of another program, give --executable")
+        raise AstbtdError(f"{name}: {finding.reason}", "to process a core of another program, give --executable")
     if isinstance(finding, StillWritten):
         if finding.descriptor is not None:
             os.close(finding.descriptor)
-        raise AstbtdError(f"{name}: it is still being written", "try again when it is complete")
-    raise AstbtdError(f"{name}: it is no core" if os.path.exists(path) else f"{name}: there is no such file")
+        raise AstbtdError(f"{name}: still being written", "retry when the core is complete")
+    _check_readable(name)
+    raise AstbtdError(f"{name}: not a core file", "give the core that the kernel or another collector wrote")
 
 
-def _with_executable(candidate: Candidate, executable: Path | None) -> Candidate:
+def _check_readable(name: str) -> None:
+    """Raise AstbtdError with the reason if the file cannot be opened, for example because it does not exist."""
+    try:
+        os.stat(name)
+        if not os.access(name, os.R_OK):
+            raise AstbtdError(f"{name}: permission denied", "use sudo")
+    except OSError as error:
+        raise AstbtdError(f"{name}: {error.strerror}", "check the path") from error
+
+
+def _set_executable(candidate: Candidate, executable: Path | None) -> Candidate:
     if executable is None:
         return candidate
     if not executable.is_file():
-        raise AstbtdError(f"{executable}: there is no such file", "give the program that crashed")
+        raise AstbtdError(f"{executable}: not a file", "give the program that crashed with --executable")
     process = replace(candidate.facts.process, executable=str(executable.resolve()))
     return replace(candidate, facts=replace(candidate.facts, process=process))
 
@@ -110,81 +126,92 @@ def _with_executable(candidate: Candidate, executable: Path | None) -> Candidate
 def _process(
     candidate: Candidate, settings: Settings, parts: Components, options: argparse.Namespace
 ) -> tuple[Crash, Path]:
+    """Process a core; return its record and the directory of its files."""
     if options.output:
         return _write_sections(candidate, parts, options.output), options.output
-    crash = _stored(candidate, settings, parts)
+    crash = _store_crash(candidate, settings, parts)
     return crash, parts.store.directory(crash.id)
 
 
-def _stored(candidate: Candidate, settings: Settings, parts: Components) -> Crash:
+def _store_crash(candidate: Candidate, settings: Settings, parts: Components) -> Crash:
+    """Take the core through the pipeline; return the record that exists already if it was collected before."""
     parts.store.prepare()
-    identity, left = candidate.facts.identity, _left_claim(candidate, parts.claims)
-    if left is None and parts.store.seen_among({identity}):
+    identity = candidate.facts.identity
+    resumed = _resume_claim(candidate, parts.claims)
+    if resumed is None and parts.store.collected.among({identity}):
         os.close(candidate.descriptor)
-        return _known(identity, candidate.path, parts)
-    claim = left or parts.claims.take(candidate, DiscoveredBy.COMMAND, copy=True)
-    crash = parts.pipeline(settings, parts.crash_loops(settings), _announce, lambda _: None).process(claim)
+        return _find_by_identity(identity, candidate.path, parts)
+    claim = resumed or parts.claims.claim_core(candidate, DiscoveredBy.COMMAND, copy=True)
+    pipeline = parts.crash_pipeline(settings, parts.crash_loops(settings), _announce, lambda _: None)
+    crash = pipeline.process(claim)
     number_postponed(parts.store)
-    return parts.store.load(crash.id) if crash else _known(claim.note.facts.identity, candidate.path, parts)
+    if crash is None:  # collected meanwhile from elsewhere
+        return _find_by_identity(claim.record.facts.identity, candidate.path, parts)
+    return parts.store.load(crash.id)
 
 
-def _left_claim(candidate: Candidate, claims: Claims) -> Claim | None:
-    """The claim on a core that an earlier run of this command was killed with. Raises AlreadyClaimed."""
+def _resume_claim(candidate: Candidate, claims: Claims) -> Claim | None:
+    """Return the claim of an earlier run of this command that was killed, None if there is none.
+
+    Raises AlreadyClaimed. Closes the candidate's descriptor if a claim is returned.
+    """
     crash_id = candidate.facts.crash_id
-    note = claims.left_note(crash_id)
-    if note and note.found is not DiscoveredBy.COMMAND:  # the daemon goes on with it
+    note = claims.read_record(crash_id)
+    if note and note.found is not DiscoveredBy.COMMAND:  # the daemon will resume this claim
         return None
-    left = claims.resume(crash_id)
-    if left:
+    resumed = claims.resume(crash_id)
+    if resumed:
         os.close(candidate.descriptor)
     else:
         claims.forget(crash_id)
-    return left
+    return resumed
 
 
-def _known(identity: str, path: str, parts: Components) -> Crash:
+def _find_by_identity(identity: str, path: str, parts: Components) -> Crash:
     for crash in parts.store.crashes():
         if crash.core.identity == identity:
             return crash
-    raise AstbtdError(f"{path}: it was collected before, and its record is gone by now", "use --output DIR")
+    raise AstbtdError(
+        f"{path}: this core was collected before, and retention has removed its record", "use --output DIR"
+    )
 
 
 def _announce(_: Claim, crash: Crash, directory: Path) -> None:
-    from astbtd.announce import journal  # brings systemd, which `--output` does without
+    from astbtd.announce import journal  # imports systemd, which --output does not need
 
-    journal.crash(crash, str(directory))
+    journal.announce_crash(crash, str(directory))
 
 
 def _write_sections(candidate: Candidate, parts: Components, directory: Path) -> Crash:
-    """The sections and the report in a directory of the user's, which must not have any yet."""
-    with files.said_plainly(f"cannot write to {directory}"):
+    """Write the sections and the report to a directory of the user, which must not contain any of these files."""
+    with files.wrap_os_error(f"cannot write to {directory}"):
         directory.mkdir(parents=True, exist_ok=True)
         reserve = DiskReserve(directory, parts.reserve.share)
         unpacker = replace(parts.claims.unpacker, reserve=reserve.check)
-        copies = PrivateCopies(directory, parts.extractor.account.gid, unpacker)
-        with _readable(candidate, parts.extractor.account, copies) as core:
+        copies = PrivateCopies(directory, parts.extractor.user.gid, unpacker)
+        with _open_for_gdb(candidate, parts.extractor.user, copies) as core:
             facts = unpacked_facts(core, candidate.facts) if candidate.packed else candidate.facts
-            extractor = replace(parts.extractor, group=-1, reserve=reserve.check)
-            examined = examine(core, facts, directory.resolve(), extractor)
-        found = examined.diagnosis.signature
+            extractor = replace(parts.extractor, group=-1, check_reserve=reserve.check)
+            result = analyze_core(core, facts, directory.resolve(), extractor)
+        found = result.diagnosis.signature
         signature = CrashSignature(found.id, found.text, 1, facts.crashed_at)
         origin = CoreOrigin(candidate.path, candidate.source, DiscoveredBy.COMMAND, CoreState.LEFT)
-        crash = crash_pipeline.make_record(facts, origin, examined, signature)
+        crash = crash_pipeline.make_record(facts, origin, result, signature)
         write_report(crash, directory)
         return crash
 
 
 @contextmanager
-def _readable(candidate: Candidate, account: SandboxUser, copies: PrivateCopies) -> Iterator[int]:
-    """The core as gdb's user can read it: itself, or a copy for as long as it takes."""
-    if not candidate.packed and account.may_read(os.fstat(candidate.descriptor)):
+def _open_for_gdb(candidate: Candidate, user: SandboxUser, copies: PrivateCopies) -> Iterator[int]:
+    """Yield a descriptor of the core that gdb's user can read: the core itself, or a temporary unpacked copy."""
+    if not candidate.packed and user.may_read(os.fstat(candidate.descriptor)):
         yield candidate.descriptor
         return
     name = f".{candidate.facts.crash_id}"
     try:
         descriptor = copies.make(candidate.descriptor, name, packed=candidate.packed)
     finally:
-        copies.remove(name)
+        copies.remove(name)  # the descriptor keeps the copy
     try:
         yield descriptor
     finally:
@@ -193,6 +220,6 @@ def _readable(candidate: Candidate, account: SandboxUser, copies: PrivateCopies)
 
 def _print(crash: Crash, directory: Path, options: argparse.Namespace) -> None:
     if options.json:
-        sys.stdout.write(json.dumps(plain(crash), ensure_ascii=False) + "\n")
-        return
-    write(f"{directory}: {printable_line(crash.what)}, backtrace {crash.diagnosis.verdict}\n")
+        write_json_line(crash)
+    else:
+        write_text(f"{directory}: {printable_line(crash.what)}, backtrace {crash.diagnosis.verdict}\n")

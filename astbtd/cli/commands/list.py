@@ -7,12 +7,12 @@ from datetime import datetime
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from astbtd.cli import period
-from astbtd.cli.common import add_json, coloured, local, open_store, readable, warn, write_json
+from astbtd.cli.common import add_json, colorize, format_local_time, iter_summaries, open_store, warn, write_json
+from astbtd.cli.filter_options import add_filter_options, filter_by_time, is_within_period, no_match_error
 from astbtd.cli.table import Column, print_table, terminal_width
 from astbtd.errors import AstbtdError, ExitCode, NothingMatched
 from astbtd.store.captures import Captures
-from astbtd.store.outline import RecordSummary
+from astbtd.store.record import RecordSummary
 from astbtd.store.store import DamagedRecord, Store
 
 if TYPE_CHECKING:
@@ -21,56 +21,67 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds its options."""
+    """Add the options."""
     add_json(parser)
-    period.add_arguments(parser)
-    parser.add_argument("--signature", metavar="ID", help="crashes of this signature (a prefix will do)")
-    parser.add_argument("--signal", metavar="NAME", help="crashes by this signal, such as SIGSEGV")
-    parser.add_argument("--deadlocks", action="store_true", help="captures of a running Asterisk only")
+    add_filter_options(parser)
+    parser.add_argument("--signature", metavar="ID", help="only crashes with this signature (id or prefix)")
+    parser.add_argument("--signal", metavar="NAME", help="only crashes by this signal, such as SIGSEGV")
+    parser.add_argument("--deadlocks", action="store_true", help="only captures of a running Asterisk")
 
 
 def run(options: argparse.Namespace) -> ExitCode:
-    """Prints a table, or JSON. Raises NothingMatched where a table would be empty."""
+    """Print a table, or JSON. Raises NothingMatched if the table would be empty."""
     store = open_store(options)
-    crashes = [] if options.deadlocks else list(islice(_matching(store, options), options.limit))
-    captures = list(islice(_captures(store, options), options.limit))
+    crashes = [] if options.deadlocks else list(islice(_find_crashes(store, options), options.limit))
+    captures = list(islice(_find_captures(store, options), options.limit))
     if options.json:
-        write_json(captures if options.deadlocks else list(_whole(store, crashes)))
+        write_json(captures if options.deadlocks else list(_load_records(store, crashes)))
     elif crashes or captures:
         print_table(_COLUMNS, islice(_rows(crashes, captures), options.limit))
     elif options.deadlocks:
         raise NothingMatched(f"no capture in {store.root} matches", "`astbtd deadlock` makes one")
     else:
-        raise period.nothing_matched(store)
+        raise no_match_error(store)
     return ExitCode.DONE
 
 
-def _matching(store: Store, options: argparse.Namespace) -> Iterator[RecordSummary]:
-    wanted_signal = options.signal and "SIG" + options.signal.upper().removeprefix("SIG")
-    for crash in period.within(readable(store), options):
-        if options.signature and not crash.signature.id.startswith(options.signature):
-            continue
-        if wanted_signal and (crash.signal is None or crash.signal.name != wanted_signal):
-            continue
-        yield crash
+def _find_crashes(store: Store, options: argparse.Namespace) -> Iterator[RecordSummary]:
+    signature_prefix = options.signature or ""
+    for crash in filter_by_time(iter_summaries(store), options):
+        if crash.signature.id.startswith(signature_prefix) and _has_signal(crash, options.signal):
+            yield crash
 
 
-def _captures(store: Store, options: argparse.Namespace) -> Iterator["Deadlock"]:
-    """The captures, which have neither signature nor signal to be found by."""
-    if options.signature or options.signal or (options.json and not options.deadlocks):
+def _has_signal(crash: RecordSummary, name: str | None) -> bool:
+    """Return whether a crash has a signal, given in any case, with or without `SIG`. None stands for any crash."""
+    if not name:
+        return True
+    full_name = "SIG" + name.upper().removeprefix("SIG")
+    return crash.signal is not None and crash.signal.name == full_name
+
+
+def _find_captures(store: Store, options: argparse.Namespace) -> Iterator["Deadlock"]:
+    """Yield the captures within the period. Captures have no signature and no signal, so these filters omit them.
+
+    JSON has one kind of record only: captures with --deadlocks, else crashes.
+    """
+    if options.signature or options.signal:
         return
+    if options.json and not options.deadlocks:
+        return
+
     captures = Captures(store.root)
     for capture_id in captures.ids():
         try:
             capture = captures.load(capture_id)
         except AstbtdError as error:
             warn([error.message])
-            continue
-        if (options.since or capture.captured_at) <= capture.captured_at <= (options.until or capture.captured_at):
-            yield capture
+        else:
+            if is_within_period(capture.captured_at, options):
+                yield capture
 
 
-def _whole(store: Store, crashes: Iterable[RecordSummary]) -> Iterator["Crash"]:
+def _load_records(store: Store, crashes: Iterable[RecordSummary]) -> Iterator["Crash"]:
     for crash in crashes:
         try:
             yield store.load(crash.id)
@@ -80,46 +91,61 @@ def _whole(store: Store, crashes: Iterable[RecordSummary]) -> Iterator["Crash"]:
 
 _COLUMNS = (
     Column("TIME"),
-    Column("PID", str.rjust, dispensable=3),
+    Column("PID", str.rjust, drop_order=3),
     Column("SIGNAL"),
-    Column("VERDICT", coloured),
-    Column("CORE", dispensable=2),
-    Column("NOTE", dispensable=1),
-    Column("FUNCTION", least=8),
+    Column("VERDICT", colorize),
+    Column("CORE", drop_order=2),
+    Column("NOTE", drop_order=1),
+    Column("FUNCTION", min_width=8),
     Column("ID"),
 )
-_WIDE = 100
-"""Characters on a line that leave room for the weekday and the time's zone."""
+_WIDE_TERMINAL = 100
+"""Characters on a line from which on times are printed with weekday and zone."""
 
 
 def _rows(crashes: Iterable[RecordSummary], captures: Iterable["Deadlock"]) -> Iterator[Sequence[str]]:
-    """Both in one, newest first, as each comes."""
-    died = ((crash.crashed_at, _row(crash)) for crash in crashes)
-    living = ((capture.captured_at, _captured(capture)) for capture in captures)
-    return (row for _, row in heapq.merge(died, living, key=lambda row: row[0], reverse=True))
+    """Merge crashes and captures, each newest first, into rows, newest first."""
+    crash_rows = ((crash.crashed_at, _crash_row(crash)) for crash in crashes)
+    capture_rows = ((capture.captured_at, _capture_row(capture)) for capture in captures)
+    for _, row in heapq.merge(crash_rows, capture_rows, key=lambda timed: timed[0], reverse=True):
+        yield row
 
 
-def _row(crash: RecordSummary) -> tuple[str, ...]:
-    thinned = "thinned" if crash.texts_removed_at else ""
+def _crash_row(crash: RecordSummary) -> tuple[str, ...]:
+    notes = []
+    if crash.pinned:
+        notes.append("pinned")
+    if crash.texts_removed_at:
+        notes.append("thinned")
     return (
-        _time(crash.crashed_at),
+        _format_time(crash.crashed_at),
         str(crash.process.pid or "-"),
         crash.signal.name if crash.signal else "-",
         crash.diagnosis.verdict,
         crash.core.state,
-        ",".join(filter(None, ("pinned" if crash.pinned else "", thinned))),
+        ",".join(notes),
         crash.diagnosis.crash_function or "-",
         crash.id,
     )
 
 
-def _captured(capture: "Deadlock") -> tuple[str, ...]:
-    """A capture in the columns of crashes: nothing died, so that it has no signal and no core."""
-    waiting = next((wait.function for wait in capture.wait_for if wait.function), "-")
-    process = str(capture.process.pid or "-")
-    return (_time(capture.captured_at), process, "(live)", capture.finding, "-", "", waiting, capture.id)
+def _capture_row(capture: "Deadlock") -> tuple[str, ...]:
+    """A capture in the columns of crashes. The process did not die, so there is no signal and no core."""
+    functions = [wait.function for wait in capture.wait_for if wait.function]
+    return (
+        _format_time(capture.captured_at),
+        str(capture.process.pid or "-"),
+        "(live)",
+        capture.finding,
+        "-",
+        "",
+        functions[0] if functions else "-",
+        capture.id,
+    )
 
 
-def _time(moment: datetime) -> str:
-    narrow = (terminal_width() or _WIDE) < _WIDE
-    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}" if narrow else local(moment)
+def _format_time(moment: datetime) -> str:
+    width = terminal_width()
+    if width is not None and width < _WIDE_TERMINAL:
+        return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
+    return format_local_time(moment)

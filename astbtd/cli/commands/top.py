@@ -1,67 +1,73 @@
-"""`astbtd top`: the signatures by how often they crashed."""
+"""`astbtd top`: signatures by number of crashes."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from astbtd.cli import period
-from astbtd.cli.common import add_json, open_store, readable, write, write_json
+from astbtd.cli.common import add_json, iter_summaries, open_store, write_json, write_text
+from astbtd.cli.filter_options import add_filter_options, filter_by_time, no_match_error
 from astbtd.cli.table import Column, print_table
 from astbtd.errors import ExitCode
-from astbtd.store.signature_statistics import SignatureCount, tally
+from astbtd.store.signature_statistics import SignatureCount, count_by_signature
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds its options."""
+    """Add the options."""
     add_json(parser)
-    period.add_arguments(parser)
+    add_filter_options(parser)
 
 
 def run(options: argparse.Namespace) -> ExitCode:
-    """Prints a table, or JSON. Raises NothingMatched where a table would be empty."""
+    """Print a table, or JSON. Raises NothingMatched if the table would be empty."""
     store = open_store(options)
-    crashes = period.within(readable(store), options)
-    tallies = tally(crashes, options.since, options.until or datetime.now(UTC))[: options.limit]
+    crashes = filter_by_time(iter_summaries(store), options)
+    counts = count_by_signature(crashes, options.since, options.until or datetime.now(UTC))[: options.limit]
     if options.json:
-        write_json(tallies)
-    elif tallies:
-        print_table(_COLUMNS, map(_row, tallies))
-        trend = tallies[0].trend
-        write(f"\nTREND is from {_minute(trend.since)} to {_minute(trend.until)}.\n")
+        write_json(counts)
+    elif counts:
+        print_table(_COLUMNS, map(_row, counts))
+        trend = counts[0].trend
+        write_text(f"\nTREND: from {_format_minute(trend.since)} to {_format_minute(trend.until)}\n")
     else:
-        raise period.nothing_matched(store)
+        raise no_match_error(store)
     return ExitCode.DONE
 
 
 _COLUMNS = (
     Column("COUNT", str.rjust),
     Column("TREND"),
-    Column("FIRST SEEN", dispensable=2),
+    Column("FIRST SEEN", drop_order=2),
     Column("LAST SEEN"),
-    Column("VERSIONS", least=12, dispensable=1),
+    Column("VERSIONS", min_width=12, drop_order=1),
     Column("ID"),
-    Column("SIGNATURE", least=20),
+    Column("SIGNATURE", min_width=20),
 )
 
 
-def _row(tally: SignatureCount) -> tuple[str, ...]:
+def _row(count: SignatureCount) -> tuple[str, ...]:
     return (
-        str(tally.count),
-        _sparkline(tally.trend.counts),
-        _minute(tally.first_seen),
-        _minute(tally.last_seen),
-        " ".join(tally.versions) or "-",
-        tally.signature.id,
-        tally.signature.text,
+        str(count.count),
+        _sparkline(count.trend.counts),
+        _format_minute(count.first_seen),
+        _format_minute(count.last_seen),
+        " ".join(count.versions) or "-",
+        count.signature.id,
+        count.signature.text,
     )
 
 
-def _minute(moment: datetime) -> str:
+def _format_minute(moment: datetime) -> str:
     return f"{moment.astimezone():%Y-%m-%d %H:%M}"
 
 
 def _sparkline(counts: Sequence[int]) -> str:
-    """A bar for each count, as high as its share of the highest; a dot for none."""
-    bars = "▁▂▃▄▅▆▇█" if (sys.stdout.encoding or "").lower().startswith("utf") else "12345678"
-    return "".join(bars[-(-count * len(bars) // max(counts)) - 1] if count else "." for count in counts)
+    """Draw one bar per count, its height in proportion to the largest count; a dot for 0."""
+    encoding = (sys.stdout.encoding or "").lower()
+    bars = "▁▂▃▄▅▆▇█" if encoding.startswith("utf") else "12345678"
+    largest = max(counts)
+    drawn = []
+    for count in counts:
+        height = -(-count * len(bars) // largest) if count else 0  # rounded up
+        drawn.append(bars[height - 1] if height else ".")
+    return "".join(drawn)

@@ -1,1 +1,1 @@
-"""Threads that wait for one another."""
+"""Finds threads that wait for one another's locks."""

@@ -1,39 +1,59 @@
-"""Reads off a thread's registers, and the words of the lock they point to, which lock it waits for and who holds it.
+"""Reads which lock a thread waits for, and who owns it, from its registers, its frames and the lock's memory.
 
-Layouts: glibc's pthread_mutex_t and pthread_rwlock_t on 64-bit machines (sysdeps/nptl/bits/struct_mutex.h and
-struct_rwlock.h), least significant byte first; the protocols: nptl/pthread_rwlock_common.c, lowlevellock.c; the futex
-operations: futex(2). Tried on x86-64; on aarch64, where numbers and registers are from the documentation, unverified.
+Sources: for the layouts of pthread_mutex_t and pthread_rwlock_t on 64-bit machines, which are little endian,
+sysdeps/nptl/bits/struct_mutex.h and struct_rwlock.h of glibc; for the protocols, nptl/pthread_rwlock_common.c and
+lowlevellock.c; for the futex operations, futex(2). Tested on x86-64. Not verified on aarch64, for which numbers and
+registers are taken from the documentation.
 """
 
+import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from astbtd.backtrace.gdb_frame import Frame
-from astbtd.diagnosis.frame_kind import Role, plain_name, role
+from astbtd.diagnosis.frame_kind import FrameKind, classify, plain_name
 from astbtd.model.deadlock_capture import LockKind, OwnerState, ThreadState
 
 VERIFIED_MACHINE = "i386:x86-64"
 
-_BEFORE = 16  # bytes before the futex that ThreadState.near begins at
-_WAIT, _LOCK_PI, _WAIT_BITSET, _LOCK_PI2 = 0, 6, 9, 13
-_WAITING = frozenset((_WAIT, _LOCK_PI, _WAIT_BITSET, _LOCK_PI2))
-_OPERATION = 0x7F  # without FUTEX_PRIVATE_FLAG and FUTEX_CLOCK_REALTIME
-_LARGEST_PHASE = 3  # of the futexes at 8 and 12 of a rwlock; the one at 0 holds larger values
-_RESTARTED = {
+# Futex operations that wait, without FUTEX_PRIVATE_FLAG and FUTEX_CLOCK_REALTIME
+_FUTEX_WAIT, _FUTEX_LOCK_PI, _FUTEX_WAIT_BITSET, _FUTEX_LOCK_PI2 = 0, 6, 9, 13
+_FUTEX_WAIT_OPERATIONS = frozenset((_FUTEX_WAIT, _FUTEX_LOCK_PI, _FUTEX_WAIT_BITSET, _FUTEX_LOCK_PI2))
+_OPERATION_MASK = 0x7F
+_FUTEX_ARGUMENTS = 4  # address, operation, expected value, time limit
+
+_BYTES_BEFORE_FUTEX = 16  # in ThreadState.near
+# Offsets in the locks, in bytes
+_MUTEX_OWNER = 8
+_RWLOCK_READERS = 0
+_RWLOCK_WRITE_PHASE_FUTEX = 8
+_RWLOCK_WRITERS_FUTEX = 12
+_RWLOCK_WRITER = 24
+# __readers of a rwlock: the lowest bits are flags, the others the number of readers
+_WRITE_PHASE = 1
+_READERS_SHIFT = 3
+_MAX_PHASE_VALUE = 3  # the futexes at 8 and 12 have at most this value, __readers at 0 has a larger one
+
+# What a restarted system call was, by a part of the name of the C library's function
+_RESTARTED_STATES = {
     "sleep": OwnerState.SLEEPING,
     "poll": OwnerState.IO,
     "cond": OwnerState.CONDITION,
     "sem_": OwnerState.CONDITION,
 }
-_WRITE_PHASE, _READERS_SHIFT = 1, 3
+
+_LOCK_FUNCTION_KINDS = (FrameKind.LOCK, FrameKind.ASTERISK_LOCK, FrameKind.C_LIBRARY, FrameKind.UNKNOWN)
+# The argument with the lock's name that Asterisk's wrappers get (include/asterisk/lock.h, astobj2.h)
+_NAME_ARGUMENT = re.compile(r'\b(?:mutex_name|name|var)=0x[0-9a-f]+(?: <[^>]*>)? "([^"\\]{1,200})"')
 
 
 @dataclass(frozen=True)
 class SystemCalls:
     """The numbers of the system calls in which threads wait, on one machine.
 
-    `restart` is what the kernel makes of a call with a time limit that was interrupted, as by an earlier snapshot.
+    `restart` is restart_syscall(2): the kernel replaces a call with a time limit by it if the call was interrupted, for
+    example by an earlier snapshot.
     """
 
     futex: int
@@ -41,21 +61,22 @@ class SystemCalls:
     states: dict[int, OwnerState]
 
 
-def _numbered(**kinds: str) -> dict[int, OwnerState]:
-    """States by system call, from lists such as `7 17-20` under the states' names."""
-    return {
-        number: OwnerState[state]
-        for state, listed in kinds.items()
-        for first, _, last in (part.partition("-") for part in listed.split())
-        for number in range(int(first), int(last or first) + 1)
-    }
+def _states_by_number(**numbers: str) -> dict[int, OwnerState]:
+    """Return states by system call. The arguments are lists such as `7 17-20`, by the name of the state."""
+    states = {}
+    for name, listed in numbers.items():
+        for part in listed.split():
+            first, _, last = part.partition("-")
+            for number in range(int(first), int(last or first) + 1):
+                states[number] = OwnerState[name]
+    return states
 
 
 MACHINES = {  # arch/x86/entry/syscalls/syscall_64.tbl, include/uapi/asm-generic/unistd.h
     VERIFIED_MACHINE: SystemCalls(
         futex=202,
         restart=219,
-        states=_numbered(
+        states=_states_by_number(
             IO="0 1 7 17-20 23 42-47 74 75 232 270 271 281 288 295 296 299 307 441",
             SLEEPING="35 230",
             SIGNAL="34 128 130",
@@ -65,7 +86,7 @@ MACHINES = {  # arch/x86/entry/syscalls/syscall_64.tbl, include/uapi/asm-generic
     "aarch64": SystemCalls(
         futex=98,
         restart=128,
-        states=_numbered(
+        states=_states_by_number(
             IO="22 63-70 72 73 82 83 202 203 206 207 211 212 242 243 269 441",
             SLEEPING="101 115",
             SIGNAL="133 137",
@@ -77,9 +98,9 @@ MACHINES = {  # arch/x86/entry/syscalls/syscall_64.tbl, include/uapi/asm-generic
 
 @dataclass(frozen=True)
 class AwaitedLock:
-    """A lock that a thread waits for; `timed`: until a moment only. `owner` is None where no one thread owns it.
+    """A lock that a thread waits for. `owner` is the LWP of the owner, None if there is none, or if several share it.
 
-    `read_held`: readers hold it, whom it does not name.
+    `read_held`: readers hold the lock, which does not contain who they are. `timed`: the wait has a time limit.
     """
 
     kind: LockKind
@@ -89,39 +110,70 @@ class AwaitedLock:
     timed: bool
 
 
-def awaited(state: ThreadState, frames: Sequence[Frame], calls: SystemCalls) -> AwaitedLock | None:
-    """The lock that a thread with these frames, innermost first, waits for; None if it waits for none."""
-    if state.syscall not in (calls.futex, calls.restart) or len(state.arguments) < 4:
+def read_awaited_lock(state: ThreadState, frames: Sequence[Frame], calls: SystemCalls) -> AwaitedLock | None:
+    """Return the lock that a thread waits for, None if it does not wait for one. The innermost frame is the first."""
+    if state.syscall not in (calls.futex, calls.restart) or len(state.arguments) < _FUTEX_ARGUMENTS:
         return None
-    if state.arguments[1] & _OPERATION not in _WAITING:
+    futex, operation, expected, timeout = state.arguments[:_FUTEX_ARGUMENTS]
+    if operation & _OPERATION_MASK not in _FUTEX_WAIT_OPERATIONS:
         return None
-    kind = _kind(frames)
+    kind = _lock_kind(frames)
     if kind is None:
         return None
-    address, _, value, timeout = state.arguments[:4]
-    near = _bytes(state.near)
+    near = _decode(state.near)
+    timed = timeout != 0
     if kind is LockKind.MUTEX:
-        return AwaitedLock(kind, address, _owner(near, 0), False, timeout != 0)
-    base = address - _offset_in_rwlock(address, value)
-    writer = _owner(near, base - address, at=24)
-    readers = _word(near, base - address)
-    read_held = writer is None and readers is not None and not readers & _WRITE_PHASE and readers >> _READERS_SHIFT > 0
-    return AwaitedLock(kind, base, writer, read_held, timeout != 0)
+        return AwaitedLock(kind, futex, _read_owner(near, _MUTEX_OWNER), False, timed)
+    base = -_offset_in_rwlock(futex, expected)  # where the lock begins, relative to the futex
+    writer = _read_owner(near, base + _RWLOCK_WRITER)
+    read_held = writer is None and _is_read_held(_read_word(near, base + _RWLOCK_READERS))
+    return AwaitedLock(kind, futex + base, writer, read_held, timed)
 
 
-def doing(state: ThreadState, frames: Sequence[Frame], calls: SystemCalls) -> OwnerState:
-    """What a thread does that waits for no lock."""
+def describe_activity(state: ThreadState, frames: Sequence[Frame], calls: SystemCalls) -> OwnerState:
+    """Return what a thread does that does not wait for a lock."""
     if state.syscall is None:
         return OwnerState.RUNNING
     if state.syscall == calls.futex:
         return OwnerState.CONDITION
     if state.syscall == calls.restart:
-        return _restarted(frames)
+        return _restarted_state(frames)
     return calls.states.get(state.syscall, OwnerState.SYSTEM_CALL)
 
 
-def _kind(frames: Sequence[Frame]) -> LockKind | None:
-    """By the innermost function that the C library names: malloc and stdio have locks that look like a mutex."""
+def find_lock_frame(frames: Sequence[Frame]) -> Frame | None:
+    """Return the frame that takes the lock: the innermost one that is not a lock function."""
+    for frame in frames:
+        if classify(frame) not in _LOCK_FUNCTION_KINDS:
+            return frame
+    return None
+
+
+def find_lock_name(frames: Sequence[Frame]) -> str | None:
+    """Return the lock's name from the arguments of Asterisk's lock functions, without a leading `&`."""
+    for frame in frames:
+        kind = classify(frame)
+        if kind is FrameKind.CODE:
+            return None
+        name = _NAME_ARGUMENT.search(frame.arguments) if kind is FrameKind.ASTERISK_LOCK else None
+        if name:
+            return name[1].lstrip("&")
+    return None
+
+
+def find_thread_start(frames: Sequence[Frame]) -> str | None:
+    """Return the function in which the thread started: the outermost named one of Asterisk or a module."""
+    for frame in reversed(frames):
+        if frame.function and classify(frame) is FrameKind.CODE:
+            return plain_name(frame.function)
+    return None
+
+
+def _lock_kind(frames: Sequence[Frame]) -> LockKind | None:
+    """Return the kind of lock, by the innermost function that has a name.
+
+    The memory does not show it: malloc and stdio have locks of their own, which look like a mutex.
+    """
     for frame in frames:
         if not frame.function:
             continue
@@ -130,39 +182,49 @@ def _kind(frames: Sequence[Frame]) -> LockKind | None:
             return LockKind.MUTEX
         if name.startswith("pthread_rwlock_"):
             return LockKind.RWLOCK
-        if role(frame) is not Role.LOCK or name.startswith("pthread_cond_"):
+        is_lock_function = classify(frame) is FrameKind.LOCK
+        if not is_lock_function or name.startswith("pthread_cond_"):
             return None
     return None
 
 
-def _restarted(frames: Sequence[Frame]) -> OwnerState:
-    """What a call with a time limit was before it was restarted, by the innermost function that has a name."""
+def _restarted_state(frames: Sequence[Frame]) -> OwnerState:
+    """Return what a call did before it was restarted, by the innermost function that has a name."""
     name = next((plain_name(frame.function) for frame in frames if frame.function), "")
-    found = (state for part, state in _RESTARTED.items() if part in name)
-    return next(found, OwnerState.SYSTEM_CALL)
+    for part, state in _RESTARTED_STATES.items():
+        if part in name:
+            return state
+    return OwnerState.SYSTEM_CALL
 
 
-def _offset_in_rwlock(address: int, value: int) -> int:
-    """Where in its rwlock, at a multiple of 8, the futex is: __writers_futex, __wrphase_futex or __readers."""
-    if address % 8:
-        return 12
-    return 8 if value <= _LARGEST_PHASE else 0
+def _offset_in_rwlock(futex: int, expected: int) -> int:
+    """Return the offset of the futex in its rwlock, which is aligned to 8 bytes."""
+    if futex % 8:
+        return _RWLOCK_WRITERS_FUTEX
+    return _RWLOCK_WRITE_PHASE_FUTEX if expected <= _MAX_PHASE_VALUE else _RWLOCK_READERS
 
 
-def _owner(near: bytes, base: int, at: int = 8) -> int | None:
-    """The LWP of an owner; 0 stands there while the lock changes hands, and while readers hold it."""
-    return _word(near, base + at) or None
+def _is_read_held(readers: int | None) -> bool:
+    """Return True if `readers`, the word __readers of a rwlock, says that readers hold it."""
+    if readers is None or readers & _WRITE_PHASE:
+        return False
+    return readers >> _READERS_SHIFT > 0
 
 
-def _word(near: bytes, offset: int) -> int | None:
-    """A word of memory, `offset` bytes from the futex."""
-    position = _BEFORE + offset
+def _read_owner(near: bytes, offset: int) -> int | None:
+    """Return the LWP of an owner. 0 means none: the lock is being handed over, or readers hold it."""
+    return _read_word(near, offset) or None
+
+
+def _read_word(near: bytes, offset: int) -> int | None:
+    """Return the 32-bit word of memory that is `offset` bytes from the futex, None if it was not read."""
+    position = _BYTES_BEFORE_FUTEX + offset
     if not 0 <= position <= len(near) - 4:
         return None
     return int(struct.unpack_from("<I", near, position)[0])
 
 
-def _bytes(hexadecimal: str | None) -> bytes:
+def _decode(hexadecimal: str | None) -> bytes:
     try:
         return bytes.fromhex(hexadecimal or "")
     except ValueError:

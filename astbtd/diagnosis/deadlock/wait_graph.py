@@ -1,37 +1,48 @@
-"""Who waits for whom: the wait-for graph of one sample, and what several samples come to.
+"""Builds the wait-for graph of one sample, and decides what several samples mean.
 
-A cycle is a deadlock: every thread was stopped when registers and locks were read, so that each thread of a cycle
-waits, without end, for one that cannot let go. Everything else is at most stuck: at the same place in every sample.
+A cycle is a deadlock. All threads were stopped when registers and locks were read, so each thread of a cycle waits,
+without a time limit, for one that cannot release its lock. Everything else is at most stuck: a thread is at the same
+location in every sample.
 """
 
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from astbtd.backtrace.gdb_frame import Frame
 from astbtd.backtrace.lock_listing import LockListing
 from astbtd.backtrace.parser import Backtrace
-from astbtd.diagnosis.deadlock import wait_sentences as told
-from astbtd.diagnosis.deadlock.lock_state import MACHINES, VERIFIED_MACHINE, AwaitedLock, SystemCalls, awaited, doing
-from astbtd.diagnosis.frame_kind import Role, plain_name, role
-from astbtd.lib.quantities import counted
+from astbtd.diagnosis.deadlock import wait_sentences
+from astbtd.diagnosis.deadlock.lock_state import (
+    MACHINES,
+    VERIFIED_MACHINE,
+    AwaitedLock,
+    SystemCalls,
+    describe_activity,
+    find_lock_frame,
+    find_lock_name,
+    find_thread_start,
+    read_awaited_lock,
+)
+from astbtd.diagnosis.frame_kind import plain_name
+from astbtd.lib.quantities import pluralize
 from astbtd.model.deadlock_capture import Finding, OwnerState, ThreadState, ThreadStates, Wait
 
-_LOCK_NAME = re.compile(r'\b(?:mutex_name|name|var)=0x[0-9a-f]+(?: <[^>]*>)? "([^"\\]{1,200})"')
 _NO_LISTING = LockListing()
+
+_Thread = tuple[ThreadState, Sequence[Frame]]
 
 
 @dataclass(frozen=True)
 class WaitEdge:
-    """A wait, and what of it is no record's: whether it ends by itself, and where exactly the thread is."""
+    """A wait, and what the record does not store: whether it has a time limit, and the exact location of the thread."""
 
     wait: Wait
     timed: bool
-    place: tuple[object, ...]
+    location: tuple[object, ...]
 
     @property
-    def awaits(self) -> tuple[int, ...]:
-        """The LWPs that it cannot go on without; none where it goes on in time by itself."""
+    def blockers(self) -> tuple[int, ...]:
+        """The LWPs of the threads that this one cannot continue without; none if its wait has a time limit."""
         if self.timed:
             return ()
         return (self.wait.owner_lwp,) if self.wait.owner_lwp is not None else self.wait.holders
@@ -39,25 +50,31 @@ class WaitEdge:
 
 @dataclass(frozen=True)
 class WaitSample:
-    """All waits of one sample. `known` is False where this machine's registers cannot be read.
+    """All waits of one sample. `readable` is False if the registers of this machine cannot be interpreted.
 
-    `rested` are the threads that had not run for a while, None where that was not looked at.
+    `inactive_lwps` are the threads that have not run since the middle of the interval before, None if not measured.
     """
 
-    known: bool
+    readable: bool
     verified: bool
-    waiting: tuple[WaitEdge, ...]
-    rested: frozenset[int] | None = None
+    edges: tuple[WaitEdge, ...]
+    inactive_lwps: frozenset[int] | None = None
 
     @property
-    def places(self) -> set[tuple[object, ...]]:
-        """Where threads sat; contention that lets a thread run in between leaves it at no place."""
-        return {one.place for one in self.waiting if self.rested is None or one.wait.lwp in self.rested}
+    def locations(self) -> set[tuple[object, ...]]:
+        """The locations of the waiting threads. A thread that ran in between is contended, not stuck: it has none."""
+        edges = self.edges
+        if self.inactive_lwps is not None:
+            edges = tuple(edge for edge in edges if edge.wait.lwp in self.inactive_lwps)
+        return {edge.location for edge in edges}
 
 
 @dataclass(frozen=True)
 class WaitAnalysis:
-    """What samples come to; `waits` are the last sample's, `cycle` the first deadlock's LWPs, `summary` one line."""
+    """What samples mean. `waits` are those of the last sample, `cycle` the LWPs of the first deadlock.
+
+    `summary` is one line; `others` has a sentence for each further cycle or chain.
+    """
 
     finding: Finding
     waits: tuple[Wait, ...]
@@ -66,172 +83,179 @@ class WaitAnalysis:
     others: tuple[str, ...] = ()
 
 
-def sight(
+_UNREADABLE = WaitSample(readable=False, verified=False, edges=())
+
+
+def build_sample(
     backtrace: Backtrace,
     states: ThreadStates,
     listing: LockListing = _NO_LISTING,
-    unseen: Collection[int] = (),
-    rested: frozenset[int] | None = None,
+    not_stopped: Collection[int] = (),
+    inactive_lwps: frozenset[int] | None = None,
 ) -> WaitSample:
-    """The waits of all threads of one core. `unseen` are threads that exist and are not in the core."""
+    """Return the waits of all threads of one core. `not_stopped` are the threads that could not be stopped: the
+    core lacks them."""
     calls = MACHINES.get(states.machine or "")
     if calls is None or not states.threads:
-        return WaitSample(False, False, ())
-    view = _SampleBuilder(backtrace, states, listing, frozenset(unseen), calls)
-    return WaitSample(True, states.machine == VERIFIED_MACHINE, view.waiting(), rested)
+        return _UNREADABLE
+    builder = _SampleBuilder(backtrace, states, listing, frozenset(not_stopped), calls)
+    return WaitSample(
+        readable=True,
+        verified=states.machine == VERIFIED_MACHINE,
+        edges=builder.build_edges(),
+        inactive_lwps=inactive_lwps,
+    )
 
 
-def conclude(sightings: Sequence[WaitSample]) -> WaitAnalysis:
-    """What the samples of one process, oldest first, come to."""
-    last = sightings[-1] if sightings else WaitSample(False, False, ())
-    if not last.known:
-        return WaitAnalysis(Finding.UNKNOWN, (), None, "unknown: the registers could not be read off this snapshot")
-    waiting = _judged(sightings)
-    waits = tuple(one.wait for one in waiting)
-    cycles = [cycle for cycle in _cycles(waiting) if _lasted(cycle, sightings)]
-    if cycles:
-        sentences = [told.cycle(cycle, waits) for cycle in cycles]
-        summary = f"deadlock: {sentences[0]}{_unverified(last)}"
-        return WaitAnalysis(Finding.DEADLOCK, waits, cycles[0], summary, tuple(sentences[1:]))
-    stuck = [one for one in waits if one.stuck or one.owner_state is OwnerState.GONE]
-    if stuck:
-        first, *others = told.chains(stuck, waits)
-        return WaitAnalysis(Finding.STUCK, waits, None, f"stuck: {first}{_unverified(last)}", tuple(others))
-    if waits and len(sightings) == 1:
-        threads = counted(len(waits), "thread waits for a lock", "threads wait for locks")
+def analyze_samples(samples: Sequence[WaitSample]) -> WaitAnalysis:
+    """Decide what the samples of one process, oldest first, mean."""
+    last = samples[-1] if samples else _UNREADABLE
+    if not last.readable:
         return WaitAnalysis(
-            Finding.UNKNOWN, waits, None, f"unknown: no cycle, but {threads}; one sample cannot tell more"
+            Finding.UNKNOWN, (), None, "unknown: the registers in this snapshot could not be interpreted"
         )
-    return WaitAnalysis(Finding.NONE, waits, None, f"no deadlock: {_moved(waits)}")
+    edges = _mark_stuck(samples)
+    waits = tuple(edge.wait for edge in edges)
+    cycles = [cycle for cycle in _find_cycles(edges) if _is_confirmed(cycle, samples)]
+    if cycles:
+        return _deadlock(waits, cycles, last)
+    stuck = [wait for wait in waits if wait.stuck or wait.owner_state is OwnerState.GONE]
+    if stuck:
+        return _stuck(waits, stuck, last)
+    return _no_finding(waits, len(samples))
+
+
+def _deadlock(waits: tuple[Wait, ...], cycles: Sequence[tuple[int, ...]], last: WaitSample) -> WaitAnalysis:
+    first, *others = (wait_sentences.describe_cycle(cycle, waits) for cycle in cycles)
+    summary = f"deadlock: {first}{_unverified(last)}"
+    return WaitAnalysis(Finding.DEADLOCK, waits, cycles[0], summary, tuple(others))
+
+
+def _stuck(waits: tuple[Wait, ...], stuck: Sequence[Wait], last: WaitSample) -> WaitAnalysis:
+    first, *others = wait_sentences.describe_chains(stuck, waits)
+    return WaitAnalysis(Finding.STUCK, waits, None, f"stuck: {first}{_unverified(last)}", tuple(others))
+
+
+def _no_finding(waits: tuple[Wait, ...], samples: int) -> WaitAnalysis:
+    if not waits:
+        return WaitAnalysis(Finding.NONE, waits, None, "no deadlock: no thread waits for a lock")
+    threads = pluralize(len(waits), "thread waits for a lock", "threads wait for locks")
+    if samples == 1:
+        summary = f"unknown: no cycle, but {threads}; one sample cannot show whether they are stuck"
+        return WaitAnalysis(Finding.UNKNOWN, waits, None, summary)
+    summary = f"no deadlock: {threads}, but none of them in every sample"
+    return WaitAnalysis(Finding.NONE, waits, None, summary)
+
+
+def _unverified(sample: WaitSample) -> str:
+    return "" if sample.verified else " (not verified on this machine)"
 
 
 @dataclass(frozen=True)
 class _SampleBuilder:
-    """One sample, while its threads are looked at."""
+    """Builds the edges of one sample."""
 
     backtrace: Backtrace
     states: ThreadStates
     listing: LockListing
-    unseen: frozenset[int]
+    not_stopped: frozenset[int]
     calls: SystemCalls
 
-    def waiting(self) -> tuple[WaitEdge, ...]:
+    def build_edges(self) -> tuple[WaitEdge, ...]:
         frames = {thread.lwp: thread.frames for thread in self.backtrace.threads}
         threads = {state.lwp: (state, frames.get(state.lwp, ())) for state in self.states.threads}
-        found = {lwp: lock for lwp, (state, own) in threads.items() if (lock := awaited(state, own, self.calls))}
-        return tuple(self._waiting(*threads[lwp], lock, threads, found) for lwp, lock in sorted(found.items()))
+        locks: dict[int, AwaitedLock] = {}
+        for lwp, thread in threads.items():
+            if lock := read_awaited_lock(*thread, self.calls):
+                locks[lwp] = lock
+        edges = []
+        for lwp, lock in sorted(locks.items()):
+            owner_state = self._owner_state(lock, threads, waiting=locks)
+            edges.append(self._build_edge(threads[lwp], lock, owner_state))
+        return tuple(edges)
 
-    def _waiting(
-        self,
-        state: ThreadState,
-        frames: Sequence[Frame],
-        lock: AwaitedLock,
-        threads: Mapping[int, tuple[ThreadState, Sequence[Frame]]],
-        found: Collection[int],
-    ) -> WaitEdge:
-        place = _place(frames)
+    def _build_edge(self, thread: _Thread, lock: AwaitedLock, owner_state: OwnerState) -> WaitEdge:
+        state, frames = thread
+        frame = find_lock_frame(frames)
         wait = Wait(
             lwp=state.lwp,
-            thread_name=_began_in(frames),
-            function=plain_name(place.function) if place and place.function else None,
-            file=place.file if place else None,
-            line=place.line if place else None,
+            thread_name=find_thread_start(frames),
+            function=plain_name(frame.function) if frame and frame.function else None,
+            file=frame.file if frame else None,
+            line=frame.line if frame else None,
             lock=f"{lock.address:#x}",
-            lock_name=self.listing.names.get(lock.address) or _named_by_caller(frames) or state.symbol,
+            lock_name=self.listing.names.get(lock.address) or find_lock_name(frames) or state.symbol,
             kind=lock.kind,
             owner_lwp=lock.owner,
-            owner_state=self._owner_state(lock, threads, found),
+            owner_state=owner_state,
             holders=self.listing.holders.get(lock.address, ()) if lock.read_held else (),
         )
-        return WaitEdge(wait, lock.timed, (wait.lwp, wait.lock, wait.function, wait.line, state.stack_pointer))
+        location = (wait.lwp, wait.lock, wait.function, wait.line, state.stack_pointer)
+        return WaitEdge(wait, lock.timed, location)
 
-    def _owner_state(
-        self, lock: AwaitedLock, threads: Mapping[int, tuple[ThreadState, Sequence[Frame]]], found: Collection[int]
-    ) -> OwnerState:
+    def _owner_state(self, lock: AwaitedLock, threads: Mapping[int, _Thread], waiting: Collection[int]) -> OwnerState:
         if lock.owner is None:
             return OwnerState.READERS if lock.read_held else OwnerState.UNKNOWN
-        if lock.owner in found:
+        if lock.owner in waiting:
             return OwnerState.WAITING
         if lock.owner in threads:
-            return doing(*threads[lock.owner], self.calls)
-        return OwnerState.UNKNOWN if lock.owner in self.unseen else OwnerState.GONE
+            return describe_activity(*threads[lock.owner], self.calls)
+        return OwnerState.UNKNOWN if lock.owner in self.not_stopped else OwnerState.GONE
 
 
-def _judged(sightings: Sequence[WaitSample]) -> tuple[WaitEdge, ...]:
-    """The last sample's waits, each with whether it was there in all samples."""
-    last = sightings[-1]
-    if len(sightings) == 1:
-        return last.waiting
-    always = set.intersection(*(sighting.places for sighting in sightings))
-    return tuple(replace(one, wait=replace(one.wait, stuck=one.place in always)) for one in last.waiting)
+def _mark_stuck(samples: Sequence[WaitSample]) -> tuple[WaitEdge, ...]:
+    """Return the edges of the last sample, with `stuck` set if there are several samples."""
+    last = samples[-1]
+    if len(samples) == 1:
+        return last.edges
+    unchanged = set.intersection(*(sample.locations for sample in samples))
+    edges = []
+    for edge in last.edges:
+        wait = replace(edge.wait, stuck=edge.location in unchanged)
+        edges.append(replace(edge, wait=wait))
+    return tuple(edges)
 
 
-def _cycles(waiting: Iterable[WaitEdge]) -> list[tuple[int, ...]]:
-    """The cycles, each from its lowest LWP on: a depth-first search that leaves a thread when it is done with.
+def _find_cycles(edges: Iterable[WaitEdge]) -> list[tuple[int, ...]]:
+    """Return the cycles, each starting with its lowest LWP.
 
-    Of cycles that share a thread, as they may through readers, one is enough.
+    This is a depth-first search without recursion, because chains may be long. It visits each thread once. Cycles that
+    share a thread, which readers of a lock make possible, may be found only once, which is enough.
     """
-    edges = {one.wait.lwp: one.awaits for one in waiting}
-    cycles = []
-    done: set[int] = set()
-    for start in edges:
+    blockers = {edge.wait.lwp: edge.blockers for edge in edges}
+    cycles = set()
+    finished: set[int] = set()
+    for start in blockers:
         path: list[int] = []
-        waiting_for = [iter((start,))]
-        while waiting_for:
-            lwp = next(waiting_for[-1], None)
+        pending = [iter((start,))]  # for each thread of the path, its blockers that are not visited yet
+        while pending:
+            lwp = next(pending[-1], None)
             if lwp is None:
-                waiting_for.pop()
+                pending.pop()
                 if path:
-                    done.add(path.pop())
+                    finished.add(path.pop())
             elif lwp in path:
-                cycles.append(_from_lowest(path[path.index(lwp) :]))
-            elif lwp in edges and lwp not in done:
+                cycles.add(_rotate_to_lowest(path[path.index(lwp) :]))
+            elif lwp in blockers and lwp not in finished:
                 path.append(lwp)
-                waiting_for.append(iter(edges[lwp]))
-    return sorted(set(cycles))
+                pending.append(iter(blockers[lwp]))
+    return sorted(cycles)
 
 
-def _from_lowest(cycle: Sequence[int]) -> tuple[int, ...]:
+def _rotate_to_lowest(cycle: Sequence[int]) -> tuple[int, ...]:
     lowest = cycle.index(min(cycle))
     return (*cycle[lowest:], *cycle[:lowest])
 
 
-def _lasted(cycle: tuple[int, ...], sightings: Sequence[WaitSample]) -> bool:
-    """Whether a cycle may be believed: what readers hold is Asterisk's word of a moment later, and must stay so."""
-    members = [one for one in sightings[-1].waiting if one.wait.lwp in cycle]
-    if all(one.wait.owner_lwp is not None for one in members):
+def _is_confirmed(cycle: tuple[int, ...], samples: Sequence[WaitSample]) -> bool:
+    """Return True if a cycle is certain.
+
+    The owner of a lock is in the lock itself. Readers are taken from `core show locks`, which ran a moment later: a
+    cycle through readers has to be in every sample.
+    """
+    members = [edge for edge in samples[-1].edges if edge.wait.lwp in cycle]
+    if all(edge.wait.owner_lwp is not None for edge in members):
         return True
-    return len(sightings) > 1 and all(cycle in _cycles(sighting.waiting) for sighting in sightings)
-
-
-def _moved(waits: Sequence[Wait]) -> str:
-    if not waits:
-        return "no thread waits for a lock"
-    threads = counted(len(waits), "thread waits for a lock", "threads wait for locks")
-    return f"{threads}, and none did in every sample"
-
-
-def _unverified(sighting: WaitSample) -> str:
-    return "" if sighting.verified else " (not verified on this machine)"
-
-
-def _place(frames: Sequence[Frame]) -> Frame | None:
-    """The frame that takes the lock: the innermost that is no lock's own."""
-    own = (Role.LOCK, Role.ASTERISK_LOCK, Role.C_LIBRARY, Role.UNKNOWN)
-    return next((frame for frame in frames if role(frame) not in own), None)
-
-
-def _began_in(frames: Sequence[Frame]) -> str | None:
-    """The function that the thread began in: the outermost that Asterisk or a module names."""
-    outer = (frame for frame in reversed(frames) if frame.function and role(frame) is Role.CODE)
-    return next((plain_name(frame.function) for frame in outer if frame.function), None)
-
-
-def _named_by_caller(frames: Sequence[Frame]) -> str | None:
-    """The name that Asterisk's lock wrappers are given with each lock (include/asterisk/lock.h, astobj2.h)."""
-    for frame in frames:
-        if role(frame) is Role.ASTERISK_LOCK and (found := _LOCK_NAME.search(frame.arguments)):
-            return found[1].lstrip("&")
-        if role(frame) is Role.CODE:
-            break
-    return None
+    if len(samples) == 1:
+        return False
+    return all(cycle in _find_cycles(sample.edges) for sample in samples)

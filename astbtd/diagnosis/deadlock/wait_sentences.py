@@ -1,10 +1,10 @@
-"""Says in a sentence who waits for whom."""
+"""Describes in a sentence which thread waits for which."""
 
 from collections.abc import Mapping, Sequence
 
 from astbtd.model.deadlock_capture import OwnerState, Wait
 
-_DOES = {
+_OWNER_ACTIVITY = {
     OwnerState.RUNNING: "which is running",
     OwnerState.CONDITION: "which waits on a condition",
     OwnerState.IO: "which waits for I/O",
@@ -13,52 +13,68 @@ _DOES = {
     OwnerState.CHILD: "which waits for a child process",
     OwnerState.SYSTEM_CALL: "which is in a system call",
     OwnerState.GONE: "which no longer exists",
-    OwnerState.UNKNOWN: "of which nothing is known",
+    OwnerState.UNKNOWN: "whose state is unknown",
 }
 
 
-def cycle(lwps: Sequence[int], waits: Sequence[Wait]) -> str:
-    """One sentence for a deadlock, whose threads each wait for the next."""
+def describe_cycle(lwps: Sequence[int], waits: Sequence[Wait]) -> str:
+    """Return one sentence for a deadlock, whose threads each wait for the next."""
     by_lwp = {wait.lwp: wait for wait in waits}
-    parts = [
-        f"waits for {_lock(by_lwp[lwp])} held by LWP {owner}"
-        for lwp, owner in zip(lwps, (*lwps[1:], lwps[0]), strict=True)
-    ]
+    first = by_lwp[lwps[0]]
     if len(lwps) == 1:
-        return f"{_thread(by_lwp[lwps[0]])} waits for {_lock(by_lwp[lwps[0]])}, which it holds itself"
-    return f"{_thread(by_lwp[lwps[0]])} {', which '.join(parts)}"
+        return f"{_describe_thread(first)} waits for {_describe_lock(first)}, which it holds itself"
+    owners = (*lwps[1:], lwps[0])
+    parts = []
+    for lwp, owner in zip(lwps, owners, strict=True):
+        parts.append(f"waits for {_describe_lock(by_lwp[lwp])} held by LWP {owner}")
+    return f"{_describe_thread(first)} {', which '.join(parts)}"
 
 
-def chains(stuck: Sequence[Wait], waits: Sequence[Wait]) -> list[str]:
-    """One sentence for each thread at the end of a chain: who waits, through whom, for what."""
+def describe_chains(stuck: Sequence[Wait], waits: Sequence[Wait]) -> list[str]:
+    """Return one sentence for each thread that no other stuck thread waits for: all that it waits for, in order."""
     by_lwp = {wait.lwp: wait for wait in waits}
-    awaited_by_others = {wait.owner_lwp for wait in stuck}
-    heads = [wait for wait in stuck if wait.lwp not in awaited_by_others] or list(stuck)
-    return [_chain(wait, by_lwp) for wait in heads]
+    blockers = {wait.owner_lwp for wait in stuck}
+    heads = [wait for wait in stuck if wait.lwp not in blockers]
+    if not heads:  # a cycle that is not a deadlock, for example because a wait has a time limit
+        heads = list(stuck)
+    return [_describe_chain(wait, by_lwp) for wait in heads]
 
 
-def _chain(wait: Wait, by_lwp: Mapping[int, Wait]) -> str:
-    sentence = f"{_thread(wait)} waits for {_lock(wait)} held by {_holder(wait)}"
-    seen: set[int | None] = {wait.lwp, None}
-    while wait.owner_lwp not in seen and (following := by_lwp.get(wait.owner_lwp or 0)):
-        wait = following
+def _describe_chain(wait: Wait, by_lwp: Mapping[int, Wait]) -> str:
+    chain = _follow_owners(wait, by_lwp)
+    parts = [f"waits for {_describe_lock(each)} held by {_describe_holder(each)}" for each in chain]
+    sentence = f"{_describe_thread(wait)} {', which '.join(parts)}"
+    last = chain[-1]
+    activity = _OWNER_ACTIVITY.get(last.owner_state)
+    return f"{sentence}, {activity}" if activity and last.owner_lwp is not None else sentence
+
+
+def _follow_owners(wait: Wait, by_lwp: Mapping[int, Wait]) -> list[Wait]:
+    """Return the waits from this one on, until an owner does not wait, or is in the chain already."""
+    chain = [wait]
+    seen = {wait.lwp}
+    while wait.owner_lwp is not None and wait.owner_lwp not in seen:
+        if wait.owner_lwp not in by_lwp:
+            break
+        wait = by_lwp[wait.owner_lwp]
+        chain.append(wait)
         seen.add(wait.lwp)
-        sentence += f", which waits for {_lock(wait)} held by {_holder(wait)}"
-    return f"{sentence}, {does}" if (does := _DOES.get(wait.owner_state)) and wait.owner_lwp is not None else sentence
+    return chain
 
 
-def _holder(wait: Wait) -> str:
+def _describe_holder(wait: Wait) -> str:
     if wait.owner_lwp is not None:
         return f"LWP {wait.owner_lwp}"
     if wait.holders:
         return "readers: " + ", ".join(f"LWP {lwp}" for lwp in wait.holders)
-    return "readers, unknown which" if wait.owner_state is OwnerState.READERS else "nobody at this moment"
+    return "unknown readers" if wait.owner_state is OwnerState.READERS else "no thread at this moment"
 
 
-def _thread(wait: Wait) -> str:
-    where = f"{wait.file.rpartition('/')[2]}:{wait.line}" if wait.file and wait.line else wait.function
-    return f"LWP {wait.lwp} ({', '.join(filter(None, (wait.thread_name, where))) or 'no names'})"
+def _describe_thread(wait: Wait) -> str:
+    location = f"{wait.file.rpartition('/')[2]}:{wait.line}" if wait.file and wait.line else wait.function
+    names = ", ".join(filter(None, (wait.thread_name, location)))
+    return f"LWP {wait.lwp} ({names or 'no names'})"
 
 
-def _lock(wait: Wait) -> str:
+def _describe_lock(wait: Wait) -> str:
     return wait.lock_name or f"{wait.kind} {wait.lock}"

@@ -1,5 +1,5 @@
-"""What runs inside gdb, unprivileged, in gdb's own Python: it turns one core into the sections of a crash.
+"""The script that runs inside gdb, in gdb's own Python: it turns one core into the sections of a crash.
 
-Nothing of astbtd's imports it: it reaches gdb as an archive in memory, with what it imports of the rest of the package.
-gdb may bring a Python as old as 3.7.
+No other code of astbtd imports it. gdb imports it, and what it imports of the package, from an archive in memory. Keep
+it valid for Python 3.7, the oldest that a supported gdb has.
 """

@@ -1,4 +1,4 @@
-"""Prints the threads' backtraces: the crashed one's first, each once, all within limits, of which the text tells."""
+"""Print the backtraces of all threads within limits: the crashed thread first; the text says what is omitted."""
 
 from __future__ import annotations
 
@@ -7,95 +7,102 @@ import time
 
 import gdb
 
-from astbtd.extraction.script.job import JOB, run, write, written
-from astbtd.extraction.script.object_loading import is_deep
-from astbtd.extraction.script.thread_entry import outermost
+from astbtd.extraction.script.job import JOB, run, write, written_bytes
+from astbtd.extraction.script.object_loading import has_deep_stack
+from astbtd.extraction.script.thread_entry import outermost_functions
 
-AT_ONCE = 10  # seconds
+FULL_SECONDS = 10  # the time for printing each thread in full at once
 FRAME = re.compile(r"^#", re.MULTILINE)
 LOCALS = re.compile(r"^(?:        .*|No locals\.|No symbol table info available\.)\n", re.MULTILINE)
 
 
 class Backtraces:
-    """The backtraces. `deep` are the numbers of threads with more than JOB["deep"] frames, of which the innermost are
-    shown; `cut` those of which locals are missing.
+    """Prints backtraces.
+
+    `deep_threads` are the gdb numbers of threads with too many frames, of which only the innermost are shown;
+    `threads_without_locals` those with omitted locals.
     """
 
     def __init__(self) -> None:
-        self.deep: list[int] = []
-        self.cut: list[int] = []
+        self.deep_threads: list[int] = []
+        self.threads_without_locals: list[int] = []
 
-    def crashed(self) -> None:
-        """The selected thread, in short and in full."""
+    def write_crashed_thread(self) -> None:
+        """Write the selected thread, in short and in full."""
         thread = gdb.selected_thread()
         number = thread.num if thread else 0
-        most = JOB["output"] // 8
-        write("backtrace.txt", self._printed(number, "bt"))
-        write("backtrace.txt", self._within(most, number, self._printed(number, "bt full")))
+        limit = JOB["output_bytes"] // 8
+        write("backtrace.txt", self._print(number, "bt"))
+        write("backtrace.txt", self._limit(limit, number, self._print(number, "bt full")))
         if thread is not None:
-            write("thread1.txt", self._within(most, number, self._full(thread)))
+            write("thread1.txt", self._limit(limit, number, self._print_full(thread)))
 
-    def all(self, threads: list[gdb.InferiorThread]) -> None:
-        """One thread at a time, so that a kill loses one thread's text; in the order of `thread apply all`.
+    def write_all(self, threads: list[gdb.InferiorThread]) -> None:
+        """Write all threads one by one, in the order of `thread apply all`, so that a kill loses one thread's text.
 
-        A thread's frames are computed and printed once, in full, and the backtrace in short is what remains without the
-        locals; until what is in full costs so much that it waits for all in short.
+        The frames of a thread are computed and printed once, in full; removing the locals gives the short backtrace.
+        If full backtraces take too much time or space, all threads are printed in short first.
         """
-        waiting: list[gdb.InferiorThread] = []
+        postponed: list[gdb.InferiorThread] = []
         started = time.monotonic()
-        for left, thread in zip(range(len(threads) - 1, -1, -1), threads):
+        for index, thread in enumerate(threads):
             thread.switch()
-            at_once = not waiting and time.monotonic() - started < AT_ONCE
-            full = self._full(thread) if at_once else ""
+            in_full = not postponed and time.monotonic() - started < FULL_SECONDS
+            full = self._print_full(thread) if in_full else ""
             short = LOCALS.sub("", full)
-            text = short if FRAME.search(short) else self._printed(thread.num, f"thread apply {thread.num} bt")
-            write("backtrace.txt", text)
-            write("brief.txt", text)
-            if at_once and len(full) + left * 2 * len(text) <= room():  # the others are like this one
+            if not FRAME.search(short):
+                short = self._print(thread.num, f"thread apply {thread.num} bt")
+            write("backtrace.txt", short)
+            write("brief.txt", short)
+            # Each remaining thread is expected to need as much as this one, for brief.txt and backtrace.txt.
+            reserved = (len(threads) - 1 - index) * 2 * len(short)
+            if in_full and len(full) + reserved <= remaining_bytes():
                 write("full.txt", full)
             else:
-                waiting.append(thread)
-        self._locals_of(waiting)
+                postponed.append(thread)
+        self._write_postponed(postponed)
 
-    def _locals_of(self, threads: list[gdb.InferiorThread]) -> None:
-        """What is in full of those that had to wait, as far as there is room."""
+    def _write_postponed(self, threads: list[gdb.InferiorThread]) -> None:
+        """Write the full backtraces of the postponed threads, as far as there is space."""
         for thread in threads:
-            if room() <= 0:
-                note(self.cut, thread.num)
-                write("full.txt", f"(Thread {thread.num} is left out: gdb.output allows no more, brief.txt has it)\n")
+            if remaining_bytes() <= 0:
+                add_once(self.threads_without_locals, thread.num)
+                write("full.txt", f"(Thread {thread.num} is omitted: gdb.output is reached, see brief.txt)\n")
                 continue
             thread.switch()
-            write("full.txt", self._within(room(), thread.num, self._full(thread)))
+            write("full.txt", self._limit(remaining_bytes(), thread.num, self._print_full(thread)))
 
-    def _full(self, thread: gdb.InferiorThread) -> str:
-        return self._printed(thread.num, f"thread apply {thread.num} bt full")
+    def _print_full(self, thread: gdb.InferiorThread) -> str:
+        return self._print(thread.num, f"thread apply {thread.num} bt full")
 
-    def _within(self, most: int, number: int, text: str) -> str:
-        """The text, or so many characters of it at most."""
-        if len(text) <= most:
+    def _limit(self, limit: int, number: int, text: str) -> str:
+        """Return the text, cut to `limit` characters."""
+        if len(text) <= limit:
             return text
-        note(self.cut, number)
-        return f"{text[:most]}\n(cut here: gdb.output allows no more)\n"
+        add_once(self.threads_without_locals, number)
+        return f"{text[:limit]}\n(truncated: gdb.output is reached)\n"
 
-    def _printed(self, number: int, command: str) -> str:
-        """What a command prints of the selected thread."""
-        if number not in self.deep and not is_deep():
+    def _print(self, number: int, command: str) -> str:
+        """Return what a backtrace command prints for the selected thread, whose gdb number is `number`."""
+        if number not in self.deep_threads and not has_deep_stack():
             return run(command)
-        note(self.deep, number)
-        gdb.execute(f"set backtrace limit {JOB['innermost']}")
+        add_once(self.deep_threads, number)
+        gdb.execute(f"set backtrace limit {JOB['innermost_frames']}")
         text = run(command)
         gdb.execute("set backtrace limit unlimited")
-        callers = outermost()
-        began = f"; the outermost return to {', '.join(callers)}" if callers else ""
-        return f"{text}(More stack frames follow: more than {JOB['deep']}, of which these are the innermost{began})\n"
+        callers = outermost_functions()
+        note = f"More stack frames follow: more than {JOB['deep_frames']}, only the innermost are shown"
+        if callers:
+            note += f"; the outermost frames return to {', '.join(callers)}"
+        return f"{text}({note})\n"
 
 
-def room() -> int:
-    """How much more the sections may hold, an eighth left for the tables."""
-    return int(JOB["output"]) * 7 // 8 - written()
+def remaining_bytes() -> int:
+    """Return how much the sections may still grow; one eighth of the limit is reserved for the tables."""
+    return int(JOB["output_bytes"]) * 7 // 8 - written_bytes()
 
 
-def note(numbers: list[int], number: int) -> None:
-    """Adds a number that is not there yet."""
+def add_once(numbers: list[int], number: int) -> None:
+    """Append a number that is not in the list yet."""
     if number not in numbers:
         numbers.append(number)

@@ -1,6 +1,6 @@
-"""Walks Asterisk's containers in memory that may be corrupt: no node twice, not too many, not for too long.
+"""Walk Asterisk's containers in memory that may be corrupt: visit each node once, and limit nodes and time.
 
-Time is the CPU's: gdb runs at idle priority, and a busy PBX may not let it run for a while.
+The time limit is CPU time: gdb runs at idle priority, and a busy PBX may delay it for a while.
 
 The layouts are those of Asterisk's main/astobj2_hash.c, main/astobj2_rbtree.c and libstdc++'s stl_tree.h.
 """
@@ -13,131 +13,134 @@ from enum import Enum
 
 import gdb
 
-from astbtd.extraction.script.core_values import NotThere, member, number, structure
+from astbtd.extraction.script.core_values import Missing, evaluate, lookup_struct, member
 from astbtd.extraction.script.job import JOB
 
-MOST_NODES = 20_000
-MOST_BUCKETS = 1 << 16
-MOST_REMARKS = 5
+MAX_NODES = 20_000
+MAX_BUCKETS = 1 << 16
+MAX_REMARKS = 5
 
 
-class Kind(Enum):
-    """The kinds of ao2 container; the value is the variable with the methods of its kind."""
+class ContainerKind(Enum):
+    """The kinds of ao2 container; the value is the variable with the methods of that kind."""
 
     HASH = "v_table_hash"
     TREE = "v_table_rbtree"
 
 
-def kind_of(container: gdb.Value) -> Kind:
-    """What kind of container it is, by its methods. Raises NotThere where it is none."""
+def container_kind(container: gdb.Value) -> ContainerKind:
+    """Return the kind of a container, by its methods. Raise Missing if it is not a container."""
     methods = int(container["v_table"])
-    for kind in Kind:
-        if number(f"(long) &{kind.value}") == methods:
+    for kind in ContainerKind:
+        if evaluate(f"(long) &{kind.value}") == methods:
             return kind
-    raise NotThere(f"what should be a container has unknown methods, at {methods:#x}")
+    raise Missing(f"not a container: unknown methods at {methods:#x}")
 
 
 class ContainerWalk:
-    """One walk; `remarks` say where it met corruption or was given up."""
+    """One walk with its limits; `remarks` say where memory is corrupt or the walk was stopped."""
 
     def __init__(self) -> None:
         self.remarks: list[str] = []
-        self._seen: set[int] = set()
-        self._until = time.process_time() + JOB["part_seconds"]
-        self._given_up = False
+        self._visited: set[int] = set()
+        self._deadline = time.process_time() + JOB["table_seconds"]
+        self._stopped = False
 
-    def container(self, container: gdb.Value) -> Iterator[gdb.Value]:
-        """The objects in an ao2 container, as untyped pointers. Raises NotThere."""
-        if kind_of(container) is Kind.HASH:
-            nodes = self._hash(container.cast(structure("ao2_container_hash").pointer()))
+    def container_objects(self, container: gdb.Value) -> Iterator[gdb.Value]:
+        """Yield the objects in an ao2 container as untyped pointers. Raise Missing."""
+        if container_kind(container) is ContainerKind.HASH:
+            nodes = self._hash_nodes(container.cast(lookup_struct("ao2_container_hash").pointer()))
         else:
-            tree = container.cast(structure("ao2_container_rbtree").pointer())
-            nodes = self._tree(tree["root"], "left", "right", container)
+            tree = container.cast(lookup_struct("ao2_container_rbtree").pointer())
+            nodes = self._tree_nodes(tree["root"], "left", "right", container)
         for node in nodes:
             if int(node["common"]["obj"]):
                 yield node["common"]["obj"]
 
-    def map(self, values: gdb.Value) -> Iterator[gdb.Value]:
-        """The values in a std::map, which are pointers, as untyped pointers."""
+    def map_values(self, std_map: gdb.Value) -> Iterator[gdb.Value]:
+        """Yield the values of a std::map, which are pointers, as untyped pointers."""
         pointer = gdb.lookup_type("void").pointer()
-        key = values.type.strip_typedefs().template_argument(0)
-        root = member(values, "_M_t._M_impl._M_header._M_parent")
-        for node in self._tree(root, "_M_left", "_M_right"):
-            place = int(node) + node.dereference().type.sizeof + key.sizeof
-            yield gdb.Value(place).cast(pointer.pointer()).dereference()
+        key = std_map.type.strip_typedefs().template_argument(0)
+        root = member(std_map, "_M_t._M_impl._M_header._M_parent")
+        for node in self._tree_nodes(root, "_M_left", "_M_right"):
+            value_address = int(node) + node.dereference().type.sizeof + key.sizeof
+            yield gdb.Value(value_address).cast(pointer.pointer()).dereference()
 
-    def chain(self, first: gdb.Value, following: str, owner: gdb.Value | None = None) -> Iterator[gdb.Value]:
-        """The nodes of a linked list; `following` is the path to the next one, `owner` the container they are of."""
+    def list_nodes(self, first: gdb.Value, next_path: str, owner: gdb.Value | None = None) -> Iterator[gdb.Value]:
+        """Yield the nodes of a linked list; `owner` is the container that the nodes must belong to."""
         node = first
         while self._may_visit(node):
-            links = self._links(node, (following,), owner)
+            links = self._read_links(node, (next_path,), owner)
             if links is None:
                 return
             yield node
             (node,) = links
 
-    def remark(self, text: str) -> None:
-        """Notes what is wrong."""
-        if len(self.remarks) == MOST_REMARKS:
-            text = "and more of that kind"
-        if len(self.remarks) <= MOST_REMARKS:
+    def add_remark(self, text: str) -> None:
+        """Add a remark, up to a limit."""
+        if len(self.remarks) == MAX_REMARKS:
+            text = "more remarks are omitted"
+        if len(self.remarks) <= MAX_REMARKS:
             self.remarks.append(text)
 
-    def _hash(self, container: gdb.Value) -> Iterator[gdb.Value]:
+    def _hash_nodes(self, container: gdb.Value) -> Iterator[gdb.Value]:
         count = int(container["n_buckets"])
-        if not 0 <= count <= MOST_BUCKETS:
-            self.remark(f"it claims to have {count} buckets, of which no more than {MOST_BUCKETS} are looked into")
-        for index in range(max(0, min(count, MOST_BUCKETS))):
+        if not 0 <= count <= MAX_BUCKETS:
+            self.add_remark(f"invalid number of buckets, {count}: at most {MAX_BUCKETS} are read")
+        for index in range(max(0, min(count, MAX_BUCKETS))):
             try:
                 first = container["buckets"][index]["list"]["first"]
                 first.fetch_lazy()
             except gdb.MemoryError:
-                self.remark(f"its buckets end at number {index}, in memory that is not there")
+                self.add_remark(f"bucket {index} and those after it are in unreadable memory")
                 return
-            yield from self.chain(first, "links.first", container)
-            if self._out_of_time():
+            yield from self.list_nodes(first, "links.first", container)
+            if self._is_over_limit():
                 return
 
-    def _tree(self, root: gdb.Value, left: str, right: str, owner: gdb.Value | None = None) -> Iterator[gdb.Value]:
-        waiting = [root]
-        while waiting:
-            node = waiting.pop()
-            children = self._links(node, (right, left), owner) if self._may_visit(node) else None
+    def _tree_nodes(
+        self, root: gdb.Value, left: str, right: str, owner: gdb.Value | None = None
+    ) -> Iterator[gdb.Value]:
+        pending = [root]
+        while pending:
+            node = pending.pop()
+            if not self._may_visit(node):
+                continue
+            children = self._read_links(node, (right, left), owner)
             if children is not None:
                 yield node
-                waiting += children
+                pending += children
 
-    def _links(self, node: gdb.Value, paths: Sequence[str], owner: gdb.Value | None) -> list[gdb.Value] | None:
-        """The pointers of a node to others; None if it is no node of the container's at all."""
+    def _read_links(self, node: gdb.Value, paths: Sequence[str], owner: gdb.Value | None) -> list[gdb.Value] | None:
+        """Return the pointers of a node to other nodes; None if it is not a node of the container."""
         try:
             links = [member(node, path) for path in paths]
             for link in links:
                 link.fetch_lazy()
             if owner is None or int(node["common"]["my_container"]) == int(owner):
                 return links
-            self.remark(f"what a link leads to is no node of it, at {int(node):#x}")
+            self.add_remark(f"a link points to something that is not a node of it, at {int(node):#x}")
         except gdb.MemoryError:
-            self.remark(f"a link leads to memory that is not there, at {int(node):#x}")
+            self.add_remark(f"a link points to unreadable memory, at {int(node):#x}")
         return None
 
     def _may_visit(self, node: gdb.Value) -> bool:
         address = int(node)
-        if not address or self._out_of_time():
+        if not address or self._is_over_limit():
             return False
-        if address in self._seen:
-            self.remark(f"a node comes up twice, at {address:#x}: its links are corrupt")
+        if address in self._visited:
+            self.add_remark(f"a node occurs twice, at {address:#x}: its links are corrupt")
             return False
-        self._seen.add(address)
+        self._visited.add(address)
         return True
 
-    def _out_of_time(self) -> bool:
-        if self._given_up:
+    def _is_over_limit(self) -> bool:
+        if self._stopped:
             return True
-        if len(self._seen) >= MOST_NODES:
-            self.remark(f"given up after {MOST_NODES} nodes")
-        elif time.process_time() >= self._until:
-            self.remark(f"given up after {JOB['part_seconds']:g} s of work")
-        else:
-            return False
-        self._given_up = True
-        return True
+        if len(self._visited) >= MAX_NODES:
+            self.add_remark(f"stopped after {MAX_NODES} nodes")
+            self._stopped = True
+        elif time.process_time() >= self._deadline:
+            self.add_remark(f"stopped after {JOB['table_seconds']:g} s of CPU time")
+            self._stopped = True
+        return self._stopped

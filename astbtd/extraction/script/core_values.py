@@ -1,6 +1,6 @@
-"""Reads values out of a core: by expression, by dotted path through structures, and texts of bounded length.
+"""Read values from a core: by expression, by path through structures, and strings of limited length.
 
-The memory may be corrupt, and somebody's on the network may have written it.
+The memory may be corrupt, and may have been written by an attacker on the network.
 """
 
 from __future__ import annotations
@@ -10,30 +10,32 @@ from functools import lru_cache
 
 import gdb
 
+from astbtd.elf import x86_getters
 from astbtd.extraction.script.job import run
 
-LONGEST_TEXT = 1024
+MAX_TEXT_BYTES = 1024
 _VARIABLE = re.compile(r"&(\w+)")
 _ADDRESS = re.compile(r" is (?:static storage at address|a function at address|at) 0x([0-9a-f]+)")
 _PAGE = 4096
 
 
-class NotThere(Exception):
-    """What a part of the report is made from is not in this core; the message says what is missing and why."""
+class Missing(Exception):
+    """A part of the report cannot be made from this core; the message says what is missing and why."""
 
 
-class NoDebugInformation(NotThere):
-    """The program was stripped of what describes a structure or a variable."""
+class NoDebugInformation(Missing):
+    """The program has no debug information about a structure or a variable."""
 
     def __init__(self, what: str) -> None:
         super().__init__(f"this asterisk has no debug information about {what}")
 
 
-def number(expression: str) -> int | None:
-    """The value of an expression, which may name what an executable without debug information still exports.
+def evaluate(expression: str) -> int | None:
+    """Return the value of an expression, None if it cannot be evaluated.
 
-    No type is known of that: names stand behind `&`, and what they point to is cast. gdb is told the addresses, since
-    it would look for the names' types, in vain, for milliseconds.
+    It may name symbols that an executable without debug information exports. Their types are unknown: write names
+    behind `&`, and cast what they point to. Names are replaced by their addresses first: gdb would search for their
+    types, without success, for milliseconds.
     """
     addresses = {name: address_of(name) for name in _VARIABLE.findall(expression)}
     if None in addresses.values():
@@ -46,57 +48,87 @@ def number(expression: str) -> int | None:
 
 @lru_cache(maxsize=256)
 def address_of(name: str) -> int | None:
-    """Where the variable or function of that name is; None if there is none."""
+    """Return the address of a variable or function; None if there is none of that name."""
     found = _ADDRESS.search(run(f"info address {name}"))
     return int(found[1], 16) if found else None
 
 
-def text(expression: str) -> str | None:
-    """The text that an expression points to."""
-    address = number(f"(unsigned long) ({expression})")
-    if address is None:
-        return None
+def evaluate_text(expression: str) -> str | None:
+    """Return the string that an expression points to; None if it cannot be read."""
+    address = evaluate(f"(unsigned long) ({expression})")
+    return None if address is None else _text_or_none(address)
+
+
+def text_at(address: int) -> str:
+    """Return the string at an address, up to its NUL.
+
+    It ends in `...` if there is no NUL within MAX_TEXT_BYTES or in readable memory. Raise gdb.MemoryError if nothing
+    can be read.
+    """
+    data = b""
+    while len(data) < MAX_TEXT_BYTES and b"\0" not in data:
+        start = address + len(data)
+        size = min(MAX_TEXT_BYTES - len(data), _PAGE - start % _PAGE)  # up to the end of the page
+        try:
+            data += read_memory(start, size)
+        except gdb.MemoryError:
+            if not data:
+                raise
+            break
+    characters, nul, _ = data.partition(b"\0")
+    return characters.decode("utf-8", "backslashreplace") + ("" if nul else "...")
+
+
+def read_memory(address: int, size: int) -> bytes:
+    """Return the bytes at an address. Raise gdb.MemoryError."""
+    return bytes(gdb.selected_inferior().read_memory(address, size))
+
+
+def returned_text(function: str) -> str | None:
+    """Return the string that a getter function returns, from its code; None if unknown."""
+    start, code = _code_of(function)
+    address = x86_getters.returned_address(code, start)
+    return None if address is None else _text_or_none(address)
+
+
+def returned_number(function: str) -> int | None:
+    """Return the int that a getter function returns, from its code; None if unknown."""
+    start, code = _code_of(function)
+    address = x86_getters.returned_value_address(code, start)
+    return None if address is None else evaluate(f"*(int *) {address}")
+
+
+def _code_of(function: str) -> tuple[int, bytes]:
+    """Return the address of a function and its code, empty if it is unknown or not in the core."""
+    start = evaluate(f"(unsigned long) &{function}")
+    if not start:
+        return 0, b""
+    try:
+        return start, read_memory(start, x86_getters.MAX_GETTER_BYTES)
+    except gdb.error:
+        return 0, b""
+
+
+def _text_or_none(address: int) -> str | None:
     try:
         return text_at(address)
     except gdb.error:
         return None
 
 
-def text_at(address: int) -> str:
-    """The text at an address, up to its NUL; `...` ends it where that is not found in LONGEST_TEXT bytes or in memory.
-
-    Raises gdb.MemoryError where nothing is.
-    """
-    data = b""
-    while len(data) < LONGEST_TEXT and b"\0" not in data:
-        start = address + len(data)
-        try:
-            data += bytes(memory(start, min(LONGEST_TEXT - len(data), _PAGE - start % _PAGE)))
-        except gdb.MemoryError:
-            if not data:
-                raise
-            break
-    characters, end, _ = data.partition(b"\0")
-    return characters.decode("utf-8", "backslashreplace") + ("" if end else "...")
-
-
-def memory(address: int, size: int) -> bytes:
-    """The bytes at an address. Raises gdb.MemoryError."""
-    return bytes(gdb.selected_inferior().read_memory(address, size))
-
-
-def structure(name: str) -> gdb.Type:
-    """The type `struct name`. Raises NoDebugInformation."""
+def lookup_struct(name: str) -> gdb.Type:
+    """Return the type `struct name`. Raise NoDebugInformation."""
     try:
         return gdb.lookup_type(f"struct {name}")
     except gdb.error as error:
         raise NoDebugInformation(f"struct {name}") from error
 
 
-def variable(name: str, source: str) -> gdb.Value:
-    """A variable of one of Asterisk's source files. Raises NoDebugInformation.
+def lookup_variable(name: str, source: str) -> gdb.Value:
+    """Return a variable of one of Asterisk's source files. Raise NoDebugInformation.
 
-    By its name alone the crashed module's own may be found; by the file alone, a library's file of the same name.
+    The name alone could be that of a variable in the crashed function; the file name alone could be that of a
+    library's file.
     """
     for expression in (f"'{source}'::{name}", name) if address_of(name) else ():
         try:
@@ -109,24 +141,24 @@ def variable(name: str, source: str) -> gdb.Value:
 
 
 def member(value: gdb.Value, *paths: str) -> gdb.Value:
-    """What lies at the first of the dotted paths that this version of Asterisk has.
+    """Return the member at the first of the dotted paths that exists in this version of Asterisk.
 
-    Raises NotThere if it has none of them, or a null pointer is on the way; gdb.MemoryError where one leads nowhere.
+    Raise Missing if none exists or a pointer on the way is null, gdb.MemoryError if a pointer is invalid.
     """
     for path in paths:
         try:
-            return _followed(value, path.split("."))
+            return _follow(value, path.split("."))
         except gdb.MemoryError:
             raise
         except (gdb.error, KeyError):
             continue
-    raise NotThere(f"{value.type} has no {paths[0]}")
+    raise Missing(f"{value.type} has no {paths[0]}")
 
 
-def _followed(value: gdb.Value, names: list[str]) -> gdb.Value:
+def _follow(value: gdb.Value, names: list[str]) -> gdb.Value:
     for name in names:
         if _is_pointer(value) and not int(value):
-            raise NotThere(f"a null pointer stands where {name} should be looked up")
+            raise Missing(f"the pointer to the structure with {name} is null")
         value = value[name]
     return value
 
@@ -136,6 +168,6 @@ def _is_pointer(value: gdb.Value) -> bool:
 
 
 def as_text(value: gdb.Value) -> str:
-    """The text in an array of characters, or behind a pointer to them; none behind a null pointer."""
+    """Return the string in an array of characters or behind a pointer; empty for a null pointer."""
     address = int(value) if _is_pointer(value) else int(value.address)
     return text_at(address) if address else ""

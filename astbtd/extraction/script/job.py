@@ -1,4 +1,4 @@
-"""What gdb is asked to do, and the descriptors that its sections go to; the job comes in the environment."""
+"""The parameters of the script, which come in an environment variable, and writing to the output files."""
 
 from __future__ import annotations
 
@@ -9,34 +9,45 @@ import os
 import gdb
 
 JOB = json.loads(os.environ["ASTBTD_JOB"])
-"""core, executable: names to open them by; shown: the directory with links to the objects that gdb is shown, None if
-it is shown all; asking: the descriptor to ask for such links by; frames: the most per thread, 0 for all; brief: whether
-the crashed thread is enough; deep: more frames than this are a runaway recursion's; innermost: how many of such are
-shown; output: bytes that all sections may have together; sections: descriptors by name; crashed_at: seconds since 1970;
-part_seconds: the most CPU time that one part of info.txt or locks.txt may take.
+"""Parameters by name:
+
+core, executable: paths to open them by; executable may be None
+object_directory: the directory in which requested objects are linked, None if gdb reads all objects
+request_fd: the socket for requests of objects
+frame_limit: the maximum number of frames per thread, 0 for no limit
+crash_thread_only: whether only the crashed thread is wanted
+deep_frames: a thread with more frames than this is a runaway recursion
+innermost_frames: the number of frames shown of such a thread
+output_bytes: the maximum size of all output files together
+sections: descriptors of the output files by name
+crashed_at: seconds since 1970
+table_seconds: the maximum CPU time for one table of info.txt or locks.txt
 """
 
 
 def run(command: str) -> str:
-    """What a command of gdb's prints, or why it failed; with objects under the names that the process knew."""
+    """Return the output of a gdb command, or why it failed; objects are named as the process named them."""
     try:
-        return said(command).replace(JOB["shown"] or "", "")
+        return execute(command).replace(JOB["object_directory"] or "", "")
     except gdb.error as error:
         return f"{error}\n"
     except (MemoryError, RuntimeError) as error:
         return f"{command}: {error}\n"
 
 
-def said(command: str) -> str:
-    """What a command prints; names of files and words of a command line in it need not be text. Raises gdb.error."""
+def execute(command: str) -> str:
+    """Return the output of a gdb command. Raise gdb.error.
+
+    File names and command lines in the output may be invalid UTF-8, which gdb reports after it ran the command.
+    """
     try:
         return gdb.execute(command, to_string=True) or ""
-    except UnicodeDecodeError as error:  # it was carried out all the same
-        return f"{command}: what it prints is no text: {error}\n"
+    except UnicodeDecodeError as error:
+        return f"{command}: the output is not valid text: {error}\n"
 
 
 def write(section: str, text: str) -> None:
-    """Adds text to a section; one that has reached the limit on files gets no more."""
+    """Append text to a section. A section that has reached the limit on file sizes gets no more text."""
     descriptor = JOB["sections"].get(section)
     rest = text.encode("utf-8", "surrogateescape")
     while rest and descriptor is not None:
@@ -49,13 +60,13 @@ def write(section: str, text: str) -> None:
             return
 
 
-def written() -> int:
-    """The bytes that are in all sections together."""
+def written_bytes() -> int:
+    """Return the total size of all sections."""
     return sum(os.fstat(descriptor).st_size for descriptor in JOB["sections"].values() if descriptor is not None)
 
 
 def rewrite(section: str, text: str) -> None:
-    """Puts a text in the place of a section's."""
+    """Replace the content of a section."""
     os.ftruncate(JOB["sections"][section], 0)
     os.lseek(JOB["sections"][section], 0, os.SEEK_SET)
     write(section, text)

@@ -1,4 +1,4 @@
-"""The table of locks that an Asterisk built with DEBUG_THREADS keeps, as `core show locks` prints it."""
+"""The table of locks that an Asterisk built with DEBUG_THREADS keeps, in the format of `core show locks`."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import gdb
 
 from astbtd.extraction.script.containers import ContainerWalk
 from astbtd.extraction.script.core_values import (
+    Missing,
     NoDebugInformation,
-    NotThere,
     as_text,
+    evaluate,
+    lookup_struct,
+    lookup_variable,
     member,
-    number,
-    structure,
-    variable,
 )
-from astbtd.extraction.script.text_table import UNREADABLE, moment
+from astbtd.extraction.script.text_table import UNREADABLE, format_time
 from astbtd.lib.escaping import printable_line
 
 HEADING = """\
@@ -26,101 +26,122 @@ HEADING = """\
 === <pending> <lock#> (<file>): <lock type> <line num> <function> <lock name> <lock addr>
 ===
 """
-BUILT_WITHOUT = (
+NO_DEBUG_THREADS = (
     "this Asterisk was built without DEBUG_THREADS, so it keeps no table of locks; "
     "to have one: make menuselect, Compiler Flags, DEBUG_THREADS"
 )
 
 
 def has_table() -> bool:
-    """Whether the program has a table of locks, as far as its symbols tell."""
-    return number("(long) &lock_infos") is not None
+    """Return whether the program has a table of locks, by its symbols."""
+    return evaluate("(long) &lock_infos") is not None
 
 
 def locks(options: str | None) -> str:
-    """The table; `options` are the build options as far as known. Raises NotThere."""
-    if options is not None and "DEBUG_THREADS" not in options:
-        raise NotThere(BUILT_WITHOUT)
-    try:
-        head = variable("lock_infos", "utils.c")
-    except NoDebugInformation as error:
-        raise error if options is not None else NotThere("there is no sign of DEBUG_THREADS") from None
+    """Return the table; `options` are the build options, None if unknown. Raise Missing."""
+    head = _table_head(options)
     walk = ContainerWalk()
-    threads = list(_threads(head, walk))
-    busy = [thread.text for thread in threads if thread.busy]
-    waiting = [thread.text for thread in threads if thread.locks and not thread.busy]
+    busy, suspended = [], []
+    total = 0
+    for thread in _threads(head, walk):
+        total += 1
+        if thread.is_busy:
+            busy.append(thread.text)
+        elif thread.locks:
+            suspended.append(thread.text)
     remarks = [f"=== ({remark})\n" for remark in walk.remarks]
-    counts = f"{len(busy)} hold locks, wait for one or failed to get one, {len(waiting)} only wait for a condition"
-    return "".join((HEADING, *busy, *waiting, *remarks, f"=== Of {len(threads)} threads, {counts}\n"))
+    counts = f"{len(busy)} hold locks, wait for one or failed to get one, {len(suspended)} only wait for a condition"
+    return "".join((HEADING, *busy, *suspended, *remarks, f"=== Of {total} threads, {counts}\n"))
+
+
+def _table_head(options: str | None) -> gdb.Value:
+    if options is not None and "DEBUG_THREADS" not in options:
+        raise Missing(NO_DEBUG_THREADS)
+    try:
+        return lookup_variable("lock_infos", "utils.c")
+    except NoDebugInformation:
+        if options is None:
+            raise Missing("no sign of DEBUG_THREADS") from None
+        raise
 
 
 class _Thread:
-    """One thread's entry in the table; `busy` if a lock of its is not suspended by the wait for a condition."""
+    """One thread's entry in the table."""
 
     def __init__(self, info: gdb.Value) -> None:
-        claimed = int(info["num_locks"])
-        room = info["locks"].type.range()[1] + 1
-        locks = (info["locks"][index] for index in range(min(claimed, room)))
-        self.locks = list(takewhile(lambda lock: int(lock["lock_addr"]), locks))
-        self.busy = any(not int(lock["suspended"]) for lock in self.locks)
-        lines = [f"=== Thread ID: {int(info['thread_id']):#x}{_lwp(info)} ({_text(info, 'thread_name')})\n"]
+        self._info = info
+        self._claimed = int(info["num_locks"])
+        capacity = info["locks"].type.range()[1] + 1
+        entries = (info["locks"][index] for index in range(min(self._claimed, capacity)))
+        self.locks = list(takewhile(lambda lock: int(lock["lock_addr"]), entries))
+        # A lock is suspended while its thread waits for a condition.
+        self.is_busy = any(not int(lock["suspended"]) for lock in self.locks)
+        self.text = self._format()
+
+    def _format(self) -> str:
+        info = self._info
+        lines = [f"=== Thread ID: {int(info['thread_id']):#x}{_lwp(info)} ({_member_text(info, 'thread_name')})\n"]
         for index, lock in enumerate(self.locks):
-            lines += _lock(index, lock)
-        if claimed != len(self.locks):
-            lines.append(f"=== (it claims to have {claimed} locks)\n")
-        self.text = "".join(lines) + "===\n"
+            lines += _lock_lines(index, lock)
+        if self._claimed != len(self.locks):
+            lines.append(f"=== (according to its counter it has {self._claimed} locks)\n")
+        return "".join(lines) + "===\n"
 
 
 def _threads(head: gdb.Value, walk: ContainerWalk) -> Iterator[_Thread]:
-    for info in walk.chain(head["first"], "entry.next"):
+    for info in walk.list_nodes(head["first"], "entry.next"):
         try:
             yield _Thread(info)
         except gdb.MemoryError:
-            walk.remark(f"the entry at {int(info):#x} cannot be read")
+            walk.add_remark(f"the entry at {int(info):#x} cannot be read")
 
 
 def _lwp(info: gdb.Value) -> str:
     try:
         return f" LWP:{int(member(info, 'lwp'))}"
-    except NotThere:
+    except Missing:
         return ""
 
 
-def _lock(index: int, lock: gdb.Value) -> Iterator[str]:
+def _lock_lines(index: int, lock: gdb.Value) -> Iterator[str]:
     kind = str(lock["type"]).replace("AST_", "")
-    where = f"{int(lock['line_num'])} {_text(lock, 'func')} {_text(lock, 'lock_name')} {int(lock['lock_addr']):#x}"
-    yield f"=== ---> {_state(lock)}Lock #{index} ({_text(lock, 'file')}): {printable_line(kind)} {where}\n"
+    function, name = _member_text(lock, "func"), _member_text(lock, "lock_name")
+    location = f"{int(lock['line_num'])} {function} {name} {int(lock['lock_addr']):#x}"
+    yield f"=== ---> {_state(lock)}Lock #{index} ({_member_text(lock, 'file')}): {printable_line(kind)} {location}\n"
     times = f"times locked {int(lock['times_locked'])}, attempts {int(lock['times_lock_attempted'])}"
-    yield f"===      since {moment(int(lock['last_locked']['tv_sec']))} ({times})\n"
+    yield f"===      since {format_time(int(lock['last_locked']['tv_sec']))} ({times})\n"
     if int(lock["pending"]) > 0:
-        yield from _holders(lock["lock_addr"], "mutex" if kind == "MUTEX" else "rwlock")
+        yield from _holder_lines(lock["lock_addr"], "mutex" if kind == "MUTEX" else "rwlock")
 
 
 def _state(lock: gdb.Value) -> str:
     if int(lock["suspended"]):
         return "Suspended "
     pending = int(lock["pending"])
-    return "Waiting for " if pending > 0 else "Tried and failed to get " if pending else ""
+    if pending > 0:
+        return "Waiting for "
+    return "Tried and failed to get " if pending else ""
 
 
-def _holders(address: gdb.Value, kind: str) -> Iterator[str]:
-    """Who holds a lock that a thread waits for: glibc knows the thread, Asterisk where it took the lock."""
+def _holder_lines(address: gdb.Value, kind: str) -> Iterator[str]:
+    """Yield who holds a lock that a thread waits for: the thread from glibc, the location from Asterisk."""
     try:
-        lock = address.cast(structure(f"ast_{kind}_info").pointer())
+        lock = address.cast(lookup_struct(f"ast_{kind}_info").pointer())
         if kind == "mutex":
             yield f"=== --- ---> Owned by LWP:{int(member(lock, 'mutex.__data.__owner'))}\n"
         track = member(lock, "track", "_track")
         if not int(track):
             return
-        for index in range(min(int(track["reentrancy"]), track["file"].type.range()[1] + 1)):
+        capacity = track["file"].type.range()[1] + 1
+        for index in range(min(int(track["reentrancy"]), capacity)):
             file, function = as_text(track["file"][index]), as_text(track["func"][index])
-            where = f"{file} line {int(track['lineno'][index])} ({function})"
-            yield f"=== --- ---> Locked Here: {printable_line(where)} by thread {int(track['thread_id'][index]):#x}\n"
-    except (gdb.error, NotThere) as error:
-        yield f"=== --- ---> who holds it cannot be read: {error}\n"
+            location = printable_line(f"{file} line {int(track['lineno'][index])} ({function})")
+            yield f"=== --- ---> Locked Here: {location} by thread {int(track['thread_id'][index]):#x}\n"
+    except (gdb.error, Missing) as error:
+        yield f"=== --- ---> the holder cannot be read: {error}\n"
 
 
-def _text(value: gdb.Value, name: str) -> str:
+def _member_text(value: gdb.Value, name: str) -> str:
     try:
         return printable_line(as_text(value[name]))
     except gdb.MemoryError:

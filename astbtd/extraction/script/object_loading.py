@@ -1,8 +1,8 @@
-"""Shows gdb those shared objects that frames lie in, and no others: most of a run would go into reading the rest.
+"""Load only the shared objects that contain frames: reading all of them would take most of a run.
 
-gdb maps the whole core, so that all memory can be read; before it looks for shared objects, its sysroot becomes an
-empty directory, in which astbtd makes the links that it is asked for, until no frame lacks its object. Each time the
-sysroot is set, gdb reads what it finds there and had not before (solib.c, reload_shared_libraries).
+gdb maps all files of the core, so that it can read all memory. Before it looks for shared objects, its sysroot is set
+to an empty directory, in which astbtd creates links on request, until no frame lacks its object. Whenever the sysroot
+is set, gdb reads the objects that it finds there and has not read before (solib.c, reload_shared_libraries).
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import gdb
 from astbtd.extraction.script import job
 from astbtd.extraction.script.job import JOB, run
 
-FIRST_TO_MAP_FILES = 11  # the major version of gdb; older ones read no memory of objects that they are not shown
-MOST_NAMES = 2  # of one object
+MIN_GDB_VERSION = 11  # older versions cannot read the memory of objects that are not loaded
+MAX_NAMES = 2  # of one object
 VERSION = re.compile(r"(\d+)\.")
 MAPPING = re.compile(r"^\s*0x([0-9a-f]+)\s+0x([0-9a-f]+)\s+0x[0-9a-f]+\s+0x[0-9a-f]+\s+(/.*?) ?$", re.MULTILINE)
 ENTRY = re.compile(r" AT_ENTRY .* 0x([0-9a-f]+)$", re.MULTILINE)
-HIDDEN = re.compile(r"^\s+No\s+(/.*)$", re.MULTILINE)
-SAID_OF_HIDDEN = re.compile(
+NOT_LOADED = re.compile(r"^\s+No\s+(/.*)$", re.MULTILINE)
+NOT_LOADED_WARNING = re.compile(
     r"^warning: Could not load shared library symbols for .*\n"
     r"(?:Use the \"info sharedlibrary\" .*\n)?(?:Do you need \"set solib-search-path\" .*\n)?",
     re.MULTILINE,
@@ -31,135 +31,144 @@ SAID_OF_HIDDEN = re.compile(
 
 
 class NeedsAllObjects(Exception):
-    """The text would not be what it is with all objects read."""
+    """The text would differ from that with all objects loaded."""
 
 
-class Objects:
-    """The shared objects of the core. Their links have the names under which the process knew them."""
+class SharedObjects:
+    """The shared objects of the core. Links to them have the names that the process used."""
 
     def __init__(self) -> None:
-        self._hidden = JOB["shown"] is not None and maps_files()
-        self._mapped = Mapped("")
+        self._lazy = JOB["object_directory"] is not None and can_read_unloaded_memory()
+        self._mapped = MappedFiles("")
         self._program: str | None = None
-        self._names: dict[str, list[str]] = {}
-        self._settled: set[int] = set()
+        self._names: dict[str, list[str]] = {}  # of objects that are not loaded, by path
+        self._resolved: set[int] = set()  # addresses that need no further object
 
     @property
     def symbols(self) -> str:
-        """Whose symbols are read: `lazy` for those of the objects in which frames lie, or `all`."""
-        return "lazy" if self._hidden else "all"
+        """`lazy` if only the symbols of objects that contain frames are read, otherwise `all`."""
+        return "lazy" if self._lazy else "all"
 
     def open_core(self) -> str:
-        """Opens the core with the crashed thread's objects; returns what gdb would have said of it with all of them.
+        """Open the core and load the crashed thread's objects; return gdb's messages as if all objects were loaded.
 
-        Raises gdb.error where the core cannot be opened.
+        Raise gdb.error if the core cannot be opened.
         """
-        if self._hidden:
-            gdb.events.new_thread.connect(hide)
-        said = job.said(f"core-file {JOB['core']}")
+        if self._lazy:
+            gdb.events.new_thread.connect(hide_objects)
+        messages = job.execute(f"core-file {JOB['core']}")
         crashed = gdb.selected_thread()
-        if not self._hidden or crashed is None:
-            return said
-        self._mapped = Mapped(run("info proc mappings"))
-        entry = ENTRY.search(run("info auxv"))
-        self._program = self._mapped.at(int(entry[1], 16)) if entry else None
-        for name in HIDDEN.findall(run("info sharedlibrary")):
-            names = self._names.setdefault(self._mapped.real(name), [])
-            if name not in names and len(names) < MOST_NAMES:
-                names.append(name)
-        said_of_objects = self.complete([crashed])
-        if is_deep():  # where its outermost frames are, libc, is known from other threads
-            said_of_objects += self.complete(list(gdb.selected_inferior().threads()))
+        if not self._lazy or crashed is None:
+            return messages
+        self._read_mappings()
+        object_messages = self.load_for([crashed])
+        if has_deep_stack():
+            # Its outermost frames are not unwound, but their object, libc, contains frames of other threads.
+            object_messages += self.load_for(list(gdb.selected_inferior().threads()))
             crashed.switch()
-        return said_in_time(SAID_OF_HIDDEN.sub("", said), said_of_objects)
+        return merge_messages(NOT_LOADED_WARNING.sub("", messages), object_messages)
 
-    def complete(self, threads: list[gdb.InferiorThread]) -> str:
-        """Shows objects until no frame of these threads lacks its own; returns what gdb says to that."""
-        said = ""
-        waiting = threads if self._hidden else []
-        while waiting:
+    def _read_mappings(self) -> None:
+        """Read which files are mapped, which of them is the program, and which objects are not loaded."""
+        self._mapped = MappedFiles(run("info proc mappings"))
+        entry = ENTRY.search(run("info auxv"))
+        self._program = self._mapped.path_at(int(entry[1], 16)) if entry else None
+        for name in NOT_LOADED.findall(run("info sharedlibrary")):
+            names = self._names.setdefault(self._mapped.resolve(name), [])
+            if name not in names and len(names) < MAX_NAMES:
+                names.append(name)
+
+    def load_for(self, threads: list[gdb.InferiorThread]) -> str:
+        """Load objects until no frame of these threads lacks its object; return gdb's messages."""
+        messages = ""
+        pending = threads if self._lazy else []
+        while pending:
             try:
-                missing = {thread.num: self._missing(thread) for thread in waiting}
+                missing = {thread.num: self._first_missing(thread) for thread in pending}
             except NeedsAllObjects:
-                self._hidden = False
-                return said + run("set sysroot /")
-            waiting = [thread for thread in waiting if missing[thread.num]]
-            said += self._show({path for path in missing.values() if path})
-        return said
+                self._lazy = False
+                return messages + run("set sysroot /")
+            pending = [thread for thread in pending if missing[thread.num]]
+            messages += self._load(set(filter(None, missing.values())))
+        return messages
 
-    def _missing(self, thread: gdb.InferiorThread) -> str | None:
-        """The path of the first object that a thread's frames lack. Raises WouldDiffer."""
+    def _first_missing(self, thread: gdb.InferiorThread) -> str | None:
+        """Return the path of the first object that a thread's frames lack. Raise NeedsAllObjects."""
         thread.switch()
-        for address in addresses():
-            path = None if address in self._settled else self._mapped.at(address)
+        for address in frame_addresses():
+            if address in self._resolved:
+                continue
+            path = self._mapped.path_at(address)
             if path is None or path == self._program or gdb.solib_name(address):
-                self._settled.add(address)
-            elif path in self._names:
+                self._resolved.add(address)
+                continue
+            if path in self._names:
                 return path
-            else:
-                raise NeedsAllObjects
+            raise NeedsAllObjects  # its object cannot be linked
         return None
 
-    def _show(self, paths: set[str]) -> str:
+    def _load(self, paths: set[str]) -> str:
+        """Request links to these objects and load them; return gdb's messages."""
+        if not paths:
+            return ""
         for path in paths:
             for name in self._names.pop(path):
-                ask_for(path, name)
-        return SAID_OF_HIDDEN.sub("", run(f"set sysroot {JOB['shown']}")) if paths else ""
+                request_link(path, name)
+        return NOT_LOADED_WARNING.sub("", run(f"set sysroot {JOB['object_directory']}"))
 
 
-def maps_files() -> bool:
-    """Whether this gdb reads memory of objects that it is not shown."""
+def can_read_unloaded_memory() -> bool:
+    """Return whether this gdb can read the memory of objects that are not loaded."""
     version = VERSION.search(gdb.VERSION)
-    return version is not None and int(version[1]) >= FIRST_TO_MAP_FILES
+    return version is not None and int(version[1]) >= MIN_GDB_VERSION
 
 
-def hide(_: object) -> None:
-    """Hides all objects. gdb adds a core's threads after it mapped the core's files and before it looks for objects."""
-    gdb.events.new_thread.disconnect(hide)
-    run(f"set sysroot {JOB['shown']}")
+def hide_objects(_: object) -> None:
+    """Hide all objects. gdb adds the threads of a core after mapping its files and before looking for objects."""
+    gdb.events.new_thread.disconnect(hide_objects)
+    run(f"set sysroot {JOB['object_directory']}")
 
 
-def said_in_time(said: str, said_of_objects: str) -> str:
-    """What gdb would have said of a core, had it known its objects: their news first, the crashed frame at the end."""
-    news, of_process, process = said.partition("Core was generated by")
+def merge_messages(messages: str, object_messages: str) -> str:
+    """Return the messages that gdb prints for a core with all objects: those on objects first, the frame at the end."""
+    threads, title, process = messages.partition("Core was generated by")
     process, _, _ = process.rpartition("\n#0 ")
-    where = run("frame") + run("thread")
-    return f"{news}{said_of_objects}{of_process}{process}\n{where}"
+    location = run("frame") + run("thread")
+    return f"{threads}{object_messages}{title}{process}\n{location}"
 
 
-class Mapped:
-    """The files that the process had mapped, by address."""
+class MappedFiles:
+    """The files that the process had mapped, by address, from the output of `info proc mappings`."""
 
     def __init__(self, listing: str) -> None:
-        rows = sorted((int(start, 16), int(end, 16), path) for start, end, path in MAPPING.findall(listing))
-        self._starts = [start for start, _, _ in rows]
-        self._rows = rows
-        self._paths = {path for _, _, path in rows}
-        self._directories: dict[str, str] = {}
+        self._rows = sorted((int(start, 16), int(end, 16), path) for start, end, path in MAPPING.findall(listing))
+        self._starts = [start for start, _, _ in self._rows]
+        self._paths = {path for _, _, path in self._rows}
+        self._real_directories: dict[str, str] = {}
 
-    def at(self, address: int) -> str | None:
-        """The path of the file at an address."""
+    def path_at(self, address: int) -> str | None:
+        """Return the path of the file at an address; None if there is none."""
         index = bisect_right(self._starts, address) - 1
         if index < 0 or address >= self._rows[index][1]:
             return None
         return str(self._rows[index][2])
 
-    def real(self, name: str) -> str:
-        """The path of the mapped file that a name leads to, which may do so through links."""
+    def resolve(self, name: str) -> str:
+        """Return the path of the mapped file that a name leads to, which may contain symbolic links."""
         if name in self._paths:
             return name
         directory, base = os.path.split(name)
-        if directory not in self._directories:
-            self._directories[directory] = os.path.realpath(directory)
-        path = os.path.join(self._directories[directory], base)
+        if directory not in self._real_directories:
+            self._real_directories[directory] = os.path.realpath(directory)
+        path = os.path.join(self._real_directories[directory], base)
         return path if path in self._paths else os.path.realpath(path)
 
 
-def addresses() -> Iterator[int]:
-    """Where the frames of the selected thread are; of those of a runaway recursion, enough to tell that it is one."""
+def frame_addresses() -> Iterator[int]:
+    """Yield the code addresses of the selected thread's frames, just enough of a deep stack to recognize it."""
     try:
         frame = gdb.newest_frame()
-        for _ in range(JOB["deep"] + 1):
+        for _ in range(JOB["deep_frames"] + 1):
             if frame is None:
                 return
             yield frame.pc()
@@ -168,15 +177,15 @@ def addresses() -> Iterator[int]:
         return
 
 
-def is_deep() -> bool:
-    """Whether the selected thread has more frames than anything but a runaway recursion; all of one take 2 GB."""
-    return sum(1 for _ in addresses()) > int(JOB["deep"])
+def has_deep_stack() -> bool:
+    """Return whether the selected thread has so many frames that it is a runaway recursion; all may take 2 GB."""
+    return sum(1 for _ in frame_addresses()) > int(JOB["deep_frames"])
 
 
-def ask_for(path: str, name: str) -> None:
-    """Has the file at `path` linked under that name, the crashed process's word; returns when there is no more to come.
+def request_link(path: str, name: str) -> None:
+    """Request a link `name`, the process's name for the mapped file `path`, and wait for the answer.
 
-    Whether it was is seen by the frames.
+    The answer does not say whether the link was created: loading the object shows that.
     """
-    os.write(JOB["asking"], os.fsencode(f"{path}\0{name}"))
-    os.read(JOB["asking"], 1)
+    os.write(JOB["request_fd"], os.fsencode(f"{path}\0{name}"))
+    os.read(JOB["request_fd"], 1)

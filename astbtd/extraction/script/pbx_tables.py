@@ -1,7 +1,7 @@
-"""What the PBX was doing: its taskprocessors, bridges and channels, and how many calls there were.
+"""The state of the PBX: tables of its taskprocessors, bridges and channels, and the number of calls.
 
-All of it lies in the executable's own variables and types: no module's symbols are needed. What differs between
-Asterisk 16 and 22 is looked for by its name.
+All of it is in the executable's own variables and types: no symbols of modules are needed. Differences between
+Asterisk 16 and 22 are detected by name, not by version.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from collections.abc import Iterator, Sequence
 
 import gdb
 
-from astbtd.extraction.script.containers import ContainerWalk, kind_of
+from astbtd.extraction.script.containers import ContainerWalk, container_kind
 from astbtd.extraction.script.core_values import (
+    Missing,
     NoDebugInformation,
-    NotThere,
     as_text,
+    evaluate,
+    lookup_struct,
+    lookup_variable,
     member,
-    number,
-    structure,
-    variable,
+    returned_number,
 )
-from astbtd.extraction.script.getter_values import number_returned_by
-from astbtd.extraction.script.text_table import Column, as_moment, as_name, as_number, table
+from astbtd.extraction.script.text_table import Column, as_enumerator, as_number, as_time, format_table
 
-TASKPROCESSOR = (
+TASKPROCESSOR_COLUMNS = (
     Column("Processor", as_text, "name"),
     Column("Processed", as_number, "stats._tasks_processed_count"),
     Column("In Queue", as_number, "tps_queue_size"),
@@ -31,27 +31,27 @@ TASKPROCESSOR = (
     Column("Low water", as_number, "tps_queue_low"),
     Column("High water", as_number, "tps_queue_high"),
 )
-BRIDGE = (
+BRIDGE_COLUMNS = (
     Column("Bridge-ID", as_text, "uniqueid"),
     Column("Name", as_text, "name"),
     Column("Creator", as_text, "creator"),
     Column("Chans", as_number, "num_channels"),
     Column("Type", as_text, "v_table.name"),
     Column("Technology", as_text, "technology.name"),
-    Column("Created", as_moment, "creationtime"),
+    Column("Created", as_time, "creationtime"),
 )
-CHANNEL = (
+CHANNEL_COLUMNS = (
     Column("Channel", as_text, "name"),
     Column("Unique ID", as_text, "uniqueid.unique_id", "uniqueid"),
     Column("Context", as_text, "context"),
     Column("Extension", as_text, "exten"),
     Column("Priority", as_number, "priority"),
-    Column("State", as_name, "state"),
+    Column("State", as_enumerator, "state"),
     Column("Application", as_text, "appl"),
     Column("Data", as_text, "data"),
     Column("Caller ID", as_text, "caller.id.number.str"),
     Column("Caller name", as_text, "caller.id.name.str"),
-    Column("Created", as_moment, "creationtime"),
+    Column("Created", as_time, "creationtime"),
     Column("Accountcode", as_text, "accountcode"),
     Column("PeerAccount", as_text, "peeraccount"),
     Column("Bridge-ID", as_text, "bridge.uniqueid"),
@@ -60,104 +60,106 @@ MAP_DRIVER = "cpp_map_name_id"
 
 
 def taskprocessors() -> str:
-    """The table of taskprocessors."""
-    return _contents(
-        "Taskprocessors", TASKPROCESSOR, variable("tps_singletons", "taskprocessor.c"), "ast_taskprocessor"
-    )
+    """Return the table of taskprocessors. Raise Missing."""
+    container = lookup_variable("tps_singletons", "taskprocessor.c")
+    return _format_container("Taskprocessors", TASKPROCESSOR_COLUMNS, container, "ast_taskprocessor")
 
 
 def bridges() -> str:
-    """The table of bridges."""
-    return _contents("Bridges", BRIDGE, variable("bridges", "bridge.c"), "ast_bridge")
+    """Return the table of bridges. Raise Missing."""
+    return _format_container("Bridges", BRIDGE_COLUMNS, lookup_variable("bridges", "bridge.c"), "ast_bridge")
 
 
-def _contents(title: str, columns: Sequence[Column], container: gdb.Value, kind: str) -> str:
+def _format_container(title: str, columns: Sequence[Column], container: gdb.Value, kind: str) -> str:
     storage = _Container("", container)
     walk = ContainerWalk()
-    return table(title, columns, _as(kind, storage.pointers(walk)), walk, storage.count())
+    return format_table(title, columns, _cast_all(kind, storage.pointers(walk)), walk, storage.count())
 
 
 def channels() -> str:
-    """The table of channels."""
-    storage = _storage()
+    """Return the table of channels. Raise Missing."""
+    storage = _channel_storage()
     walk = ContainerWalk()
-    return table("Channels", CHANNEL, _as("ast_channel", storage.pointers(walk)), walk, storage.count())
+    items = _cast_all("ast_channel", storage.pointers(walk))
+    return format_table("Channels", CHANNEL_COLUMNS, items, walk, storage.count())
 
 
 def totals() -> str:
-    """How many channels and calls there were, as `core show channels` says it."""
-    calls = number("*(int *) &countcalls"), number("*(int *) &totalcalls")
-    active, processed = (
-        value if value is not None else number_returned_by(getter)
-        for value, getter in zip(calls, ("ast_active_calls", "ast_processed_calls"))
-    )
+    """Return the numbers of channels and calls, in the words of `core show channels`."""
+    active = _counter("countcalls", "ast_active_calls")
+    processed = _counter("totalcalls", "ast_processed_calls")
     lines = [_channel_totals()]
     if active is None or processed is None:
-        lines.append("Calls: not known: neither the counters nor their getters can be read")
+        lines.append("Calls: unknown: neither the counters nor their getters can be read")
     else:
         lines += [f"{active} active calls", f"{processed} calls processed"]
     return "".join(f"{line}\n" for line in lines)
 
 
+def _counter(variable: str, getter: str) -> int | None:
+    by_symbol = evaluate(f"*(int *) &{variable}")
+    return returned_number(getter) if by_symbol is None else by_symbol
+
+
 def _channel_totals() -> str:
     try:
-        storage = _storage()
+        storage = _channel_storage()
         return f"Channel storage: {storage.name}\n{storage.count()} active channels"
-    except NotThere as error:
-        return f"Active channels: not known: {error}"
+    except Missing as error:
+        return f"Active channels: unknown: {error}"
 
 
 class _Container:
-    """Channels in an ao2 container: a variable of its own in older versions, the storage ao2_legacy's in newer ones."""
+    """Channels in an ao2 container: a variable in older versions, the storage driver ao2_legacy in newer ones."""
 
     def __init__(self, name: str, container: gdb.Value) -> None:
         self.name = name
-        self._container = _set_up(container)
-        kind_of(container)
+        self._container = _require_non_null(container)
+        container_kind(container)
 
     def pointers(self, walk: ContainerWalk) -> Iterator[gdb.Value]:
-        return walk.container(self._container)
+        return walk.container_objects(self._container)
 
     def count(self) -> int:
         return int(self._container["elements"])
 
 
 class _Map:
-    """Channels in a std::map by name, the storage cpp_map_name_id's."""
+    """Channels in a std::map by name, of the storage driver cpp_map_name_id."""
 
     name = MAP_DRIVER
 
     def __init__(self, handle: gdb.Value) -> None:
-        private = handle.cast(structure("mni_channelstorage_driver_pvt").pointer())
+        private = handle.cast(lookup_struct("mni_channelstorage_driver_pvt").pointer())
         self._by_name = member(private, "by_name")
 
     def pointers(self, walk: ContainerWalk) -> Iterator[gdb.Value]:
-        return walk.map(self._by_name)
+        return walk.map_values(self._by_name)
 
     def count(self) -> int:
         return int(member(self._by_name, "_M_t._M_impl._M_node_count"))
 
 
-def _storage() -> _Container | _Map:
-    """Where this Asterisk keeps its channels. Raises NotThere."""
+def _channel_storage() -> _Container | _Map:
+    """Return where this Asterisk keeps its channels. Raise Missing."""
     try:
-        instance = _set_up(variable("current_channel_storage_instance", "channel.c"))
+        instance = _require_non_null(lookup_variable("current_channel_storage_instance", "channel.c"))
     except NoDebugInformation:
-        return _Container("a container of its own", variable("channels", "channel.c"))
-    name = as_text(member(variable("current_channel_storage_driver", "channel.c"), "driver_name"))
+        return _Container("ao2 container", lookup_variable("channels", "channel.c"))
+    name = as_text(member(lookup_variable("current_channel_storage_driver", "channel.c"), "driver_name"))
     if name == MAP_DRIVER:
         return _Map(member(instance, "handle"))
     if name == "ao2_legacy":
         return _Container(name, member(instance, "handle.handle"))
-    raise NotThere(f"astbtd does not know how channels are stored by {name!r}")
+    raise Missing(f"astbtd does not support the channel storage driver {name!r}")
 
 
-def _set_up(pointer: gdb.Value) -> gdb.Value:
+def _require_non_null(pointer: gdb.Value) -> gdb.Value:
     if not int(pointer):
-        raise NotThere("Asterisk had not set it up yet, or had taken it down")
+        raise Missing("Asterisk had not created it yet, or had destroyed it")
     return pointer
 
 
-def _as(kind: str, pointers: Iterator[gdb.Value]) -> Iterator[gdb.Value]:
-    pointer = structure(kind).pointer()
+def _cast_all(kind: str, pointers: Iterator[gdb.Value]) -> Iterator[gdb.Value]:
+    pointer = lookup_struct(kind).pointer()
     return (each.cast(pointer) for each in pointers)

@@ -1,4 +1,4 @@
-"""Lays out what a walk found as a table for people: a line each, whatever is in the memory."""
+"""Format structures found in a core as a table, one line each, whatever the memory contains."""
 
 from __future__ import annotations
 
@@ -8,63 +8,77 @@ from collections.abc import Callable, Iterable, Sequence
 import gdb
 
 from astbtd.extraction.script.containers import ContainerWalk
-from astbtd.extraction.script.core_values import NotThere, member
+from astbtd.extraction.script.core_values import Missing, member
 from astbtd.lib.escaping import printable_line
 
-WIDEST_COLUMN = 60  # characters; a longer text stands out of its column
+MAX_COLUMN_WIDTH = 60  # characters; a longer text shifts the columns to its right
 UNREADABLE = "<unreadable>"
 
 
 class Column:
-    """A heading, and what stands under it: the member at the first of the paths that there is, as `show` gives it."""
+    """A column of a table: the first of the member paths that exists, formatted by `format_value`."""
 
-    def __init__(self, heading: str, show: Callable[[gdb.Value], str], *paths: str) -> None:
+    def __init__(self, heading: str, format_value: Callable[[gdb.Value], str], *paths: str) -> None:
         self.heading = heading
-        self._show = show
+        self._format_value = format_value
         self._paths = paths
 
     def cell(self, item: gdb.Value) -> str:
-        """The text of the column for one item; a member that this version of Asterisk lacks is left out."""
+        """Return the text for one item, empty if this version of Asterisk has no such member."""
         try:
-            return printable_line(self._show(member(item, *self._paths)))
+            return printable_line(self._format_value(member(item, *self._paths)))
         except gdb.MemoryError:
             return UNREADABLE
-        except NotThere:
+        except Missing:
             return ""
 
 
 def as_number(value: gdb.Value) -> str:
-    """A number in decimal."""
+    """Return a number in decimal."""
     return str(int(value))
 
 
-def as_name(value: gdb.Value) -> str:
-    """An enumerator's name."""
+def as_enumerator(value: gdb.Value) -> str:
+    """Return the name of an enumerator."""
     return str(value)
 
 
-def as_moment(value: gdb.Value) -> str:
-    """A struct timeval in UTC."""
-    return moment(int(value["tv_sec"]))
+def as_time(value: gdb.Value) -> str:
+    """Return a struct timeval as a time in UTC."""
+    return format_time(int(value["tv_sec"]))
 
 
-def moment(seconds: int) -> str:
-    """A time in seconds since 1970, in UTC; nothing for 0, and the number itself for what is no time."""
+def format_time(seconds: int) -> str:
+    """Return a time in seconds since 1970 as text in UTC; empty for 0, and the number if it is not a valid time."""
+    if not seconds:
+        return ""
     try:
-        return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds)) if seconds else ""
+        return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
     except (ValueError, OverflowError, OSError):
         return f"{seconds} s"
 
 
-def table(title: str, columns: Sequence[Column], items: Iterable[gdb.Value], walk: ContainerWalk, claimed: int) -> str:
-    """The items in the order of their first column, behind the walk's remarks; there should be `claimed` of them."""
-    rows = sorted(([column.cell(item) for column in columns] for item in items), key=lambda row: row[0].lower())
-    count = str(len(rows)) if len(rows) == claimed else f"{len(rows)}, where there should be {claimed}"
-    head = f"{title} ({count}):\n" + "".join(f"  ({remark})\n" for remark in walk.remarks)
-    return head + "".join(_lines([[column.heading for column in columns], *rows]) if rows else ())
+def format_table(
+    title: str, columns: Sequence[Column], items: Iterable[gdb.Value], walk: ContainerWalk, expected: int
+) -> str:
+    """Return the items as a table sorted by the first column, preceded by the remarks of the walk that found them.
+
+    `expected` is the number of items according to the container.
+    """
+    rows = [[column.cell(item) for column in columns] for item in items]
+    rows.sort(key=lambda row: row[0].lower())
+    count = str(len(rows))
+    if len(rows) != expected:
+        count += f", expected {expected}"
+    lines = [f"{title} ({count}):\n"]
+    lines += [f"  ({remark})\n" for remark in walk.remarks]  # complete: all items were read above
+    if rows:
+        headings = [column.heading for column in columns]
+        lines += _align([headings, *rows])
+    return "".join(lines)
 
 
-def _lines(rows: Sequence[Sequence[str]]) -> Iterable[str]:
-    widths = [min(WIDEST_COLUMN, max(map(len, cells))) for cells in zip(*rows)]
+def _align(rows: Sequence[Sequence[str]]) -> Iterable[str]:
+    widths = [min(MAX_COLUMN_WIDTH, max(map(len, cells))) for cells in zip(*rows)]
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() + "\n"

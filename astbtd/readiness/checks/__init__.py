@@ -1,1 +1,1 @@
-"""One module for each theme that `astbtd check` judges."""
+"""The checks, one module for each subject. They are pure functions of the facts."""

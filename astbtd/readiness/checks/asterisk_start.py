@@ -1,70 +1,69 @@
-"""Checks how Asterisk runs and whether it was told to dump core."""
+"""Checks how Asterisk was started, and whether it dumps core."""
 
-from astbtd.asterisk.asterisk_processes import options
+from astbtd.asterisk.asterisk_processes import parse_options
 from astbtd.readiness.facts import Instance, StartedBy, Unit
-from astbtd.readiness.remedies import dump_core, restart
+from astbtd.readiness.remedies import enable_dumpcore, restart
 from astbtd.readiness.result import Check, Name, Unknown, failed, ok, unknown, warning
 
 
-def asterisk(instance: Instance) -> Check:
-    """Asterisk found, and how it runs."""
+def check_asterisk(instance: Instance) -> Check:
+    """Report whether Asterisk is running, what started it, and its executable."""
     process, unit = instance.process, instance.unit
     if isinstance(process, Unknown):
-        would = f"; {unit.name} would start it" if unit else ""
-        return unknown(Name.ASTERISK, Unknown(f"{process.reason}{would}", _start(instance) or process.remedy))
-    by = f"{instance.manager} ({unit.name})" if instance.manager is StartedBy.UNIT and unit else instance.manager
+        if unit is None:
+            return unknown(Name.ASTERISK, process)
+        reason = f"{process.reason}; {unit.name} would start it"
+        return unknown(Name.ASTERISK, Unknown(reason, f"systemctl start {unit.name}"))
+    started_by = str(instance.manager)
+    if instance.manager is StartedBy.UNIT and unit:
+        started_by += f" ({unit.name})"
     program = instance.program
-    path = "its executable cannot be seen" if isinstance(program, Unknown) else program.path
-    return ok(Name.ASTERISK, f"pid {process.pid}, started by {by}: {path}")
+    path = "unknown executable" if isinstance(program, Unknown) else program.path
+    return ok(Name.ASTERISK, f"pid {process.pid}, started by {started_by}: {path}")
 
 
-def dumpcore(instance: Instance) -> Check:
-    """Started with -g, or with dumpcore=yes in asterisk.conf."""
-    if has_g(instance):
+def check_dumpcore(instance: Instance) -> Check:
+    """Check that Asterisk was started with -g, or with dumpcore=yes in asterisk.conf."""
+    if has_option_g(instance):
         return ok(Name.DUMPCORE, "-g is given")
-    said, configured = _said(instance), instance.configured_dumpcore
-    if said:
-        return ok(Name.DUMPCORE, "Asterisk says that it dumps core (core show settings)")
-    if configured is True and said is None:
-        return ok(Name.DUMPCORE, f"dumpcore = yes in {instance.configuration}")
+    reported = None if isinstance(instance.console, Unknown) else instance.console.dumpcore
+    configured = instance.configured_dumpcore
+    if reported:
+        return ok(Name.DUMPCORE, "enabled according to `core show settings`")
     if configured is True:
+        if reported is None:
+            return ok(Name.DUMPCORE, f"dumpcore = yes in {instance.configuration}")
         return failed(Name.DUMPCORE, "dumpcore = yes was set after Asterisk started", restart(instance))
-    if isinstance(configured, Unknown) and said is None:
+    if isinstance(configured, Unknown) and reported is None:
         return unknown(Name.DUMPCORE, configured)
     if isinstance(instance.process, Unknown) and not starts_asterisk(instance.unit):
-        return unknown(Name.DUMPCORE, instance.process)
-    if _dumps_all_the_same(instance):
-        return warning(Name.DUMPCORE, "neither -g nor dumpcore = yes, but its limits allow a core", dump_core(instance))
-    return failed(Name.DUMPCORE, "neither -g nor dumpcore = yes: Asterisk leaves no core", dump_core(instance))
+        return unknown(Name.DUMPCORE, instance.process)  # a script may add -g
+    if _dumps_core_anyway(instance):
+        found = "neither -g nor dumpcore = yes, but its limits allow a core"
+        return warning(Name.DUMPCORE, found, enable_dumpcore(instance))
+    return failed(Name.DUMPCORE, "neither -g nor dumpcore = yes: Asterisk leaves no core", enable_dumpcore(instance))
 
 
-def has_g(instance: Instance) -> bool:
-    """Whether -g is on its command line, or on that of the unit that would start it."""
+def has_option_g(instance: Instance) -> bool:
+    """Return True if -g is on the command line of Asterisk, or of the unit that would start it."""
     process, unit = instance.process, instance.unit
     if not isinstance(process, Unknown):
-        return "-g" in options(process.command)
-    return unit is not None and "-g" in options(unit.command)
+        return "-g" in parse_options(process.command)
+    return unit is not None and "-g" in parse_options(unit.command)
 
 
-def asks_for_cores(instance: Instance) -> bool:
-    """Whether Asterisk raises its own limit on cores when it starts."""
-    return has_g(instance) or instance.configured_dumpcore is True
+def raises_core_limit(instance: Instance) -> bool:
+    """Return True if Asterisk raises its own limit on cores when it starts."""
+    return has_option_g(instance) or instance.configured_dumpcore is True
 
 
 def starts_asterisk(unit: Unit | None) -> bool:
-    """Whether a unit's command line is Asterisk's own, not that of a script which may add to it."""
-    command = unit.command if unit else ()
-    return bool(command) and command[0].endswith(b"/asterisk")
+    """Return True if a unit starts Asterisk itself, not a script that may add options."""
+    if unit is None or not unit.command:
+        return False
+    return unit.command[0].endswith(b"/asterisk")
 
 
-def _start(instance: Instance) -> str | None:
-    return f"systemctl start {instance.unit.name}" if instance.unit else None
-
-
-def _said(instance: Instance) -> bool | None:
-    return None if isinstance(instance.console, Unknown) else instance.console.dumpcore
-
-
-def _dumps_all_the_same(instance: Instance) -> bool:
+def _dumps_core_anyway(instance: Instance) -> bool:
     process = instance.process
-    return not isinstance(process, Unknown) and process.core_limit.allows_cores and process.dumpable
+    return not isinstance(process, Unknown) and process.core_limit.allows_core and process.dumpable

@@ -1,124 +1,149 @@
-"""Checks Asterisk's executable and modules: readable, with symbols, built for debugging, those that run."""
+"""Checks the executable and the modules of Asterisk: readable, with symbols, build options, unchanged on disk."""
 
 import posixpath
 import shlex
 from collections.abc import Iterator, Sequence
 
-from astbtd.lib.quantities import counted
+from astbtd.lib.quantities import pluralize
 from astbtd.model.crash import Asterisk
-from astbtd.readiness.facts import Change, Family, Instance, MappedObject, Role
-from astbtd.readiness.remedies import install, restart
+from astbtd.readiness.facts import Family, FileChange, Instance, MappedObject, ObjectRole
+from astbtd.readiness.remedies import install_package, restart
 from astbtd.readiness.result import Check, Name, Unknown, failed, ok, unknown, warning
 
-_FEW = 3
+_MAX_LISTED_FILES = 3
 _NEEDS_LIBBFD = "BETTER_BACKTRACES"
 
 
-def readable(instance: Instance) -> Check:
-    """Whether gdb's user can read the executable and the modules."""
+def check_readable(instance: Instance) -> Check:
+    """Check that the user that gdb runs as can read the executable and the modules."""
     program, objects = instance.program, instance.objects
     if isinstance(program, Unknown):
         return unknown(Name.READABLE, program)
-    closed = [] if program.readable else [program.path]
-    closed += [each.path for each in _known(objects) if not each.readable and each.path not in closed]
-    if closed:
-        found = f"gdb's user cannot read {_some(closed)}: copied for each crash, which takes time and room"
-        return warning(Name.READABLE, found, _open_up(closed))
+    unreadable = [] if program.readable else [program.path]
+    unreadable += [mapped.path for mapped in _known(objects) if not mapped.readable]
+    unreadable = list(dict.fromkeys(unreadable))
+    if unreadable:
+        found = f"gdb's user cannot read {_summarize(unreadable)}: copied for each crash, which takes time and space"
+        return warning(Name.READABLE, found, _make_readable(unreadable))
     if isinstance(objects, Unknown) and not isinstance(instance.process, Unknown):
         return unknown(Name.READABLE, objects)
-    return ok(Name.READABLE, "gdb's user can read the executable and what it has loaded")
+    return ok(Name.READABLE, "gdb's user can read the executable and all loaded objects")
 
 
-def symbols(instance: Instance, family: Family) -> Check:
-    """Whether the executable and Asterisk's modules have their symbols, in themselves or in files beside."""
+def check_symbols(instance: Instance, family: Family) -> Check:
+    """Check that the executable and the modules of Asterisk have symbols, in the file or in a separate one."""
     program = instance.program
     if isinstance(program, Unknown):
         return unknown(Name.SYMBOLS, program)
-    modules = [each for each in _known(instance.objects) if each.role is Role.ASTERISK and each.path != program.path]
-    bare = [each.path for each in modules if not each.symbols]
+    modules = [mapped for mapped in _known(instance.objects) if _is_module(mapped, program.path)]
+    stripped = [module.path for module in modules if not module.symbols]
     if not program.symbols:
-        bare.insert(0, program.path)
-    if not bare:
-        return ok(Name.SYMBOLS, f"{program.path} has them" + _as_have(len(modules)))
-    found = f"stripped, and no separate symbols are installed: {_some(bare)}; many frames have no names"
-    return warning(Name.SYMBOLS, found, _symbols_from(program.packages, family))
+        stripped.insert(0, program.path)
+    if stripped:
+        found = f"stripped, and no separate symbols are installed: {_summarize(stripped)}; many frames have no names"
+        return warning(Name.SYMBOLS, found, _install_symbols(program.packages, family))
+    also = f" and {pluralize(len(modules), 'module', 'modules')}" if modules else ""
+    return ok(Name.SYMBOLS, f"found in {program.path}{also}")
 
 
-def build_options(instance: Instance, family: Family) -> Iterator[Check]:
-    """DONT_OPTIMIZE, BETTER_BACKTRACES and DEBUG_THREADS, as Asterisk says itself or else its executable does."""
-    built = _built(instance)
-    wanted = (
+def check_build_options(instance: Instance, family: Family) -> Iterator[Check]:
+    """Check DONT_OPTIMIZE, BETTER_BACKTRACES and DEBUG_THREADS, from the console of Asterisk or else its executable."""
+    built = _build_info(instance)
+    options = (
         (Name.DONT_OPTIMIZE, "dont_optimize", "arguments and locals are <optimized out>"),
-        (Name.BETTER_BACKTRACES, "better_backtraces", "the backtraces in Asterisk's own log have no lines"),
-        (Name.DEBUG_THREADS, "debug_threads", "a deadlock's locks are not listed (it costs speed: for deadlocks only)"),
+        (Name.BETTER_BACKTRACES, "better_backtraces", "the backtraces in Asterisk's own log have no line numbers"),
+        (
+            Name.DEBUG_THREADS,
+            "debug_threads",
+            "the locks of a deadlock are not listed (it is slow: for deadlocks only)",
+        ),
     )
-    for name, option, consequence in wanted:
-        has = built if isinstance(built, Unknown) else getattr(built, option)
-        yield _option(name, has, consequence, _rebuild(option.upper(), instance, family))
+    for name, field, consequence in options:
+        has_option = built if isinstance(built, Unknown) else getattr(built, field)
+        yield _check_option(name, has_option, consequence, _rebuild_with(field.upper(), instance, family))
 
 
-def up_to_date(instance: Instance) -> Check:
-    """Whether the executable and the modules on disk are still those that run."""
+def check_up_to_date(instance: Instance) -> Check:
+    """Check that the executable and the modules on disk are still those that are running."""
     objects = instance.objects
     if isinstance(objects, Unknown):
         return unknown(Name.UP_TO_DATE, objects)
-    changed = [each for each in objects if each.change]
-    gone = [each.path for each in changed if each.role is not Role.LIBRARY and each.change is not Change.OVERWRITTEN]
-    if gone:
-        found = f"replaced on disk since Asterisk started: {_some(gone)}; a backtrace would be wrong"
+    changed = [mapped.path for mapped in objects if mapped.change]
+    missing = [mapped.path for mapped in objects if _ruins_backtrace(mapped)]
+    if missing:
+        found = f"replaced on disk since Asterisk started: {_summarize(missing)}; a backtrace would be wrong"
         return failed(Name.UP_TO_DATE, found, restart(instance))
     if changed:
-        found = f"changed on disk since Asterisk started: {_some([each.path for each in changed])}"
-        return warning(Name.UP_TO_DATE, f"{found}; frames in there would be wrong", restart(instance))
-    return ok(Name.UP_TO_DATE, "what runs is what is on disk")
+        found = f"changed on disk since Asterisk started: {_summarize(changed)}; frames in them would be wrong"
+        return warning(Name.UP_TO_DATE, found, restart(instance))
+    return ok(Name.UP_TO_DATE, "the running files are those on disk")
 
 
-def _built(instance: Instance) -> Asterisk | Unknown:
+def _is_module(mapped: MappedObject, executable: str) -> bool:
+    return mapped.role is ObjectRole.ASTERISK and mapped.path != executable
+
+
+def _ruins_backtrace(mapped: MappedObject) -> bool:
+    """Return True if gdb lacks an object in which nearly every backtrace has frames.
+
+    An overwritten file may have the same content: it was only written again.
+    """
+    if mapped.change in (None, FileChange.OVERWRITTEN):
+        return False
+    return mapped.role is not ObjectRole.LIBRARY
+
+
+def _build_info(instance: Instance) -> Asterisk | Unknown:
     if not isinstance(instance.console, Unknown):
         return instance.console.built
-    return instance.program if isinstance(instance.program, Unknown) else instance.program.built
+    if isinstance(instance.program, Unknown):
+        return instance.program
+    return instance.program.built
 
 
-def _option(name: Name, has: bool | Unknown | None, consequence: str, remedy: str) -> Check:
-    if isinstance(has, Unknown):
-        return unknown(name, has)
-    if has is None:
-        return unknown(name, Unknown("neither the executable nor the console tells how Asterisk was built"))
+def _check_option(name: Name, has_option: bool | Unknown | None, consequence: str, remedy: str) -> Check:
+    if isinstance(has_option, Unknown):
+        return unknown(name, has_option)
+    if has_option is None:
+        return unknown(name, Unknown("neither the executable nor the console reports the build options"))
     option = name.upper().replace("-", "_")
-    return ok(name, f"built with {option}") if has else warning(name, f"built without {option}: {consequence}", remedy)
+    if has_option:
+        return ok(name, f"built with {option}")
+    return warning(name, f"built without {option}: {consequence}", remedy)
 
 
-def _rebuild(option: str, instance: Instance, family: Family) -> str:
-    """The steps in Asterisk's source tree; BETTER_BACKTRACES needs libbfd, which configure has to find first."""
-    needs = f"{install(family, 'binutils-dev', 'binutils-devel')} && ./configure && " if option == _NEEDS_LIBBFD else ""
+def _rebuild_with(option: str, instance: Instance, family: Family) -> str:
+    """Return the commands for the source tree. BETTER_BACKTRACES needs libbfd, and configure must find it."""
+    prepare = ""
+    if option == _NEEDS_LIBBFD:
+        prepare = f"{install_package(family, 'binutils-dev', 'binutils-devel')} && ./configure && "
     enable = f"make menuselect.makeopts && menuselect/menuselect --enable {option} menuselect.makeopts"
-    return f"in Asterisk's source: {needs}{enable} && make && make install && {restart(instance)}"
+    return f"in Asterisk's source: {prepare}{enable} && make && make install && {restart(instance)}"
 
 
-def _symbols_from(packages: Sequence[str], family: Family) -> str:
+def _install_symbols(packages: Sequence[str], family: Family) -> str:
     if family is Family.DEBIAN and packages:
-        return f"apt install {' '.join(f'{name}-dbgsym' for name in packages)} (in the archive debian-debug)"
+        names = " ".join(f"{name}-dbgsym" for name in packages)
+        return f"apt install {names} (in the archive debian-debug)"
     if family is Family.RHEL and packages:
         return f"dnf debuginfo-install {' '.join(packages)}"
     return "install Asterisk unstripped: in its source, make && make install"
 
 
-def _as_have(modules: int) -> str:
-    return f", as {'has' if modules == 1 else 'have'} {counted(modules, 'module', 'modules')}" if modules else ""
-
-
-def _open_up(closed: Sequence[str]) -> str:
-    """For a few files their names, for many their directories."""
-    if len(closed) <= _FEW:
-        return f"chmod o+r {shlex.join(closed)}"
-    return f"chmod -R o+rX {shlex.join(dict.fromkeys(map(posixpath.dirname, closed)))}"
+def _make_readable(paths: Sequence[str]) -> str:
+    """Return a command for a few files, or for the directories of many."""
+    if len(paths) <= _MAX_LISTED_FILES:
+        return f"chmod o+r {shlex.join(paths)}"
+    directories = dict.fromkeys(posixpath.dirname(path) for path in paths)
+    return f"chmod -R o+rX {shlex.join(directories)}"
 
 
 def _known(objects: tuple[MappedObject, ...] | Unknown) -> tuple[MappedObject, ...]:
     return () if isinstance(objects, Unknown) else objects
 
 
-def _some(paths: Sequence[str]) -> str:
-    """The first of them, and how many more there are."""
-    more = f" and {counted(len(paths) - 1, 'other', 'others')}" if len(paths) > 1 else ""
-    return f"{paths[0]}{more}"
+def _summarize(paths: Sequence[str]) -> str:
+    """Return the first path and the number of the others."""
+    if len(paths) == 1:
+        return paths[0]
+    return f"{paths[0]} and {pluralize(len(paths) - 1, 'other', 'others')}"

@@ -1,1 +1,1 @@
-"""The outside world of `astbtd check`: /proc, systemd, files, gdb and Asterisk's console; each with a time limit."""
+"""Gathers the facts from /proc, systemd, files, gdb and the console of Asterisk, each with a timeout."""

@@ -1,47 +1,55 @@
-"""Gathers all facts, one question after the other."""
+"""Gathers all facts, one after the other."""
 
 import pwd
 
 from astbtd.asterisk import asterisk_processes
 from astbtd.extraction.sandbox_command import SandboxUser
 from astbtd.readiness.facts import Coredump, Facts, HostFacts, Kernel
-from astbtd.readiness.gather import host, installed_gdb, unit_properties
+from astbtd.readiness.gather import host, systemd_config
 from astbtd.readiness.gather.instances import InstanceInspector
-from astbtd.readiness.gather.timeout import known
+from astbtd.readiness.gather.timeout import ask
 from astbtd.readiness.result import Unknown
 from astbtd.settings import Settings
 
-OUR_UNIT = "astbtd.service"
+ASTBTD_UNIT = "astbtd.service"
 
 
-def facts(settings: Settings) -> Facts:
-    """All that the checks judge."""
-    kernel = known("core_pattern", lambda: host.kernel(settings.watch.directories, settings.collectors))
-    watched = (*settings.watch.directories, *settings.watch.poll)
-    viewer = InstanceInspector(settings.asterisk, kernel, host.family(), _reader(settings.gdb.user), watched)
-    instances = [viewer.running(pid) for pid in asterisk_processes.running_pids(settings.asterisk.executables)]
+def gather_facts(settings: Settings) -> Facts:
+    """Return all facts that the checks need."""
+    kernel = ask("core_pattern", lambda: host.read_kernel(settings.watch.directories, settings.collectors))
+    family = host.read_family()
+    inspector = InstanceInspector(
+        settings.asterisk,
+        kernel,
+        family,
+        gdb_user=_find_gdb_user(settings.gdb.user),
+        watched=(*settings.watch.directories, *settings.watch.poll),
+    )
+    running = asterisk_processes.running_pids(settings.asterisk.executables)
     return Facts(
         HostFacts(
-            family=viewer.family,
+            family=family,
             kernel=kernel,
-            coredump=None if isinstance(kernel, Unknown) else _coredump(kernel),
-            gdb=known(settings.gdb.program, lambda: installed_gdb.gdb(settings.gdb)),
-            store=known("the disk of the store", lambda: host.disk(settings.store)),
-            journal_persistent=known("the journal", host.journal_persistent),
-            astbtd=known(OUR_UNIT, lambda: unit_properties.unit(OUR_UNIT)),
+            coredump=_ask_coredump(kernel),
+            gdb=ask(settings.gdb.program, lambda: host.read_gdb(settings.gdb)),
+            store=ask("the disk of the store", lambda: host.read_disk(settings.store)),
+            journal_persistent=ask("the journal", host.is_journal_persistent),
+            astbtd=ask(ASTBTD_UNIT, lambda: systemd_config.read_unit(ASTBTD_UNIT)),
         ),
-        instances or [viewer.stopped()],
+        [inspector.inspect_running(pid) for pid in running] or [inspector.inspect_stopped()],
     )
 
 
-def _coredump(kernel: Kernel) -> Coredump | Unknown | None:
-    return known("coredump.conf", lambda: host.coredump(kernel.pattern))
+def _ask_coredump(kernel: Kernel | Unknown) -> Coredump | Unknown | None:
+    if isinstance(kernel, Unknown):
+        return None
+    return ask("coredump.conf", lambda: host.read_coredump(kernel.pattern))
 
 
-def _reader(user: str) -> SandboxUser:
-    """Whom gdb runs as when the daemon starts it, whoever asks; ourselves where there is no such user."""
+def _find_gdb_user(name: str) -> SandboxUser:
+    """Return the user that the daemon runs gdb as, even if we are not root; ourselves if that user does not exist."""
     try:
-        entry = pwd.getpwnam(user)
+        entry = pwd.getpwnam(name)
     except KeyError:
         return SandboxUser(0, 0, switched=False)
     return SandboxUser(entry.pw_uid, entry.pw_gid, switched=True)

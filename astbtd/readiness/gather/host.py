@@ -1,93 +1,126 @@
-"""Reads what is the same for every Asterisk: the kernel's settings, systemd's, the disk of the store."""
+"""Gathers the facts that are the same for every Asterisk: kernel settings, systemd, gdb, the disk of the store."""
 
 import os
-from collections.abc import Iterator, Sequence
+import re
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
+from astbtd.errors import AstbtdError
+from astbtd.extraction.sandbox_command import find_sandbox_user, sandboxed_command
+from astbtd.lib import subprocesses
 from astbtd.lib.mounts import Mounts
-from astbtd.readiness.facts import Coredump, Disk, Family, Kernel
-from astbtd.readiness.gather.systemd_settings import assignments, size
-from astbtd.settings import CollectorSettings
+from astbtd.readiness.facts import Coredump, Disk, Family, Gdb, Kernel
+from astbtd.readiness.gather.systemd_config import parse_size, read_configuration
+from astbtd.readiness.gather.timeout import SECONDS
+from astbtd.settings import CollectorSettings, GdbSettings
 from astbtd.sources import core_pattern, watched_directories
-from astbtd.sources.collectors.systemd_coredump import SystemdCoredump
+from astbtd.sources.collectors import systemd_coredump
 from astbtd.sources.core_pattern import CorePattern, Kind
 
 _KERNEL, _FS = Path("/proc/sys/kernel"), Path("/proc/sys/fs")
-_CONFIGURED_IN = ("/usr/lib/systemd", "/usr/local/lib/systemd", "/run/systemd", "/etc/systemd")  # the last one wins
-_COREDUMP_LIMIT = 32 << 30  # coredump.conf(5), on 64-bit systems
+_COREDUMP_SIZE_LIMIT = 32 << 30  # the default of coredump.conf(5) on 64-bit systems
 _DEBIAN = frozenset(("debian", "ubuntu"))
 _RHEL = frozenset(("rhel", "fedora", "centos"))
+_PYTHON_WORKS = "astbtd found Python"
 
 
-def kernel(directories: Sequence[str], collected: CollectorSettings) -> Kernel:
-    """What decides where cores go; who is handed them may put them into one of the configured `directories`.
+def read_kernel(configured: Sequence[str], collectors: CollectorSettings) -> Kernel:
+    """Return the kernel settings that determine where cores go.
 
-    What known collectors keep is `collected` unless the settings leave them out.
+    A program or socket that receives the cores may store them in one of the `configured` directories, or, if it is a
+    known collector, in the directories of `collectors`.
     """
-    pattern = core_pattern.current()
-    helper = os.access(helper_of(pattern.text), os.X_OK) if pattern.kind is Kind.PIPE else None
-    uses_pid = (_KERNEL / "core_uses_pid").read_text().strip() != "0"
-    collections = watched_directories.collections(collected, Mounts.now()).items()
-    fed = [directory for directory, collector in collections if collector.is_fed_by(pattern)]
-    kept_in = (*directories, *fed) if pattern.kind in (Kind.PIPE, Kind.SOCKET) else ()
-    unseen = None if kept_in else pattern.unwatched
-    return Kernel(pattern, unseen, uses_pid, int((_FS / "suid_dumpable").read_text()), helper, kept_in)
+    pattern = core_pattern.read_current()
+    helper_runs = os.access(helper_path(pattern.text), os.X_OK) if pattern.kind is Kind.PIPE else None
+    collections: tuple[str, ...] = ()
+    if pattern.kind in (Kind.PIPE, Kind.SOCKET):
+        directories = watched_directories.collector_directories(collectors, Mounts.current())
+        active = [directory for directory, collector in directories.items() if pattern.feeds(collector)]
+        collections = (*configured, *active)
+    return Kernel(
+        pattern=pattern,
+        unwatched_reason=None if collections else pattern.unwatched_reason,
+        uses_pid=(_KERNEL / "core_uses_pid").read_text().strip() != "0",
+        suid_dumpable=int((_FS / "suid_dumpable").read_text()),
+        helper_runs=helper_runs,
+        collections=collections,
+    )
 
 
-def helper_of(pattern: str) -> str:
-    """The program that a core_pattern feeds."""
-    return (pattern.lstrip("|").split() or [""])[0]
+def helper_path(pattern: str) -> str:
+    """Return the path of the program that a core_pattern pipes cores to."""
+    words = pattern.lstrip("|").split()
+    return words[0] if words else ""
 
 
-def coredump(pattern: CorePattern) -> Coredump | None:
-    """systemd-coredump's limits, where it collects the cores."""
-    if not SystemdCoredump().is_fed_by(pattern):
+def read_coredump(pattern: CorePattern) -> Coredump | None:
+    """Return the limits of systemd-coredump; None if it does not receive the cores."""
+    if not pattern.feeds(systemd_coredump.COLLECTOR):
         return None
-    found = assignments(_texts("coredump.conf"), "Coredump")
-    limits = (size(found.get(name), _COREDUMP_LIMIT) for name in ("ProcessSizeMax", "ExternalSizeMax"))
-    return Coredump(found.get("Storage") or "external", *limits)
+    settings = read_configuration("coredump.conf", "Coredump")
+    return Coredump(
+        storage=settings.get("Storage") or "external",
+        process_size=parse_size(settings.get("ProcessSizeMax"), _COREDUMP_SIZE_LIMIT),
+        external_size=parse_size(settings.get("ExternalSizeMax"), _COREDUMP_SIZE_LIMIT),
+    )
 
 
-def journal_persistent() -> bool:
-    """Whether journald writes to the disk: what it is told, else whether the directory for that is there."""
-    told = assignments(_texts("journald.conf"), "Journal").get("Storage")
-    if told in ("volatile", "none"):
+def read_gdb(settings: GdbSettings) -> Gdb:
+    """Run gdb once, in the same sandbox as for a core, and return its version and whether it has Python."""
+    if shutil.which(settings.program, path=subprocesses.ENVIRONMENT["PATH"]) is None:
+        return Gdb(settings.program, None, python=False, problem=f"{settings.program} is not installed")
+    arguments = ["-nx", "-nh", "--batch", "-ex", "show version", "-ex", f"python print('{_PYTHON_WORKS}')"]
+    try:
+        user = find_sandbox_user(settings.user)
+        argv = sandboxed_command([settings.program, *arguments], user, settings)
+        finished, text = subprocesses.output(argv, timeout=SECONDS - 1)
+    except AstbtdError as error:
+        return Gdb(settings.program, None, python=False, problem=error.message, remedy=error.remedy or None)
+    version = re.search(r"^GNU gdb .*?([0-9][0-9.]*)\S*$", text, re.MULTILINE)
+    if version is None:
+        last_line = text.strip().splitlines()[-1:] or [finished.ended.value]
+        return Gdb(settings.program, None, python=False, problem=f"{settings.program} does not work: {last_line[0]}")
+    return Gdb(settings.program, version[1], python=_PYTHON_WORKS in text, problem=None)
+
+
+def is_journal_persistent() -> bool:
+    """Return True if journald writes to the disk. Raise FileNotFoundError if there is no journald.
+
+    Storage=auto, the default, depends on whether the directory of the journal exists.
+    """
+    storage = read_configuration("journald.conf", "Journal").get("Storage")
+    if storage in ("volatile", "none"):
         return False
     if not os.path.exists("/run/systemd/journal/socket"):
         raise FileNotFoundError
-    here = Path("/etc/machine-id").read_text().strip()
-    return Path("/var/log/journal", here).exists()
+    machine_id = Path("/etc/machine-id").read_text().strip()
+    return Path("/var/log/journal", machine_id).exists()
 
 
-def disk(path: str) -> Disk:
-    """The file system that a path is on, or will be on once it is there."""
-    there = next(parent for parent in (Path(path), *Path(path).parents) if parent.exists())
-    found = os.statvfs(there)
-    return Disk(path, found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
+def read_disk(path: str) -> Disk:
+    """Return the file system of a path, or of its nearest parent that exists."""
+    existing = next(parent for parent in (Path(path), *Path(path).parents) if parent.exists())
+    found = os.statvfs(existing)
+    return Disk(path, free=found.f_bavail * found.f_frsize, total=found.f_blocks * found.f_frsize)
 
 
-def family() -> Family:
-    """The family of this machine's distribution."""
+def read_family() -> Family:
+    """Return the family of this host's distribution."""
     try:
-        return family_in(Path("/etc/os-release").read_text(errors="replace"))
+        return parse_family(Path("/etc/os-release").read_text(errors="replace"))
     except OSError:
         return Family.OTHER
 
 
-def family_in(os_release: str) -> Family:
-    """The family that the text of an os-release(5) names."""
+def parse_family(os_release: str) -> Family:
+    """Return the family of a distribution, given its os-release(5)."""
     values = dict(line.split("=", 1) for line in os_release.splitlines() if "=" in line)
-    ids = set(" ".join(values.get(name, "").strip("\"'") for name in ("ID", "ID_LIKE")).split())
+    ids: set[str] = set()
+    for name in ("ID", "ID_LIKE"):
+        ids.update(values.get(name, "").strip("\"'").split())
     if ids & _DEBIAN:
         return Family.DEBIAN
-    return Family.RHEL if ids & _RHEL else Family.OTHER
-
-
-def _texts(name: str) -> Iterator[str]:
-    """A configuration file of systemd and its drop-ins, as systemd.syntax(7) orders and overrides them."""
-    main = next((path for place in _CONFIGURED_IN[::-1] if (path := Path(place, name)).exists()), None)
-    drop_ins: dict[str, Path] = {}
-    for place in _CONFIGURED_IN:
-        drop_ins |= {path.name: path for path in Path(place, f"{name}.d").glob("*.conf")}
-    for path in [*([main] if main else []), *(drop_ins[key] for key in sorted(drop_ins))]:
-        yield path.read_text(errors="replace")
+    if ids & _RHEL:
+        return Family.RHEL
+    return Family.OTHER

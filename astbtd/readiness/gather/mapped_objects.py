@@ -1,4 +1,4 @@
-"""Compares what a running Asterisk has mapped with what lies on disk now."""
+"""Compares the files that a running Asterisk has mapped with those on disk."""
 
 import os
 import re
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 from astbtd.elf import headers
 from astbtd.extraction.sandbox_command import SandboxUser
-from astbtd.readiness.facts import Change, MappedObject, Role
+from astbtd.readiness.facts import FileChange, MappedObject, ObjectRole
 from astbtd.readiness.gather import process_facts, program_files
 
-_CLOCKS_DIFFER = 2.0  # seconds; the kernel tells in whole ones when it was booted, which a start is counted from
+_CLOCK_TOLERANCE = 2.0  # seconds; the start of a process is relative to the boot time, which has whole seconds
 _DELETED = " (deleted)"
 _LIBC = re.compile(r"(?:libc|libpthread)[.-].*")
-_LINE = re.compile(r"([0-9a-f]+)-[0-9a-f]+ ..x. ([0-9a-f]+) ([0-9a-f]+):([0-9a-f]+) (\d+) +(/.*)")
-_FIRST = re.compile(r"([0-9a-f]+)-[0-9a-f]+ .... 0+ [0-9a-f]+:[0-9a-f]+ \d+ +(/.*)")
+_EXECUTABLE_MAPPING = re.compile(r"([0-9a-f]+)-[0-9a-f]+ ..x. ([0-9a-f]+) ([0-9a-f]+):([0-9a-f]+) (\d+) +(/.*)")
+_FIRST_MAPPING = re.compile(r"([0-9a-f]+)-[0-9a-f]+ .... 0+ [0-9a-f]+:[0-9a-f]+ \d+ +(/.*)")
 
 
 @dataclass(frozen=True)
-class _Mapped:
-    """One mapped file: its first address in memory, where that holds its beginning, and its inode."""
+class _Mapping:
+    """A mapped file. `start` is the address of its first byte in memory, None if that is not mapped."""
 
     path: str
     deleted: bool
@@ -27,58 +27,67 @@ class _Mapped:
     start: int | None
 
 
-def mapped_objects(pid: int, started: float, reader: SandboxUser) -> tuple[MappedObject, ...]:
-    """The executable and the shared objects that a process runs. Raises OSError."""
-    with process_facts.opened(pid) as directory:
-        executable = os.readlink("exe", dir_fd=directory).removesuffix(_DELETED)
-        maps = os.fsdecode(process_facts.read(directory, "maps"))
-        return tuple(_compared(each, executable, directory, started, reader) for each in _mapped(maps))
+def read_mapped_objects(pid: int, started: float, gdb_user: SandboxUser) -> tuple[MappedObject, ...]:
+    """Return the executable and the shared objects of a process. Raise OSError."""
+    with process_facts.open_process(pid) as process:
+        executable = os.readlink("exe", dir_fd=process).removesuffix(_DELETED)
+        maps = os.fsdecode(process_facts.read_file(process, "maps"))
+        return tuple(_compare(mapping, executable, process, started, gdb_user) for mapping in _parse_maps(maps))
 
 
-def executable(pid: int) -> str:
-    """The path of the program that a process runs. Raises OSError."""
-    with process_facts.opened(pid) as directory:
-        return os.readlink("exe", dir_fd=directory).removesuffix(_DELETED)
+def read_executable_path(pid: int) -> str:
+    """Return the path of the executable of a process. Raise OSError."""
+    with process_facts.open_process(pid) as process:
+        return os.readlink("exe", dir_fd=process).removesuffix(_DELETED)
 
 
-def _mapped(maps: str) -> Iterator[_Mapped]:
-    """Each file that code is mapped from, once; a name may hold anything but a newline, which the kernel escapes."""
-    starts = {match[2]: int(match[1], 16) for line in maps.splitlines()[::-1] if (match := _FIRST.fullmatch(line))}
-    seen = set()
+def _parse_maps(maps: str) -> Iterator[_Mapping]:
+    """Yield each file from which code is mapped, once. The kernel escapes newlines in file names."""
+    starts: dict[str, int] = {}
     for line in maps.splitlines():
-        match = _LINE.fullmatch(line)
-        if match and match[6] not in seen:
-            seen.add(match[6])
-            path = match[6].removesuffix(_DELETED)
-            yield _Mapped(path, path != match[6], int(match[5]), starts.get(match[6]))
+        match = _FIRST_MAPPING.fullmatch(line)
+        if match:
+            starts.setdefault(match[2], int(match[1], 16))
+    seen: set[str] = set()
+    for line in maps.splitlines():
+        match = _EXECUTABLE_MAPPING.fullmatch(line)
+        if match is None or match[6] in seen:
+            continue
+        name = match[6]
+        seen.add(name)
+        path = name.removesuffix(_DELETED)
+        yield _Mapping(path, deleted=path != name, inode=int(match[5]), start=starts.get(name))
 
 
-def _compared(mapped: _Mapped, executable: str, process_fd: int, started: float, reader: SandboxUser) -> MappedObject:
-    role = _role(mapped.path, executable)
+def _compare(mapping: _Mapping, executable: str, process: int, started: float, gdb_user: SandboxUser) -> MappedObject:
+    role = _find_role(mapping.path, executable)
     try:
-        with program_files.read_program(mapped.path) as read:
-            symbols = program_files.has_symbols(mapped.path, read)
-            change = _change(mapped, headers.build_id(read), process_fd, started)
+        with program_files.open_elf(mapping.path) as read:
+            symbols = program_files.find_symbols(mapping.path, read)
+            change = _find_change(mapping, headers.build_id(read), process, started)
     except (OSError, headers.NotElf):
-        return MappedObject(mapped.path, role, Change.REMOVED, symbols=False, readable=False)
-    return MappedObject(mapped.path, role, change, symbols, reader.can_read(mapped.path))
+        return MappedObject(mapping.path, role, FileChange.REMOVED, symbols=False, readable=False)
+    return MappedObject(mapping.path, role, change, symbols, gdb_user.can_read(mapping.path))
 
 
-def _change(mapped: _Mapped, on_disk: str | None, process_fd: int, started: float) -> Change | None:
-    """Another file of the same build is no change: it is the same program, installed again."""
-    status = os.stat(mapped.path)
-    if not mapped.deleted and status.st_ino == mapped.inode:
-        return Change.OVERWRITTEN if status.st_mtime > started + _CLOCKS_DIFFER else None
-    running = _build_id_in_memory(process_fd, mapped.start)
-    return None if running and running == on_disk else Change.REPLACED
+def _find_change(mapping: _Mapping, build_id_on_disk: str | None, process: int, started: float) -> FileChange | None:
+    """Compare a mapping with the file on disk. Another file with the same build id is no change."""
+    status = os.stat(mapping.path)
+    if not mapping.deleted and status.st_ino == mapping.inode:
+        was_written = status.st_mtime > started + _CLOCK_TOLERANCE
+        return FileChange.OVERWRITTEN if was_written else None
+    running_build_id = _read_build_id(process, mapping.start)
+    if running_build_id and running_build_id == build_id_on_disk:
+        return None
+    return FileChange.REPLACED
 
 
-def _build_id_in_memory(process_fd: int, start: int | None) -> str | None:
-    """None where it cannot be read: what has been replaced then counts as another build."""
+def _read_build_id(process: int, start: int | None) -> str | None:
+    """Read the build id from the memory of a process; None if that is not possible (not root)."""
     if start is None:
         return None
     try:
-        memory = os.open("mem", os.O_RDONLY | os.O_CLOEXEC, dir_fd=process_fd)
+        memory = os.open("mem", os.O_RDONLY | os.O_CLOEXEC, dir_fd=process)
     except OSError:
         return None
     try:
@@ -87,8 +96,10 @@ def _build_id_in_memory(process_fd: int, start: int | None) -> str | None:
         os.close(memory)
 
 
-def _role(path: str, executable: str) -> Role:
+def _find_role(path: str, executable: str) -> ObjectRole:
     directory, name = os.path.split(path)
     if path == executable or directory.endswith("/modules") or name.startswith("libasterisk"):
-        return Role.ASTERISK
-    return Role.LIBC if _LIBC.fullmatch(name) else Role.LIBRARY
+        return ObjectRole.ASTERISK
+    if _LIBC.fullmatch(name):
+        return ObjectRole.LIBC
+    return ObjectRole.LIBRARY

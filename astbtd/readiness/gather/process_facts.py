@@ -1,4 +1,4 @@
-"""Reads what /proc shows everyone of a process: limits, ids, size, command line, control group, ancestors."""
+"""Reads what /proc shows every user about a process: limits, ids, size, command line, control group, ancestors."""
 
 import os
 import re
@@ -9,14 +9,14 @@ from pathlib import Path
 from astbtd.readiness.facts import Credentials, Limit, Process, StartedBy
 
 _PROC = Path("/proc")
-_LARGEST = 1 << 20  # bytes of one of its files
-_MOST_ANCESTORS = 16
+_MAX_FILE_SIZE = 1 << 20  # bytes
+_MAX_ANCESTORS = 16
 _KIB = 1024
 
 
 @contextmanager
-def opened(pid: int) -> Iterator[int]:
-    """The directory of a process, held open: another process with its number is never taken for it."""
+def open_process(pid: int) -> Iterator[int]:
+    """Open the /proc directory of a process. If the pid is reused, the descriptor does not show the new process."""
     descriptor = os.open(_PROC / str(pid), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield descriptor
@@ -24,103 +24,121 @@ def opened(pid: int) -> Iterator[int]:
         os.close(descriptor)
 
 
-def read(directory: int, name: str) -> bytes:
-    """What is in one of the files of a process."""
-    descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
+def read_file(process: int, name: str) -> bytes:
+    """Return the content of a file in the /proc directory of a process."""
+    descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=process)
     with open(descriptor, "rb") as file:
-        return file.read(_LARGEST)
+        return file.read(_MAX_FILE_SIZE)
 
 
-def is_contained(directory: int) -> bool:
-    """Whether a process has another root directory than we, and so other files under the same names."""
-    return not os.path.samestat(os.stat("root", dir_fd=directory), os.stat("/"))
+def has_other_root(process: int) -> bool:
+    """Return True if the root directory of a process is not ours: it is in a container, and paths differ."""
+    return not os.path.samestat(os.stat("root", dir_fd=process), os.stat("/"))
 
 
-def runs_in_a_container(pid: int) -> bool:
-    """The same of a process that is not held open. Raises OSError."""
-    with opened(pid) as directory:
-        return is_contained(directory)
+def runs_in_container(pid: int) -> bool:
+    """Return True if a process has another root directory. Raise OSError."""
+    with open_process(pid) as process:
+        return has_other_root(process)
 
 
-def process(pid: int) -> Process:
-    """The process as everyone may see it. Raises OSError where it has ended."""
-    with opened(pid) as directory:
-        status = _fields(read(directory, "status"))
+def read_process(pid: int) -> Process:
+    """Return a process as every user sees it. Raise OSError if it has ended."""
+    with open_process(pid) as process:
+        status = _parse_status(read_file(process, "status"))
         uid = int(status["Uid"].split()[1])
         return Process(
             pid=pid,
-            command=tuple(read(directory, "cmdline").rstrip(b"\0").split(b"\0")),
-            credentials=_credentials(status, uid),
-            core_limit=_core_limit(read(directory, "limits").decode()),
+            command=tuple(read_file(process, "cmdline").rstrip(b"\0").split(b"\0")),
+            credentials=_parse_credentials(status, uid),
+            core_limit=_parse_core_limit(read_file(process, "limits").decode()),
             # proc(5): the files of a process that is not dumpable belong to root
-            dumpable=os.stat("status", dir_fd=directory).st_uid == uid,
-            resident=_kib(status, "RssAnon", "RssShmem", "VmSwap"),
-            writable=_kib(status, "VmData", "VmStk"),
-            started=_started(read(directory, "stat")),
+            dumpable=os.stat("status", dir_fd=process).st_uid == uid,
+            resident=_sum_kib(status, "RssAnon", "RssShmem", "VmSwap"),
+            writable=_sum_kib(status, "VmData", "VmStk"),
+            started=_parse_start_time(read_file(process, "stat")),
         )
 
 
-def unit_of(pid: int) -> str | None:
-    """The service that a process belongs to."""
-    with opened(pid) as directory:
-        return unit_in(read(directory, "cgroup").decode(errors="replace"))
+def read_unit_name(pid: int) -> str | None:
+    """Return the name of the service that a process belongs to."""
+    with open_process(pid) as process:
+        return parse_unit_name(read_file(process, "cgroup").decode(errors="replace"))
 
 
-def unit_in(cgroups: str) -> str | None:
-    """The service that the text of a /proc/PID/cgroup names; a user's own manager and sessions are none."""
-    paths = [line.split(":", 2)[2] for line in cgroups.splitlines() if line.count(":") >= 2]
-    services = [re.findall(r"(?<=/)[^/]+\.service(?=/|$)", path) for path in paths if "/user.slice/" not in f"{path}/"]
-    return next((found[-1] for found in services if found), None)
+def parse_unit_name(cgroups: str) -> str | None:
+    """Return the service named in the content of /proc/PID/cgroup; None for user sessions and user services."""
+    for line in cgroups.splitlines():
+        if line.count(":") < 2:
+            continue
+        path = line.split(":", 2)[2]
+        if "/user.slice/" in f"{path}/":
+            continue
+        services = re.findall(r"(?<=/)[^/]+\.service(?=/|$)", path)
+        if services:
+            innermost: str = services[-1]
+            return innermost
+    return None
 
 
-def manager(pid: int, unit: str | None) -> StartedBy:
-    """Who started a process, by its ancestors and its unit."""
-    words = {os.path.basename(word) for command in _ancestors(pid) for word in command}
-    if b"fwconsole" in words or unit == "freepbx.service":
+def find_starter(pid: int, unit: str | None) -> StartedBy:
+    """Determine what started a process, from its ancestors and its unit."""
+    programs: set[bytes] = set()
+    for command in _ancestor_commands(pid):
+        programs.update(os.path.basename(word) for word in command)
+    if b"fwconsole" in programs or unit == "freepbx.service":
         return StartedBy.FREEPBX
-    if b"safe_asterisk" in words:
-        return StartedBy.FREEPBX if os.path.exists("/usr/sbin/fwconsole") else StartedBy.SAFE_ASTERISK
-    return StartedBy.UNIT if unit else StartedBy.HAND
+    if b"safe_asterisk" in programs:
+        if os.path.exists("/usr/sbin/fwconsole"):
+            return StartedBy.FREEPBX
+        return StartedBy.SAFE_ASTERISK
+    if unit:
+        return StartedBy.UNIT
+    return StartedBy.HAND
 
 
-def _ancestors(pid: int) -> Iterator[list[bytes]]:
-    """The first words of the command lines of its parents, as far as they can be read."""
-    for _ in range(_MOST_ANCESTORS):
+def _ancestor_commands(pid: int) -> Iterator[list[bytes]]:
+    """Yield the first words of the command lines of the ancestors, as far as they can be read."""
+    for _ in range(_MAX_ANCESTORS):
         try:
-            with opened(pid) as directory:
-                parent = int(_fields(read(directory, "status"))["PPid"])
+            with open_process(pid) as process:
+                parent = int(_parse_status(read_file(process, "status"))["PPid"])
             if parent <= 1:
                 return
-            with opened(parent) as directory:
-                yield read(directory, "cmdline").split(b"\0")[:3]
+            with open_process(parent) as process:
+                yield read_file(process, "cmdline").split(b"\0")[:3]
         except OSError:
             return
         pid = parent
 
 
-def _fields(status: bytes) -> dict[str, str]:
-    """Lines of a name, a colon and a value; the kernel escapes newlines in a process's name."""
+def _parse_status(status: bytes) -> dict[str, str]:
+    """Parse lines of the form `name: value`. The kernel escapes newlines in the name of a process."""
     lines = (line.partition(":") for line in status.decode(errors="replace").splitlines())
     return {name: value.strip() for name, _, value in lines}
 
 
-def _credentials(status: dict[str, str], uid: int) -> Credentials:
+def _parse_credentials(status: dict[str, str], uid: int) -> Credentials:
     groups = [status["Gid"].split()[1], *status["Groups"].split()]
-    return Credentials(uid, frozenset(map(int, groups)), int(status["CapEff"], 16))
+    return Credentials(uid, frozenset(int(group) for group in groups), int(status["CapEff"], 16))
 
 
-def _core_limit(limits: str) -> Limit:
+def _parse_core_limit(limits: str) -> Limit:
     line = next(line for line in limits.splitlines() if line.startswith("Max core file size"))
     soft, hard = line.split()[4:6]
     return Limit(*(None if value == "unlimited" else int(value) for value in (soft, hard)))
 
 
-def _kib(status: dict[str, str], *names: str) -> int:
+def _sum_kib(status: dict[str, str], *names: str) -> int:
+    """Return the sum of these values in bytes."""
     return sum(int(status[name].split()[0]) * _KIB for name in names if name in status)
 
 
-def _started(stat: bytes) -> float:
-    """proc_pid_stat(5), field 22; the name in parentheses may hold anything, so the last parenthesis counts."""
+def _parse_start_time(stat: bytes) -> float:
+    """Return when a process started: field 22 of proc_pid_stat(5).
+
+    The command name in parentheses may contain anything, so the last parenthesis counts.
+    """
     ticks = int(stat.rpartition(b")")[2].split()[19])
-    booted = next(line for line in (_PROC / "stat").read_text().splitlines() if line.startswith("btime "))
-    return int(booted.split()[1]) + ticks / os.sysconf("SC_CLK_TCK")
+    boot_line = next(line for line in (_PROC / "stat").read_text().splitlines() if line.startswith("btime "))
+    return int(boot_line.split()[1]) + ticks / os.sysconf("SC_CLK_TCK")

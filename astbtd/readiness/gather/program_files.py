@@ -1,4 +1,4 @@
-"""Looks into Asterisk's executable and modules on disk: symbols, build options, the packages that they come from."""
+"""Inspects the executable and the modules of Asterisk on disk: symbols, build options, packages."""
 
 import os
 import re
@@ -7,27 +7,27 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from astbtd.elf import elf_sections, headers
-from astbtd.elf.elf_sections import Sections
+from astbtd.elf.elf_sections import ElfSections
 from astbtd.elf.headers import Read
 from astbtd.errors import AstbtdError
 from astbtd.extraction.sandbox_command import SandboxUser
-from astbtd.extraction.script_report import built_with
+from astbtd.extraction.script_report import parse_build
 from astbtd.lib import subprocesses
-from astbtd.lib.safe_open import open_regular
+from astbtd.lib.files import open_regular
 from astbtd.model.crash import Asterisk, ExtractionOutcome
 from astbtd.readiness.facts import Family, Program
 from astbtd.readiness.gather.timeout import SECONDS
 
 _DEBUG_ROOT = Path("/usr/lib/debug")  # gdb's debug-file-directory
-_OF_PACKAGES = {
+_QUERY_PACKAGES = {
     Family.DEBIAN: ("dpkg-query", "--search", "--"),
     Family.RHEL: ("rpm", "--query", "--queryformat", "%{NAME}\\n", "--file", "--"),
 }
 
 
 @contextmanager
-def read_program(path: str) -> Iterator[Read]:
-    """Reads the program or shared object at a path. Raises OSError."""
+def open_elf(path: str) -> Iterator[Read]:
+    """Open a program or shared object; yield a function that reads it. Raise OSError."""
     descriptor = open_regular(path)
     try:
         yield headers.file_reader(descriptor)
@@ -35,22 +35,23 @@ def read_program(path: str) -> Iterator[Read]:
         os.close(descriptor)
 
 
-def program(path: str, modules: Sequence[str], family: Family, reader: SandboxUser) -> Program:
-    """The executable at a path, and which packages it and the directories of its `modules` come from."""
+def inspect_program(path: str, modules: Sequence[str], family: Family, gdb_user: SandboxUser) -> Program:
+    """Return the executable at a path, with the packages that own it and the directories of its `modules`."""
     try:
-        with read_program(path) as read:
-            built, symbols = _built(elf_sections.read_sections(read)), has_symbols(path, read)
+        with open_elf(path) as read:
+            built = _read_build(elf_sections.read_sections(read))
+            symbols = find_symbols(path, read)
     except headers.NotElf as error:
-        raise AstbtdError(f"{path} is no program: {error}") from error
-    one_of_each = {os.path.dirname(module): module for module in modules}
-    packages = _packages([path, *one_of_each.values()], family)
-    return Program(path, symbols, reader.can_read(path), built, packages)
+        raise AstbtdError(f"{path} is not a program: {error}") from error
+    one_per_directory = {os.path.dirname(module): module for module in modules}
+    packages = _find_packages([path, *one_per_directory.values()], family)
+    return Program(path, symbols, gdb_user.can_read(path), built, packages)
 
 
-def has_symbols(path: str, read: Read) -> bool:
-    """Whether gdb would find symbols: in the object itself, or in a separate file where it looks for one.
+def find_symbols(path: str, read: Read) -> bool:
+    """Return True if gdb would find symbols, in the object itself or in a separate file.
 
-    The places are those of "Debugging Information in Separate Files" in gdb's manual.
+    The locations are those of "Debugging Information in Separate Files" in gdb's manual.
     """
     sections = elf_sections.read_sections(read)
     if sections.names & {b".symtab", b".debug_info"}:
@@ -58,41 +59,46 @@ def has_symbols(path: str, read: Read) -> bool:
     build_id = headers.build_id(read)
     if build_id and (_DEBUG_ROOT / ".build-id" / build_id[:2] / f"{build_id[2:]}.debug").exists():
         return True
-    link = sections.named(b".gnu_debuglink")
-    name = os.fsdecode(sections.content(link).partition(b"\0")[0]) if link else ""
-    return bool(name) and _beside(path, os.path.basename(name))
+    link = sections.find(b".gnu_debuglink")
+    if link is None:
+        return False
+    name = os.fsdecode(sections.content(link).partition(b"\0")[0])
+    return bool(name) and _linked_file_exists(path, os.path.basename(name))
 
 
-def owners(text: str, family: Family) -> Iterator[str]:
-    """The names of packages in what dpkg-query or rpm prints, between complaints about files that none owns."""
+def parse_owners(text: str, family: Family) -> Iterator[str]:
+    """Yield the package names in the output of dpkg-query or rpm; ignore errors about files without a package."""
     pattern = r"([a-z0-9][a-z0-9+.-]+)(?::\w+)?: /.*" if family is Family.DEBIAN else r"([\w+.-]+)"
-    return (match[1] for line in text.splitlines() if (match := re.fullmatch(pattern, line)))
+    for line in text.splitlines():
+        match = re.fullmatch(pattern, line)
+        if match:
+            yield match[1]
 
 
-def _beside(path: str, name: str) -> bool:
+def _linked_file_exists(path: str, name: str) -> bool:
+    """Return True if the file of a .gnu_debuglink exists."""
     directory = os.path.dirname(os.path.realpath(path))
-    places = (directory, f"{directory}/.debug", f"{_DEBUG_ROOT}{directory}")
-    return any(os.path.exists(os.path.join(place, name)) for place in places)
+    locations = (directory, f"{directory}/.debug", f"{_DEBUG_ROOT}{directory}")
+    return any(os.path.exists(os.path.join(location, name)) for location in locations)
 
 
-def _built(sections: Sections) -> Asterisk:
-    return built_with(
-        version=sections.text_returned_by(b"ast_get_version"),
-        all_options=sections.text_returned_by(b"ast_get_build_opts_all"),
-        abi_options=sections.text_returned_by(b"ast_get_build_opts"),
+def _read_build(sections: ElfSections) -> Asterisk:
+    return parse_build(
+        version=sections.returned_text(b"ast_get_version"),
+        all_options=sections.returned_text(b"ast_get_build_opts_all"),
+        abi_options=sections.returned_text(b"ast_get_build_opts"),
     )
 
 
-def _packages(paths: Sequence[str], family: Family) -> tuple[str, ...]:
-    """The packages that own these files, each once; those that none owns are left out."""
+def _find_packages(paths: Sequence[str], family: Family) -> tuple[str, ...]:
+    """Return the packages that own these files, without duplicates; files without a package are ignored."""
     if family is Family.OTHER:
         return ()
     try:
-        finished, text = subprocesses.output([*_OF_PACKAGES[family], *paths], timeout=SECONDS / 2)
+        finished, text = subprocesses.output([*_QUERY_PACKAGES[family], *paths], timeout=SECONDS / 2)
     except AstbtdError:
         return ()
-    complete = finished.ended in (
-        ExtractionOutcome.OK,
-        ExtractionOutcome.FAILED,
-    )  # failed: one of the files is nobody's
-    return tuple(dict.fromkeys(owners(text, family))) if complete else ()
+    # The command also fails if no package owns one of the files.
+    if finished.ended not in (ExtractionOutcome.OK, ExtractionOutcome.FAILED):
+        return ()
+    return tuple(dict.fromkeys(parse_owners(text, family)))

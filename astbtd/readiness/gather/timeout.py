@@ -1,50 +1,48 @@
-"""Asks for a fact and waits no longer than a person would: what hangs or is forbidden is Unknown."""
+"""Determines a fact with a timeout. If that fails, the result is an `Unknown` with the reason."""
 
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
 from astbtd.errors import AstbtdError
-from astbtd.lib.threads import OwnThread
+from astbtd.lib.threads import ThreadTask
 from astbtd.readiness.result import NEEDS_ROOT, Unknown
 
 SECONDS = 10.0
-"""How long one question may take; a file server that is gone never answers."""
+"""The timeout for one fact. A file server that is down never answers."""
 
-_MEANWHILE = 0.25  # seconds
+_TICK = 0.25  # seconds
 
 T = TypeVar("T")
 
 
-def known(what: str, ask: Callable[[], T], seconds: float = SECONDS) -> T | Unknown:
-    """The answer, or why there is none; `what` begins the sentence."""
+def ask(what: str, function: Callable[[], T], seconds: float = SECONDS) -> T | Unknown:
+    """Return the result of a function, or why there is none. `what` is the subject of that sentence."""
     try:
-        return within(seconds, ask)
+        return run_with_timeout(seconds, function)
     except PermissionError:
-        return Unknown(f"{what} cannot be read without being root", NEEDS_ROOT)
+        return Unknown(f"{what}: permission denied", NEEDS_ROOT)
     except TimeoutError:
         return Unknown(f"{what}: no answer within {seconds:g} s")
     except (ProcessLookupError, FileNotFoundError):
-        return Unknown(f"{what} is not there")
+        return Unknown(f"{what} does not exist")
     except OSError as error:
         return Unknown(f"{what} cannot be read: {error.strerror}")
     except AstbtdError as error:
         return Unknown(f"{what}: {error.message}", error.remedy or None)
 
 
-def within(seconds: float, ask: Callable[[], T], meanwhile: Callable[[], None] = lambda: None) -> T:
-    """What `ask` returns or raises; TimeoutError where it takes longer, and then it is left to itself.
+def run_with_timeout(seconds: float, function: Callable[[], T], on_tick: Callable[[], None] = lambda: None) -> T:
+    """Return or raise what the function does. Raise TimeoutError if it takes longer; it is then abandoned.
 
-    `meanwhile` is called now and then.
-
-    It runs in a thread that the process does not wait for when it ends: no signal ends a call into a file system
-    whose server is gone, and no other thread has to wait with it.
+    `on_tick` is called a few times per second. The function runs in a daemon thread, which does not delay the end of
+    the process: no signal interrupts a system call on a file system whose server is down.
     """
-    asked = OwnThread("asking", ask)
+    task = ThreadTask("asking", function)
     deadline = time.monotonic() + seconds
-    while not asked.has_ended and time.monotonic() < deadline:
-        asked.wait(min(_MEANWHILE, seconds))
-        meanwhile()
-    if not asked.has_ended:
+    while not task.has_ended and time.monotonic() < deadline:
+        task.wait(min(_TICK, seconds))
+        on_tick()
+    if not task.has_ended:
         raise TimeoutError
-    return asked.result()
+    return task.result()

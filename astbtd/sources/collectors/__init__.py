@@ -1,1 +1,1 @@
-"""Programs that collect cores before us: where they keep them, and what they tell of a crash besides the core."""
+"""Programs that collect cores before astbtd does, such as systemd-coredump: one module each."""

@@ -1,117 +1,132 @@
-"""Reads the problem reports of apport, `.crash` files: their fields, and the core in them.
+"""Reads apport's problem reports (`.crash` files): the fields, and the core in the field CoreDump.
 
-The format (apport's problem_report.py): `Key: value` lines, further lines of a value begin with a space; the core is
-the value of CoreDump, compressed, then base64, each line of which is encoded by itself.
+Format (apport's problem_report.py): lines `Key: value`. Continuation lines of a value begin with a space. The core is
+the value of CoreDump: compressed, then base64-encoded line by line.
 """
 
 import binascii
 import re
 from collections.abc import Iterator
 
+from astbtd.lib import decompression
+from astbtd.lib.decompression import ReadNext, file_reader
 from astbtd.lib.sparse import CHUNK
-from astbtd.sources import decompression
-from astbtd.sources.decompression import Source, file_source
 
-_BEGINNING = b"ProblemType:"
-_CORE = b"\nCoreDump: base64\n"
-_LONGEST_HEADER = 16 << 20  # bytes before the core
+_MAGIC = b"ProblemType:"
+_CORE_FIELD = b"\nCoreDump: base64\n"
+_HEADER_LIMIT = 16 << 20  # bytes before the core
 _FIELD = re.compile(rb"([A-Za-z][A-Za-z0-9_.-]{0,63}):[ \t]*(.*)")
 
 
-class Malformed(ValueError):
-    """The report breaks the rules of its format."""
+class MalformedReport(ValueError):
+    """The report is not in apport's format."""
 
 
-def begins(start: bytes) -> bool:
-    """Whether a file with these first bytes is a report."""
-    return start.startswith(_BEGINNING)
+def is_report(start: bytes) -> bool:
+    """Return True if a file with these first bytes is a problem report."""
+    return start.startswith(_MAGIC)
 
 
 def has_core(descriptor: int) -> bool:
-    """Whether the report is of a program that left a core; those of scripts and of the kernel are not."""
+    """Return True if the report contains a core. Reports about scripts and the kernel contain none."""
     try:
-        return _header(descriptor) is not None
-    except Malformed:
-        return True
+        return _read_header(descriptor) is not None
+    except MalformedReport:
+        return True  # the error is reported when the core is read
 
 
 def fields(descriptor: int) -> dict[str, bytes]:
-    """The fields before the core. Raises Malformed."""
+    """Return the fields before the core. Raise MalformedReport if they are invalid."""
     found: dict[str, bytes] = {}
     key = ""
-    for line in (_header(descriptor) or b"").split(b"\n"):
+    header = _read_header(descriptor) or b""
+    for line in header.split(b"\n"):
         if line.startswith(b" ") and key:
-            found[key] += b"\n" + line[1:] if found[key] else line[1:]
+            continuation = line[1:]
+            found[key] = found[key] + b"\n" + continuation if found[key] else continuation
             continue
         match = _FIELD.fullmatch(line)
         if match is None:
-            raise Malformed("one of its lines is no field")
+            raise MalformedReport("it contains a line that is not a field")
         key = match[1].decode()
         if key in found:
-            raise Malformed(f"it has two fields {key}")
+            raise MalformedReport(f"duplicate field {key}")
         found[key] = match[2]
     return found
 
 
 def core(descriptor: int) -> Iterator[bytes]:
-    """The core in the report open at `descriptor`, block by block. Raises Malformed, Damaged."""
-    encoded = file_source(descriptor, len(_header(descriptor) or b"") + len(_CORE))
-    blocks = _decoded(encoded)
+    """Yield the core in the report open at `descriptor`, block by block. Raise MalformedReport or DamagedStream."""
+    header = _read_header(descriptor) or b""
+    encoded = file_reader(descriptor, len(header) + len(_CORE_FIELD))
+    blocks = _decode_base64(encoded)
     first = next(blocks, b"")
-    kind = decompression.recognised(first)
-    if kind is None:
-        raise Malformed("its field CoreDump is not compressed in a known way")
-    yield from decompression.decompressed(kind, _joined(first, blocks))
+    compression = decompression.detect(first)
+    if compression is None:
+        raise MalformedReport("its field CoreDump has an unknown compression")
+    yield from decompression.decompress(compression, _block_reader(first, blocks))
 
 
-def _header(descriptor: int) -> bytes | None:
-    """All before the core, None if there is no core."""
-    source, start = file_source(descriptor), b""
-    while _CORE not in start:
-        if len(start) > _LONGEST_HEADER:
-            raise Malformed(f"its fields are longer than {_LONGEST_HEADER >> 20} MiB")
-        if not (block := source(CHUNK)):
+def _read_header(descriptor: int) -> bytes | None:
+    """Return everything before the core; None if there is no core."""
+    read = file_reader(descriptor)
+    start = b""
+    while _CORE_FIELD not in start:
+        if len(start) > _HEADER_LIMIT:
+            raise MalformedReport(f"its fields are longer than {_HEADER_LIMIT >> 20} MiB")
+        block = read(CHUNK)
+        if not block:
             return None
         start += block
-    return start.partition(_CORE)[0]
+    return start.partition(_CORE_FIELD)[0]
 
 
-def _decoded(encoded: Source) -> Iterator[bytes]:
-    """What the base64 lines stand for; the first line that does not begin with a space is not theirs any more."""
-    group, new_line = b"", True
+def _decode_base64(encoded: ReadNext) -> Iterator[bytes]:
+    """Decode the lines of the value. The first line that does not begin with a space ends it.
+
+    Base64 encodes 3 bytes in a group of 4 characters. Blocks of the file can split a group; `group` carries the rest.
+    """
+    group = b""
+    at_line_start = True
     while text := encoded(CHUNK):
         for number, piece in enumerate(text.split(b"\n")):
-            if number:
-                _expect_whole(group)
-                new_line = True
+            if number > 0:
+                _check_complete(group)  # no group spans two lines
+                at_line_start = True
             if not piece:
                 continue
-            if new_line and not piece.startswith(b" "):
-                return
-            piece = group + piece[new_line:]
-            whole = len(piece) // 4 * 4
-            new_line, group = False, piece[whole:]
-            yield _bytes(piece[:whole])
+            if at_line_start:
+                if not piece.startswith(b" "):
+                    return
+                piece = piece[1:]
+                at_line_start = False
+            characters = group + piece
+            complete = len(characters) // 4 * 4
+            group = characters[complete:]
+            yield _decode_groups(characters[:complete])
 
 
-def _expect_whole(group: bytes) -> None:
+def _check_complete(group: bytes) -> None:
     if group:
-        raise Malformed("its field CoreDump is no base64")
+        raise MalformedReport("its field CoreDump is not valid base64")
 
 
-def _bytes(text: bytes) -> bytes:
+def _decode_groups(text: bytes) -> bytes:
     try:
         return binascii.a2b_base64(text, strict_mode=True)
     except binascii.Error as error:
-        raise Malformed("its field CoreDump is no base64") from error
+        raise MalformedReport("its field CoreDump is not valid base64") from error
 
 
-def _joined(rest: bytes, blocks: Iterator[bytes]) -> Source:
-    """Blocks as a source, `rest` first."""
+def _block_reader(rest: bytes, blocks: Iterator[bytes]) -> ReadNext:
+    """Return a read function over `rest` and the blocks that follow it."""
 
     def read(size: int) -> bytes:
         nonlocal rest
-        while not rest and (block := next(blocks, None)) is not None:
+        while not rest:
+            block = next(blocks, None)
+            if block is None:
+                break
             rest = block
         data, rest = rest[:size], rest[size:]
         return data

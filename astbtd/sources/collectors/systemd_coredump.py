@@ -1,6 +1,6 @@
-"""The cores that systemd-coredump keeps: one file for each, its story in the name, in attributes and in the journal.
+"""systemd-coredump: keeps one file per core; the metadata is in its name, its extended attributes and the journal.
 
-Sources: systemd's src/coredump/coredump-submit.c (names, attributes, journal fields) and units/ (who logs them).
+Sources: systemd's src/coredump/coredump-submit.c (names, attributes, journal fields) and units/ (which units log them).
 """
 
 import errno
@@ -9,103 +9,112 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from astbtd.model.crash import Source
 from astbtd.sources.collectors.collector import (
-    LONGEST_VALUE,
+    MAX_VALUE_LENGTH,
+    Collector,
     CollectorMetadata,
     InconsistentMetadata,
-    from_microseconds,
-    number,
+    parse_microseconds,
+    parse_number,
 )
-from astbtd.sources.core_pattern import CorePattern
 
 MESSAGE_ID = "fc2e22bc6ee647b6b90729ab34a250b1"
-"""Of the journal's entry for a core."""
+"""The MESSAGE_ID of the journal entry for a core."""
 
 _NAME = re.compile(
     r"core\.(?P<comm>[^./]{1,64})\.(?P<uid>\d{1,10})\.[0-9a-f]{32}\.(?P<pid>\d{1,10})\.(?P<timestamp>\d{1,20})"
     r"(?:\.(?:zst|xz|lz4))?"
 )
-_ESCAPED = re.compile(rb"\\x([0-9a-f]{2})")
+_ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
 _UNIT = re.compile(r"systemd-coredump@[^/]*\.service|systemd-coredumpd\.service")
-_SOCKET_DIRECTORY = "/run/systemd/coredump"
-_TOLD_TWICE = ("comm", "uid", "pid", "timestamp")
+_IN_NAME_AND_ATTRIBUTES = ("comm", "uid", "pid", "timestamp")
 
 
 @dataclass(frozen=True)
-class SystemdCoredump:
+class SystemdCoredump(Collector):
     """systemd-coredump as a `Collector`."""
 
-    source: Source = Source.SYSTEMD_COREDUMP
+    name = "systemd-coredump"
+    helpers = frozenset(("systemd-coredump",))
+    sockets = "/run/systemd/coredump"
+    directories = ("/var/lib/systemd/coredump",)
 
-    def is_fed_by(self, pattern: CorePattern) -> bool:
-        """By the program it is called through, or the socket its daemon listens on."""
-        return pattern.helper == "systemd-coredump" or (pattern.socket or "").startswith(_SOCKET_DIRECTORY)
-
-    def cores(self, directory: str, entry: str) -> list[str]:  # noqa: ARG002 - a file is a core
-        """The entry itself; what is still being written has a name that begins with a dot."""
+    def core_files(self, directory: str, entry: str) -> list[str]:  # noqa: ARG002 - the name is enough
+        """Return the entry itself if it is a core. The name of an incomplete core begins with a dot."""
         return [entry] if _NAME.fullmatch(entry) else []
 
-    def testimony(self, descriptor: int, directory: str, name: str) -> CollectorMetadata:  # noqa: ARG002 - all is in the file
-        """From the attributes, which must agree with the name: the same program wrote both."""
-        for what, value in _told_by_name(name).items():
-            if _attribute(descriptor, what) not in (None, value):
-                raise InconsistentMetadata(f"its attribute user.coredump.{what} contradicts its name")
-        told = {what: _attribute(descriptor, what) for what in ("pid", "signal", "timestamp")}
-        numbers = {what: number(value, f"its attribute user.coredump.{what}") for what, value in told.items()}
+    def read_metadata(self, descriptor: int, directory: str, name: str) -> CollectorMetadata:  # noqa: ARG002
+        """Return the metadata in the attributes. They must match the name, which the same program wrote."""
+        for field, value in _parse_name(name).items():
+            if _read_attribute(descriptor, field) not in (None, value):
+                raise InconsistentMetadata(f"its attribute user.coredump.{field} contradicts its name")
+        numbers: dict[str, int | None] = {}
+        for field in ("pid", "signal", "timestamp"):
+            value_read = _read_attribute(descriptor, field)
+            numbers[field] = parse_number(value_read, f"its attribute user.coredump.{field}")
         return CollectorMetadata(
-            crashed_at=from_microseconds(numbers["timestamp"], "its attribute user.coredump.timestamp"),
+            crashed_at=parse_microseconds(numbers["timestamp"], "its attribute user.coredump.timestamp"),
             pid=numbers["pid"],
             signal=numbers["signal"],
         )
 
+    def journal_match(self, name: str) -> Mapping[str, str] | None:
+        """Return the fields of the entry that systemd-coredump logs for this core."""
+        fields = _parse_name(name)
+        if not fields:
+            return None
+        return {
+            "MESSAGE_ID": MESSAGE_ID,
+            "COREDUMP_PID": os.fsdecode(fields["pid"]),
+            "COREDUMP_TIMESTAMP": os.fsdecode(fields["timestamp"]),
+        }
 
-def unescaped(name: str) -> bytes:
-    r"""A part of a file's name with its `\x2e` turned back into what they stand for."""
-    return _ESCAPED.sub(lambda match: bytes((int(match[1], 16),)), os.fsencode(name))
+    def parse_journal_entry(self, entry: Mapping[str, object], name: str) -> CollectorMetadata | None:
+        """Return the metadata in a journal entry of this core; None if systemd-coredump did not log it.
 
-
-def entry_of(name: str) -> dict[str, str]:
-    """The journal fields by which to find the entry of the core with this file name."""
-    told = _told_by_name(name)
-    return {
-        "MESSAGE_ID": MESSAGE_ID,
-        "COREDUMP_PID": os.fsdecode(told["pid"]),
-        "COREDUMP_TIMESTAMP": os.fsdecode(told["timestamp"]),
-    }
-
-
-def told_by_journal(entry: Mapping[str, object], name: str) -> CollectorMetadata | None:
-    """What a journal entry tells of the core with this file name; None if it does not come from systemd-coredump.
-
-    Any user can log entries that look like one: only the field that journald itself adds says who did. Of the path
-    only the last part counts.
-    """
-    fields = {key: value for key, value in entry.items() if isinstance(value, str)}
-    if not _UNIT.fullmatch(fields.get("_SYSTEMD_UNIT", "")):
-        return None
-    if os.path.basename(fields.get("COREDUMP_FILENAME", "")) != name:
-        return None
-    return CollectorMetadata(
-        command_line=_line(fields.get("COREDUMP_CMDLINE")),
-        cwd=_line(fields.get("COREDUMP_CWD")),
-        contained="COREDUMP_CONTAINER_CMDLINE" in fields or None,
-    )
+        Any user can log an entry that looks the same. Only `_SYSTEMD_UNIT`, which journald adds, proves the origin.
+        Only the last component of COREDUMP_FILENAME is compared.
+        """
+        fields = {key: value for key, value in entry.items() if isinstance(value, str)}
+        if not _UNIT.fullmatch(fields.get("_SYSTEMD_UNIT", "")):
+            return None
+        if os.path.basename(fields.get("COREDUMP_FILENAME", "")) != name:
+            return None
+        return CollectorMetadata(
+            command_line=_valid_line(fields.get("COREDUMP_CMDLINE")),
+            cwd=_valid_line(fields.get("COREDUMP_CWD")),
+            contained=True if "COREDUMP_CONTAINER_CMDLINE" in fields else None,
+        )
 
 
-def _told_by_name(name: str) -> dict[str, bytes]:
+def unescape(text: str) -> bytes:
+    r"""Decode the `\x2e` escapes in a part of a file name."""
+    return _ESCAPE.sub(lambda match: bytes((int(match[1], 16),)), os.fsencode(text))
+
+
+def _parse_name(name: str) -> dict[str, bytes]:
+    """Return the metadata in a file name; empty if it is not the name of a core."""
     match = _NAME.fullmatch(name)
-    return {what: unescaped(match[what]) for what in _TOLD_TWICE} if match else {}
+    if match is None:
+        return {}
+    return {field: unescape(match[field]) for field in _IN_NAME_AND_ATTRIBUTES}
 
 
-def _attribute(descriptor: int, what: str) -> bytes | None:
+def _read_attribute(descriptor: int, field: str) -> bytes | None:
+    """Return an extended attribute; None if it is not set or the file system does not support them."""
     try:
-        return os.getxattr(descriptor, f"user.coredump.{what}")[:LONGEST_VALUE]
+        return os.getxattr(descriptor, f"user.coredump.{field}")[:MAX_VALUE_LENGTH]
     except OSError as error:
         if error.errno in (errno.ENODATA, errno.EOPNOTSUPP):
             return None
         raise
 
 
-def _line(value: str | None) -> str | None:
-    return value if value and value.isprintable() and len(value) <= LONGEST_VALUE else None
+def _valid_line(value: str | None) -> str | None:
+    """Return the value of a journal field; None if it is empty, too long or not printable."""
+    if not value or len(value) > MAX_VALUE_LENGTH or not value.isprintable():
+        return None
+    return value
+
+
+COLLECTOR = SystemdCoredump()

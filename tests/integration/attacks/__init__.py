@@ -1,1 +1,1 @@
-"""What has been done to crash handlers, tried on the running daemon: docs/security.md has the list."""
+"""What an attacker can do who owns Asterisk: docs/security.md lists these tests."""

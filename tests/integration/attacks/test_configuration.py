@@ -1,4 +1,4 @@
-"""What Asterisk's user can write is parsed; what root follows only root can write; fields of data are data."""
+"""Files that the asterisk user can write are parsed, never executed; the configuration must belong to root alone."""
 
 import os
 import shutil
@@ -9,66 +9,66 @@ from pathlib import Path
 import pytest
 
 from astbtd.errors import ExitCode
-from tests.integration.attacks.conftest import ASTERISK, as_asterisk, crash_as_asterisk, write_core
-from tests.support.harness import PATIENCE, RunningDaemon, crash
+from tests.support.attackers import ASTERISK, crash_as_asterisk, run_as_asterisk, write_core
+from tests.support.harness import TIMEOUT, RunningDaemon, crash
 from tests.support.packed import FIELDS, report
 
 
-def belongs_to_asterisk(file: Path) -> None:
+def owned_by_asterisk(file: Path) -> None:
     shutil.chown(file, ASTERISK)
 
 
-def is_writable_by_its_group(file: Path) -> None:
+def writable_by_its_group(file: Path) -> None:
     file.chmod(0o664)
 
 
-def is_in_a_directory_of_asterisks(file: Path) -> None:
+def in_a_directory_of_asterisk(file: Path) -> None:
     shutil.chown(file.parent, ASTERISK)
 
 
-def is_below_a_directory_that_anybody_can_write(file: Path) -> None:
+def below_a_directory_that_all_users_can_write(file: Path) -> None:
     file.parent.parent.chmod(0o777)
 
 
-def is_a_link_out_of_a_directory_of_asterisks(file: Path) -> None:
-    place = file.parent / "asterisks"
-    place.mkdir()
-    file.rename(place / "real")
-    shutil.chown(place, ASTERISK)
-    file.symlink_to(place / "real")
+def a_link_to_a_directory_of_asterisk(file: Path) -> None:
+    directory = file.parent / "asterisk"
+    directory.mkdir()
+    file.rename(directory / "real")
+    shutil.chown(directory, ASTERISK)
+    file.symlink_to(directory / "real")
 
 
 UNSAFE = [
-    belongs_to_asterisk,
-    is_writable_by_its_group,
-    is_in_a_directory_of_asterisks,
-    is_below_a_directory_that_anybody_can_write,
-    is_a_link_out_of_a_directory_of_asterisks,
+    owned_by_asterisk,
+    writable_by_its_group,
+    in_a_directory_of_asterisk,
+    below_a_directory_that_all_users_can_write,
+    a_link_to_a_directory_of_asterisk,
 ]
 
 
 @pytest.fixture
 def deep(running: RunningDaemon) -> RunningDaemon:
-    """A daemon whose configuration is in a directory below another one."""
-    place = running.configuration.parent / "etc" / "astbtd"
-    place.mkdir(parents=True)
-    running.configuration = running.configuration.rename(place / "astbtd.yaml")
+    """A daemon with a configuration two directories deep."""
+    directory = running.configuration.parent / "etc" / "astbtd"
+    directory.mkdir(parents=True)
+    running.configuration = running.configuration.rename(directory / "astbtd.yaml")
     return running
 
 
 @pytest.mark.parametrize("make", UNSAFE, ids=lambda make: make.__name__)
-def test_a_configuration_that_others_can_write_starts_nothing(
+def test_the_daemon_does_not_start_with_a_configuration_that_others_can_write(
     deep: RunningDaemon, make: Callable[[Path], None]
 ) -> None:
     make(deep.configuration)
     deep.launch()
 
-    assert deep.process.wait(PATIENCE) == ExitCode.BAD_CONFIGURATION
+    assert deep.process.wait(TIMEOUT) == ExitCode.BAD_CONFIGURATION
     assert "by others than root" in deep.output()
 
 
 @pytest.mark.parametrize("make", UNSAFE, ids=lambda make: make.__name__)
-def test_a_configuration_that_others_can_write_by_now_is_not_read_again(
+def test_a_configuration_that_others_can_write_is_rejected_at_reload(
     deep: RunningDaemon, scratch: Path, spool: Path, make: Callable[[Path], None]
 ) -> None:
     deep.configure({"watch": {"directories": [str(spool)]}})
@@ -83,11 +83,11 @@ def test_a_configuration_that_others_can_write_by_now_is_not_read_again(
 
 
 @pytest.mark.parametrize("text", ["!!python/object/apply:os.system ['touch {}']", "store: !!python/name:os.system ''"])
-def test_a_configuration_makes_no_objects(running: RunningDaemon, scratch: Path, text: str) -> None:
+def test_yaml_tags_create_no_objects(running: RunningDaemon, scratch: Path, text: str) -> None:
     running.configuration.write_text(text.format(scratch / "owned"))
     running.launch()
 
-    assert running.process.wait(PATIENCE) == ExitCode.BAD_CONFIGURATION
+    assert running.process.wait(TIMEOUT) == ExitCode.BAD_CONFIGURATION
     assert not (scratch / "owned").exists()
 
 
@@ -100,7 +100,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_a_configuration_of_asterisks_is_only_parsed(
+def test_the_configuration_of_asterisk_is_parsed_and_not_executed(
     running: RunningDaemon, programs: Path, scratch: Path, spool: Path, text: str
 ) -> None:
     secret, owned = scratch / "secret", scratch / "owned"
@@ -119,7 +119,7 @@ def test_a_configuration_of_asterisks_is_only_parsed(
 
 
 @pytest.mark.parametrize("kind", ["fifo", "link to a device", "socket"])
-def test_what_stands_in_place_of_a_configuration_of_asterisks_holds_nothing_up(
+def test_a_special_file_in_place_of_the_configuration_of_asterisk_does_not_block(
     running: RunningDaemon, programs: Path, spool: Path, kind: str
 ) -> None:
     written = spool.parent / "asterisk.conf"
@@ -128,14 +128,14 @@ def test_what_stands_in_place_of_a_configuration_of_asterisks_holds_nothing_up(
         "link to a device": ["ln", "-s", "/dev/zero"],
         "socket": ["/usr/bin/python3", "-c", "import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])"],
     }
-    as_asterisk(*make[kind], written)
+    run_as_asterisk(*make[kind], written)
     running.configure({"watch": {"directories": [str(spool)]}, "asterisk": {"configuration": str(written)}})
     running.start()
     crash_as_asterisk(programs / "asterisk", spool, "segv")
     running.wait_for_crashes(1)
 
 
-def test_fields_of_a_report_are_text(running: RunningDaemon, programs: Path, scratch: Path) -> None:
+def test_fields_of_an_apport_report_are_not_executed(running: RunningDaemon, programs: Path, scratch: Path) -> None:
     collection, owned = scratch / "crash", scratch / "owned"
     collection.mkdir(mode=0o1777)
     core = crash(programs, scratch, "segv").read_bytes()

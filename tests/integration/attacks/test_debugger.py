@@ -1,4 +1,4 @@
-"""The debugger runs no script and opens no file that an attacker lays in its way, and nobody gets a shell of it."""
+"""gdb runs no script and opens no file that an attacker provides, and no command starts a pager or a shell."""
 
 import os
 import shutil
@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from astbtd.model.crash import ExtractionOutcome, Section
-from tests.integration.attacks.conftest import ASTERISK, as_asterisk, crash_as_asterisk, held_up, on_a_terminal
-from tests.integration.conftest import text
+from tests.support.attackers import ASTERISK, crash_as_asterisk, run_as_asterisk
 from tests.support.builders import DeadProcess
+from tests.support.commands import run_on_terminal, section_text
+from tests.support.fake_gdb import paused_gdb
 from tests.support.harness import RunningDaemon
 
 COMPUTED = str(6 * 7007007)
@@ -21,39 +22,49 @@ KEY = "-----BEGIN PRIVATE KEY----- 6f1b"
 
 @pytest.fixture
 def hostile(programs: Path, spool: Path) -> Path:
-    """An Asterisk that its user built himself, with scripts wherever gdb may look for some."""
-    place = spool.parent / "built"
-    shutil.copytree(programs, place)
-    module = place / "modules" / "app_dial.so"
-    for directory in (spool, place, module.parent):
+    """An Asterisk that its user built, with scripts in all places where gdb may look for them."""
+    built = spool.parent / "built"
+    shutil.copytree(programs, built)
+    module = built / "modules" / "app_dial.so"
+    for directory in (spool, built, module.parent):
         (directory / ".gdbinit").write_text(COMMANDS)
-    for program in (place / "asterisk", module):
+    for program in (built / "asterisk", module):
         for suffix, script in (("-gdb.py", SCRIPT), ("-gdb.gdb", COMMANDS)):
             program.with_name(program.name + suffix).write_text(script)
-        section = place / "section"
+        section = built / "section"
         section.write_bytes(b"\x01%b\0\x04within\n%b\0" % (os.fsencode(f"{program}-gdb.py"), SCRIPT.encode()))
         add = ["objcopy", f"--add-section=.debug_gdb_scripts={section}", str(program)]
         subprocess.run(add, check=True, capture_output=True)
-    subprocess.run(["chown", "-R", ASTERISK, place, spool], check=True)
-    return place / "asterisk"
+    subprocess.run(["chown", "-R", ASTERISK, built, spool], check=True)
+    return built / "asterisk"
 
 
 def test_scripts_beside_and_inside_the_programs_are_not_run(running: RunningDaemon, hostile: Path, spool: Path) -> None:
-    with held_up(running, spool) as gdb_is_started:
+    with paused_gdb(running, spool) as wait_for_gdb:
         running.start()
         core = crash_as_asterisk(hostile, spool, "segv")
-        gdb_is_started()
-        trusting = ["gdb", "-nx", "-batch", "-iex", "set auto-load safe-path /", "-se", str(hostile), "-c", str(core)]
-        assert COMPUTED in subprocess.run(trusting, cwd=spool, capture_output=True, text=True, check=True).stdout
+        wait_for_gdb()
+        trusting_gdb = [
+            "gdb",
+            "-nx",
+            "-batch",
+            "-iex",
+            "set auto-load safe-path /",
+            "-se",
+            str(hostile),
+            "-c",
+            str(core),
+        ]
+        assert COMPUTED in subprocess.run(trusting_gdb, cwd=spool, capture_output=True, text=True, check=True).stdout
 
     (recorded,) = running.wait_for_crashes(1)
     assert recorded.diagnosis.crash_function == "do_forward"
     for section in Section:
         if (running.store.directory(recorded.id) / section).exists():
-            assert COMPUTED not in text(running, recorded, section)
+            assert COMPUTED not in section_text(running, recorded, section)
 
 
-def test_what_a_core_names_is_not_collected_unless_it_is_a_program(
+def test_only_programs_among_the_files_that_a_core_names_are_copied(
     running: RunningDaemon, programs: Path, scratch: Path, spool: Path
 ) -> None:
     key = scratch / "key.so"
@@ -71,10 +82,10 @@ def test_what_a_core_names_is_not_collected_unless_it_is_a_program(
         str(scratch),
         "/x/app_dial.so",
     )
-    with held_up(running, spool) as gdb_is_started:
+    with paused_gdb(running, spool) as wait_for_gdb:
         running.start()
-        put_core(spool, mapped)
-        gdb_is_started()
+        write_core_with_files(spool, mapped)
+        wait_for_gdb()
         copied = [path for path in running.store.incoming.rglob("*") if ".objects/" in str(path) and path.is_file()]
 
     assert [path.name for path in copied] == [program.name]
@@ -82,25 +93,25 @@ def test_what_a_core_names_is_not_collected_unless_it_is_a_program(
     assert [path for path in files if KEY.encode() in path.read_bytes()] == []
 
 
-def put_core(spool: Path, mapped: tuple[str, ...]) -> None:
-    """Puts a core in place that names these files as mapped."""
+def write_core_with_files(spool: Path, mapped: tuple[str, ...]) -> None:
+    """Put a core that names these files as mapped into the spool."""
     made = spool.with_name("made")
     made.write_bytes(DeadProcess(mapped=mapped).core())
     shutil.chown(made, ASTERISK)
     made.rename(spool / "core")
 
 
-def test_a_core_that_names_a_fifo_keeps_gdb_waiting_for_nothing(running: RunningDaemon, spool: Path) -> None:
-    as_asterisk("mkfifo", spool.parent / "app_dial.so")
+def test_a_core_that_names_a_fifo_does_not_block_gdb(running: RunningDaemon, spool: Path) -> None:
+    run_as_asterisk("mkfifo", spool.parent / "app_dial.so")
     running.start()
-    put_core(spool, ("/usr/sbin/asterisk", str(spool.parent / "app_dial.so")))
+    write_core_with_files(spool, ("/usr/sbin/asterisk", str(spool.parent / "app_dial.so")))
 
     (recorded,) = running.wait_for_crashes(1)
     assert recorded.extraction.ended is ExtractionOutcome.OK
     assert recorded.extraction.notes == (f"gdb could not read {spool.parent}/app_dial.so",)
 
 
-def test_no_pager_and_no_program_of_the_environments_is_started(
+def test_no_pager_and_no_program_named_in_the_environment_is_started(
     running: RunningDaemon, programs: Path, scratch: Path, spool: Path
 ) -> None:
     owned = scratch / "owned"
@@ -117,12 +128,12 @@ def test_no_pager_and_no_program_of_the_environments_is_started(
     running.wait_for_crashes(1)
 
     for words in (["show"], ["list"], ["top"], ["show", "--section", "info"]):
-        assert len(on_a_terminal(running, words, **hostile)) > 50
+        assert len(run_on_terminal(running, words, **hostile)) > 50
 
     assert owned.read_text() == ""
 
 
-def test_nothing_planted_in_shared_directories_is_used(
+def test_files_planted_in_shared_directories_are_not_used(
     running: RunningDaemon, programs: Path, scratch: Path, spool: Path
 ) -> None:
     victim = scratch / "victim"
@@ -133,19 +144,19 @@ def test_nothing_planted_in_shared_directories_is_used(
         for name in (".gdbinit", "astbtd.lock", "astbtd", ".astbtd", "gdb.log", "backtrace.txt", "core.zst")
     ]
     for path in planted:
-        as_asterisk("ln", "-s", victim, path)
+        run_as_asterisk("ln", "-s", victim, path)
     try:
-        with held_up(running, spool) as gdb_is_started:
+        with paused_gdb(running, spool) as wait_for_gdb:
             running.start()
             crash_as_asterisk(programs / "asterisk", spool, "segv")
-            gdb_is_started()
+            wait_for_gdb()
             opened = [os.readlink(path) for path in Path(f"/proc/{running.process.pid}/fd").iterdir()]
         assert {path.is_symlink() for path in planted} == {True}
     finally:
         for path in planted:
             path.unlink(missing_ok=True)
 
-    ours = (
+    expected = (
         str(running.store.root),
         str(spool),
         str(running.log),
@@ -155,5 +166,5 @@ def test_nothing_planted_in_shared_directories_is_used(
         "socket:",
         "anon_inode:",
     )
-    assert [path for path in opened if path.startswith("/") and not path.startswith((*ours, "/memfd:"))] == []
+    assert [path for path in opened if path.startswith("/") and not path.startswith((*expected, "/memfd:"))] == []
     assert victim.read_text() == "as it was"

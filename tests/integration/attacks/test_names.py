@@ -1,4 +1,4 @@
-"""Names that an attacker chooses, of programs, directories, files and processes, are data and nothing else."""
+"""Names that an attacker chooses, of programs, directories, files and processes, are never executed or followed."""
 
 import os
 import shutil
@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from astbtd.model.crash import CRASH_ID, Crash, Section
-from tests.integration.attacks.conftest import ASTERISK, as_asterisk, crash_as_asterisk, write_core
-from tests.integration.conftest import text
-from tests.support.harness import RunningDaemon, crash, die_of, living_asterisk
+from tests.support.attackers import ASTERISK, crash_as_asterisk, run_as_asterisk, write_core
+from tests.support.commands import section_text
+from tests.support.harness import RunningDaemon, crash, end_by_signal, running_asterisk
 
 COMPUTED = str(6 * 7007007)
-"""What no name says, and every evaluation would."""
+"""A result that no name contains, but that appears if one is evaluated."""
 
 NAMES = {
     "a command of gdb's": "x\noutput 6*7007007\n",
@@ -24,21 +24,21 @@ NAMES = {
     "a shell": "$(expr 6 '*' 7007007)`expr 6 '*' 7007007`;expr 6 '*' 7007007|cat&",
     "quotes": '\'"\\ \\" x',
     "an option": "--args -x -ex",
-    "a line of a journal": "x\nMESSAGE=forged\nastbtd: forged",
+    "a line of the journal": "x\nMESSAGE=forged\nastbtd: forged",
     "a process's state": "x) R 1 (\n) Z 1",
-    "a terminal's commands": "x\x1b[2J\x1b]0;forged\x07",
-    "no text": os.fsdecode(b"x\xff\xfe\xc3"),
+    "terminal control sequences": "x\x1b[2J\x1b]0;forged\x07",
+    "not UTF-8": os.fsdecode(b"x\xff\xfe\xc3"),
 }
 
 
 def texts(running: RunningDaemon, recorded: Crash) -> dict[str, str]:
-    """All that was written of a crash, but for its core."""
+    """Return all files of a crash except its core."""
     directory = running.store.directory(recorded.id)
     return {path.name: path.read_text(errors="replace") for path in directory.iterdir() if path.suffix != ".zst"}
 
 
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
-def test_a_name_of_the_program_is_executed_nowhere(
+def test_the_name_of_the_program_is_not_executed(
     running: RunningDaemon, programs: Path, scratch: Path, spool: Path, name: str
 ) -> None:
     program = spool.parent / name
@@ -56,7 +56,7 @@ def test_a_name_of_the_program_is_executed_nowhere(
     assert set(os.listdir(scratch)) == {"asterisk", "astbtd.yaml", "log", "notify", "store"}
 
 
-def test_a_name_of_a_process_or_thread_that_looks_like_its_state_hides_no_asterisk(
+def test_a_process_name_that_looks_like_a_process_state_hides_no_asterisk(
     running: RunningDaemon, programs: Path, scratch: Path
 ) -> None:
     elsewhere = scratch / "elsewhere"
@@ -65,17 +65,17 @@ def test_a_name_of_a_process_or_thread_that_looks_like_its_state_hides_no_asteri
     bystander = elsewhere / "x) R 1 (\n"
     shutil.copy(programs / "bystander", bystander)
     running.configure({})
-    odd = subprocess.Popen([bystander, "wait"], cwd=elsewhere, user=ASTERISK, stdout=subprocess.DEVNULL)
-    with living_asterisk(programs, elsewhere, user=ASTERISK) as asterisk:
+    other = subprocess.Popen([bystander, "wait"], cwd=elsewhere, user=ASTERISK, stdout=subprocess.DEVNULL)
+    with running_asterisk(programs, elsewhere, user=ASTERISK) as asterisk:
         running.start()
-        die_of(asterisk, signal.SIGSEGV)
+        end_by_signal(asterisk, signal.SIGSEGV)
         (recorded,) = running.wait_for_crashes(1)
-    odd.kill()
-    odd.wait()
+    other.kill()
+    other.wait()
     assert recorded.process.pid == asterisk.pid
 
 
-def test_names_in_a_core_lead_nowhere(running: RunningDaemon, scratch: Path, spool: Path) -> None:
+def test_names_of_cores_do_not_escape_from_the_store(running: RunningDaemon, scratch: Path, spool: Path) -> None:
     running.start()
     for pid, name in enumerate(("..%2f..%2fetc%2fpasswd", "core...", ".astbtd.20261122T120000Z-1-aaaaaa", "-rf"), 1):
         write_core(spool / name, pid)
@@ -89,7 +89,7 @@ def test_names_in_a_core_lead_nowhere(running: RunningDaemon, scratch: Path, spo
     assert set(os.listdir(scratch)) == {"asterisk", "astbtd.yaml", "log", "notify", "store"}
 
 
-def test_names_that_a_collector_is_said_to_have_given_lead_nowhere(
+def test_links_under_the_file_names_of_collectors_are_not_followed(
     running: RunningDaemon, programs: Path, scratch: Path, spool: Path
 ) -> None:
     secret = crash(programs, scratch, "segv").rename(scratch / "coredump")
@@ -115,7 +115,9 @@ def test_names_that_a_collector_is_said_to_have_given_lead_nowhere(
 
 
 @pytest.mark.parametrize("verb", ["show", "core", "pin", "unpin"])
-def test_ids_on_the_command_line_lead_nowhere(running: RunningDaemon, scratch: Path, spool: Path, verb: str) -> None:
+def test_ids_on_the_command_line_do_not_escape_from_the_store(
+    running: RunningDaemon, scratch: Path, spool: Path, verb: str
+) -> None:
     running.start()
     write_core(spool / "core", 1)
     (recorded,) = running.wait_for_crashes(1)
@@ -141,7 +143,7 @@ def test_ids_on_the_command_line_lead_nowhere(running: RunningDaemon, scratch: P
         assert (done.returncode, done.stdout) == (3, ""), given
 
 
-def test_shell_characters_in_directories_are_executed_nowhere(
+def test_shell_characters_in_directory_names_are_not_executed(
     running: RunningDaemon, programs: Path, scratch: Path
 ) -> None:
     spool = scratch / "$(touch owned);`touch owned`|touch owned&\ntouch owned"
@@ -152,5 +154,5 @@ def test_shell_characters_in_directories_are_executed_nowhere(
     crash_as_asterisk(programs / "asterisk", spool, "segv")
     (recorded,) = running.wait_for_crashes(1)
 
-    assert "do_forward" in text(running, recorded, Section.BACKTRACE)
-    assert as_asterisk("find", scratch, "-name", "owned", check=False).stdout == ""
+    assert "do_forward" in section_text(running, recorded, Section.BACKTRACE)
+    assert run_as_asterisk("find", scratch, "-name", "owned", check=False).stdout == ""

@@ -1,4 +1,4 @@
-"""A crash is told from its core, results stay with root and its readers, and nobody's name space is entered."""
+"""Facts come from the core alone, results are readable by root and its group only, and no namespace is entered."""
 
 import os
 import shutil
@@ -11,27 +11,28 @@ from pathlib import Path
 import pytest
 
 from astbtd.model.crash import CoreState
-from tests.integration.attacks.conftest import ASTERISK, as_asterisk, crash_as_asterisk, held_up, write_core
-from tests.support.harness import RunningDaemon, die_of, living_asterisk
+from tests.support.attackers import ASTERISK, crash_as_asterisk, run_as_asterisk, write_core
+from tests.support.fake_gdb import paused_gdb
+from tests.support.harness import RunningDaemon, end_by_signal, running_asterisk
 
-WORD = "sip-password-6f1b"
+PLANTED = "sip-password-6f1b"
 LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
 
 
-def next_process_is(pid: int) -> None:
-    """The kernel gives the next process the number after its last one's."""
+def set_next_pid(pid: int) -> None:
+    """Make the kernel give the next process this pid."""
     LAST_PID.write_text(str(pid - 1))
 
 
 @contextmanager
-def another_process(pid: int, programs: Path, directory: Path) -> Iterator[None]:
-    """A process of root's that has this number, and secrets in all that /proc tells of it."""
+def process_with_pid(pid: int, programs: Path, directory: Path) -> Iterator[None]:
+    """Run a process of root with this pid, and a secret in all files that /proc has for it."""
     for _ in range(100):
-        next_process_is(pid)
+        set_next_pid(pid)
         other = subprocess.Popen(
-            [programs / "asterisk", "wait", "--note", WORD],
+            [programs / "asterisk", "wait", "--note", PLANTED],
             cwd=directory,
-            env={"WORD": WORD},
+            env={"PLANTED": PLANTED},
             stdout=subprocess.PIPE,
         )
         if other.pid == pid:
@@ -48,24 +49,24 @@ def another_process(pid: int, programs: Path, directory: Path) -> Iterator[None]
         other.wait()
 
 
-def test_a_process_that_has_the_number_of_the_crashed_one_is_not_asked(
+def test_a_process_that_reuses_the_pid_of_the_crashed_one_is_not_examined(
     running: RunningDaemon, programs: Path, scratch: Path, spool: Path
 ) -> None:
-    private = scratch / WORD
+    private = scratch / PLANTED
     private.mkdir(mode=0o700)
-    with living_asterisk(programs, spool, user=ASTERISK) as asterisk:
-        die_of(asterisk, signal.SIGSEGV)
-    with another_process(asterisk.pid, programs, private):
+    with running_asterisk(programs, spool, user=ASTERISK) as asterisk:
+        end_by_signal(asterisk, signal.SIGSEGV)
+    with process_with_pid(asterisk.pid, programs, private):
         running.start()
         (recorded,) = running.wait_for_crashes(1)
 
     assert recorded.process.pid == asterisk.pid
     assert recorded.process.command_line == f"{programs}/asterisk wait"
     files = [path for path in running.store.directory(recorded.id).iterdir() if path.is_file()]
-    assert [path.name for path in files if WORD.encode() in path.read_bytes()] == []
+    assert [path.name for path in files if PLANTED.encode() in path.read_bytes()] == []
 
 
-def test_the_memory_of_a_setuid_program_stays_with_root(
+def test_the_core_of_a_setuid_program_is_readable_by_root_only(
     running: RunningDaemon, programs: Path, spool: Path, scratch: Path
 ) -> None:
     program = scratch / "asterisk-of-root"
@@ -83,21 +84,23 @@ def test_the_memory_of_a_setuid_program_stays_with_root(
     modes = {path.name: (path.stat().st_uid, path.stat().st_mode & 0o777) for path in directory.iterdir()}
     assert modes.pop("core.zst") == (0, 0o600)
     assert set(modes.values()) == {(0, 0o640)}
-    assert as_asterisk("find", running.store.root, "-readable", check=False).stdout == ""
+    assert run_as_asterisk("find", running.store.root, "-readable", check=False).stdout == ""
 
 
-def test_a_core_in_work_is_no_longer_its_owners(running: RunningDaemon, programs: Path, spool: Path) -> None:
-    with held_up(running, spool) as gdb_is_started:
+def test_the_owner_loses_access_to_a_core_while_it_is_processed(
+    running: RunningDaemon, programs: Path, spool: Path
+) -> None:
+    with paused_gdb(running, spool) as wait_for_gdb:
         running.start()
         core = crash_as_asterisk(programs / "asterisk", spool, "segv")
-        gdb_is_started()
+        wait_for_gdb()
         for attempt in (["cat"], ["truncate", "-s", "0"], ["chmod", "666"]):
-            assert as_asterisk(*attempt, core, check=False).returncode != 0
+            assert run_as_asterisk(*attempt, core, check=False).returncode != 0
 
 
 @pytest.fixture
-def apart(spool: Path, programs: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """An Asterisk in a mount name space of its user's own making, where its directory is another one."""
+def in_own_namespace(spool: Path, programs: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """An Asterisk in a mount namespace that its user made, with another directory in the place of its own."""
     script = f"mount -t tmpfs tmpfs {spool} && cd {spool} && exec {programs}/asterisk wait"
     process = subprocess.Popen(
         ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script],
@@ -108,21 +111,21 @@ def apart(spool: Path, programs: Path) -> Iterator["subprocess.Popen[bytes]"]:
     )
     assert process.stdout
     if process.stdout.readline() != b"ready\n":
-        pytest.skip("this kernel gives users no name spaces")
+        pytest.skip("this kernel gives users no namespaces")
     yield process
     process.kill()
     process.wait()
 
 
-def test_a_name_space_of_the_asterisk_users_is_not_entered(
-    running: RunningDaemon, spool: Path, apart: "subprocess.Popen[bytes]"
+def test_a_mount_namespace_made_by_the_asterisk_user_is_not_entered(
+    running: RunningDaemon, spool: Path, in_own_namespace: "subprocess.Popen[bytes]"
 ) -> None:
     running.configure({})
     running.start()
 
-    assert f"Asterisk, pid {apart.pid}: its working directory {spool} is private to it" in running.output()
+    assert f"Asterisk, pid {in_own_namespace.pid}: its working directory {spool} is private to it" in running.output()
     write_core(spool / "core", 1)
-    die_of(apart, signal.SIGSEGV)
+    end_by_signal(in_own_namespace, signal.SIGSEGV)
     running.signal(signal.SIGHUP)
     running.wait_until(lambda: "configuration reloaded" in running.output(), "another look")
     running.stop()

@@ -1,4 +1,4 @@
-"""Between check and use, thousands of times: a core, its directory and what they stand for are exchanged."""
+"""An attacker swaps a core or its directory with another file, thousands of times between check and use."""
 
 import os
 import shutil
@@ -9,157 +9,157 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.attacks.conftest import (
+from tests.support.attackers import (
     ASTERISK,
-    ASTERISKS_GROUP,
-    SILENT,
-    STRANGER,
-    VICTIM,
-    as_asterisk,
-    held_up,
-    seen,
-    use_gdb,
+    ASTERISK_GROUP,
+    OTHER_USER,
+    VICTIM_PID,
+    file_state,
+    run_as_asterisk,
     write_core,
 )
-from tests.support.harness import PATIENCE, RunningDaemon, living_asterisk
+from tests.support.fake_gdb import QUICK_GDB, paused_gdb, use_gdb
+from tests.support.harness import TIMEOUT, RunningDaemon, running_asterisk
 
 CORES = 10
 
 
 @pytest.fixture
 def private(scratch: Path) -> Path:
-    """Another user's directory, with a core of another Asterisk in it."""
+    """The directory of another user, with a core of another Asterisk in it."""
     directory = scratch / "private"
     directory.mkdir(mode=0o755)
-    shutil.chown(directory, STRANGER)
-    write_core(directory / "core", VICTIM, owner=STRANGER)
+    shutil.chown(directory, OTHER_USER)
+    write_core(directory / "core", VICTIM_PID, owner=OTHER_USER)
     return directory
 
 
-def decoy(kind: str, target: Path, place: Path) -> None:
-    """Something that leads to the target, for the attacker to exchange with his core."""
+def make_decoy(kind: str, target: Path, path: Path) -> None:
+    """Make a file at `path` that leads to the target, to be swapped with a core."""
     if kind == "symbolic link":
-        as_asterisk("ln", "-s", target, place)
+        run_as_asterisk("ln", "-s", target, path)
     elif kind == "hard link":
-        os.link(target, place)  # as the asterisk user can where fs.protected_hardlinks is off
+        os.link(target, path)  # the asterisk user can do this if fs.protected_hardlinks is off
     else:
-        as_asterisk("mkfifo", place)
+        run_as_asterisk("mkfifo", path)
 
 
 @contextmanager
 def swapping(programs: Path, one: Path, other: Path) -> Iterator[Callable[[], int]]:
-    """Exchanges two names for as long as the context lasts, as the asterisk user; gives how often, afterwards."""
+    """Swap two names as the asterisk user during a block. Yield a function that returns how often, after the block."""
     with subprocess.Popen(
         [programs / "swapper", one, other],
         stdout=subprocess.PIPE,
         text=True,
         user=ASTERISK,
-        group=ASTERISKS_GROUP,
+        group=ASTERISK_GROUP,
         extra_groups=[],
     ) as swapper:
         try:
-            yield lambda: int(said)
+            yield lambda: int(printed)
         finally:
             swapper.terminate()
-            said, _ = swapper.communicate(timeout=PATIENCE)
+            printed, _ = swapper.communicate(timeout=TIMEOUT)
 
 
 @pytest.mark.parametrize("kind", ["symbolic link", "hard link", "fifo"])
-def test_what_is_exchanged_with_a_core_is_neither_taken_nor_touched(
+def test_a_file_swapped_with_a_core_is_neither_claimed_nor_changed(
     running: RunningDaemon, programs: Path, spool: Path, private: Path, kind: str
 ) -> None:
     victim = private / "core"
-    use_gdb(running, spool, SILENT, retention={"cores": {"per_signature": None}})
+    use_gdb(running, spool, QUICK_GDB, retention={"cores": {"per_signature": None}})
     running.start()
-    exchanged = 0
+    swaps = 0
 
     for pid in range(1, CORES + 1):
-        decoy(kind, victim, spool / "decoy")
-        before = seen(victim)
+        make_decoy(kind, victim, spool / "decoy")
+        before = file_state(victim)
         write_core(spool / "core", pid)
-        with swapping(programs, spool / "core", spool / "decoy") as counted:
+        with swapping(programs, spool / "core", spool / "decoy") as count_swaps:
             running.wait_for_crashes(pid)
-        exchanged += counted()
-        running.wait_until(lambda: seen(victim) == before, "what was moved out of the way to be back")  # noqa: B023
+        swaps += count_swaps()
+        running.wait_until(lambda: file_state(victim) == before, "the swapped file to be back in its place")  # noqa: B023
         for left in spool.iterdir():
             left.unlink()
 
-    assert exchanged > CORES * 100
+    assert swaps > CORES * 100
     assert {crash.process.pid for crash in running.crashes()} == set(range(1, CORES + 1))
 
 
-def test_what_is_exchanged_with_the_directory_of_a_core_is_neither_taken_nor_touched(
+def test_a_directory_swapped_with_that_of_a_core_is_neither_read_nor_changed(
     running: RunningDaemon, programs: Path, spool: Path, private: Path
 ) -> None:
-    before, link = seen(private / "core"), spool.with_name("decoy")
-    as_asterisk("ln", "-s", private, link)
-    use_gdb(running, spool, SILENT, watch={"directories": [str(spool)], "rescan": "1s"})
+    before, link = file_state(private / "core"), spool.with_name("decoy")
+    run_as_asterisk("ln", "-s", private, link)
+    use_gdb(running, spool, QUICK_GDB, watch={"directories": [str(spool)], "rescan": "1s"})
     running.start()
     real = os.open(spool, os.O_DIRECTORY)
 
-    with swapping(programs, spool, link) as counted:
+    with swapping(programs, spool, link) as count_swaps:
         for pid in range(1, CORES + 1):
             running.manager.receive(1.0)
             os.rename(write_core(spool.parent / "made", pid), f"core.{pid}", dst_dir_fd=real)
     os.close(real)
-    exchanged = counted()
+    swaps = count_swaps()
     if spool.is_symlink():
-        as_asterisk(programs / "swapper", spool, link, "1")
+        run_as_asterisk(programs / "swapper", spool, link, "1")
     write_core(spool / "core", CORES + 1)
     running.wait_until(lambda: CORES + 1 in {crash.process.pid for crash in running.crashes()}, "the last core")
 
-    assert exchanged > CORES * 100
-    assert VICTIM not in {crash.process.pid for crash in running.crashes()}
+    assert swaps > CORES * 100
+    assert VICTIM_PID not in {crash.process.pid for crash in running.crashes()}
     assert os.listdir(private) == ["core"]
-    assert seen(private / "core") == before
+    assert file_state(private / "core") == before
 
 
-def test_a_core_of_the_same_name_and_inode_number_elsewhere_is_not_removed_in_its_place(
+def test_a_core_with_the_same_name_and_inode_number_on_another_disk_is_not_removed(
     running: RunningDaemon, scratch: Path
 ) -> None:
-    places = [scratch / "one", scratch / "other"]
-    for place in places:
-        place.mkdir()
-        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", place], check=True)
+    disks = [scratch / "one", scratch / "other"]
+    for disk in disks:
+        disk.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", disk], check=True)
     try:
-        cores = [write_core(made_by(place / "spool", ASTERISK) / "core", pid) for pid, place in enumerate(places, 1)]
+        cores = [
+            write_core(owned_directory(disk / "spool", ASTERISK) / "core", pid) for pid, disk in enumerate(disks, 1)
+        ]
         assert cores[0].stat().st_ino == cores[1].stat().st_ino
-        with held_up(running, cores[0].parent) as gdb_is_started:
+        with paused_gdb(running, cores[0].parent) as wait_for_gdb:
             running.start()
-            gdb_is_started()
-            cores[0].parent.rename(places[0] / "moved")
-            (places[0] / "spool").symlink_to(places[1] / "spool")
+            wait_for_gdb()
+            cores[0].parent.rename(disks[0] / "moved")
+            (disks[0] / "spool").symlink_to(disks[1] / "spool")
 
-        assert os.listdir(places[1] / "spool") == ["core"]
+        assert os.listdir(disks[1] / "spool") == ["core"]
         running.stop()
     finally:
-        for place in places:
-            subprocess.run(["umount", "--lazy", place], check=True)
+        for disk in disks:
+            subprocess.run(["umount", "--lazy", disk], check=True)
 
 
-def made_by(directory: Path, owner: str) -> Path:
-    """A directory of somebody's."""
+def owned_directory(directory: Path, owner: str) -> Path:
+    """Make a directory that belongs to `owner`."""
     directory.mkdir()
     shutil.chown(directory, owner)
     return directory
 
 
-def test_a_link_in_place_of_a_directory_in_which_asterisk_worked_is_not_followed(
+def test_a_link_in_place_of_a_former_working_directory_is_not_followed(
     running: RunningDaemon, programs: Path, spool: Path, private: Path
 ) -> None:
-    before = seen(private / "core")
+    before = file_state(private / "core")
     worked = spool.parent / "worked"
-    as_asterisk("mkdir", worked)
-    use_gdb(running, spool, SILENT, watch={"directories": [str(spool)], "rescan": "1s"})
-    with living_asterisk(programs, worked, user=ASTERISK):
+    run_as_asterisk("mkdir", worked)
+    use_gdb(running, spool, QUICK_GDB, watch={"directories": [str(spool)], "rescan": "1s"})
+    with running_asterisk(programs, worked, user=ASTERISK):
         running.start()
-        running.wait_until(lambda: "watching 2 places" in running.manager.status, "the directory to be watched")
-    as_asterisk("mv", worked, spool.parent / "moved")
-    as_asterisk("ln", "-s", private, worked)
+        running.wait_until(lambda: "watching 2 directories" in running.manager.status, "the directory to be watched")
+    run_as_asterisk("mv", worked, spool.parent / "moved")
+    run_as_asterisk("ln", "-s", private, worked)
     running.stop()
     running.start()
 
     write_core(spool / "core", 1)
     assert [crash.process.pid for crash in running.wait_for_crashes(1)] == [1]
     assert os.listdir(private) == ["core"]
-    assert seen(private / "core") == before
+    assert file_state(private / "core") == before

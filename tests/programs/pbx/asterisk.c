@@ -1,5 +1,5 @@
 /*
- * asterisk [--storage NAME] [DAMAGE]: sets up the state of a small PBX, corrupts it if asked to, and crashes.
+ * asterisk [--storage NAME] [DAMAGE]: set up the state of a small PBX, corrupt it as DAMAGE says, and crash.
  *
  * NAME: ao2_legacy (the default), cpp_map_name_id, or any other. DAMAGE: cycle, wild, count, smashed, early, many, long.
  */
@@ -30,7 +30,7 @@ const char *ast_get_version(void) { return asterisk_version; }
 const char *ast_get_build_opts(void) { return asterisk_build_opts; }
 const char *ast_get_build_opts_all(void) { return asterisk_build_opts_all; }
 
-/* Has nothing to do with bridge.c's: what crashes may have a variable of any name. */
+/* Unrelated to the variable in bridge.c: a crashing function may have a variable of any name. */
 static int *bridges;
 
 static const char *damages[] = { [CYCLE] = "cycle", "wild", "count", "smashed", "early", "many", "long" };

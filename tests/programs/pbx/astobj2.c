@@ -1,4 +1,4 @@
-/* Containers of objects: tables of buckets, and trees; and what corrupts them. */
+/* Containers of objects, as hash tables and trees, and functions that corrupt them. */
 #include "pbx.h"
 
 #include <limits.h>
@@ -44,7 +44,7 @@ struct ao2_container_rbtree {
 static const struct ao2_container_methods v_table_hash = { "hash" };
 static const struct ao2_container_methods v_table_rbtree = { "rbtree" };
 
-/* All but the first object share a bucket; a node without an object, as an unlinked one has, comes before them. */
+/* All objects except the first share a bucket, after a node without an object, as unlinking leaves it. */
 struct ao2_container *ao2_hash_of(void **objects, int count)
 {
 	struct ao2_container_hash *hash = calloc(1, sizeof(*hash) + N_BUCKETS * sizeof(hash->buckets[0]));

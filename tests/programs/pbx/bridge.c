@@ -12,7 +12,7 @@ struct ast_bridge conference = {
 static struct ast_bridge call = {
 	&basic, &simple_bridge, 2, "", "", "ae235011-1fb0-48d4-a173-b2b11ad974c8", { 1735689720, 0 }
 };
-/* One that is being made: nothing but its id is known. */
+/* A bridge under construction: only its id is set. */
 static struct ast_bridge unborn = { .uniqueid = "f0000000-0000-4000-8000-000000000000" };
 
 static struct ao2_container *bridges;

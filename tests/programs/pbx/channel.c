@@ -1,4 +1,4 @@
-/* Channels, wherever this version keeps them, and the counters of calls. */
+/* Channels, in the storage of this version, and the counters of calls. */
 #include "pbx.h"
 
 #include <stdlib.h>
@@ -10,7 +10,7 @@ static int totalcalls = 17;
 int ast_active_calls(void) { return countcalls; }
 int ast_processed_calls(void) { return totalcalls; }
 
-/* What a caller may send as a name: lines and colours of its own. */
+/* A name from a hostile caller, with line breaks and colours. */
 #define EVIL "Eve\nLocal/forged@default-00000009;1\033[31m"
 
 static char long_text[5000];
@@ -32,7 +32,7 @@ static struct ast_channel local = {
 };
 static struct ast_channel *all[] = { &alice, &bob, &local };
 
-/* As many as no PBX has. */
+/* More channels than any PBX has. */
 static struct ast_channel *many[25000];
 
 static void name_uniquely(struct ast_channel *channel, const char *id)
@@ -53,7 +53,7 @@ static struct ao2_container *container(enum damage damage)
 }
 
 #if PBX >= 22
-/* The storage "ao2_legacy" has a container behind its handle. */
+/* The handle of the storage "ao2_legacy" is a container. */
 struct ast_channelstorage_driver_pvt {
 	struct ao2_container *handle;
 };

@@ -1,4 +1,4 @@
-/* The storage of channels that is a C++ map from names. */
+/* The storage of channels in a C++ map by name. */
 #include "pbx.h"
 
 #include <map>

@@ -1,8 +1,8 @@
 /*
- * The structures of Asterisk's that its state is read from, by their real names, with the members that are read.
+ * The structures of Asterisk from which its state is read, with their real names and the members that are read.
  *
- * PBX=16 gives them the shape of Asterisk 16: without a table of locks, and with taskprocessors, unique ids and the
- * storage of channels as they were then. PBX=22 gives them that of Asterisk 22, built with DEBUG_THREADS.
+ * With PBX=16 they are as in Asterisk 16: no lock table, and the taskprocessors, unique ids and channel storage of
+ * that version. With PBX=22 they are as in Asterisk 22 built with DEBUG_THREADS.
  */
 #ifndef PBX_H
 #define PBX_H
@@ -18,10 +18,10 @@ extern "C" {
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
-/* Memory that is in no process. */
+/* An address that is not mapped. */
 #define NOWHERE ((void *) 0x414141414140)
 
-/* How the memory is to be found after the crash. */
+/* How the memory is corrupted before the crash. */
 enum damage { NO_DAMAGE, CYCLE, WILD, COUNT, SMASHED, EARLY, MANY, LONG };
 
 struct ao2_container_methods {
@@ -110,7 +110,7 @@ struct ast_bridge {
 
 extern struct ast_bridge conference;
 
-/* Where channels are: the instance's handle is the storage's own affair. */
+/* The storage of channels. The type of the handle depends on the storage. */
 struct ast_channelstorage_driver {
 	const char *driver_name;
 };
@@ -125,7 +125,7 @@ extern const struct ast_channelstorage_driver cpp_map_name_id;
 
 struct ast_channelstorage_driver_pvt *cpp_map_of(struct ast_channel **channels, int count);
 
-/* Each sets up its part of the state. */
+/* Each function sets up a part of the state. */
 void taskprocessors_init(enum damage damage);
 void bridges_init(enum damage damage);
 void channels_init(enum damage damage, const char *storage);

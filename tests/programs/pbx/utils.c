@@ -1,4 +1,4 @@
-/* The table of locks that DEBUG_THREADS keeps: a list of threads, each with the locks it has or wants. */
+/* The lock table of DEBUG_THREADS: a list of threads, each with the locks that it holds or waits for. */
 #include "pbx.h"
 
 #if PBX >= 22

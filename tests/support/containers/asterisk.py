@@ -1,4 +1,4 @@
-"""Debian's Asterisk in a container: driven through its console, crashed through a module of our own."""
+"""Debian's Asterisk in a container, controlled through its console and crashed by a test module."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -14,7 +14,7 @@ LOCK_MODULE = Path(__file__).parent / "lock_module"
 
 
 class Crash(Enum):
-    """The ways to crash that the module offers, by the word that its console command takes."""
+    """The ways to crash. The value is the argument of the console command of the test module."""
 
     SEGV = "segv"
     ABORT = "abort"
@@ -23,7 +23,7 @@ class Crash(Enum):
 
 
 class Scene(Enum):
-    """The ways to wait for locks that the other module offers, by the word that its console command takes."""
+    """The ways to wait for locks. The value is the argument of the console command of the lock module."""
 
     TWO_MUTEXES = "two-mutexes"
     THREE_MUTEXES = "three-mutexes"
@@ -38,69 +38,69 @@ class Scene(Enum):
 
 @dataclass(frozen=True)
 class Asterisk:
-    """The Asterisk that a container's asterisk.service runs."""
+    """The Asterisk that asterisk.service runs in a container."""
 
     container: Container
 
     def install_crash_module(self) -> None:
-        """Build the module against this Asterisk's own headers; it is loaded from the next start on, and now."""
+        """Build the crash module against the headers of this Asterisk, and load it now and at each start."""
         self._install(CRASH_MODULE, "res_astbtd_crash.so")
 
     def install_lock_module(self) -> None:
-        """The same for the module whose threads wait for locks."""
+        """Build and load the module whose threads wait for locks."""
         self._install(LOCK_MODULE, "res_astbtd_locks.so")
 
     def console(self, command: str) -> str:
-        """What the console prints for a command."""
+        """Run a console command and return its output."""
         return self.container.run("asterisk", "-rx", command).stdout
 
     def play(self, scene: Scene) -> None:
-        """Let threads wait for locks, as they do from when this returns on."""
+        """Start threads that wait for locks, and return when they do."""
         self.console(f"astbtd lock {scene.value}")
 
     def restart(self) -> None:
-        """Start it again, however often that was done lately; what waited for locks is gone, and leaves no core."""
+        """Kill Asterisk without a core and start it again, ignoring systemd's start limit."""
         self.container.run("systemctl", "kill", "--signal=KILL", UNIT)
         self.container.run("systemctl", "reset-failed", UNIT)
         self.container.run("systemctl", "restart", UNIT)
 
     def start_in(self, directory: str) -> None:
-        """Start it again, in another working directory."""
+        """Restart Asterisk in another working directory."""
         drop_in = f"[Service]\nWorkingDirectory={directory}\n"
         self.container.write(f"/etc/systemd/system/{UNIT}.d/directory.conf", drop_in)
         self.container.run("systemctl", "daemon-reload")
         self.container.run("systemctl", "restart", UNIT)
 
     def crash(self, how: Crash) -> int:
-        """Crash, and return the process id of the Asterisk that died, once systemd has started the next one."""
-        died = self.main_pid()
+        """Crash, wait until systemd has started Asterisk again, and return the process id that crashed."""
+        crashed = self.main_pid()
         self.container.run("asterisk", "-rx", f"astbtd crash {how.value}", check=False)
-        return self._replaced(died)
+        return self._wait_for_restart(crashed)
 
-    def die(self) -> int:
-        """The same without the module: of a signal that somebody sends."""
-        died = self.main_pid()
-        self.container.run("kill", "-SEGV", str(died))
-        return self._replaced(died)
+    def crash_by_signal(self) -> int:
+        """Do the same without the module, by a signal from outside."""
+        crashed = self.main_pid()
+        self.container.run("kill", "-SEGV", str(crashed))
+        return self._wait_for_restart(crashed)
 
     def deadlock(self) -> None:
-        """Two threads, each holding the lock that the other waits for."""
+        """Start two threads, each holding the lock that the other waits for."""
         self.console("astbtd deadlock")
 
     def _install(self, sources: Path, module: str) -> None:
-        there = f"/usr/src/{sources.name}"
-        self.container.copy_in(sources, there)
-        self.container.run("make", f"--directory={there}", "install")
+        directory = f"/usr/src/{sources.name}"
+        self.container.copy_in(sources, directory)
+        self.container.run("make", f"--directory={directory}", "install")
         self.console(f"module load {module}")
 
-    def _replaced(self, died: int) -> int:
-        wait_until(lambda: self.main_pid() not in (0, died) and self.is_active(), f"{UNIT} starts again")
-        return died
+    def _wait_for_restart(self, crashed: int) -> int:
+        wait_until(lambda: self.main_pid() not in (0, crashed) and self.is_active(), f"{UNIT} starts again")
+        return crashed
 
     def is_active(self) -> bool:
-        """Whether systemd holds Asterisk for started, which Asterisk itself reports to it."""
+        """Return whether Asterisk has reported to systemd that it has started."""
         return self.container.run("systemctl", "is-active", UNIT, check=False).stdout.strip() == "active"
 
     def main_pid(self) -> int:
-        """Asterisk's process id inside the container; 0 while none runs."""
+        """Return the process id of Asterisk inside the container; 0 if it does not run."""
         return int(self.container.run("systemctl", "show", "--property=MainPID", "--value", UNIT).stdout)

@@ -1,4 +1,4 @@
-"""systemd-coredump at work in a container: the kernel's part of it, which is this machine's, and the container's."""
+"""systemd-coredump in a container: core_pattern is set on this machine, the program runs in the container."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +10,8 @@ from tests.support.kernel import core_pattern
 COLLECTION = "/var/lib/systemd/coredump"
 _PROGRAM = "/usr/lib/systemd/systemd-coredump"
 
-# Stands on this machine, where the kernel runs what core_pattern names, and goes on in the container, as the kernel of
-# a machine of its own would: with the core on standard input and the process still in /proc.
+# The kernel runs this script on this machine. It enters the container and runs systemd-coredump there, with the core on
+# standard input and the process still in /proc, as the kernel of a separate machine would.
 _FORWARD = f"""#!/bin/sh
 container=$1
 shift
@@ -20,13 +20,13 @@ exec nsenter --target="$container" --mount --uts --ipc --net --pid --cgroup --ro
 
 
 def configure(container: Container, *settings: str) -> None:
-    """Replaces what is set for it."""
+    """Replace the configuration of systemd-coredump."""
     container.write("/etc/systemd/coredump.conf.d/test.conf", "\n".join(["[Coredump]", *settings, ""]))
 
 
 @contextmanager
 def collected_by_systemd(container: Container) -> Iterator[None]:
-    """Lets systemd-coredump keep the cores of a container; core_pattern has its name, on both sides."""
+    """Let systemd-coredump collect the cores of a container for the duration of a block."""
     container.run("systemctl", "start", "systemd-coredump.socket")
     with scratch_directory() as directory:
         forward = directory / "systemd-coredump"

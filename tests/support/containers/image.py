@@ -46,7 +46,7 @@ def cached_image(suite: Suite) -> Path:
     """The image of a suite, built first where it is missing or lists other packages."""
     images = images_directory()
     image = images / suite.name
-    with _locked(images / f".{suite.name}.lock"):
+    with locked(images / f".{suite.name}.lock"):
         if not _is_current(image, suite):
             building = images / f".{suite.name}.building"
             _discard(building)
@@ -74,13 +74,13 @@ def _is_current(image: Path, suite: Suite) -> bool:
 
 def _build(root: Path, suite: Suite) -> None:
     """Debootstrap, whose script for sid serves all suites, gives the base; apt in the base, the rest."""
-    _run("debootstrap", "--variant=minbase", suite.name, str(root), _mirror(), "/usr/share/debootstrap/scripts/sid")
+    _run("debootstrap", "--variant=minbase", suite.name, str(root), mirror(), "/usr/share/debootstrap/scripts/sid")
     (root / "etc/hostname").write_text("pbx\n")
     (root / "etc/apt/apt.conf.d/90-from-host").write_text(_acquire_settings())
-    _run_in(root, "apt-get", "update")
+    run_in(root, "apt-get", "update")
     with _services_forbidden(root):
-        _run_in(root, "apt-get", *_INSTALL_OPTIONS, "install", *_packages(suite))
-    _run_in(root, "apt-get", "clean")
+        run_in(root, "apt-get", *_INSTALL_OPTIONS, "install", *_packages(suite))
+    run_in(root, "apt-get", "clean")
     (root / STAMP).write_text(_recipe(suite) + "\n")
 
 
@@ -97,7 +97,7 @@ def _services_forbidden(root: Path) -> Iterator[None]:
     policy.unlink()
 
 
-def _mirror() -> str:
+def mirror() -> str:
     """The Debian mirror that this machine's own apt uses."""
     listing = _output("apt-get", "indextargets", "--format", "$(REPO_URI)", "Label: Debian", "Created-By: Packages")
     if not listing:
@@ -130,7 +130,7 @@ exec chroot "$0" "$@"
 """A package that brings a core_pattern of its own must not set it on this machine."""
 
 
-def _run_in(root: Path, *argv: str) -> None:
+def run_in(root: Path, *argv: str) -> None:
     _run("sh", "-ec", _IN_CHROOT, str(root), *argv)
 
 
@@ -144,7 +144,7 @@ def _discard(root: Path) -> None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """One build at a time, among all test runs of this machine."""
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

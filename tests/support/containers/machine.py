@@ -18,13 +18,13 @@ class Machine:
     service: Service
 
     def crash(self, how: Crash) -> Record:
-        """Crashes Asterisk; the record of that, once systemd has Asterisk running again."""
+        """Crash Asterisk and wait until systemd has started it again. Return the record of the crash."""
         return self.service.collected(self.asterisk.crash(how))
 
 
 @contextmanager
 def booted() -> Iterator[Machine]:
-    """A new machine that lasts as long as the block."""
+    """Boot a new machine for the duration of a block."""
     with Container.booted() as container:
         machine = Machine(container, Asterisk(container), Service(container))
         machine.asterisk.install_crash_module()

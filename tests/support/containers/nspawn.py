@@ -1,7 +1,7 @@
-"""Starting a container with systemd-nspawn on a machine that may itself have no systemd, and ending it for good.
+"""Start and end containers with systemd-nspawn on a machine that need not run systemd itself.
 
-Whatever is mounted is mounted in a name space of the container's own, and every process is a descendant of the
-container's init: when that is killed, the kernel clears up all of it.
+All mounts are in a mount namespace of the container, and all processes are descendants of its init. When the init is
+killed, the kernel removes all of them.
 """
 
 import os
@@ -23,36 +23,36 @@ ENVIRONMENT = {
 
 
 class BootFailed(Exception):
-    """The container did not come up; the message ends with what its console showed."""
+    """The container did not start. The message ends with the output of its console."""
 
 
 @dataclass(frozen=True)
 class Boot:
-    """A container that is starting: systemd-nspawn, the socket it reports to, and what the console shows."""
+    """A container that is starting: systemd-nspawn, its notification socket, and the output of its console."""
 
     nspawn: subprocess.Popen[bytes]
     notifications: socket.socket
     console: Path
 
     def wait(self) -> int:
-        """The process id of the container's init, as soon as that says that everything has started."""
+        """Wait until the container has started. Return the process id of its init."""
         deadline = time.monotonic() + BOOT_SECONDS
-        told: dict[str, str] = {}
-        while not {"READY", "X_NSPAWN_LEADER_PID"} <= told.keys():
-            told.update(self._notification(deadline - time.monotonic()))
-        # What the container's systemd reports from now on nobody reads; nspawn would wait for room, and never end.
+        states: dict[str, str] = {}
+        while not {"READY", "X_NSPAWN_LEADER_PID"} <= states.keys():
+            states.update(self._notification(deadline - time.monotonic()))
+        # No later notification is read. An open socket would fill up, and nspawn would block on it.
         self.notifications.close()
-        return int(told["X_NSPAWN_LEADER_PID"])
+        return int(states["X_NSPAWN_LEADER_PID"])
 
     def _notification(self, seconds: float) -> dict[str, str]:
-        """The assignments in nspawn's next message; nspawn's end, or time running out, is a failed boot."""
+        """Return the assignments in the next notification. Raise BootFailed on a timeout or if nspawn has ended."""
         ended = os.pidfd_open(self.nspawn.pid)
         try:
             ready, _, _ = select.select((self.notifications.fileno(), ended), (), (), max(seconds, 0))
         finally:
             os.close(ended)
         if self.notifications.fileno() not in ready:
-            why = "systemd-nspawn ended" if ready else f"not within {BOOT_SECONDS} s"
+            why = "systemd-nspawn ended" if ready else f"timeout after {BOOT_SECONDS} s"
             raise BootFailed(f"{why}\n{self.console.read_text(errors='replace')}")
         lines = self.notifications.recv(4096).decode().splitlines()
         return dict(line.split("=", 1) for line in lines)
@@ -60,7 +60,7 @@ class Boot:
 
 @contextmanager
 def boot(image: Path, directory: Path) -> Iterator[Boot]:
-    """A container on top of the image, all of its writes in the directory; it ends with the block."""
+    """Boot a container on an overlay of the image for the duration of a block. Its changes go to `directory`."""
     console = directory / "console.log"
     with _notification_socket(directory / "notify") as notifications, _control_group(directory.name) as group:
         nspawn = _start(_argv(image, directory, group), directory / "notify", console)
@@ -77,7 +77,7 @@ def _start(argv: tuple[str, ...], notify: Path, console: Path) -> subprocess.Pop
 
 
 def _end(nspawn: subprocess.Popen[bytes]) -> None:
-    """SIGTERM makes nspawn kill the container's init (see --kill-signal), and with it every process in there."""
+    """Send SIGTERM, on which nspawn kills the init of the container (--kill-signal) and with it all processes in it."""
     nspawn.terminate()
     try:
         nspawn.wait(timeout=10)
@@ -100,16 +100,16 @@ exec "$@"
 def _argv(image: Path, directory: Path, group: Path) -> tuple[str, ...]:
     root = directory / "root"
     layers = {"lowerdir": image, "upperdir": directory / "upper", "workdir": directory / "work"}
-    for made in (root, layers["upperdir"], layers["workdir"]):
-        made.mkdir()
+    for layer in (root, layers["upperdir"], layers["workdir"]):
+        layer.mkdir()
     options = ",".join(f"{name}={path}" for name, path in layers.items())
     return (
-        # Should the test run itself be killed, nspawn is told to end, as in _end().
+        # If the test run is killed, nspawn gets the same signal as in _end().
         *("setpriv", "--pdeathsig=TERM", "unshare", "--mount"),
         *("sh", "-ec", _PREPARE, "sh", options, str(root), str(group)),
         *("systemd-nspawn", "--boot", f"--directory={root}", "--register=no", "--keep-unit", "--notify-ready=yes"),
         *("--kill-signal=SIGKILL", "--private-network", "--resolv-conf=off", "--link-journal=no"),
-        # As on a machine of its own: nspawn's list of system calls is older than Landlock.
+        # nspawn's filter of system calls is older than Landlock and would block it.
         "--system-call-filter=landlock_create_ruleset landlock_add_rule landlock_restrict_self",
     )
 
@@ -123,7 +123,7 @@ def _notification_socket(path: Path) -> Iterator[socket.socket]:
 
 @contextmanager
 def _control_group(name: str) -> Iterator[Path]:
-    """A control group for one container: two systemds in the same one would stop each other's services."""
+    """Create a control group for one container: two systemds in one group would stop each other's services."""
     hierarchies = [
         line.split()[1:3] for line in Path("/proc/self/mounts").read_text().splitlines() if " cgroup" in line
     ]
@@ -132,7 +132,7 @@ def _control_group(name: str) -> Iterator[Path]:
     try:
         yield group
     finally:
-        # On a machine that also has version 1, nspawn makes the same group there.
+        # If the machine also has cgroups version 1, nspawn creates the same group there.
         for mounted, _ in hierarchies:
             for directory, _, _ in os.walk(Path(mounted) / name, topdown=False):
                 os.rmdir(directory)

@@ -1,4 +1,4 @@
-"""astbtd as its users have it: installed in a container from this checkout, run by systemd under its sandbox."""
+"""astbtd installed from this checkout in a container, and run by systemd in its sandbox."""
 
 import json
 import re
@@ -15,16 +15,16 @@ STORE = "/var/lib/astbtd"
 CONFIGURATION = "/etc/astbtd.yaml"
 
 HIGHEST_EXPOSURE = 2.5
-"""What `systemd-analyze security` says; a line of the unit that is loosened shows here."""
+"""The rating of `systemd-analyze security`. It rises if a restriction is removed from the unit."""
 
-_GO = "/srv/go"
-_HESITATES = "waits for the word"
-HESITANT = f"""#!/bin/sh
-[ -e {_GO} ] && exec gdb "$@"
-echo {_HESITATES}
+_RELEASE = "/srv/release-gdb"
+_WAITING = "gdb waits for the test"
+WAITING_GDB = f"""#!/bin/sh
+[ -e {_RELEASE} ] && exec gdb "$@"
+echo {_WAITING}
 exec sleep infinity
 """
-"""A gdb that does nothing until it is killed, unless it was told to go on."""
+"""A gdb that does nothing until it is killed, unless the test has released it."""
 
 _CHECKOUT = Path(__file__).resolve().parents[3]
 _INSTALLED_FROM = ("Makefile", "astbtd", "etc", "man", "packaging")
@@ -55,80 +55,80 @@ class Service:
         return self.container.run("make", f"--directory={_SOURCES}", target, *variables, check=check)
 
     def installed(self) -> list[str]:
-        """The files, links and directories that bear its name; not the store, the checkout and the image's stamp."""
+        """Return all files named astbtd*, except the store, the checkout and the stamp of the image."""
         elsewhere = ("/proc", "/sys", "/run", "/var", _SOURCES, f"/{STAMP}")
         skipped = [word for path in elsewhere for word in ("-path", path, "-prune", "-o")]
         found = self.container.run("find", "/", *skipped, "-name", "astbtd*", "-print", "-prune").stdout
         return sorted(found.splitlines())
 
     def configure(self, text: str) -> None:
-        """Replaces the configuration; it is for the caller to have it read."""
+        """Replace the configuration. It takes effect at the next `reload`."""
         self.container.write(CONFIGURATION, text)
 
     def start(self) -> None:
-        """Starts it, and returns when it says that it is ready."""
+        """Start the service and wait until it is ready."""
         self.container.run("systemctl", "start", UNIT)
 
     def reload(self) -> None:
-        """Has it read its configuration, and returns when it has."""
-        answers = len(self.entries())
+        """Let the service read its configuration, and wait until it has."""
+        entries = len(self.entries())
         self.container.run("systemctl", "reload", UNIT)
-        wait_until(lambda: len(self.entries()) > answers, "an answer to the reload")
+        wait_until(lambda: len(self.entries()) > entries, "a message about the reload")
 
     def command(self, *arguments: str) -> str:
-        """What `astbtd` prints."""
+        """Run `astbtd` and return what it prints."""
         return self.container.run("astbtd", *arguments).stdout
 
     def listed(self) -> list[Record]:
-        """All crashes, as `astbtd list` has them."""
+        """Return all crashes as `astbtd list` prints them."""
         return list(json.loads(self.command("list", "--json")))
 
     def collected(self, pid: int) -> Record:
-        """The record of the crash of that process, once all is done that is done for a crash."""
+        """Wait until the crash of a process is completely processed, and return its record."""
         wait_until(lambda: self._is_settled(pid), f"the crash of process {pid} is collected", seconds=60)
         record = self._record(pid)
         assert record is not None
         return record
 
     def entries(self, **fields: str) -> list[dict[str, str]]:
-        """Its entries in the journal with these fields, oldest first."""
+        """Return the journal entries of astbtd with these fields, oldest first."""
         self.container.run("journalctl", "--sync")
         matches = [f"{name}={value}" for name, value in fields.items()]
         lines = self.container.run("journalctl", "-t", "astbtd", "-o", "json", "--all", *matches).stdout.splitlines()
         return [json.loads(line) for line in lines]
 
     def status(self) -> str:
-        """What `systemctl status` shows, whether or not it runs."""
+        """Return the output of `systemctl status`, also if the service does not run."""
         return self.container.run("systemctl", "status", UNIT, check=False).stdout
 
     def property(self, name: str) -> str:
-        """A property of the unit."""
+        """Return a property of the unit."""
         return self.container.run("systemctl", "show", f"--property={name}", "--value", UNIT).stdout.strip()
 
-    def complaints(self) -> str:
-        """What systemd has to say against the unit; it has no manual page to look for in an image without man."""
+    def unit_warnings(self) -> str:
+        """Return the warnings of `systemd-analyze verify` about the unit. The images have no manual pages."""
         verified = self.container.run("systemd-analyze", "verify", "--man=no", UNIT)
         return verified.stdout + verified.stderr
 
     def replace_gdb(self, script: str) -> None:
-        """Has the daemon run a script in place of gdb."""
+        """Let the daemon run a script in the place of gdb."""
         program = "/usr/local/bin/not-gdb"
         self.container.write(program, script, mode=0o755)
         self.configure(f"gdb: {{program: {program}}}\n")
         self.reload()
 
-    def wait_for_gdb_to_hesitate(self) -> None:
-        """Returns when a HESITANT gdb was started; the next one goes on."""
-        logs = ("grep", "-rls", _HESITATES, f"{STORE}/incoming")
+    def wait_for_waiting_gdb(self) -> None:
+        """Wait until a WAITING_GDB has started, and release the next one."""
+        logs = ("grep", "-rls", _WAITING, f"{STORE}/incoming")
         wait_until(lambda: bool(self.container.run(*logs, check=False).stdout), "gdb is started")
-        self.container.run("touch", _GO)
+        self.container.run("touch", _RELEASE)
 
     def left_in(self, directory: str) -> str:
-        """The names of cores and claims in a directory of Asterisk's."""
+        """Return the names of cores and claims in a directory of Asterisk."""
         return self.container.run("find", directory, "-name", "core*", "-o", "-name", ".astbtd.*").stdout
 
     def exposure(self) -> float:
-        """How much its sandbox leaves open, from 0 to 10, as systemd rates it."""
+        """Return the exposure of the unit as systemd rates it, from 0 to 10."""
         rating = self.container.run("systemd-analyze", "security", "--no-pager", UNIT).stdout.splitlines()[-1]
         return float(re.findall(r"[0-9.]+", rating)[-1])
 
@@ -137,7 +137,7 @@ class Service:
         return record is not None and record["core"]["state"] != "claimed" and not self._has_claims()
 
     def _record(self, pid: int) -> Record | None:
-        """Read without starting any program of ours, since this is asked often."""
+        """Read the record with `cat`: this is called often, and astbtd would take longer to start."""
         read = self.container.run("sh", "-c", f"cat {STORE}/crashes/*-{pid}-*/crash.json", check=False)
         return None if read.returncode else json.loads(read.stdout)
 

@@ -1,4 +1,4 @@
-"""The test program in the place of Asterisk, as a service of a container whose Debian has no Asterisk."""
+"""The test program as asterisk.service, in containers of a Debian without Asterisk."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +9,10 @@ from tests.support.containers.container import Container, wait_until
 _SOURCES = Path(__file__).resolve().parents[2] / "programs"
 _PROGRAMS = "/usr/lib/asterisk"
 _PID_FILE = "/run/asterisk/asterisk.pid"
-_CUE = "/run/asterisk/cue"
+_CRASH_FIFO = "/run/asterisk/crash"
 _UNIT_FILE = f"""[Service]
-ExecStartPre=mkfifo {_CUE}
-ExecStart=sh -c "exec /usr/sbin/asterisk --pid-file {_PID_FILE} --hold segv <>{_CUE}"
+ExecStartPre=mkfifo {_CRASH_FIFO}
+ExecStart=sh -c "exec /usr/sbin/asterisk --pid-file {_PID_FILE} --hold segv <>{_CRASH_FIFO}"
 User=asterisk
 RuntimeDirectory=asterisk
 WorkingDirectory={WORKING_DIRECTORY}
@@ -24,12 +24,12 @@ RestartSec=1
 
 @dataclass(frozen=True)
 class StandIn:
-    """What poses as Asterisk in a container."""
+    """The test program in the place of Asterisk in a container."""
 
     container: Container
 
     def install(self) -> None:
-        """Builds it, and starts it as the service that Debian's package would bring."""
+        """Build the program and start it under the service name of Debian's package."""
         run = self.container.run
         self.container.copy_in(_SOURCES, "/usr/src/programs")
         run("make", "--directory=/usr/src/programs", f"BUILD={_PROGRAMS}")
@@ -42,11 +42,11 @@ class StandIn:
         wait_until(self._is_up, f"{UNIT} starts")
 
     def crash(self) -> int:
-        """Crashes, and returns the process id of what died, once systemd has started the next one."""
-        died = self._main_pid()
-        self.container.run("sh", "-c", f"echo >{_CUE}")
-        wait_until(lambda: self._main_pid() not in ("0", died) and self._is_up(), f"{UNIT} starts again")
-        return int(died)
+        """Crash, wait until systemd has started the program again, and return the process id that crashed."""
+        crashed = self._main_pid()
+        self.container.run("sh", "-c", f"echo >{_CRASH_FIFO}")
+        wait_until(lambda: self._main_pid() not in ("0", crashed) and self._is_up(), f"{UNIT} starts again")
+        return int(crashed)
 
     def _is_up(self) -> bool:
         written = self.container.run("cat", _PID_FILE, check=False).stdout.strip()

@@ -1,1 +1,1 @@
-"""Tests of the room `astbtd.announce`."""
+"""Tests of `astbtd.announce`."""

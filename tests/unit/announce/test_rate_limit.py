@@ -1,4 +1,4 @@
-"""What anybody can cause as often as he likes is said so often, and then counted."""
+"""Entries that any user can cause are written up to a limit, then counted."""
 
 import pytest
 
@@ -8,44 +8,44 @@ from astbtd.errors import AstbtdError
 
 
 @pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The messages that journald would have got."""
-    messages: list[str] = []
-    monkeypatch.setattr(systemd, "send", lambda message, *_: messages.append(message))
-    return messages
+def messages(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The messages sent to the journal."""
+    sent: list[str] = []
+    monkeypatch.setattr(systemd, "send", lambda message, *_: sent.append(message))
+    return sent
 
 
-def test_a_few_are_all_said(said: list[str]) -> None:
-    sparing = RateLimitedJournal()
+def test_a_few_entries_are_all_written(messages: list[str]) -> None:
+    limited = RateLimitedJournal()
 
-    sparing.refused("/srv/core", "it is damaged")
-    sparing.warn("not watched: /srv")
-    sparing.not_unpacked("/srv/core.zst", AstbtdError("it is cut short", "fetch it again"))
-    sparing.go_on()
+    limited.log_refused_core("/srv/core", "it is damaged")
+    limited.warn("not watched: /srv")
+    limited.log_unpack_error("/srv/core.zst", AstbtdError("it is truncated", "copy it again"))
+    limited.reset()
 
-    assert said == [
-        "/srv/core is left alone: it is damaged",
+    assert messages == [
+        "/srv/core is ignored: it is damaged",
         "not watched: /srv",
-        "/srv/core.zst is left alone: it is cut short; fetch it again",
+        "/srv/core.zst is ignored: it is truncated; hint: copy it again",
     ]
 
 
-def test_of_very_many_the_rest_is_counted(said: list[str]) -> None:
-    sparing = RateLimitedJournal()
+def test_further_entries_are_counted(messages: list[str]) -> None:
+    limited = RateLimitedJournal()
 
     for number in range(1000):
-        sparing.refused(f"/srv/core.{number}", "it is damaged")
-    sparing.go_on()
+        limited.log_refused_core(f"/srv/core.{number}", "it is damaged")
+    limited.reset()
 
-    assert len(said) == 21
-    assert said[-1] == "980 more entries on files left alone or places not watched, too many to be said"
+    assert len(messages) == 21
+    assert messages[-1] == "980 more entries about ignored files or unwatched directories suppressed"
 
 
-def test_afterwards_as_many_are_said_again(said: list[str]) -> None:
-    sparing = RateLimitedJournal()
+def test_after_a_reset_entries_are_written_again(messages: list[str]) -> None:
+    limited = RateLimitedJournal()
     for _ in range(2):
         for _ in range(30):
-            sparing.refused("/srv/core", "it is damaged")
-        sparing.go_on()
+            limited.log_refused_core("/srv/core", "it is damaged")
+        limited.reset()
 
-    assert len(said) == 2 * 21
+    assert len(messages) == 2 * 21

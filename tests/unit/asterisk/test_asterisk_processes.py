@@ -1,4 +1,4 @@
-"""What asterisk.conf says of the run directory; the file is the asterisk user's, so anything may be in it."""
+"""Asterisk's processes, their directories, and asterisk.conf, which may contain anything: the asterisk user owns it."""
 
 import os
 from pathlib import Path
@@ -30,10 +30,10 @@ def file(tmp_path: Path) -> Path:
         "[options]\nverbose = 3\n[directories]\r\n  astrundir => /srv/run\r\n",
     ],
 )
-def test_the_run_directory_that_is_set(file: Path, text: str) -> None:
+def test_the_configured_run_directory_is_read(file: Path, text: str) -> None:
     file.write_text(text, newline="")
 
-    assert asterisk_processes.run_directory(file) == "/srv/run"
+    assert asterisk_processes.read_run_directory(file) == "/srv/run"
 
 
 @pytest.mark.parametrize(
@@ -50,38 +50,38 @@ def test_the_run_directory_that_is_set(file: Path, text: str) -> None:
         "[directories]\n[files]\nastrundir => /srv/run\n",
     ],
 )
-def test_where_none_is_set_it_is_that_of_asterisk(file: Path, text: str) -> None:
+def test_without_a_setting_the_run_directory_is_the_default(file: Path, text: str) -> None:
     file.write_text(text)
 
-    assert asterisk_processes.run_directory(file) == DEFAULT
+    assert asterisk_processes.read_run_directory(file) == DEFAULT
 
 
 def test_a_value_is_never_evaluated(file: Path) -> None:
     file.write_text("[directories]\nastrundir => /srv/$(touch x)/${HOME}\n")
 
-    assert asterisk_processes.run_directory(file) == "/srv/$(touch x)/${HOME}"
+    assert asterisk_processes.read_run_directory(file) == "/srv/$(touch x)/${HOME}"
 
 
-def test_a_file_that_is_not_there_says_nothing(file: Path) -> None:
-    assert asterisk_processes.run_directory(file) == DEFAULT
+def test_without_a_file_the_run_directory_is_the_default(file: Path) -> None:
+    assert asterisk_processes.read_run_directory(file) == DEFAULT
 
 
-def test_a_directory_in_its_place_says_nothing(file: Path) -> None:
+def test_a_directory_in_place_of_the_file_gives_the_default(file: Path) -> None:
     file.mkdir()
 
-    assert asterisk_processes.run_directory(file) == DEFAULT
+    assert asterisk_processes.read_run_directory(file) == DEFAULT
 
 
-def test_a_fifo_in_its_place_is_not_waited_for(file: Path) -> None:
+def test_a_fifo_in_place_of_the_file_does_not_block(file: Path) -> None:
     os.mkfifo(file)
 
-    assert asterisk_processes.run_directory(file) == DEFAULT
+    assert asterisk_processes.read_run_directory(file) == DEFAULT
 
 
-def test_a_device_in_its_place_is_not_read(file: Path) -> None:
+def test_a_device_in_place_of_the_file_is_not_read(file: Path) -> None:
     file.symlink_to("/dev/zero")
 
-    assert asterisk_processes.run_directory(file) == DEFAULT
+    assert asterisk_processes.read_run_directory(file) == DEFAULT
 
 
 @pytest.mark.parametrize(
@@ -92,29 +92,29 @@ def test_a_device_in_its_place_is_not_read(file: Path) -> None:
         "[directories]\ndumpcore = no\n[options]\n;dumpcore = no\ndumpcore => yes\ndumpcore = no\n",
     ],
 )
-def test_what_another_setting_says(file: Path, text: str) -> None:
+def test_the_first_assignment_of_a_setting_is_read(file: Path, text: str) -> None:
     file.write_text(text)
 
-    assert asterisk_processes.setting(file, "options", "dumpcore") == "yes"
+    assert asterisk_processes.read_setting(file, "options", "dumpcore") == "yes"
 
 
-def test_a_setting_that_is_not_made(file: Path) -> None:
+def test_a_setting_that_is_not_set_is_none(file: Path) -> None:
     file.write_text("[options](!)\ndumpcore = yes\n[directories]\ndumpcore = yes\n")
 
-    assert asterisk_processes.setting(file, "options", "dumpcore") is None
+    assert asterisk_processes.read_setting(file, "options", "dumpcore") is None
 
 
-def test_a_setting_in_a_file_that_is_not_there(file: Path) -> None:
+def test_a_setting_in_a_missing_file_is_an_error(file: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        asterisk_processes.setting(file, "options", "dumpcore")
+        asterisk_processes.read_setting(file, "options", "dumpcore")
 
 
 @limits(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(junk=st.binary(max_size=200))
-def test_junk_leads_to_an_absolute_directory(file: Path, junk: bytes) -> None:
+def test_junk_gives_an_absolute_directory(file: Path, junk: bytes) -> None:
     file.write_bytes(b"[directories]\nastrundir => /" + junk)
 
-    assert asterisk_processes.run_directory(file).startswith("/")
+    assert asterisk_processes.read_run_directory(file).startswith("/")
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_junk_leads_to_an_absolute_directory(file: Path, junk: bytes) -> None:
         "asterisk -C /etc/other.conf -r",
     ],
 )
-def test_a_remote_console_is_no_asterisk_that_could_crash(command: str) -> None:
+def test_a_remote_console_is_a_client(command: str) -> None:
     argv = [word.encode() for word in command.split()]
 
     assert asterisk_processes.is_client([*argv, b"core show uptime"] if command.endswith("x") else argv)
@@ -147,20 +147,20 @@ def test_a_remote_console_is_no_asterisk_that_could_crash(command: str) -> None:
         "asterisk --unknown -r",
     ],
 )
-def test_the_pbx_itself_is_one(command: str) -> None:
+def test_the_pbx_is_not_a_client(command: str) -> None:
     assert not asterisk_processes.is_client([word.encode() for word in command.split()])
 
 
-def test_the_options_of_a_command_line() -> None:
+def test_the_options_of_a_command_line_are_parsed() -> None:
     command = ["asterisk", "-vvvg", "-f", "-p", "-U", "asterisk", "-C", "/etc/other.conf"]
 
-    options = asterisk_processes.options([word.encode() for word in command])
+    options = asterisk_processes.parse_options([word.encode() for word in command])
 
     assert options == {"-v": "", "-g": "", "-f": "", "-p": "", "-U": "asterisk", "-C": "/etc/other.conf"}
 
 
-def test_a_command_line_that_asterisk_would_refuse_has_no_options() -> None:
-    assert asterisk_processes.options([b"asterisk", b"-g", b"--unknown"]) == {}
+def test_an_invalid_command_line_has_no_options() -> None:
+    assert asterisk_processes.parse_options([b"asterisk", b"-g", b"--unknown"]) == {}
 
 
 BOOT_ID = "0f" * 16
@@ -177,8 +177,8 @@ MOUNTS = Mounts(
 )
 
 
-def test_private_directories_are_found_where_systemd_puts_them() -> None:
-    assert asterisk_processes.private_directories(MOUNTS) == (
+def test_private_directories_are_found_by_their_mount_points() -> None:
+    assert asterisk_processes.find_private_directories(MOUNTS) == (
         ("/tmp", f"/tmp/{INSIDE}"),
         ("/var/tmp", f"/var/tmp/{INSIDE}"),
     )
@@ -194,24 +194,27 @@ def test_private_directories_are_found_where_systemd_puts_them() -> None:
         ("/var/lib/asterisk", "/var/lib/asterisk"),
     ],
 )
-def test_a_path_of_a_process_leads_to_its_private_directories(path: str, outside: str) -> None:
-    process = RunningAsterisk(4242, "/", private=asterisk_processes.private_directories(MOUNTS))
+def test_a_path_in_a_private_directory_is_translated_to_the_host(path: str, outside: str) -> None:
+    process = RunningAsterisk(4242, "/", private_directories=asterisk_processes.find_private_directories(MOUNTS))
 
-    assert process.outside(path) == outside
-
-
-def test_a_path_of_a_process_that_cannot_be_seen_leads_nowhere() -> None:
-    assert RunningAsterisk(4242, None, "it runs in a container").outside("/tmp") is None
+    assert process.host_path(path) == outside
 
 
-def test_the_next_private_directory_of_a_service_has_another_name() -> None:
-    assert asterisk_processes.next_time(f"/tmp/{INSIDE}/cores") == "/tmp/systemd-private-*-asterisk.service-*/tmp/cores"
-    assert asterisk_processes.next_time("/var/lib/asterisk") == "/var/lib/asterisk"
+def test_a_process_that_is_not_accessible_has_no_host_paths() -> None:
+    assert RunningAsterisk(4242, None, "it runs in a container").host_path("/tmp") is None
+
+
+def test_the_glob_of_a_private_directory_matches_after_a_restart() -> None:
+    assert (
+        asterisk_processes.private_tmp_glob(f"/tmp/{INSIDE}/cores")
+        == "/tmp/systemd-private-*-asterisk.service-*/tmp/cores"
+    )
+    assert asterisk_processes.private_tmp_glob("/var/lib/asterisk") == "/var/lib/asterisk"
 
 
 @pytest.mark.parametrize(
     ("directory", "private"),
     [(f"/tmp/{INSIDE}", True), (f"/tmp/{INSIDE}/cores", True), (f"/tmp/{INSIDE}s", False), ("/tmp", False)],
 )
-def test_what_is_in_a_private_directory(directory: str, private: bool) -> None:
-    assert asterisk_processes.is_private(directory) == private
+def test_directories_in_a_private_tmp_are_recognized(directory: str, private: bool) -> None:
+    assert asterisk_processes.is_private_tmp(directory) == private

@@ -1,1 +1,1 @@
-"""Tests of what is asked of an Asterisk that runs."""
+"""Tests of `astbtd.capture`."""

@@ -1,4 +1,4 @@
-"""One living process, seen through /proc."""
+"""A running process, accessed through /proc."""
 
 import os
 import signal
@@ -20,53 +20,53 @@ def sleeper() -> Iterator["subprocess.Popen[bytes]"]:
     process.wait()
 
 
-def test_a_stopped_process_is_let_go_on(sleeper: "subprocess.Popen[bytes]") -> None:
+def test_a_stopped_process_is_resumed(sleeper: "subprocess.Popen[bytes]") -> None:
     sleeper.send_signal(signal.SIGSTOP)
     os.waitid(os.P_PID, sleeper.pid, os.WSTOPPED)
 
-    with live_process.opened(sleeper.pid) as process:
+    with live_process.open_process(sleeper.pid) as process:
         assert process.is_stopped()
-        live_process.let_go_on(process)
+        live_process.resume(process)
         os.waitid(os.P_PID, sleeper.pid, os.WCONTINUED)
         assert not process.is_stopped()
 
 
-def test_a_thread_that_does_not_run_is_not_switched(sleeper: "subprocess.Popen[bytes]") -> None:
+def test_a_thread_that_does_not_run_has_no_context_switches(sleeper: "subprocess.Popen[bytes]") -> None:
     sleeper.send_signal(signal.SIGSTOP)
     os.waitid(os.P_PID, sleeper.pid, os.WSTOPPED)
 
-    with live_process.opened(sleeper.pid) as process:
+    with live_process.open_process(sleeper.pid) as process:
         assert process.threads() == [sleeper.pid]
-        assert process.switches().keys() == {sleeper.pid}
-        assert process.switches() == process.switches()
+        assert process.context_switches().keys() == {sleeper.pid}
+        assert process.context_switches() == process.context_switches()
 
 
-def test_a_process_that_ends_is_said_to_have(sleeper: "subprocess.Popen[bytes]") -> None:
-    def look_after_its_end() -> None:
-        with live_process.opened(sleeper.pid) as process:
+def test_a_process_that_ends_is_reported_as_ended(sleeper: "subprocess.Popen[bytes]") -> None:
+    def read_after_its_end() -> None:
+        with live_process.open_process(sleeper.pid) as process:
             sleeper.kill()
             sleeper.wait()
             process.threads()
 
     with pytest.raises(AstbtdError, match="has ended"):
-        look_after_its_end()
+        read_after_its_end()
 
 
-def test_a_zombie_has_ended(sleeper: "subprocess.Popen[bytes]") -> None:
+def test_a_zombie_is_reported_as_ended(sleeper: "subprocess.Popen[bytes]") -> None:
     sleeper.kill()
     os.waitid(os.P_PID, sleeper.pid, os.WEXITED | os.WNOWAIT)
 
-    with pytest.raises(AstbtdError, match="has ended"), live_process.opened(sleeper.pid):
+    with pytest.raises(AstbtdError, match="has ended"), live_process.open_process(sleeper.pid):
         pass
 
 
-def test_no_process_is_no_match() -> None:
-    with pytest.raises(NothingMatched), live_process.opened(4194303):
+def test_a_missing_process_is_no_match() -> None:
+    with pytest.raises(NothingMatched), live_process.open_process(4194303):
         pass
 
 
 @pytest.mark.parametrize(
     ("status", "dumping"), [({}, False), ({"CoreDumping": "0"}, False), ({"CoreDumping": "1"}, True)]
 )
-def test_a_core_that_is_being_written_shows_in_the_status(status: dict[str, str], dumping: bool) -> None:
+def test_a_core_that_is_being_written_is_seen_in_the_status(status: dict[str, str], dumping: bool) -> None:
     assert live_process.is_dumping(status) is dumping

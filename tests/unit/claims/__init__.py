@@ -1,1 +1,1 @@
-"""Tests of the room `astbtd.intake`."""
+"""Tests of the package `astbtd.claims`."""

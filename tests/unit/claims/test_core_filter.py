@@ -1,5 +1,6 @@
-"""Which files are cores of Asterisk, and why the others are left alone."""
+"""Which files are cores of Asterisk, and why others are refused."""
 
+import errno
 import os
 import time
 from collections.abc import Collection
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from astbtd.claims import core_filter
 from astbtd.claims.core_filter import (
     ANY_NUMBER,
     Candidate,
@@ -19,7 +21,9 @@ from astbtd.claims.core_filter import (
 )
 from astbtd.elf.headers import FileType
 from astbtd.lib import mounts
+from astbtd.sources.collectors.abrt import Abrt
 from tests.support.builders import FORMS, NOON, DeadProcess, program
+from tests.support.finding import count_descriptors
 from tests.support.fixture_types import Dump
 from tests.support.packed import COMPRESS
 
@@ -27,7 +31,7 @@ ASTERISK = ("asterisk",)
 
 
 def examined(path: Path, executables: Collection[str] | None = ASTERISK, links: int = 1) -> Finding:
-    """What a file is; a core's descriptor is closed again."""
+    """Examine a file and close its descriptor."""
     finding = examine(str(path.parent), path.name, executables, links)
     if isinstance(finding, Candidate | StillWritten) and finding.descriptor is not None:
         os.close(finding.descriptor)
@@ -41,10 +45,6 @@ def reason(path: Path) -> str:
     return finding.reason
 
 
-def open_descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
-
-
 @pytest.mark.parametrize("name", ["core", "core.4242", "CORE-3", ".hidden", "a b\n(c"])
 def test_a_core_of_asterisk_is_a_candidate_whatever_its_name(dump: Dump, name: str) -> None:
     path = dump(name=name)
@@ -56,7 +56,7 @@ def test_a_core_of_asterisk_is_a_candidate_whatever_its_name(dump: Dump, name: s
     assert finding.facts.process.pid == 4242
 
 
-def test_what_was_examined_stays_open_whatever_becomes_of_the_name(dump: Dump) -> None:
+def test_the_examined_file_stays_open_when_its_name_is_removed(dump: Dump) -> None:
     path = dump()
     finding = examine(str(path.parent), path.name, ASTERISK)
     assert isinstance(finding, Candidate)
@@ -67,7 +67,7 @@ def test_what_was_examined_stays_open_whatever_becomes_of_the_name(dump: Dump) -
     os.close(finding.descriptor)
 
 
-def test_a_core_that_somebody_still_writes_is_one_only_later(dump: Dump) -> None:
+def test_a_core_is_a_candidate_only_when_nobody_writes_it(dump: Dump) -> None:
     path = dump()
 
     with path.open("ab"):
@@ -76,7 +76,7 @@ def test_a_core_that_somebody_still_writes_is_one_only_later(dump: Dump) -> None
     assert isinstance(examined(path), Candidate)
 
 
-def test_a_core_that_is_written_stays_open(dump: Dump) -> None:
+def test_a_core_that_is_being_written_stays_open(dump: Dump) -> None:
     path = dump()
 
     with path.open("ab"):
@@ -88,7 +88,7 @@ def test_a_core_that_is_written_stays_open(dump: Dump) -> None:
 
 
 @pytest.mark.parametrize("suffix", COMPRESS)
-def test_a_compressed_core_is_told_from_its_beginning(spool: Path, suffix: str) -> None:
+def test_a_compressed_core_is_recognized_by_its_beginning(spool: Path, suffix: str) -> None:
     path = spool / "dump"
     path.write_bytes(COMPRESS[suffix](DeadProcess().core() + bytes(64 << 20)))
 
@@ -101,7 +101,7 @@ def test_a_compressed_core_is_told_from_its_beginning(spool: Path, suffix: str) 
 
 
 @pytest.mark.parametrize("content", [b"a log\n" * 100, program(), b""])
-def test_other_compressed_files_are_passed_over_even_while_they_are_written(spool: Path, content: bytes) -> None:
+def test_other_compressed_files_are_ignored_even_while_they_are_written(spool: Path, content: bytes) -> None:
     path = spool / "log.gz"
     path.write_bytes(COMPRESS["gz"](content))
 
@@ -124,13 +124,13 @@ def test_a_damaged_compressed_core_is_refused(spool: Path) -> None:
 
 @pytest.fixture
 def on_nfs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every file is where a lease says nothing of who writes."""
-    monkeypatch.setattr(mounts, "type_of", lambda _: "nfs4")
+    """Every file is on a file system where a lease does not reveal writers."""
+    monkeypatch.setattr(mounts, "file_system_type", lambda _: "nfs4")
 
 
 @pytest.mark.usefixtures("on_nfs")
 @pytest.mark.parametrize("length", [100, 500, -1])
-def test_where_nobody_can_tell_who_writes_a_core_cut_short_is_one_only_when_it_stands_still(
+def test_if_writers_are_unknown_a_truncated_core_is_accepted_when_it_has_not_changed_for_a_while(
     dump: Dump, length: int
 ) -> None:
     path = dump()
@@ -143,7 +143,7 @@ def test_where_nobody_can_tell_who_writes_a_core_cut_short_is_one_only_when_it_s
 
 
 @pytest.mark.usefixtures("on_nfs")
-def test_where_nobody_can_tell_who_writes_a_whole_core_is_taken_at_once(dump: Dump) -> None:
+def test_if_writers_are_unknown_a_complete_core_is_accepted_at_once(dump: Dump) -> None:
     path = dump()
 
     with path.open("ab"):
@@ -152,7 +152,9 @@ def test_where_nobody_can_tell_who_writes_a_whole_core_is_taken_at_once(dump: Du
 
 @pytest.mark.usefixtures("on_nfs")
 @pytest.mark.parametrize(("ahead", "waits"), [(600, True), (86400, False)])
-def test_a_clock_that_is_ahead_delays_but_not_for_ever(dump: Dump, ahead: int, waits: bool) -> None:
+def test_a_server_clock_that_is_ahead_delays_a_truncated_core_but_not_for_ever(
+    dump: Dump, ahead: int, waits: bool
+) -> None:
     path = dump()
     path.write_bytes(path.read_bytes()[:-1])
     now = time.time()
@@ -165,38 +167,38 @@ def test_a_clock_that_is_ahead_delays_but_not_for_ever(dump: Dump, ahead: int, w
 @pytest.mark.parametrize(
     "content", [b"", b"core", b"#!/bin/sh\n" * 9, program(), FORMS[1].header(FileType.EXECUTABLE, 0)]
 )
-def test_what_does_not_begin_as_a_core_is_passed_over(spool: Path, content: bytes) -> None:
+def test_a_file_that_does_not_begin_like_a_core_is_ignored(spool: Path, content: bytes) -> None:
     (spool / "core").write_bytes(content)
 
     assert examined(spool / "core") == NotACoreFile()
 
 
-def test_a_name_that_leads_nowhere_is_passed_over(spool: Path) -> None:
+def test_a_missing_file_is_ignored(spool: Path) -> None:
     assert examined(spool / "core") == NotACoreFile()
 
 
-def test_a_directory_is_passed_over(spool: Path) -> None:
+def test_a_directory_is_ignored(spool: Path) -> None:
     (spool / "core").mkdir()
 
     assert examined(spool / "core") == NotACoreFile()
 
 
-def test_a_link_that_poses_as_a_core_is_not_followed(dump: Dump, spool: Path) -> None:
+def test_a_symbolic_link_named_like_a_core_is_refused(dump: Dump, spool: Path) -> None:
     dump(name="real")
     (spool / "core").symlink_to("real")
     (spool / "other").symlink_to("real")
 
-    assert reason(spool / "core") == "it is no regular file"
+    assert reason(spool / "core") == "it is not a regular file"
     assert examined(spool / "other") == NotACoreFile()
 
 
-def test_a_fifo_that_poses_as_a_core_is_not_waited_for(spool: Path) -> None:
+def test_a_fifo_named_like_a_core_is_refused_without_waiting(spool: Path) -> None:
     os.mkfifo(spool / "core")
 
-    assert reason(spool / "core") == "it is no regular file"
+    assert reason(spool / "core") == "it is not a regular file"
 
 
-def test_a_core_with_another_name_is_somebody_elses_too(dump: Dump, spool: Path) -> None:
+def test_a_core_with_another_hard_link_is_refused(dump: Dump, spool: Path) -> None:
     path = dump()
     (spool / "other").hardlink_to(path)
 
@@ -204,13 +206,13 @@ def test_a_core_with_another_name_is_somebody_elses_too(dump: Dump, spool: Path)
     assert isinstance(examined(path, links=ANY_NUMBER), Candidate)
 
 
-def test_a_damaged_core_is_refused_with_what_is_wrong(spool: Path) -> None:
+def test_a_damaged_core_is_refused_with_a_reason(spool: Path) -> None:
     (spool / "core").write_bytes(FORMS[0].header(FileType.CORE, 5))
 
     assert reason(spool / "core") == "it is damaged: the table of segments is cut short"
 
 
-def test_a_file_that_is_not_the_one_that_was_seen_is_looked_at_again(dump: Dump, spool: Path) -> None:
+def test_a_file_that_was_replaced_is_to_be_examined_again(dump: Dump, spool: Path) -> None:
     dump()
     seen = (spool / "core").lstat()
     (spool / "core").rename(spool / "elsewhere")
@@ -234,7 +236,7 @@ def test_a_core_of_another_program_is_refused_by_its_name(dump: Dump) -> None:
     assert isinstance(examined(path, executables=None), Candidate)
 
 
-def test_asterisk_is_known_by_its_modules_under_any_name(dump: Dump) -> None:
+def test_asterisk_is_recognized_by_its_modules_under_any_name(dump: Dump) -> None:
     path = dump(DeadProcess(mapped=("/opt/pbxd", "/opt/modules/pbx_config.so")))
 
     assert isinstance(examined(path), Candidate)
@@ -247,16 +249,61 @@ def test_a_core_of_a_debugger_is_refused_even_if_it_had_asterisk_mapped(dump: Du
 
 
 @pytest.mark.parametrize("signal", [0, 19])
-def test_a_snapshot_of_a_living_process_is_no_crash(dump: Dump, signal: int) -> None:
+def test_a_snapshot_of_a_running_process_is_refused(dump: Dump, signal: int) -> None:
     assert "snapshot" in reason(dump(DeadProcess(signal=signal, code=0)))
 
 
-def test_nothing_that_is_left_alone_stays_open(dump: Dump, spool: Path) -> None:
+def test_descriptors_of_refused_files_are_closed(dump: Dump, spool: Path) -> None:
     os.mkfifo(spool / "core.fifo")
     paths = [dump(DeadProcess(signal=0)), spool / "core.fifo", spool / "absent", spool]
-    before = open_descriptors()
+    before = count_descriptors()
 
     for path in paths:
         examined(path)
 
-    assert open_descriptors() == before
+    assert count_descriptors() == before
+
+
+def test_a_file_that_cannot_be_read_is_refused(dump: Dump, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = dump()
+
+    def fail(*_: object) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "pread", fail)
+
+    assert reason(path) == "it cannot be read: Input/output error"
+
+
+def test_a_file_that_cannot_be_reopened_is_refused(dump: Dump, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = dump()
+
+    def fail(_: int) -> int:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(core_filter, "reopen", fail)
+
+    assert reason(path) == "it cannot be read: Input/output error"
+
+
+def test_no_link_on_the_way_to_the_file_of_a_collector_is_followed(dump: Dump, spool: Path) -> None:
+    dump(name="coredump")
+    (spool / "problem").symlink_to(".")
+
+    refused = CoreFilter(ASTERISK, collector=Abrt()).examine(str(spool), "problem/coredump")
+
+    assert isinstance(refused, RefusedFile)
+    assert refused.reason == "it cannot be opened: Not a directory"
+    assert examine(str(spool), "problem/coredump", ASTERISK) == NotACoreFile()
+
+
+def test_an_empty_file_counts_only_while_it_is_written_and_only_if_requested(spool: Path) -> None:
+    accepting = CoreFilter(ASTERISK, empty_counts=True)
+    with (spool / "core").open("wb"):
+        assert examined(spool / "core") == NotACoreFile()
+        written = accepting.examine(str(spool), "core")
+        assert isinstance(written, StillWritten)
+        assert written.descriptor is not None
+        os.close(written.descriptor)
+
+    assert accepting.examine(str(spool), "core") == NotACoreFile()

@@ -1,175 +1,264 @@
-"""The search claims each core once, sees what is being written to its end, and notices what is moved or lost."""
+"""The finder claims each core once, waits for cores that are still being written, and detects renamed and lost ones."""
 
+import errno
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from astbtd.claims.claim import AlreadyClaimed, Claim, Claims
-from astbtd.claims.finder import CoreFinder, RenamedCore
-from astbtd.claims.unpack import Unpacker
+from astbtd.claims.core_filter import RefusedFile
+from astbtd.claims.finder import CoreRenamed
 from astbtd.elf.core_notes import file_identity
-from astbtd.model.crash import CoreAction, CoreFacts, DiscoveredBy, Source
-from astbtd.settings import UnpackingSettings
+from astbtd.errors import AstbtdError
+from astbtd.model.crash import CoreAction, CoreFacts, DiscoveredBy
 from astbtd.sources import core_pattern
 from astbtd.sources.collectors.systemd_coredump import SystemdCoredump
-from astbtd.sources.spot import WatchedDirectory
+from astbtd.sources.watched_directories import WatchedDirectory
 from tests.support.builders import DeadProcess
+from tests.support.finding import Queue, make_claims, make_finder
 from tests.support.fixture_types import Dump
 from tests.support.packed import COMPRESS
 
 
 @dataclass
-class Seen:
-    """A search in a spool, and what it told."""
+class Search:
+    """A finder for one directory, and what it has reported."""
 
-    search: CoreFinder
-    spot: WatchedDirectory
-    claims: list[Claim] = field(default_factory=list)
-    moves: list[RenamedCore] = field(default_factory=list)
-    refused: list[tuple[str, str]] = field(default_factory=list)
+    claims: Claims
+    directory: WatchedDirectory
+    action: CoreAction = CoreAction.MOVE
+    queue: Queue = field(default_factory=Queue)
     collected: set[str] = field(default_factory=set)
 
-    def look(self, name: str, found: DiscoveredBy = DiscoveredBy.EVENT) -> list[Claim]:
-        """What the search claims when told of a name."""
-        claims = list(self.search.look(self.spot, name, found))
-        self.claims += claims
-        return claims
+    def __post_init__(self) -> None:
+        self.finder = make_finder(self.claims, self.queue, self.action, self.collected.intersection)
+
+    def examine(self, name: str, found: DiscoveredBy = DiscoveredBy.EVENT) -> list[Claim]:
+        """Examine a directory entry and return the new claims."""
+        return self.queue.add(self.finder.examine_entry(self.directory, name, found))
 
     def scan(self) -> list[Claim]:
-        """What it claims when it looks at all."""
-        return [claim for name in self.search.entries(self.spot) for claim in self.look(name, DiscoveredBy.SCAN)]
+        """Examine all entries and return the new claims."""
+        names = os.listdir(self.directory.directory)
+        return [claim for name in names for claim in self.examine(name, DiscoveredBy.SCAN)]
+
+    def claim_one(self, name: str) -> Claim:
+        """Examine a directory entry that is one core to claim."""
+        (claim,) = self.examine(name)
+        return claim
 
     def facts(self, name: str) -> CoreFacts:
-        """The facts of the one core that is claimed when the search is told of a name."""
-        (claim,) = self.look(name)
-        return claim.note.facts
+        return self.claim_one(name).record.facts
+
+    def resume(self) -> list[Claim]:
+        """Resume the claims of an earlier process."""
+        return self.queue.add(self.finder.resume_claims(lambda _: True))
+
+    def close(self) -> None:
+        self.finder.incomplete.close()
+        self.queue.close()
 
 
 @pytest.fixture
 def claims(tmp_path: Path) -> Claims:
-    (tmp_path / "incoming").mkdir()
-    return Claims(tmp_path / "incoming", -1, Unpacker(UnpackingSettings(), lambda _: None, lambda: None))
+    return make_claims(tmp_path)
 
 
-Searching = Callable[..., Seen]
+Searching = Callable[..., Search]
 
 
 @pytest.fixture
 def searching(claims: Claims, spool: Path) -> Iterator[Searching]:
-    """Makes searches in the spool, which are closed at the end."""
-    made: list[Seen] = []
+    """Makes searches of the spool, which are closed at the end."""
+    made: list[Search] = []
 
-    def make(action: CoreAction = CoreAction.MOVE, **spot: object) -> Seen:
-        seen = Seen.__new__(Seen)
-        search = CoreFinder(
-            claims,
-            lambda identities: seen.collected.intersection(identities),
-            ("asterisk",),
-            action,
-            lambda path, reason: seen.refused.append((path, reason)),
-            lambda move: seen.moves.append(move),
-        )
-        seen.__init__(search, WatchedDirectory(str(spool), **spot))  # type: ignore[misc, arg-type]
-        made.append(seen)
-        return seen
+    def make(action: CoreAction = CoreAction.MOVE, **directory: object) -> Search:
+        search = Search(claims, WatchedDirectory(str(spool), **directory), action)  # type: ignore[arg-type]
+        made.append(search)
+        return search
 
     yield make
-    for each in made:
-        each.search.unfinished.close()
-        for claim in each.claims:
-            claim.close()
+    for search in made:
+        search.close()
 
 
 @pytest.fixture
-def seen(searching: Searching) -> Seen:
-    """A search in the spool."""
+def search(searching: Searching) -> Search:
+    """A search of the spool."""
     return searching()
 
 
-def test_a_core_is_claimed_once_however_often_it_is_looked_at(seen: Seen, dump: Dump) -> None:
+def test_a_core_is_claimed_once_even_if_it_is_examined_again(search: Search, dump: Dump) -> None:
     dump()
 
-    assert len(seen.look("core")) == 1
-    assert seen.look("core") == seen.scan() == []
-    assert seen.moves == []
+    assert len(search.examine("core")) == 1
+    assert search.examine("core") == search.scan() == []
+    assert search.queue.renamed == []
 
 
-def test_a_core_that_was_collected_before_is_not_claimed(seen: Seen, dump: Dump) -> None:
+def test_a_core_that_was_collected_before_is_not_claimed(search: Search, dump: Dump) -> None:
     dump()
-    seen.collected.add(seen.facts("core").identity)
-    (Path(seen.spot.directory) / "again").write_bytes(DeadProcess().core())
+    search.collected.add(search.facts("core").identity)
+    (Path(search.directory.directory) / "again").write_bytes(DeadProcess().core())
 
-    assert seen.look("again") == []
+    assert search.examine("again") == []
 
 
-def test_a_core_that_is_written_is_held_and_claimed_when_it_is_complete(seen: Seen, dump: Dump) -> None:
+def test_a_refused_file_is_reported_once_for_each_version(search: Search, dump: Dump) -> None:
+    path = dump(DeadProcess(mapped=("/usr/bin/perl",)))
+    refused = RefusedFile(str(path), "it is a core of /usr/bin/perl, not of Asterisk")
+
+    search.examine("core")
+    search.examine("core")
+    search.finder.update_settings(search.claims, ("asterisk",), CoreAction.MOVE)
+    search.examine("core")
+    assert search.queue.refused == [refused]
+
+    os.utime(path, (0, 0))
+    search.examine("core")
+    assert search.queue.refused == [refused, refused]
+
+
+def test_new_settings_apply_to_files_that_were_refused_before(search: Search, dump: Dump) -> None:
+    dump(DeadProcess(mapped=("/opt/pbxd",)))
+    assert search.examine("core") == []
+
+    search.finder.update_settings(search.claims, ("pbxd",), CoreAction.LEAVE)
+
+    assert search.claim_one("core").record.copied
+
+
+def test_a_core_that_is_being_written_is_held_open_and_claimed_when_it_is_complete(search: Search, dump: Dump) -> None:
     path = dump()
     with path.open("ab"):
-        assert seen.look("core") == []
-        assert [held.path for held in seen.search.unfinished.all()] == [str(path)]
+        assert search.examine("core") == []
+        assert [core.path for core in search.finder.incomplete.all()] == [str(path)]
 
-    (held,) = seen.search.unfinished.all()
-    (claim,) = seen.search.look_again(held)
+    (core,) = search.finder.incomplete.all()
+    claimed = search.queue.add(search.finder.recheck(core))
 
-    seen.claims.append(claim)
-    assert not seen.search.unfinished
+    assert len(claimed) == 1
+    assert not search.finder.incomplete
 
 
-def test_a_core_that_lost_its_name_while_it_was_written_is_claimed_all_the_same(seen: Seen, dump: Dump) -> None:
+def test_a_core_that_is_still_being_written_when_rechecked_stays_incomplete(search: Search, dump: Dump) -> None:
+    with dump().open("ab"):
+        search.examine("core")
+        (core,) = search.finder.incomplete.all()
+
+        assert search.queue.add(search.finder.recheck(core)) == []
+
+        assert search.finder.incomplete
+
+
+def test_a_core_whose_name_was_removed_while_it_was_written_is_claimed(search: Search, dump: Dump) -> None:
     path = dump()
     with path.open("ab"):
-        seen.look("core")
+        search.examine("core")
         path.unlink()
 
-    (claim,) = seen.look("core")
-    seen.search.claims.secure(claim)
+    claim = search.claim_one("core")
+    search.claims.prepare(claim)
 
     assert os.pread(claim.descriptor, 1 << 20, 0) == DeadProcess().core()
 
 
-def test_a_core_and_the_next_one_under_its_name_are_both_claimed(seen: Seen, dump: Dump) -> None:
+def test_a_core_and_the_next_one_under_its_name_are_both_claimed(search: Search, dump: Dump) -> None:
     with dump().open("ab"):
-        seen.look("core")
-        (Path(seen.spot.directory) / "core").unlink()
+        search.examine("core")
+        (Path(search.directory.directory) / "core").unlink()
         dump(DeadProcess(pid=5000))
 
-    assert {claim.note.facts.process.pid for claim in seen.look("core")} == {4242, 5000}
+    assert {claim.record.facts.process.pid for claim in search.examine("core")} == {4242, 5000}
 
 
-def test_a_claimed_core_under_a_new_name_is_a_move(seen: Seen, dump: Dump, spool: Path) -> None:
+def test_a_claimed_core_under_a_new_name_is_reported_as_renamed(search: Search, dump: Dump, spool: Path) -> None:
     path = dump()
-    crash_id = seen.facts("core").crash_id
-    path.rename(spool / "core.pbx-2026")
+    crash_id = search.facts("core").crash_id
+    renamed = path.rename(spool / "core.pbx-2026")
 
-    assert seen.look("core.pbx-2026") == seen.scan() == []
-    assert seen.moves == [
-        RenamedCore(crash_id, str(spool), "core.pbx-2026", file_identity((spool / "core.pbx-2026").stat()))
-    ]
+    assert search.examine(renamed.name) == search.scan() == []
+    assert search.queue.renamed == [CoreRenamed(crash_id, str(spool), renamed.name, file_identity(renamed.stat()))]
 
 
-def test_a_copy_of_a_claimed_core_is_a_move_to_look_into(seen: Seen, dump: Dump, spool: Path) -> None:
+def test_the_link_of_a_claim_is_not_a_new_name(search: Search, dump: Dump) -> None:
     path = dump()
-    crash_id = seen.facts("core").crash_id
+    claim = search.claim_one("core")
+    path.unlink()
+
+    assert search.examine(f".astbtd.{claim.id}") == search.scan() == []
+    assert search.queue.renamed == []
+
+
+def test_a_left_link_of_a_forgotten_claim_is_not_a_new_name(search: Search, dump: Dump) -> None:
+    path = dump()
+    claim = search.claim_one("core")
+    search.claims.forget(claim.id)
+    path.unlink()
+
+    assert search.examine(f".astbtd.{claim.id}") == []
+    assert search.queue.renamed == []
+
+
+def test_a_copy_of_a_claimed_core_is_reported_without_a_file_identity(search: Search, dump: Dump, spool: Path) -> None:
+    path = dump()
+    crash_id = search.facts("core").crash_id
     (spool / "copy").write_bytes(path.read_bytes())
     os.utime(spool / "copy", ns=(0, path.stat().st_mtime_ns))
 
-    assert seen.look("copy") == []
-    assert seen.moves == [RenamedCore(crash_id, str(spool), "copy")]
+    assert search.examine("copy") == []
+    assert search.queue.renamed == [CoreRenamed(crash_id, str(spool), "copy")]
+
+
+def test_a_core_that_cannot_be_claimed_now_is_claimed_later(
+    search: Search, dump: Dump, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dump()
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("astbtd.lib.files.write_all", fail)
+        with pytest.raises(AstbtdError, match="No space left"):
+            search.examine("core")
+
+    assert len(search.examine("core")) == 1
+
+
+def test_a_core_that_another_process_has_claimed_is_left_to_it(searching: Searching, dump: Dump) -> None:
+    dump()
+    searching().claim_one("core")
+
+    assert searching().examine("core") == []
+
+
+def test_of_two_finders_for_two_threads_one_claims_a_core(search: Search, dump: Dump, spool: Path) -> None:
+    dump()
+    (spool / "copy").write_bytes(DeadProcess().core())
+    other = search.finder.for_another_thread(search.queue)
+
+    first = search.examine("core")
+    second = search.queue.add(other.examine_entry(search.directory, "copy", DiscoveredBy.EVENT))
+
+    assert (len(first), len(second)) == (1, 0)
 
 
 @pytest.mark.parametrize("suffix", COMPRESS)
-def test_a_compressed_core_is_claimed_and_unpacked_before_its_work_begins(seen: Seen, spool: Path, suffix: str) -> None:
+def test_a_compressed_core_is_claimed_and_unpacked_when_the_claim_is_prepared(
+    search: Search, spool: Path, suffix: str
+) -> None:
     (spool / f"core.{suffix}").write_bytes(COMPRESS[suffix](DeadProcess().core()))
-    (claim,) = seen.look(f"core.{suffix}")
+    claim = search.claim_one(f"core.{suffix}")
 
-    seen.search.claims.secure(claim)
+    search.claims.prepare(claim)
 
     assert os.pread(claim.descriptor, 1 << 20, 0) == DeadProcess().core()
-    assert claim.id == claim.note.facts.crash_id
-    assert claim.note.packed
+    assert claim.id == claim.record.facts.crash_id
+    assert claim.record.packed
     assert os.listdir(spool) == [f"core.{suffix}"]
 
 
@@ -179,155 +268,216 @@ def test_a_core_is_claimed_once_plain_or_compressed(
     dump()
     (spool / "core.xz").write_bytes(COMPRESS["xz"](DeadProcess().core()))
     plain = searching().facts("core")
-    (packed,) = searching().look("core.xz")
+    packed = searching().claim_one("core.xz")
 
     with pytest.raises(AlreadyClaimed, match=plain.crash_id):
-        claims.secure(packed)
+        claims.prepare(packed)
 
 
 @pytest.mark.parametrize("remove", [True, False])
-def test_a_compressed_core_is_removed_with_its_claim_if_it_is_ours(seen: Seen, spool: Path, remove: bool) -> None:
+def test_a_compressed_core_is_removed_with_its_claim_if_requested(search: Search, spool: Path, remove: bool) -> None:
     (spool / "core.zst").write_bytes(COMPRESS["zst"](DeadProcess().core()))
-    (claim,) = seen.look("core.zst")
-    seen.search.claims.secure(claim)
-    seen.claims.clear()
+    search.claims.prepare(search.claim_one("core.zst"))
+    (claim,) = search.queue.take_all()
 
-    seen.search.claims.finish(claim, remove_original=remove)
+    search.claims.finish(claim, remove_original=remove)
 
     assert os.listdir(spool) == ([] if remove else ["core.zst"])
-    assert os.listdir(seen.search.claims.incoming) == []
+    assert os.listdir(search.claims.incoming) == []
 
 
-def test_what_a_collector_keeps_is_never_removed(searching: Searching, spool: Path) -> None:
+def test_the_file_of_another_collector_is_never_removed(searching: Searching, spool: Path) -> None:
     name = f"core.asterisk.110.{'0f' * 16}.4242.1.zst"
     (spool / name).write_bytes(COMPRESS["zst"](DeadProcess().core()))
-    seen = searching(plain=False, collector=SystemdCoredump())
-    (claim,) = seen.look(name)
-    seen.search.claims.secure(claim)
-    seen.claims.clear()
+    search = searching(kernel_writes=False, collector=SystemdCoredump())
+    search.claims.prepare(search.claim_one(name))
+    (claim,) = search.queue.take_all()
 
-    seen.search.claims.finish(claim, remove_original=True)
+    search.claims.finish(claim, remove_original=True)
 
-    assert claim.note.source is Source.SYSTEMD_COREDUMP
+    assert claim.record.source == SystemdCoredump.name
     assert os.listdir(spool) == [name]
 
 
-def test_beside_a_collectors_files_others_are_cores_where_the_kernel_writes_too(
+def test_files_beside_those_of_a_collector_are_cores_only_if_the_kernel_writes_there(
     searching: Searching, dump: Dump
 ) -> None:
     dump(name="core")
 
-    assert searching(plain=False, collector=SystemdCoredump()).look("core") == []
-    (claim,) = searching(plain=True, collector=SystemdCoredump()).look("core")
-    assert claim.note.source is Source.FILE
+    assert searching(kernel_writes=False, collector=SystemdCoredump()).examine("core") == []
+    claim = searching(kernel_writes=True, collector=SystemdCoredump()).claim_one("core")
+    assert claim.record.source == "file"
 
 
 @pytest.fixture
-def fleeting(searching: Searching) -> Seen:
-    """A search in a directory that does not last."""
-    return searching(fleeting=core_pattern.parse("/tmp/core-%e-%t"))
+def private_tmp(searching: Searching) -> Search:
+    """A search of a directory that is removed when the service of Asterisk ends."""
+    return searching(volatile_pattern=core_pattern.parse("/tmp/core-%e-%t"))
 
 
-def test_a_core_is_held_from_before_its_first_byte_where_nothing_lasts(fleeting: Seen, spool: Path) -> None:
+def test_in_a_private_tmp_a_core_is_held_open_before_its_first_byte_is_written(
+    private_tmp: Search, spool: Path
+) -> None:
     path = spool / "core-asterisk-1"
     with path.open("wb") as dumping:
-        assert fleeting.look(path.name) == []
+        assert private_tmp.examine(path.name) == []
         path.unlink()
         dumping.write(DeadProcess().core())
 
-    (claim,) = fleeting.look(path.name)
+    claim = private_tmp.claim_one(path.name)
 
-    assert claim.note.copied
-    assert fleeting.look(path.name) == []
-
-
-def test_a_core_that_was_never_seen_where_nothing_lasts_is_a_loss(fleeting: Seen, claims: Claims, spool: Path) -> None:
-    (claim,) = fleeting.look("core-asterisk-1")
-
-    assert claim.note.loss is not None
-    assert "PrivateTmp=no" in claim.note.loss.remedy
-    assert claim.note.path == str(spool / "core-asterisk-1")
-    assert list(claims.noted()) == [claim.id]
-    assert fleeting.look("core-asterisk-1") == []
+    assert claim.record.copied
+    assert private_tmp.examine(path.name) == []
 
 
-def test_other_files_that_come_and_go_are_no_loss(fleeting: Seen, seen: Seen) -> None:
-    assert fleeting.look("upload-1") == fleeting.look("core-asterisk-2", DiscoveredBy.SCAN) == seen.look("core") == []
+def test_in_a_private_tmp_a_core_that_vanished_before_it_was_opened_is_lost(
+    private_tmp: Search, claims: Claims, spool: Path
+) -> None:
+    claim = private_tmp.claim_one("core-asterisk-1")
+
+    assert claim.record.loss is not None
+    assert "PrivateTmp=no" in claim.record.loss.remedy
+    assert claim.record.path == str(spool / "core-asterisk-1")
+    assert list(claims.ids()) == [claim.id]
+    assert private_tmp.examine("core-asterisk-1") == []
 
 
-def test_a_loss_is_still_known_after_a_restart(fleeting: Seen, claims: Claims) -> None:
-    (claim,) = fleeting.look("core-asterisk-1")
-    claims.park(claim)
-    fleeting.claims.clear()
-
-    (resumed,) = fleeting.search.left_claims(lambda _: True)
-
-    fleeting.claims.append(resumed)
-    assert resumed.note == claim.note
+def test_other_files_that_vanish_are_not_lost_cores(private_tmp: Search, search: Search) -> None:
+    assert private_tmp.examine("upload-1") == []
+    assert private_tmp.examine("core-asterisk-2", DiscoveredBy.SCAN) == []
+    assert search.examine("core") == []
 
 
-def interrupted(seen: Seen, name: str) -> None:
-    """The claim on a core whose copy was not made when the daemon was killed; then a new daemon starts."""
-    (claim,) = seen.look(name)
+def test_the_claim_of_a_lost_core_is_resumed_after_a_restart(private_tmp: Search, claims: Claims) -> None:
+    claim = private_tmp.claim_one("core-asterisk-1")
+    claims.suspend(claim)
+    private_tmp.queue.take_all()
+
+    (resumed,) = private_tmp.resume()
+
+    assert resumed.record == claim.record
+
+
+def interrupt(search: Search, name: str) -> None:
+    """Claim a core, and simulate that the daemon was killed before it has copied the core."""
+    search.claim_one(name)
+    (claim,) = search.queue.take_all()
     claim.close()
-    seen.claims.clear()
+
+
+def test_only_claims_in_our_directories_are_resumed(search: Search, dump: Dump, spool: Path) -> None:
+    dump()
+    interrupt(search, "core")
+
+    assert search.queue.add(search.finder.resume_claims(lambda directory: directory != str(spool))) == []
+    assert len(search.resume()) == 1
+    assert search.resume() == []  # it is locked now
+
+
+def test_a_claim_is_resumed_when_its_renamed_directory_is_scanned(search: Search, dump: Dump, spool: Path) -> None:
+    dump()
+    claim = search.claim_one("core")
+    search.claims.suspend(claim)
+    search.queue.take_all()
+    moved = spool.rename(spool.with_name("moved"))
+    search.directory = replace(search.directory, directory=str(moved))
+    assert search.resume() == []
+    assert search.finder.lost == {claim.id}
+
+    resumed = search.claim_one(f".astbtd.{claim.id}")
+
+    assert resumed.record.path == str(moved / "core")
+    assert search.finder.lost == set()
+
+
+def test_a_claim_whose_directory_is_missing_is_kept(search: Search, dump: Dump, spool: Path) -> None:
+    dump()
+    interrupt(search, "core")
+    spool.rename(spool.with_name("unmounted"))
+    search.resume()
+
+    assert search.finder.forget_lost_claims() == []
+
+    assert len(list(search.claims.ids())) == 1
+
+
+def test_an_incomplete_claim_file_is_removed(search: Search, dump: Dump) -> None:
+    dump()
+    claim = search.claim_one("core")
+    (search.claims.incoming / f"{claim.id}.claim").write_bytes(b"{")
+    search.queue.close()
+    search.resume()
+
+    assert search.finder.forget_lost_claims() == []
+
+    assert list(search.claims.ids()) == []
 
 
 @pytest.mark.parametrize("removed", [True, False])
-def test_a_core_that_went_before_it_was_copied_is_a_loss(searching: Searching, dump: Dump, removed: bool) -> None:
+def test_a_core_that_vanished_before_it_was_copied_is_lost(searching: Searching, dump: Dump, removed: bool) -> None:
     path = dump()
-    interrupted(searching(action=CoreAction.LEAVE), "core")
+    interrupt(searching(action=CoreAction.LEAVE), "core")
     if removed:
         path.unlink()
-    seen = searching(action=CoreAction.LEAVE)
+    search = searching(action=CoreAction.LEAVE)
 
-    assert list(seen.search.left_claims(lambda _: True)) == []
-    forgotten = seen.search.forget_lost_claims()
-    found_again = seen.scan()
-    losses = list(seen.search.losses(forgotten))
+    assert search.resume() == []
+    forgotten = search.finder.forget_lost_claims()
+    claimed_again = search.scan()
+    lost = search.queue.add(search.finder.claim_lost_cores(forgotten))
 
-    seen.claims += losses
-    assert [claim.note.facts.process.pid for claim in losses] == ([4242] if removed else [])
-    assert len(found_again) == (0 if removed else 1)
+    assert [claim.record.facts.process.pid for claim in lost] == ([4242] if removed else [])
+    assert len(claimed_again) == (0 if removed else 1)
 
 
-def test_a_core_that_was_to_be_copied_from_where_nobody_looks_for_cores_and_is_still_there_is_no_loss(
+def test_a_core_that_still_exists_in_a_directory_that_is_no_longer_watched_is_not_lost(
     searching: Searching, dump: Dump
 ) -> None:
     dump()
-    interrupted(searching(action=CoreAction.LEAVE), "core")
-    seen = searching(action=CoreAction.LEAVE)
+    interrupt(searching(action=CoreAction.LEAVE), "core")
+    search = searching(action=CoreAction.LEAVE)
 
-    assert list(seen.search.left_claims(lambda _: True)) == []
-    assert list(seen.search.losses(seen.search.forget_lost_claims())) == []
+    assert search.resume() == []
+    assert list(search.finder.claim_lost_cores(search.finder.forget_lost_claims())) == []
 
 
-def test_a_compressed_core_that_is_still_there_is_no_loss(searching: Searching, spool: Path) -> None:
+def test_a_compressed_core_that_still_exists_is_not_lost(searching: Searching, spool: Path) -> None:
     (spool / "core.zst").write_bytes(COMPRESS["zst"](DeadProcess().core()))
-    interrupted(searching(), "core.zst")
-    seen = searching()
+    interrupt(searching(), "core.zst")
+    search = searching()
 
-    assert list(seen.search.left_claims(lambda _: True)) == []
-    forgotten = seen.search.forget_lost_claims()
+    assert search.resume() == []
+    forgotten = search.finder.forget_lost_claims()
 
-    assert len(seen.scan()) == 1
-    assert list(seen.search.losses(forgotten)) == []
+    assert len(search.scan()) == 1
+    assert list(search.finder.claim_lost_cores(forgotten)) == []
 
 
-def test_a_core_for_which_there_is_no_room_is_left_as_it_is_until_there_is(seen: Seen, dump: Dump) -> None:
+def test_without_capacity_a_core_is_left_as_it_is(search: Search, dump: Dump) -> None:
     path = dump()
-    seen.search.room = lambda found: found is DiscoveredBy.EVENT
+    search.queue.found = 0
 
-    assert seen.scan() == []
-    assert seen.search.postponed
+    assert search.scan() == []
+    assert search.finder.postponed
     assert path.stat().st_nlink == 1
-    seen.search.room = lambda _: True
-    assert len(seen.scan()) == 1
+
+    search.queue.found = 1
+    assert len(search.scan()) == 1
 
 
-def test_of_a_core_that_was_just_written_more_may_wait(seen: Seen, dump: Dump) -> None:
+def test_more_cores_may_be_queued_if_they_were_just_written(search: Search, dump: Dump) -> None:
     dump()
-    seen.search.room = lambda found: found is DiscoveredBy.EVENT
+    search.queue.found = 0
 
-    assert len(seen.look("core", DiscoveredBy.EVENT)) == 1
-    assert not seen.search.postponed
+    assert len(search.examine("core", DiscoveredBy.EVENT)) == 1
+    assert not search.finder.postponed
+
+
+def test_a_claim_is_handled_before_the_capacity_is_checked_for_the_next_core(searching: Searching, spool: Path) -> None:
+    for number in range(3):
+        (spool / f"core.{number}").write_bytes(DeadProcess(pid=number + 1).core())
+    search = searching()
+    search.queue.found = 2
+
+    assert len(search.scan()) == 2
+    assert search.finder.postponed

@@ -1,11 +1,10 @@
-"""The command line of the tests, on a store of their own."""
+"""The command line in tests, on a store of its own."""
 
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import NamedTuple
 
 import pytest
 
@@ -14,33 +13,20 @@ from astbtd.cli.main import main
 from astbtd.model.crash import KEPT_CORE_FILE, REPORT_FILE, Crash
 from astbtd.store.store import Store
 from tests.support.builders import crash
+from tests.support.cli_types import NOBODY, Answer, Keep, Run
 from tests.support.harness import scratch_directory
-
-NOBODY = 65534
-
-
-class Answer(NamedTuple):
-    """How a command ended and what it printed."""
-
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Answer]
-Keep = Callable[..., Path]
 
 
 @pytest.fixture
 def tmp_path() -> Iterator[Path]:
-    """A directory of the test's own that other users may walk through."""
+    """A directory that other users may search, unlike pytest's."""
     with scratch_directory() as directory:
         yield directory
 
 
 @pytest.fixture
 def configuration(tmp_path: Path) -> Path:
-    """A configuration that names a store in the test's directory, so that no file of the machine matters."""
+    """A configuration with a store in the test's directory, so that the machine's own files do not matter."""
     file = tmp_path / "astbtd.yaml"
     file.write_text(f"store: {tmp_path / 'store'}\n")
     file.chmod(0o644)
@@ -56,12 +42,10 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs `astbtd` with the arguments given."""
-
     def run(*arguments: str | Path) -> Answer:
         try:
             code = main([str(argument) for argument in arguments])
-        except SystemExit as ended:  # how argparse ends on wrong usage and on --help
+        except SystemExit as ended:  # argparse, on wrong usage and on --help
             code = int(ended.code or 0)
         return Answer(code, *capsys.readouterr())
 
@@ -76,8 +60,6 @@ def astbtd(run: Run, configuration: Path) -> Run:
 
 @pytest.fixture
 def keep(store: Store) -> Keep:
-    """Puts a crash into the store, with a report and the other files given by name, and returns its directory."""
-
     def keep(crash: Crash, **files: bytes) -> Path:
         staged = store.stage(crash.id)
         (staged / REPORT_FILE).write_text(f"report of {crash.id}\n")
@@ -90,7 +72,7 @@ def keep(store: Store) -> Keep:
 
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody watches on a terminal, and a second passes whenever the time is asked."""
+    """Output goes to a terminal, and the clock advances by a second each time it is read."""
     monkeypatch.setattr("_pytest.capture.CaptureIO.isatty", lambda _: True)
     seconds = itertools.count()
     monkeypatch.setattr(common, "time", SimpleNamespace(monotonic=lambda: float(next(seconds))))
@@ -98,7 +80,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def plain_user(configuration: Path, store: Store, keep: Keep) -> Iterator[None]:
-    """From here on we are nobody, but in the group that may read the store, in which there is a crash with its core."""
+    """The process runs as nobody, in the group that may read the store. The store has one crash with its core."""
     if os.geteuid() != 0:
         pytest.skip("only root can become another user")
     configuration.chmod(0o644)

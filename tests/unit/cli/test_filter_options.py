@@ -1,4 +1,4 @@
-"""Points in time as people write them."""
+"""Times as people write them, for --since and --until."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from astbtd.cli import time_options
+from astbtd.cli import filter_options
 from astbtd.errors import ExitCode, UsageError
 
 NOW = datetime(2026, 11, 22, 20, 50, 7, 123, tzinfo=timezone(timedelta(hours=-5)))
@@ -14,7 +14,7 @@ MIDNIGHT = NOW.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def parsed(text: str) -> datetime:
-    return time_options.parse(text, lambda: NOW)
+    return filter_options.parse_time(text, lambda: NOW)
 
 
 @pytest.mark.parametrize(
@@ -36,14 +36,14 @@ def parsed(text: str) -> datetime:
         ("2026-11-22 20:50", datetime(2026, 11, 22, 20, 50).astimezone()),
     ],
 )
-def test_what_a_text_means(text: str, moment: datetime) -> None:
+def test_valid_times_are_parsed(text: str, moment: datetime) -> None:
     assert parsed(text) == moment
 
 
 @pytest.mark.parametrize(
     "text", ["", "soon", "ago", "5 parsecs ago", "2026-13-01", "@", "@nan", "@1e300", "-", "25:00", "99999y ago"]
 )
-def test_what_is_no_time_is_wrong_usage_and_says_how_to_write_it(text: str) -> None:
+def test_an_invalid_time_is_wrong_usage_with_accepted_forms(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         parsed(text)
 

@@ -1,6 +1,8 @@
-"""The command as a whole: its verbs, its common options, its exit codes."""
+"""The command as a whole: verbs, common options, failures, exit codes."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from astbtd import __version__
+from astbtd.cli import main as cli
 from astbtd.cli.main import VERBS
 from tests.support.builders import crash
-from tests.unit.cli.conftest import Keep, Run
+from tests.support.cli_types import Keep, Run
 
 
-def test_help_lists_every_verb_with_what_it_does(run: Run) -> None:
+def test_help_lists_every_verb_with_its_summary(run: Run) -> None:
     answer = run("--help")
 
     assert answer.code == 0
@@ -21,7 +24,7 @@ def test_help_lists_every_verb_with_what_it_does(run: Run) -> None:
     assert all(f"{name} {verb.help}" in text for name, verb in VERBS.items())
 
 
-def test_help_tells_ids_and_exit_codes(run: Run) -> None:
+def test_help_explains_ids_and_exit_codes(run: Run) -> None:
     out = run("--help").out
 
     assert "'latest', or -N" in out
@@ -43,14 +46,16 @@ def test_version(run: Run) -> None:
 
 
 @pytest.mark.parametrize("arguments", [[], ["explode"], ["list", "--limit", "many"], ["list", "extra"]])
-def test_wrong_usage(run: Run, arguments: list[str]) -> None:
+def test_wrong_usage_exits_with_2(run: Run, arguments: list[str]) -> None:
     answer = run(*arguments)
 
     assert answer.code == 2
     assert answer.err.startswith("usage: astbtd")
 
 
-def test_the_configuration_may_be_named_before_or_after_the_verb(run: Run, keep: Keep, configuration: Path) -> None:
+def test_the_configuration_option_is_accepted_before_and_after_the_verb(
+    run: Run, keep: Keep, configuration: Path
+) -> None:
     keep(crash())
 
     before, after = run("--config", configuration, "list"), run("list", "--config", configuration)
@@ -59,7 +64,7 @@ def test_the_configuration_may_be_named_before_or_after_the_verb(run: Run, keep:
     assert crash().id in before.out
 
 
-def test_the_store_may_be_named_before_or_after_the_verb_and_wins(
+def test_the_store_option_is_accepted_before_and_after_the_verb_and_overrides_the_configuration(
     run: Run, keep: Keep, tmp_path: Path, configuration: Path
 ) -> None:
     keep(crash())
@@ -73,7 +78,7 @@ def test_the_store_may_be_named_before_or_after_the_verb_and_wins(
     assert crash().id in before.out
 
 
-def test_the_store_may_be_given_relative_to_here(
+def test_the_store_option_accepts_a_relative_path(
     astbtd: Run, keep: Keep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directory = keep(crash())
@@ -83,7 +88,7 @@ def test_the_store_may_be_given_relative_to_here(
 
 
 @pytest.mark.parametrize("verb", ["list", "show", "check-config", "run"])
-def test_a_bad_configuration_ends_every_verb_with_all_errors(run: Run, configuration: Path, verb: str) -> None:
+def test_every_verb_reports_all_errors_of_a_bad_configuration(run: Run, configuration: Path, verb: str) -> None:
     configuration.write_text("store: here\ngdb: {time: long}\n")
 
     answer = run(verb, "--config", configuration)
@@ -92,10 +97,10 @@ def test_a_bad_configuration_ends_every_verb_with_all_errors(run: Run, configura
     assert "2 errors" in answer.err
     assert "store: must be an absolute path" in answer.err
     assert "gdb.time: must be a duration" in answer.err
-    assert "what helps: " in answer.err
+    assert "\n  hint: " in answer.err
 
 
-def test_a_store_that_is_named_is_read_whatever_the_configuration(
+def test_with_the_store_option_a_bad_configuration_does_not_matter(
     run: Run, keep: Keep, configuration: Path, tmp_path: Path
 ) -> None:
     keep(crash())
@@ -104,39 +109,37 @@ def test_a_store_that_is_named_is_read_whatever_the_configuration(
     assert crash().id in run("list", "--config", configuration, "--store", tmp_path / "store").out
 
 
-def test_check_config_says_that_all_is_well(astbtd: Run) -> None:
+def test_check_config_accepts_a_valid_configuration(astbtd: Run) -> None:
     answer = astbtd("check-config")
 
     assert answer.code == 0
-    assert answer.out.startswith("the configuration is valid\n")
+    assert "configuration is valid\n" in answer.out
 
 
-def test_check_config_names_what_is_watched(run: Run, configuration: Path, tmp_path: Path) -> None:
+def test_check_config_lists_the_watched_directories(run: Run, configuration: Path, tmp_path: Path) -> None:
     configuration.write_text(f"watch: {{directories: [{tmp_path}]}}\n")
 
-    text, document = (
-        run("check-config", "--config", configuration),
-        run("check-config", "--json", "--config", configuration),
-    )
+    text = run("check-config", "--config", configuration)
+    document = run("check-config", "--json", "--config", configuration)
 
     assert f"watched: {tmp_path}\n" in text.out
-    found = json.loads(document.out)
-    assert (found["valid"], found["file"], found["errors"]) == (True, str(configuration), [])
-    assert str(tmp_path) in found["watched"]
+    result = json.loads(document.out)
+    assert (result["valid"], result["file"], result["errors"]) == (True, str(configuration), [])
+    assert str(tmp_path) in result["watched"]
 
 
-def test_check_config_gives_its_errors_as_json_too(run: Run, configuration: Path) -> None:
+def test_check_config_prints_errors_as_json(run: Run, configuration: Path) -> None:
     configuration.write_text("stroe: /x\n")
 
     answer = run("check-config", "--json", "--config", configuration)
 
     assert answer.code == 78
-    found = json.loads(answer.out)
-    assert found["valid"] is False
-    assert [error.split(":")[0] for error in found["errors"]] == ["stroe"]
+    result = json.loads(answer.out)
+    assert result["valid"] is False
+    assert [error.split(":")[0] for error in result["errors"]] == ["stroe"]
 
 
-def test_a_store_that_cannot_be_read_is_a_failure_that_says_what_helps(run: Run, configuration: Path) -> None:
+def test_an_unreadable_store_is_a_failure(run: Run, configuration: Path) -> None:
     configuration.write_text("store: /dev/null\n")
 
     answer = run("list", "--config", configuration)
@@ -145,29 +148,46 @@ def test_a_store_that_cannot_be_read_is_a_failure_that_says_what_helps(run: Run,
     assert answer.err.startswith("astbtd: ")
 
 
-@pytest.mark.parametrize("verb", ["list", "--help"])
-def test_output_that_finds_no_room_is_a_failure_that_says_so(keep: Keep, configuration: Path, verb: str) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("verb", ["list", "--help", "--version"])
+def test_a_full_disk_behind_the_output_is_reported(keep: Keep, configuration: Path, verb: str, unbuffered: str) -> None:
     keep(crash())
 
     with open("/dev/full", "w") as full:
-        done = started(configuration, verb, output=full.fileno())
+        done = run_process(configuration, verb, output=full.fileno(), unbuffered=unbuffered)
 
     assert done.returncode == 1
-    assert done.stderr == "astbtd: cannot write the output: No space left on device\n"
+    assert done.stderr == (
+        "astbtd: cannot write the output: No space left on device\n"
+        "  hint: free disk space or check the disk, then retry\n"
+    )
 
 
-def test_the_end_of_the_process_loses_no_output_and_tells_the_exit_code(keep: Keep, configuration: Path) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_closed_pipe_is_no_failure(keep: Keep, configuration: Path, unbuffered: str) -> None:
+    keep(crash())
+    reading, writing = os.pipe()
+    os.close(reading)
+
+    done = run_process(configuration, "list", output=writing, unbuffered=unbuffered)
+
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_process_writes_all_output_and_returns_the_exit_code(keep: Keep, configuration: Path) -> None:
     keep(crash())
 
-    listed, missing = (started(configuration, *verb, output=subprocess.PIPE) for verb in (["list"], ["show", "2001"]))
+    listed = run_process(configuration, "list", output=subprocess.PIPE)
+    missing = run_process(configuration, "show", "2001", output=subprocess.PIPE)
 
     assert listed.returncode == 0
     assert listed.stdout.endswith(f"{crash().id}\n")
     assert missing.returncode == 3
-    assert missing.stderr.startswith("astbtd: no crash's id starts with '2001'")
+    assert missing.stderr.startswith("astbtd: no crash")
 
 
-def test_what_was_printed_before_it_failed_is_not_lost() -> None:
+def test_output_printed_before_a_failure_is_kept() -> None:
     failing = "from astbtd.cli import main as cli; cli.main = lambda: print('one of two') or 1; cli.command()"
 
     done = subprocess.run([sys.executable, "-c", failing], check=False, stdout=subprocess.PIPE, text=True)
@@ -175,18 +195,22 @@ def test_what_was_printed_before_it_failed_is_not_lost() -> None:
     assert (done.returncode, done.stdout) == (1, "one of two\n")
 
 
-def started(configuration: Path, *arguments: str, output: int) -> subprocess.CompletedProcess[str]:
-    """The command as a process of its own."""
-    command = [sys.executable, "-m", "astbtd", "--config", str(configuration), *arguments]
-    return subprocess.run(command, check=False, stdout=output, stderr=subprocess.PIPE, text=True)
+def test_a_disk_error_names_the_file(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    def fail(_: object) -> int:
+        raise OSError(errno.EIO, "Input/output error", "/srv/store/record")
 
+    monkeypatch.setattr(cli, "_run_verb", fail)
 
-def test_extracting_what_is_no_core_fails_for_each_and_says_why(run: Run, configuration: Path, tmp_path: Path) -> None:
-    configuration.write_text("gdb: {user: nobody}\n")
-    (tmp_path / "text").write_text("no core")
-
-    answer = run("extract", "--config", configuration, tmp_path / "text", tmp_path / "absent")
+    answer = run("list")
 
     assert answer.code == 1
-    assert f"{tmp_path / 'text'}: it is no core" in answer.err
-    assert f"{tmp_path / 'absent'}: there is no such file" in answer.err
+    assert "cannot write /srv/store/record: Input/output error\n  hint: " in answer.err
+
+
+def run_process(
+    configuration: Path, *arguments: str, output: int, unbuffered: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run the command in a process of its own."""
+    command = [sys.executable, "-m", "astbtd", "--config", str(configuration), *arguments]
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    return subprocess.run(command, check=False, stdout=output, stderr=subprocess.PIPE, text=True, env=environment)

@@ -1,4 +1,4 @@
-"""Tables: as wide as what stands in them, and no wider than the terminal where anything can give way."""
+"""Tables: as wide as their contents, narrowed to the width of a terminal."""
 
 import os
 import sys
@@ -10,10 +10,10 @@ from astbtd.cli.table import Column, print_table
 
 COLUMNS = (
     Column("TIME"),
-    Column("PID", str.rjust, dispensable=2),
-    Column("CORE", dispensable=1),
+    Column("PID", str.rjust, drop_order=2),
+    Column("CORE", drop_order=1),
     Column("NOTE"),
-    Column("FUNCTION", least=8),
+    Column("FUNCTION", min_width=8),
 )
 ROWS = (("12:00", "7", "kept", "", "ast_bridge_join_and_leave"), ("13:00", "4242", "removed", "", "main"))
 
@@ -22,7 +22,7 @@ Print = Callable[..., list[str]]
 
 @pytest.fixture
 def printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Print:
-    """Prints the table on a terminal so wide, or into a pipe, and returns its lines."""
+    """Prints the table on a terminal of this width, or into a pipe; returns the lines."""
 
     def printed(width: int | None = None) -> list[str]:
         monkeypatch.setattr(sys.stdout, "isatty", lambda: width is not None)
@@ -33,7 +33,7 @@ def printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
     return printed
 
 
-def test_columns_are_aligned_and_as_wide_as_what_stands_in_them(printed: Print) -> None:
+def test_columns_are_aligned_and_as_wide_as_their_contents(printed: Print) -> None:
     assert printed() == [
         "TIME   PID CORE    FUNCTION",
         "12:00    7 kept    ast_bridge_join_and_leave",
@@ -41,15 +41,15 @@ def test_columns_are_aligned_and_as_wide_as_what_stands_in_them(printed: Print) 
     ]
 
 
-def test_on_a_wide_terminal_nothing_gives_way(printed: Print) -> None:
+def test_a_wide_terminal_omits_and_truncates_nothing(printed: Print) -> None:
     assert printed(200) == printed(None)
 
 
-def test_what_may_be_cut_is_cut_first_and_only_as_far_as_needed(printed: Print) -> None:
+def test_columns_with_a_minimum_width_are_truncated_first(printed: Print) -> None:
     assert printed(40)[1] == "12:00    7 kept    ast_bridge_join_an..."
 
 
-def test_then_what_is_dispensable_is_left_out_and_the_rest_has_its_room(printed: Print) -> None:
+def test_columns_are_dropped_in_their_order_where_truncation_is_not_enough(printed: Print) -> None:
     assert printed(25) == [
         "TIME  CORE    FUNCTION",
         "12:00 kept    ast_brid...",
@@ -58,16 +58,16 @@ def test_then_what_is_dispensable_is_left_out_and_the_rest_has_its_room(printed:
     assert printed(15) == ["TIME  FUNCTION", "12:00 ast_br...", "13:00 main"]
 
 
-def test_what_is_indispensable_is_printed_however_narrow_the_terminal(printed: Print) -> None:
+def test_columns_without_drop_order_are_always_printed(printed: Print) -> None:
     assert printed(1) == ["TIME  FUNCTION", "12:00 ast_b...", "13:00 main"]
 
 
 @pytest.mark.parametrize("width", range(15, 60))
-def test_no_line_is_longer_than_the_terminal_is_wide(printed: Print, width: int) -> None:
+def test_no_line_is_longer_than_the_terminal(printed: Print, width: int) -> None:
     assert max(map(len, printed(width))) <= width
 
 
-def test_the_width_of_a_real_terminal_is_found(
+def test_the_width_of_the_terminal_is_detected(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)

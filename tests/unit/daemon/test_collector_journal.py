@@ -1,4 +1,4 @@
-"""What is heard of a core that systemd-coredump keeps, and for how long that is waited for."""
+"""Metadata from the journal entry of a collector, and how long that entry is waited for."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -9,7 +9,7 @@ import pytest
 
 from astbtd.announce import systemd
 from astbtd.claims.claim import ClaimRecord
-from astbtd.daemon.coredump_journal import heard_of
+from astbtd.daemon.collector_journal import find_metadata
 from astbtd.errors import Interrupted
 from astbtd.model.crash import Source
 from astbtd.sources.collectors import collector as collecting
@@ -25,23 +25,23 @@ ENTRY = {
     "COREDUMP_CWD": "/var/lib/asterisk",
 }
 FORGED = {**ENTRY, "_SYSTEMD_UNIT": "user@1000.service", "COREDUMP_CWD": "/evil"}
-TOLD = collecting.CollectorMetadata(command_line="/usr/sbin/asterisk -g", cwd="/var/lib/asterisk")
+METADATA = collecting.CollectorMetadata(command_line="/usr/sbin/asterisk -g", cwd="/var/lib/asterisk")
 
 
 @dataclass
 class Journal:
-    """A journal with entries that are there, and others that come one at each look."""
+    """A journal with entries that are there already, and others that arrive one by one while it is waited for."""
 
-    there: list[dict[str, str]] = field(default_factory=list)
+    present: list[dict[str, str]] = field(default_factory=list)
     later: list[dict[str, str]] = field(default_factory=list)
-    asked_for: Mapping[str, str] = field(default_factory=dict)
-    looks: int = 0
+    queried: Mapping[str, str] = field(default_factory=dict)
+    waits: int = 0
 
-    def entries(self, fields: Mapping[str, str], goes_on: Callable[[], bool]) -> Iterator[Mapping[str, object]]:
-        self.asked_for = fields
-        yield from self.there
-        while goes_on():
-            self.looks += 1
+    def entries(self, fields: Mapping[str, str], keep_waiting: Callable[[], bool]) -> Iterator[Mapping[str, object]]:
+        self.queried = fields
+        yield from self.present
+        while keep_waiting():
+            self.waits += 1
             if self.later:
                 yield self.later.pop(0)
 
@@ -53,65 +53,65 @@ def journal(monkeypatch: pytest.MonkeyPatch) -> Journal:
     return journal
 
 
-def kept(source: Source = Source.SYSTEMD_COREDUMP, at: datetime | None = None) -> ClaimRecord:
+def kept(source: str = "systemd-coredump", at: datetime | None = None) -> ClaimRecord:
     """The note of a core that crashed just now, unless said otherwise."""
-    note = claim(1).note
+    note = claim(1).record
     facts = replace(note.facts, crashed_at=at or datetime.fromtimestamp(time.time(), UTC))
     return replace(note, name=NAME, source=source, facts=facts)
 
 
-def heard(note: ClaimRecord, *, others_wait: bool = False) -> collecting.CollectorMetadata | None:
-    return heard_of(note, lambda: None, lambda: others_wait)
+def find(note: ClaimRecord, *, has_queued: bool = False) -> collecting.CollectorMetadata | None:
+    return find_metadata(note, lambda: None, lambda: has_queued)
 
 
-def test_an_entry_that_is_there_is_not_waited_for(journal: Journal) -> None:
-    journal.there = [ENTRY]
+def test_a_present_entry_is_found_without_waiting(journal: Journal) -> None:
+    journal.present = [ENTRY]
 
-    assert (heard(kept()), journal.looks) == (TOLD, 0)
-    assert journal.asked_for["COREDUMP_PID"] == "4242"
+    assert (find(kept()), journal.waits) == (METADATA, 0)
+    assert journal.queried["COREDUMP_PID"] == "4242"
 
 
-def test_an_entry_that_comes_later_is_waited_for(journal: Journal) -> None:
+def test_an_entry_that_arrives_later_is_waited_for(journal: Journal) -> None:
     journal.later = [ENTRY]
 
-    assert heard(kept()) == TOLD
+    assert find(kept()) == METADATA
 
 
-def test_what_looks_like_the_entry_does_not_end_the_wait(journal: Journal) -> None:
-    journal.there, journal.later = [FORGED], [FORGED, ENTRY]
+def test_a_forged_entry_does_not_end_the_wait(journal: Journal) -> None:
+    journal.present, journal.later = [FORGED], [FORGED, ENTRY]
 
-    assert heard(kept()) == TOLD
-
-
-def test_a_flood_of_what_looks_like_the_entry_does(journal: Journal) -> None:
-    journal.there = 1000 * [FORGED]
-
-    assert (heard(kept()), journal.looks) == (None, 0)
+    assert find(kept()) == METADATA
 
 
-def test_nothing_is_waited_for_while_another_core_waits(journal: Journal) -> None:
+def test_a_flood_of_forged_entries_ends_the_search(journal: Journal) -> None:
+    journal.present = 1000 * [FORGED]
+
+    assert (find(kept()), journal.waits) == (None, 0)
+
+
+def test_an_entry_is_not_waited_for_while_another_core_is_queued(journal: Journal) -> None:
     journal.later = [ENTRY]
 
-    assert (heard(kept(), others_wait=True), journal.looks) == (None, 0)
-    journal.there = [ENTRY]
-    assert heard(kept(), others_wait=True) == TOLD
+    assert (find(kept(), has_queued=True), journal.waits) == (None, 0)
+    journal.present = [ENTRY]
+    assert find(kept(), has_queued=True) == METADATA
 
 
-def test_of_an_old_crash_the_entry_is_there_or_never_comes(journal: Journal) -> None:
-    assert (heard(kept(at=NOON.replace(year=2020))), journal.looks) == (None, 0)
+def test_the_entry_of_an_old_crash_is_not_waited_for(journal: Journal) -> None:
+    assert (find(kept(at=NOON.replace(year=2020))), journal.waits) == (None, 0)
 
 
-def test_the_wait_ends_with_the_daemon(journal: Journal) -> None:
-    def stopped() -> None:
+def test_stopping_the_daemon_interrupts_the_wait(journal: Journal) -> None:
+    def stop() -> None:
         raise Interrupted("the daemon stops")
 
     with pytest.raises(Interrupted):
-        heard_of(kept(), stopped, lambda: False)
-    assert journal.looks == 0
+        find_metadata(kept(), stop, lambda: False)
+    assert journal.waits == 0
 
 
-@pytest.mark.parametrize("source", [Source.FILE, Source.APPORT, Source.ABRT])
-def test_of_other_cores_the_journal_knows_nothing(journal: Journal, source: Source) -> None:
-    journal.there = [ENTRY]
+@pytest.mark.parametrize("source", [Source.FILE, "apport", "abrt"])
+def test_the_journal_is_not_queried_for_collectors_that_log_nothing(journal: Journal, source: str) -> None:
+    journal.present = [ENTRY]
 
-    assert (heard(kept(source)), journal.asked_for) == (None, {})
+    assert (find(kept(source)), journal.queried) == (None, {})

@@ -1,6 +1,6 @@
-"""What the daemon does between two cores: after a crash little, on its timer everything."""
+"""The maintenance of the daemon: after a crash it reads little, on the timer everything."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,23 +8,26 @@ from pathlib import Path
 import pytest
 
 from astbtd.announce import systemd
+from astbtd.cli.main import main
 from astbtd.daemon.maintenance import Maintenance
 from astbtd.daemon.store_statistics import StoreStatistics
 from astbtd.model.crash import KEPT_CORE_FILE, REPORT_FILE, Crash
 from astbtd.settings import Limits, RetentionSettings
-from astbtd.store.outline import RetentionFields
-from astbtd.store.retention.policy import RemovedPart
+from astbtd.store.record import RetentionFields
+from astbtd.store.retention import limits
+from astbtd.store.retention.stored_crash import RemovedPart
 from astbtd.store.store import Store
 from tests.support.builders import crash
+from tests.support.retention import OldestRecord
 
 NO_LIMITS = RetentionSettings(Limits(), Limits(), Limits(), 0)
 LATER = datetime.now(UTC) + timedelta(days=1)
-"""After whatever is counted here."""
+"""Later than every count in these tests."""
 
 
 @pytest.fixture(autouse=True)
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The messages that the journal would have got."""
+    """The messages sent to the journal."""
     messages: list[str] = []
     monkeypatch.setattr(systemd, "send", lambda message, *_: messages.append(message))
     return messages
@@ -34,22 +37,22 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The crashes whose records were read for retention."""
     ids: list[str] = []
-    upkeep = Store.upkeep
+    load_retention_fields = Store.load_retention_fields
 
-    def noting(store: Store, crash_id: str) -> RetentionFields:
+    def recording(store: Store, crash_id: str) -> RetentionFields:
         ids.append(crash_id)
-        return upkeep(store, crash_id)
+        return load_retention_fields(store, crash_id)
 
-    monkeypatch.setattr(Store, "upkeep", noting)
+    monkeypatch.setattr(Store, "load_retention_fields", recording)
     return ids
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """A store with four crashes, of which the second and the third have cores."""
-    store = Store(tmp_path)
+    """A store with four crashes. The second and the third have cores."""
+    store = Store(tmp_path / "store")
     store.prepare()
-    store.no_longer_new()
+    store.mark_initialized()
     for minutes in (1, 2, 3, 4):
         add(store, crash(minutes), with_core=minutes in (2, 3))
     return store
@@ -64,102 +67,145 @@ def add(store: Store, one: Crash, *, with_core: bool) -> Crash:
     return one
 
 
-def housekeeping(store: Store, limits: RetentionSettings) -> tuple[Maintenance, StoreStatistics]:
-    """Of a daemon that has just started, the first run done."""
-    ledger = StoreStatistics(store)
-    started = Maintenance(store, NO_LIMITS, ledger, lambda: None)
-    started.run(idle=True)
-    return Maintenance(store, limits, ledger, lambda: None), ledger
+def start(store: Store, limits: RetentionSettings) -> tuple[Maintenance, StoreStatistics]:
+    """Return the maintenance of a daemon that has just started and has done its first run."""
+    statistics = StoreStatistics(store)
+    first = Maintenance(store, NO_LIMITS, statistics, lambda: None)
+    first.run(idle=True)
+    return Maintenance(store, limits, statistics, lambda: None), statistics
 
 
 def with_cores(store: Store) -> list[str]:
     return list(filter(store.has_core, store.ids()))
 
 
-def test_after_a_crash_cores_beyond_the_limit_go_and_no_other_records_are_read(
+def test_after_a_crash_excess_cores_are_removed_and_no_other_records_are_read(
     store: Store, read: Sequence[str], sent: Sequence[str]
 ) -> None:
-    house, ledger = housekeeping(store, replace(NO_LIMITS, cores=Limits(count=2)))
+    maintenance, statistics = start(store, replace(NO_LIMITS, cores=Limits(count=2)))
     new = add(store, crash(5, collected_at=LATER), with_core=True)
     read_before = len(read)
 
-    house.collected(new)
-    house.run(idle=True)
+    maintenance.record_crash(new)
+    maintenance.run(idle=True)
 
     assert with_cores(store) == [new.id, crash(2).id]
     assert sorted(read[read_before:]) == [crash(2).id, crash(3).id, new.id]
     assert len(sent) == 1
-    assert ledger.stock.numbers[RemovedPart.CORE] == 2
+    assert statistics.totals.numbers[RemovedPart.CORE] == 2
 
 
-def test_nothing_is_looked_at_when_nothing_has_come(store: Store, read: Sequence[str]) -> None:
-    house, _ = housekeeping(store, NO_LIMITS)
-    house.run(idle=True)
+def test_nothing_is_read_if_no_crash_was_recorded(store: Store, read: Sequence[str]) -> None:
+    maintenance, _ = start(store, NO_LIMITS)
+    maintenance.run(idle=True)
     read_before = len(read)
 
-    house.run(idle=True)
+    maintenance.run(idle=True)
 
     assert len(read) == read_before
 
 
-def test_after_a_crash_in_a_loop_nothing_is_looked_at(store: Store, read: Sequence[str]) -> None:
-    house, _ = housekeeping(store, NO_LIMITS)
-    house.run(idle=True)
+def test_nothing_is_read_after_a_crash_of_a_loop(store: Store, read: Sequence[str]) -> None:
+    maintenance, _ = start(store, NO_LIMITS)
+    maintenance.run(idle=True)
     brief = replace(crash(5), extraction=replace(crash(5).extraction, brief=True))
     add(store, brief, with_core=False)
     read_before = len(read)
 
-    house.collected(brief)
-    house.run(idle=True)
+    maintenance.record_crash(brief)
+    maintenance.run(idle=True)
 
     assert len(read) == read_before
 
 
 @pytest.mark.parametrize("limit", [Limits(count=4), Limits(size=220)])
-def test_texts_of_which_a_crash_makes_too_much_go_without_waiting_for_the_timer(store: Store, limit: Limits) -> None:
-    house, ledger = housekeeping(store, replace(NO_LIMITS, texts=limit))
+def test_excess_texts_are_removed_after_a_crash(store: Store, limit: Limits) -> None:
+    maintenance, statistics = start(store, replace(NO_LIMITS, texts=limit))
     new = add(store, crash(5), with_core=False)
-    ledger.count()
+    statistics.recount()
 
-    house.collected(new)
-    house.run(idle=True)
+    maintenance.record_crash(new)
+    maintenance.run(idle=True)
 
     assert not (store.directory(crash(2).id) / REPORT_FILE).exists()
-    assert ledger.stock.numbers[RemovedPart.TEXT] == 4
+    assert statistics.totals.numbers[RemovedPart.TEXT] == 4
 
 
-def test_a_record_too_many_goes_without_waiting_for_the_timer(store: Store) -> None:
-    house, ledger = housekeeping(store, replace(NO_LIMITS, records=Limits(count=4)))
+def test_an_excess_record_is_removed_after_a_crash(store: Store) -> None:
+    maintenance, statistics = start(store, replace(NO_LIMITS, records=Limits(count=4)))
     new = add(store, crash(5), with_core=False)
-    ledger.count()
+    statistics.recount()
 
-    house.collected(new)
-    house.run(idle=True)
+    maintenance.record_crash(new)
+    maintenance.run(idle=True)
 
-    assert len(store.ids()) == ledger.stock.numbers[RemovedPart.RECORD] == 4
+    assert len(store.ids()) == statistics.totals.numbers[RemovedPart.RECORD] == 4
 
 
-def test_where_the_disk_is_short_everything_is_looked_at(store: Store) -> None:
-    house, _ = housekeeping(store, replace(NO_LIMITS, minimum_free=1.0))
+def test_cores_are_removed_if_the_disk_is_short(store: Store) -> None:
+    maintenance, _ = start(store, replace(NO_LIMITS, minimum_free=1.0))
 
-    house.run(idle=True)
+    maintenance.run(idle=True)
 
     assert with_cores(store) == []
 
 
-def test_on_the_timer_a_removal_that_was_interrupted_is_finished(store: Store) -> None:
-    house, _ = housekeeping(store, NO_LIMITS)
+def test_the_timer_finishes_an_interrupted_removal(store: Store) -> None:
+    maintenance, _ = start(store, NO_LIMITS)
     store.change(crash(1).id, lambda one: replace(one, texts_removed_at=one.crashed_at))
 
-    house.all_is_due()
-    house.run(idle=True)
+    maintenance.mark_full_run()
+    maintenance.run(idle=True)
 
     assert not (store.directory(crash(1).id) / REPORT_FILE).exists()
 
 
-def test_room_is_made_by_removing_cores(store: Store) -> None:
-    house, _ = housekeeping(store, replace(NO_LIMITS, minimum_free=1.0))
+def test_make_room_removes_cores(store: Store) -> None:
+    maintenance, _ = start(store, replace(NO_LIMITS, minimum_free=1.0))
 
-    house.make_room(1)
+    maintenance.make_room(1)
 
     assert with_cores(store) == []
+
+
+def test_a_hundred_crashes_of_a_loop_make_retention_overdue(store: Store) -> None:
+    maintenance, _ = start(store, NO_LIMITS)
+    brief = replace(crash(5), extraction=replace(crash(5).extraction, brief=True))
+
+    for _ in range(99):
+        maintenance.record_crash(brief)
+    assert not maintenance.is_overdue
+
+    maintenance.record_crash(brief)
+    assert maintenance.is_overdue
+
+
+def run_prune_command(store: Store, _: Maintenance) -> None:
+    configuration = store.root.with_name("astbtd.yaml")
+    configuration.write_text(f"store: {store.root}\nretention: {{minimum_free: 0%}}\n")
+    configuration.chmod(0o644)
+    assert main(["--config", str(configuration), "prune"]) == 0
+
+
+def run_on_timer(_: Store, maintenance: Maintenance) -> None:
+    maintenance.mark_full_run()
+    maintenance.run(idle=True)
+
+
+def run_after_crash(store: Store, maintenance: Maintenance) -> None:
+    maintenance.record_crash(store.load(crash(4).id))
+    maintenance.run(idle=True)
+
+
+@pytest.mark.parametrize("caller", [run_prune_command, run_on_timer, run_after_crash])
+def test_a_limit_added_in_one_place_is_enforced_by_every_caller(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caller: Callable[[Store, Maintenance], None]
+) -> None:
+    maintenance, _ = start(store, NO_LIMITS)
+    maintenance.run(idle=True)
+    assert len(store.ids()) == 4
+
+    monkeypatch.setattr(limits, "LIMITS", (*limits.LIMITS, OldestRecord))
+    caller(store, maintenance)
+
+    assert store.ids() == [crash(4).id, crash(3).id, crash(2).id]

@@ -1,4 +1,4 @@
-"""What the daemon makes of `astbtd check`: each failure said once, and taken back when it is over."""
+"""The readiness monitor logs each failed check once, and again when it no longer fails."""
 
 import json
 import os
@@ -11,30 +11,30 @@ import pytest
 from astbtd.announce import systemd
 from astbtd.announce.journal import Event
 from astbtd.daemon.readiness_monitor import ReadinessMonitor
-from tests.unit.announce.test_journal import JournalEntry
+from tests.support.fixture_types import JournalEntry
 
 FAILED = Event.CHECK_FAILED.value
 
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[JournalEntry]:
-    """The entries that journald would have got."""
+    """The entries sent to the journal."""
     entries: list[JournalEntry] = []
     monkeypatch.setattr(systemd, "send", lambda *entry: entries.append(entry))
     return entries
 
 
 @pytest.fixture
-def answers(tmp_path: Path) -> Path:
+def output(tmp_path: Path) -> Path:
     """The file whose content is what `astbtd check` prints."""
-    return tmp_path / "answer"
+    return tmp_path / "output"
 
 
 @pytest.fixture
-def checker(answers: Path) -> Iterator[ReadinessMonitor]:
-    checker = ReadinessMonitor(["cat", str(answers)], lambda: None)
-    yield checker
-    checker.stop()
+def monitor(output: Path) -> Iterator[ReadinessMonitor]:
+    monitor = ReadinessMonitor(["cat", str(output)], lambda: None)
+    yield monitor
+    monitor.stop()
 
 
 def document(*failed: str) -> str:
@@ -43,10 +43,10 @@ def document(*failed: str) -> str:
     return json.dumps({"usable": not failed, "checks": [*checks, fine]})
 
 
-def ask(checker: ReadinessMonitor) -> None:
-    """One check, to its end."""
+def check(monitor: ReadinessMonitor) -> None:
+    """Run one check and wait until it has ended."""
     before = set(threading.enumerate())
-    checker.ask()
+    monitor.request_check()
     join_threads_besides(before)
 
 
@@ -55,102 +55,105 @@ def join_threads_besides(before: set[threading.Thread]) -> None:
         thread.join()
 
 
-def test_where_nothing_fails_nothing_is_said(
-    checker: ReadinessMonitor, answers: Path, sent: list[JournalEntry]
+def test_nothing_is_logged_if_nothing_fails(monitor: ReadinessMonitor, output: Path, sent: list[JournalEntry]) -> None:
+    output.write_text(document())
+
+    check(monitor)
+
+    assert (sent, monitor.problems) == ([], ())
+
+
+def test_a_failed_check_is_logged_with_its_remedy(
+    monitor: ReadinessMonitor, output: Path, sent: list[JournalEntry]
 ) -> None:
-    answers.write_text(document())
+    output.write_text(document("core-limit", "dumpable"))
 
-    ask(checker)
+    check(monitor)
 
-    assert (sent, checker.problems) == ([], ())
-
-
-def test_what_fails_is_said_with_what_helps(checker: ReadinessMonitor, answers: Path, sent: list[JournalEntry]) -> None:
-    answers.write_text(document("core-limit", "dumpable"))
-
-    ask(checker)
-
-    assert checker.problems == ("the next crash gives no usable backtrace (core-limit, dumpable), see astbtd check",)
+    (problem,) = monitor.problems
+    assert problem == "the next crash will not give a usable backtrace (core-limit, dumpable), see astbtd check"
     (message, priority, fields), _ = sent
-    assert message == ("the next crash gives no usable backtrace: core-limit: core-limit is bad; what helps: mend it")
+    assert message == ("the next crash will not give a usable backtrace: core-limit: core-limit is bad; hint: mend it")
     assert (priority, fields) == (
         3,
         {"MESSAGE_ID": FAILED, "ASTBTD_CHECK": "core-limit", "ASTBTD_REMEDY": "mend it"},
     )
 
 
-def test_what_goes_on_failing_is_said_once(checker: ReadinessMonitor, answers: Path, sent: list[JournalEntry]) -> None:
-    answers.write_text(document("core-limit"))
-    ask(checker)
-    answers.write_text(document("core-limit", "dumpable"))
+def test_a_check_that_continues_to_fail_is_logged_once(
+    monitor: ReadinessMonitor, output: Path, sent: list[JournalEntry]
+) -> None:
+    output.write_text(document("core-limit"))
+    check(monitor)
+    output.write_text(document("core-limit", "dumpable"))
 
-    ask(checker)
+    check(monitor)
 
     assert [fields.get("ASTBTD_CHECK") for _, _, fields in sent] == ["core-limit", "dumpable"]
 
 
-def test_what_fails_no_longer_is_said_and_may_fail_again(
-    checker: ReadinessMonitor, answers: Path, sent: list[JournalEntry]
+def test_a_check_that_no_longer_fails_is_logged_and_may_fail_again(
+    monitor: ReadinessMonitor, output: Path, sent: list[JournalEntry]
 ) -> None:
     for failed in (["core-limit"], [], ["core-limit"]):
-        answers.write_text(document(*failed))
-        ask(checker)
+        output.write_text(document(*failed))
+        check(monitor)
 
     assert [message.split(";")[0] for message, _, _ in sent] == [
-        "the next crash gives no usable backtrace: core-limit: core-limit is bad",
+        "the next crash will not give a usable backtrace: core-limit: core-limit is bad",
         "check core-limit no longer fails",
-        "the next crash gives no usable backtrace: core-limit: core-limit is bad",
+        "the next crash will not give a usable backtrace: core-limit: core-limit is bad",
     ]
 
 
 @pytest.mark.parametrize("text", ["", "Traceback\nsome error\n", '{"usable": 3}', "[]"])
-def test_what_is_no_answer_changes_nothing(
-    checker: ReadinessMonitor, answers: Path, sent: list[JournalEntry], text: str
+def test_invalid_output_changes_nothing(
+    monitor: ReadinessMonitor, output: Path, sent: list[JournalEntry], text: str
 ) -> None:
-    answers.write_text(document("core-limit"))
-    ask(checker)
-    answers.write_text(text)
+    output.write_text(document("core-limit"))
+    check(monitor)
+    output.write_text(text)
 
-    ask(checker)
+    check(monitor)
 
-    assert sent[1][0].startswith("astbtd check gave no answer: ")
-    assert checker.problems != ()
+    assert sent[1][0].startswith("astbtd check failed: ")
+    assert monitor.problems != ()
 
 
-def test_only_a_change_wakes_the_daemon(answers: Path, sent: list[JournalEntry]) -> None:
+def test_only_a_change_is_notified(output: Path, sent: list[JournalEntry]) -> None:
     woken: list[int] = []
-    checker = ReadinessMonitor(["cat", str(answers)], lambda: woken.append(len(sent)))
+    monitor = ReadinessMonitor(["cat", str(output)], lambda: woken.append(len(sent)))
     for failed in ([], ["gdb"], ["gdb"], []):
-        answers.write_text(document(*failed))
-        ask(checker)
+        output.write_text(document(*failed))
+        check(monitor)
 
     assert woken == [1, 2]
 
 
-def test_a_check_that_is_asked_for_while_one_runs_follows_it(tmp_path: Path, sent: list[JournalEntry]) -> None:
+def test_a_check_requested_while_one_runs_follows_it(tmp_path: Path, sent: list[JournalEntry]) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     for gate in (first, second):
         os.mkfifo(gate)
-    # Runs until somebody has written an answer, the first one and then all others.
+    # Runs until somebody has written an output, the first one and then all others.
     script = f"if test -p {first}; then cat {first}; rm {first}; else cat {second}; fi"
-    checker = ReadinessMonitor(["sh", "-c", script], lambda: None)
+    monitor = ReadinessMonitor(["sh", "-c", script], lambda: None)
     before = set(threading.enumerate())
-    checker.ask()
-    with first.open("w") as answer:  # opens when somebody reads
-        checker.ask()
-        checker.ask()
-        answer.write(document("core-limit"))
-    with second.open("w") as answer:
-        answer.write(document("dumpable"))
+    monitor.request_check()
+    with first.open("w") as output:  # opens when somebody reads
+        monitor.request_check()
+        monitor.request_check()
+        output.write(document("core-limit"))
+    with second.open("w") as output:
+        output.write(document("dumpable"))
     join_threads_besides(before)
 
     assert [fields["ASTBTD_CHECK"] for _, _, fields in sent if fields] == ["core-limit", "dumpable"]
 
 
 def test_stopping_ends_a_check_that_hangs(sent: list[JournalEntry]) -> None:
-    checker = ReadinessMonitor(["sleep", "1000"], lambda: None)
-    checker.ask()
+    monitor = ReadinessMonitor(["sleep", "1000"], lambda: None)
+    monitor.request_check()
 
-    checker.stop()
+    monitor.stop()
 
     assert sent == []

@@ -1,4 +1,4 @@
-"""What the daemon remembers of its store for the status line."""
+"""The totals, newest crash and failures that the status line shows."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from astbtd.daemon.store_statistics import StoreStatistics
-from astbtd.store.retention import apply
-from astbtd.store.retention.policy import Removal, RemovedPart
+from astbtd.store.retention.planning import count_store
+from astbtd.store.retention.removal_plan import Removal
+from astbtd.store.retention.stored_crash import RemovedPart
 from astbtd.store.store import Store
 from tests.support.builders import crash
 
@@ -22,91 +23,91 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def ledger(store: Store) -> StoreStatistics:
-    ledger = StoreStatistics(store)
-    ledger.count()
-    return ledger
+def statistics(store: Store) -> StoreStatistics:
+    statistics = StoreStatistics(store)
+    statistics.recount()
+    return statistics
 
 
 LATER = datetime.now(UTC) + timedelta(days=1)
 """After the count."""
 
 
-def test_it_counts_what_is_there(ledger: StoreStatistics, store: Store) -> None:
-    assert ledger.last == crash(2)
-    assert ledger.stock.numbers[RemovedPart.RECORD] == 2
-    assert ledger.stock.size == sum(store.size(crash_id) for crash_id in store.ids())
+def test_the_store_is_counted(statistics: StoreStatistics, store: Store) -> None:
+    assert statistics.last == crash(2)
+    assert statistics.totals.numbers[RemovedPart.RECORD] == 2
+    assert statistics.totals.size == sum(store.size(crash_id) for crash_id in store.ids())
 
 
-def test_a_new_crash_is_counted(ledger: StoreStatistics, store: Store) -> None:
+def test_a_new_crash_is_counted(statistics: StoreStatistics, store: Store) -> None:
     new = crash(3, collected_at=LATER)
     store.commit(store.stage(new.id), new)
 
-    ledger.add(new)
+    statistics.add_crash(new)
 
-    assert ledger.stock == apply.stock(store)
-    assert ledger.last == new
-
-
-def test_a_crash_that_was_recorded_before_the_count_is_not_counted_again(ledger: StoreStatistics) -> None:
-    ledger.add(crash(2))
-
-    assert ledger.stock.numbers[RemovedPart.RECORD] == 2
+    assert statistics.totals == count_store(store)
+    assert statistics.last == new
 
 
-def test_after_the_clock_was_set_back_crashes_are_counted_all_the_same(ledger: StoreStatistics, store: Store) -> None:
+def test_a_crash_recorded_before_the_count_is_not_counted_twice(statistics: StoreStatistics) -> None:
+    statistics.add_crash(crash(2))
+
+    assert statistics.totals.numbers[RemovedPart.RECORD] == 2
+
+
+def test_a_crash_is_counted_after_the_clock_was_set_back(statistics: StoreStatistics, store: Store) -> None:
     store.commit(store.stage(crash(3).id), crash(3))
 
-    ledger.add(crash(3))
+    statistics.add_crash(crash(3))
 
-    assert ledger.stock == apply.stock(store)
+    assert statistics.totals == count_store(store)
 
 
-def test_what_was_removed_with_its_record_is_no_longer_counted(ledger: StoreStatistics, store: Store) -> None:
+def test_a_removed_record_is_subtracted(statistics: StoreStatistics, store: Store) -> None:
     store.remove(crash(1).id)
 
-    ledger.lose([Removal(crash(1).id, RemovedPart.RECORD, 1000, "too old")])
+    statistics.subtract([Removal(crash(1).id, RemovedPart.RECORD, 1000, "too old")])
 
-    assert ledger.stock == apply.stock(store)
+    assert statistics.totals == count_store(store)
 
 
-def test_cores_that_were_removed_are_no_longer_counted(ledger: StoreStatistics, store: Store) -> None:
+def test_removed_cores_are_subtracted(statistics: StoreStatistics, store: Store) -> None:
     store.kept_core(crash(1).id).write_bytes(bytes(1000))
-    ledger.count()
+    statistics.recount()
 
     store.kept_core(crash(1).id).unlink()
-    ledger.lose([Removal(crash(1).id, RemovedPart.CORE, 1000, "too old")])
+    statistics.subtract([Removal(crash(1).id, RemovedPart.CORE, 1000, "too old")])
 
-    assert ledger.stock == apply.stock(store)
-
-
-def test_an_older_crash_processed_later_is_not_the_last(ledger: StoreStatistics) -> None:
-    ledger.add(crash(0))
-
-    assert ledger.last == crash(2)
+    assert statistics.totals == count_store(store)
 
 
-def test_a_failure_is_news_once_and_gone_when_it_goes_right(ledger: StoreStatistics) -> None:
-    assert ledger.fail("retention", "no room")
-    assert not ledger.fail("retention", "no room")
-    assert ledger.failures == ("no room",)
+def test_an_older_crash_processed_later_is_not_the_newest(statistics: StoreStatistics) -> None:
+    statistics.add_crash(crash(0))
 
-    ledger.succeed("retention")
-
-    assert not ledger.failures
-    assert ledger.fail("retention", "no room")
+    assert statistics.last == crash(2)
 
 
-def test_another_reason_is_news_and_takes_the_place_of_the_first(ledger: StoreStatistics) -> None:
-    ledger.fail("retention", "no room")
+def test_a_failure_is_new_once_until_it_is_cleared(statistics: StoreStatistics) -> None:
+    assert statistics.record_failure("retention", "no room")
+    assert not statistics.record_failure("retention", "no room")
+    assert statistics.failures == ("no room",)
 
-    assert ledger.fail("retention", "no store")
-    assert ledger.failures == ("no store",)
+    statistics.clear_failure("retention")
+
+    assert not statistics.failures
+    assert statistics.record_failure("retention", "no room")
 
 
-def test_a_core_that_goes_right_is_no_failure_any_more(ledger: StoreStatistics) -> None:
-    ledger.fail(crash(1).core.path, "gdb is not installed")
+def test_another_reason_is_new_and_replaces_the_first(statistics: StoreStatistics) -> None:
+    statistics.record_failure("retention", "no room")
 
-    ledger.add(crash(1))
+    assert statistics.record_failure("retention", "no store")
+    assert statistics.failures == ("no store",)
 
-    assert not ledger.failures
+
+def test_processing_a_core_clears_its_failure(statistics: StoreStatistics) -> None:
+    statistics.record_failure(crash(1).core.path, "gdb is not installed")
+
+    statistics.add_crash(crash(1))
+
+    assert not statistics.failures

@@ -1,394 +1,454 @@
-"""The worker: newest crash first, and no core that fails stops the others."""
+"""The worker: newest crash first, no claim is ever lost, and a core that fails does not stop the others."""
 
 import os
 import resource
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import pytest
 
 from astbtd.claims.claim import Claim
-from astbtd.claims.finder import RenamedCore
-from astbtd.daemon.worker import Work, Worker
+from astbtd.claims.finder import CoreRenamed
+from astbtd.daemon.jobs import ClaimProcessed, Job, ProcessClaim
+from astbtd.daemon.worker import Worker
 from astbtd.errors import AstbtdError
-from astbtd.model.crash import Crash, DiscoveredBy
-from tests.support.builders import claim, crash
+from astbtd.model.crash import DiscoveredBy
+from tests.support.builders import claim
 
-PATIENCE = 60.0
+TIMEOUT = 60.0
 """Seconds until a wait that should have ended long ago is given up."""
 
 
-def happened(event: threading.Event) -> bool:
-    return event.wait(PATIENCE)
+def is_set(event: threading.Event) -> bool:
+    return event.wait(TIMEOUT)
+
+
+def nothing(_: Claim) -> None:
+    """A hook that does nothing."""
 
 
 @dataclass
-class Journal:
-    """The work of the tests: writes down what it was given, and what it heard of it."""
+class Handler:
+    """A job handler that records its calls. Crashes are identified by the number of their inode."""
 
+    before: Callable[[Claim], None] = nothing
+    started: list[int] = field(default_factory=list)
     processed: list[int] = field(default_factory=list)
-    done: list[int] = field(default_factory=list)
-    failed: list[tuple[str, str]] = field(default_factory=list)
-    one_failed: threading.Event = field(default_factory=threading.Event)
-    tidied: threading.Event = field(default_factory=threading.Event)
-    broken: dict[int, Exception] = field(default_factory=dict)
-    moves: list[tuple[str, list[int]]] = field(default_factory=list)
-    one_followed: threading.Event = field(default_factory=threading.Event)
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    failed: threading.Event = field(default_factory=threading.Event)
+    maintained: threading.Event = field(default_factory=threading.Event)
+    idle: list[bool] = field(default_factory=list)
+    errors: dict[int, Exception] = field(default_factory=dict)
+    maintenance_errors: list[Exception] = field(default_factory=list)
+    rename_errors: list[Exception] = field(default_factory=list)
+    renames: list[tuple[str, list[int]]] = field(default_factory=list)
+    renamed: threading.Event = field(default_factory=threading.Event)
+    is_urgent: bool = False
 
-    def work(self, before: Callable[[Claim], None] = lambda _: None) -> Work:
-        """The work; `before` is called with each claim when it is taken."""
+    def process_claim(self, claim: Claim) -> ClaimProcessed:
+        number = claim.record.inode
+        self.started.append(number)
+        self.before(claim)
+        if error := self.errors.get(number):
+            raise error
+        self.processed.append(number)
+        return ClaimProcessed(maintenance_is_urgent=self.is_urgent)
 
-        def process(taken: Claim) -> Crash:
-            self.processed.append(taken.note.inode)
-            before(taken)
-            if error := self.broken.get(taken.note.inode):
-                raise error
-            return crash(pid=taken.note.inode)
+    def record_rename(self, rename: CoreRenamed) -> bool:
+        """Record each attempt with the crashes processed by then. The crash id is the number of the crash."""
+        if self.rename_errors:
+            raise self.rename_errors.pop()
+        self.renames.append((rename.name, list(self.processed)))
+        recorded = int(rename.crash_id) in self.processed
+        if recorded:
+            self.renamed.set()
+        return recorded
 
-        return Work(process, self.tidied.set, self._follow, self._hear_done, self._hear_failed)
+    def run_maintenance(self, *, idle: bool) -> None:
+        if self.maintenance_errors:
+            raise self.maintenance_errors.pop()
+        self.idle.append(idle)
+        self.maintained.set()
 
-    def _follow(self, move: RenamedCore) -> bool:
-        """Moves are of the crash whose number is their id; each is written down with what was done by then."""
-        self.moves.append((move.name, list(self.done)))
-        settled = int(move.crash_id) in self.done
-        if settled:
-            self.one_followed.set()
-        return settled
-
-    def _hear_done(self, taken: Claim, _: Crash | None) -> None:
-        self.done.append(taken.note.inode)
-
-    def _hear_failed(self, what: str, error: Exception) -> None:
-        self.failed.append((what, str(error)))
-        self.one_failed.set()
+    def report_failure(self, job: Job, error: Exception) -> None:
+        what = job.claim.record.path if isinstance(job, ProcessClaim) else type(job).__name__
+        self.failures.append((what, str(error)))
+        self.failed.set()
 
 
 @dataclass
 class Gate:
-    """Holds up the worker with whatever it takes, until told to go on."""
+    """A hook that blocks the worker until the gate is opened."""
 
-    taken: threading.Event = field(default_factory=threading.Event)
-    go_on: threading.Event = field(default_factory=threading.Event)
+    reached: threading.Event = field(default_factory=threading.Event)
+    opened: threading.Event = field(default_factory=threading.Event)
 
     def __call__(self, _: Claim) -> None:
-        self.taken.set()
-        self.go_on.wait(PATIENCE)
+        self.reached.set()
+        self.opened.wait(TIMEOUT)
 
 
 @pytest.fixture
 def gate() -> Iterator[Gate]:
     gate = Gate()
     yield gate
-    gate.go_on.set()
+    gate.opened.set()
 
 
 @pytest.fixture
-def journal() -> Journal:
-    return Journal()
+def handler() -> Handler:
+    return Handler()
 
 
 @pytest.fixture
-def worker() -> Iterator[Worker]:
+def worker(handler: Handler) -> Iterator[Worker]:
     worker = Worker(lambda: None)
+    worker.configure(handler, TIMEOUT)
     yield worker
     worker.stop()
 
 
-def test_whatever_waits_is_processed_newest_crash_first(worker: Worker, journal: Journal) -> None:
-    worker.use(journal.work(), deadline=PATIENCE)
+def start_and_block(worker: Worker, handler: Handler, gate: Gate, claim: Claim) -> None:
+    """Start the worker and wait until it is blocked in the processing of `claim`."""
+    handler.before = gate
+    worker.submit(claim)
+    worker.start()
+    assert is_set(gate.reached)
+
+
+def test_claims_are_processed_newest_crash_first(worker: Worker, handler: Handler) -> None:
     for minutes, pid in [(1, 1), (3, 3), (2, 2)]:
-        worker.put(claim(minutes, pid))
-    worker.tidy()
+        worker.submit(claim(minutes, pid))
 
     worker.start()
 
-    assert happened(journal.tidied)
-    assert journal.processed == journal.done == [3, 2, 1]
+    assert is_set(handler.maintained)
+    assert handler.started == handler.processed == [3, 2, 1]
 
 
-def test_housekeeping_that_is_due_does_not_wait_for_the_queue_to_be_empty(
-    worker: Worker, journal: Journal, gate: Gate
+def test_urgent_maintenance_runs_before_queued_claims(worker: Worker, handler: Handler, gate: Gate) -> None:
+    worker.request_maintenance(urgent=True)
+
+    start_and_block(worker, handler, gate, claim(1, pid=1))
+
+    assert handler.idle == [False]
+    assert handler.processed == []
+
+
+def test_maintenance_that_became_urgent_runs_before_the_next_claim(
+    worker: Worker, handler: Handler, gate: Gate
 ) -> None:
-    worker.use(journal.work(gate), deadline=PATIENCE)
-    worker.put(claim(1, pid=1))
-    worker.tidy(first=True)
+    handler.is_urgent = True
+    handler.before = lambda each: gate(each) if each.record.inode == 1 else None
+    worker.submit(claim(2, pid=2))
+    worker.submit(claim(1, pid=1))
 
     worker.start()
 
-    assert happened(gate.taken)
-    assert journal.tidied.is_set()
-    assert journal.done == []
+    assert is_set(gate.reached)
+    assert (handler.processed, handler.idle) == ([2], [False])
 
 
-def test_it_is_known_whether_another_core_waits_for_the_one_in_work(
-    worker: Worker, journal: Journal, gate: Gate
+def test_requesting_maintenance_again_keeps_it_urgent(worker: Worker, handler: Handler, gate: Gate) -> None:
+    worker.request_maintenance(urgent=True)
+    worker.request_maintenance()
+
+    start_and_block(worker, handler, gate, claim(1, pid=1))
+
+    assert handler.idle == [False]
+
+
+def test_maintenance_is_idle_only_if_nothing_is_pending_or_expected(worker: Worker, handler: Handler) -> None:
+    worker.expect_more(True)
+    worker.request_maintenance()
+    worker.start()
+    assert is_set(handler.maintained)
+    handler.maintained.clear()
+
+    worker.expect_more(False)
+
+    assert is_set(handler.maintained)
+    assert handler.idle == [False, True]
+
+
+def test_a_deferred_claim_keeps_maintenance_from_being_idle(worker: Worker, handler: Handler) -> None:
+    handler.errors[1] = AstbtdError("no room")
+    worker.submit(claim(1, pid=1))
+    worker.start()
+    assert is_set(handler.failed)
+
+    worker.request_maintenance()
+
+    assert is_set(handler.maintained)
+    assert handler.idle == [False]
+
+
+def test_has_queued_tells_whether_a_claim_follows_the_current_one(worker: Worker, handler: Handler, gate: Gate) -> None:
+    start_and_block(worker, handler, gate, claim(1, pid=1))
+
+    assert not worker.has_queued()
+    worker.submit(claim(2, pid=2))
+    assert worker.has_queued()
+
+
+def test_a_newer_crash_overtakes_queued_claims_but_not_the_current_one(
+    worker: Worker, handler: Handler, gate: Gate
 ) -> None:
-    worker.use(journal.work(gate), deadline=PATIENCE)
-    worker.put(claim(1, pid=1))
-    worker.start()
-    assert happened(gate.taken)
+    start_and_block(worker, handler, gate, claim(1, pid=1))
+    worker.submit(claim(2, pid=2))
+    worker.submit(claim(3, pid=3))
 
-    assert not worker.others_wait()
-    worker.put(claim(2, pid=2))
-    assert worker.others_wait()
+    gate.opened.set()
+
+    assert is_set(handler.maintained)
+    assert handler.started == [1, 3, 2]
 
 
-def test_a_newer_crash_overtakes_those_that_wait_but_not_the_one_in_work(
-    worker: Worker, journal: Journal, gate: Gate
+@pytest.mark.parametrize("error", [AstbtdError("no gdb"), OSError("no disk"), RuntimeError("an internal error")])
+def test_a_claim_that_fails_is_deferred_and_does_not_stop_the_others(
+    worker: Worker, handler: Handler, error: Exception
 ) -> None:
-    worker.use(journal.work(gate), deadline=PATIENCE)
-    worker.put(claim(1, pid=1))
-    worker.start()
-    assert happened(gate.taken)
-    worker.put(claim(2, pid=2))
-    worker.put(claim(3, pid=3))
-    worker.tidy()
-
-    gate.go_on.set()
-
-    assert happened(journal.tidied)
-    assert journal.processed == [1, 3, 2]
-
-
-@pytest.mark.parametrize("error", [AstbtdError("no gdb"), OSError("no disk"), RuntimeError("a mistake of ours")])
-def test_a_claim_that_fails_is_set_aside_and_does_not_stop_the_others(
-    worker: Worker, journal: Journal, error: Exception
-) -> None:
-    journal.broken[2] = error
-    worker.use(journal.work(), deadline=PATIENCE)
-    worker.put(claim(1, pid=1))
-    worker.put(claim(2, pid=2))
-    worker.tidy()
+    handler.errors[2] = error
+    worker.submit(claim(1, pid=1))
+    worker.submit(claim(2, pid=2))
 
     worker.start()
 
-    assert happened(journal.tidied)
-    assert journal.failed == [("/srv/core.2", str(error))]
-    assert journal.done == [1]
-    assert worker.waiting == 1
+    assert is_set(handler.maintained)
+    assert handler.failures == [("/srv/core.2", str(error))]
+    assert handler.processed == [1]
+    assert worker.pending == 1
 
 
-def test_what_was_set_aside_is_tried_again_when_asked_for(worker: Worker, journal: Journal) -> None:
-    journal.broken[1] = AstbtdError("no room")
-    worker.use(journal.work(), deadline=PATIENCE)
-    worker.put(claim(1, pid=1))
+def test_a_deferred_claim_is_processed_after_retry(worker: Worker, handler: Handler) -> None:
+    handler.errors[1] = AstbtdError("no room")
+    worker.submit(claim(1, pid=1))
     worker.start()
-    assert happened(journal.one_failed)
+    assert is_set(handler.failed)
 
-    journal.broken.clear()
-    worker.retry()
-    worker.tidy()
+    handler.errors.clear()
+    worker.retry_deferred()
 
-    assert happened(journal.tidied)
-    assert (journal.processed, journal.done, worker.waiting) == ([1, 1], [1], 0)
+    assert is_set(handler.maintained)
+    assert (handler.started, handler.processed, worker.pending) == ([1, 1], [1], 0)
 
 
-def test_a_worker_that_sleeps_is_woken_by_work_of_either_kind(worker: Worker, journal: Journal) -> None:
-    worker.use(journal.work(), deadline=PATIENCE)
+def test_a_sleeping_worker_is_woken_by_each_kind_of_job(worker: Worker, handler: Handler) -> None:
     worker.start()
 
     for _ in range(10):
-        journal.tidied.clear()
-        worker.tidy()
-        assert happened(journal.tidied)
+        handler.maintained.clear()
+        worker.request_maintenance()
+        assert is_set(handler.maintained)
 
-    journal.broken[1] = AstbtdError("no room")
-    worker.put(claim(1, pid=1))
-    assert happened(journal.one_failed)
+    handler.errors[1] = AstbtdError("no room")
+    worker.submit(claim(1, pid=1))
+    assert is_set(handler.failed)
+    handler.processed.append(7)
+    worker.submit_rename(CoreRenamed("7", "/srv", "core.renamed"))
+    assert is_set(handler.renamed)
 
 
-def test_housekeeping_that_fails_does_not_stop_the_work(worker: Worker, journal: Journal) -> None:
-    def fail() -> None:
-        raise AstbtdError("the store is gone")
-
-    working = journal.work()
-    worker.use(replace(working, tidy=fail), deadline=PATIENCE)
-    worker.tidy()
+def test_maintenance_that_fails_does_not_stop_the_worker(worker: Worker, handler: Handler) -> None:
+    handler.maintenance_errors = [AstbtdError("the store is gone")]
+    worker.request_maintenance()
     worker.start()
-    assert happened(journal.one_failed)
+    assert is_set(handler.failed)
 
-    worker.use(working, deadline=PATIENCE)
-    worker.put(claim(1, pid=1))
-    worker.tidy()
+    worker.submit(claim(1, pid=1))
 
-    assert happened(journal.tidied)
-    assert journal.failed == [("retention", "the store is gone")]
-    assert journal.done == [1]
+    assert is_set(handler.maintained)
+    assert handler.failures == [("RunMaintenance", "the store is gone")]
+    assert handler.processed == [1]
 
 
-def test_a_move_waits_until_its_crash_is_recorded(worker: Worker, journal: Journal) -> None:
-    worker.use(journal.work(), deadline=PATIENCE)
-    worker.put(claim(2, pid=2))
-    worker.put(claim(1, pid=1))
-    worker.follow(RenamedCore("1", "/srv", "core.moved"))
+def test_maintenance_that_failed_runs_again_after_retry(worker: Worker, handler: Handler) -> None:
+    handler.maintenance_errors = [AstbtdError("no space left")]
+    worker.request_maintenance()
+    worker.start()
+    assert is_set(handler.failed)
+
+    worker.retry_deferred()
+
+    assert is_set(handler.maintained)
+
+
+def test_a_rename_is_recorded_once_its_crash_is(worker: Worker, handler: Handler) -> None:
+    worker.submit(claim(2, pid=2))
+    worker.submit(claim(1, pid=1))
+    worker.submit_rename(CoreRenamed("1", "/srv", "core.renamed"))
     worker.start()
 
-    assert happened(journal.one_followed)
-    assert journal.moves == [("core.moved", []), ("core.moved", [2]), ("core.moved", [2, 1])]
+    assert is_set(handler.renamed)
+    assert handler.renames == [("core.renamed", []), ("core.renamed", [2]), ("core.renamed", [2, 1])]
 
 
-def test_stopping_parks_what_is_in_work_and_returns_it_with_the_rest(worker: Worker, journal: Journal) -> None:
+def test_a_rename_that_could_not_be_recorded_is_repeated_after_retry(worker: Worker, handler: Handler) -> None:
+    handler.rename_errors = [AstbtdError("no space left")]
+    handler.processed.append(1)
+    worker.submit_rename(CoreRenamed("1", "/srv", "core"))
+    worker.start()
+    assert is_set(handler.failed)
+
+    worker.retry_deferred()
+
+    assert is_set(handler.renamed)
+
+
+def test_a_rename_that_arrives_when_a_claim_was_just_taken_does_not_lose_the_claim(handler: Handler) -> None:
+    taken = claim(1, pid=1)
+
+    def submit_rename() -> None:  # what the main thread may do between the taking of a job and the beginning of it
+        if watched.current_crash_id and not handler.renames and not handler.processed:
+            watched.submit_rename(CoreRenamed("1", "/srv", "core.renamed"))
+
+    watched = Worker(submit_rename)
+    watched.configure(handler, TIMEOUT)
+    watched.submit(taken)
+
+    watched.start()
+
+    assert is_set(handler.renamed)
+    watched.stop()
+    assert (handler.processed, watched.pending) == ([1], 0)
+
+
+def test_urgent_maintenance_requested_when_a_claim_was_just_taken_does_not_lose_the_claim(handler: Handler) -> None:
+    def request() -> None:
+        if watched.current_crash_id and not handler.processed:
+            watched.request_maintenance(urgent=True)
+
+    watched = Worker(request)
+    watched.configure(handler, TIMEOUT)
+    watched.submit(claim(1, pid=1))
+
+    watched.start()
+
+    assert is_set(handler.maintained)
+    watched.stop()
+    assert (handler.processed, watched.pending) == ([1], 0)
+
+
+def test_stopping_returns_the_interrupted_claim_and_the_queued_ones(worker: Worker, handler: Handler) -> None:
     taken = threading.Event()
 
     def until_stopped(_: Claim) -> None:
         taken.set()
         while True:
             os.sched_yield()
-            worker.stopped()
+            worker.raise_if_stopping()
 
-    worker.use(journal.work(before=until_stopped), deadline=PATIENCE)
-    worker.put(claim(2, pid=2))
-    worker.put(claim(1, pid=1))
+    handler.before = until_stopped
+    worker.submit(claim(2, pid=2))
+    worker.submit(claim(1, pid=1))
     worker.start()
-    assert happened(taken)
+    assert is_set(taken)
 
-    rest = worker.stop()
+    unprocessed = worker.stop()
 
-    assert sorted(left.note.inode for left in rest) == [1, 2]
-    assert (journal.failed, journal.done) == ([], [])
-
-
-def test_a_worker_that_never_started_returns_all_it_was_given() -> None:
-    worker = Worker(lambda: None)
-    worker.put(claim(1, pid=1))
-
-    assert [left.note.inode for left in worker.stop()] == [1]
+    assert sorted(each.record.inode for each in unprocessed) == [1, 2]
+    assert (handler.failures, handler.processed) == ([], [])
 
 
-def test_it_tells_what_it_works_on_and_how_much_waits(worker: Worker, journal: Journal, gate: Gate) -> None:
-    worker.use(journal.work(gate), deadline=PATIENCE)
-    worker.put(claim(2, pid=2))
-    worker.put(claim(1, pid=1))
-    worker.start()
-    assert happened(gate.taken)
+def test_a_worker_that_was_not_started_returns_all_claims(worker: Worker) -> None:
+    worker.submit(claim(1, pid=1))
 
-    assert (worker.working_on, worker.waiting) == (claim(2, pid=2).id, 1)
+    assert [each.record.inode for each in worker.stop()] == [1]
 
 
-@pytest.mark.parametrize(("deadline", "late"), [(-1.0, True), (1e9, False)])
-def test_it_is_late_only_beyond_its_deadline(
-    worker: Worker, journal: Journal, gate: Gate, deadline: float, late: bool
+def test_the_current_crash_and_the_number_of_pending_claims_are_known(
+    worker: Worker, handler: Handler, gate: Gate
 ) -> None:
-    worker.use(journal.work(gate), deadline)
-    worker.put(claim(1, pid=1))
-    worker.start()
-    assert happened(gate.taken)
+    worker.submit(claim(1, pid=1))
 
-    assert worker.is_late is late
+    start_and_block(worker, handler, gate, claim(2, pid=2))
+
+    assert (worker.current_crash_id, worker.pending) == (claim(2, pid=2).id, 1)
 
 
-def test_work_that_shows_progress_has_its_whole_time_again(
-    worker: Worker, journal: Journal, gate: Gate, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("time_limit", "overdue"), [(-1.0, True), (1e9, False)])
+def test_a_job_is_overdue_only_after_the_time_limit(
+    worker: Worker, handler: Handler, gate: Gate, time_limit: float, overdue: bool
+) -> None:
+    worker.configure(handler, time_limit)
+    start_and_block(worker, handler, gate, claim(1, pid=1))
+
+    assert worker.is_overdue is overdue
+
+
+def test_reporting_progress_restarts_the_time_limit(
+    worker: Worker, handler: Handler, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = SimpleNamespace(monotonic=lambda: 100.0)
     monkeypatch.setattr("astbtd.daemon.worker.time", clock)
-    worker.use(journal.work(gate), deadline=10.0)
-    worker.put(claim(1, pid=1))
-    worker.start()
-    assert happened(gate.taken)
+    worker.configure(handler, 10.0)
+    start_and_block(worker, handler, gate, claim(1, pid=1))
 
     clock.monotonic = lambda: 111.0
-    assert worker.is_late
-    worker.goes_on()
-    assert not worker.is_late
+    assert worker.is_overdue
+    worker.keep_alive()
+    assert not worker.is_overdue
 
 
-def test_a_worker_without_work_is_never_late(worker: Worker, journal: Journal) -> None:
-    worker.use(journal.work(), deadline=-1.0)
+def test_a_worker_without_a_job_is_never_overdue(worker: Worker, handler: Handler) -> None:
+    worker.configure(handler, -1.0)
 
-    assert not worker.is_late
+    assert not worker.is_overdue
 
 
-def test_every_change_is_told(journal: Journal) -> None:
+def test_every_change_is_notified(handler: Handler) -> None:
     seen: list[str | None] = []
     ended = threading.Event()
 
-    def see() -> None:
-        seen.append(watched.working_on)
+    def on_change() -> None:
+        seen.append(watched.current_crash_id)
         if len(seen) == 2:
             ended.set()
 
-    watched = Worker(see)
-    watched.use(journal.work(), deadline=PATIENCE)
-    watched.put(claim(1, pid=1))
+    watched = Worker(on_change)
+    watched.configure(handler, TIMEOUT)
+    watched.submit(claim(1, pid=1))
     watched.start()
-    assert happened(ended)
+    assert is_set(ended)
     watched.stop()
 
-    assert seen == [claim(1, pid=1).id, None]
+    assert seen[:2] == [claim(1, pid=1).id, None]
 
 
-def test_work_that_hangs_does_not_hold_up_the_end(
-    worker: Worker, journal: Journal, gate: Gate, monkeypatch: pytest.MonkeyPatch
+def test_a_job_that_hangs_does_not_keep_the_daemon_from_stopping(
+    worker: Worker, handler: Handler, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("astbtd.daemon.worker._LAST_WORDS", 0.01)
-    worker.use(journal.work(before=gate), PATIENCE)
-    worker.put(claim(1))
-    worker.put(claim(0))
-    worker.start()
-    assert happened(gate.taken)
+    monkeypatch.setattr("astbtd.daemon.worker._STOP_TIMEOUT", 0.01)
+    worker.submit(claim(0))
+    start_and_block(worker, handler, gate, claim(1))
 
-    assert [left.id for left in worker.stop()] == [claim(0).id]
+    assert [each.id for each in worker.stop()] == [claim(0).id]
 
 
-def test_housekeeping_that_failed_is_done_again_when_all_else_is(worker: Worker, journal: Journal) -> None:
-    outcomes = [AstbtdError("no space left"), None]
-
-    def tidy() -> None:
-        if error := outcomes.pop(0):
-            raise error
-        journal.tidied.set()
-
-    worker.use(replace(journal.work(), tidy=tidy), deadline=PATIENCE)
-    worker.start()
-    worker.tidy()
-    assert happened(journal.one_failed)
-
-    worker.retry()
-
-    assert happened(journal.tidied)
-
-
-def test_a_move_that_could_not_be_recorded_is_when_all_else_is_tried_again(worker: Worker, journal: Journal) -> None:
-    outcomes = [AstbtdError("no space left"), None]
-
-    def follow(_: RenamedCore) -> bool:
-        if error := outcomes.pop(0):
-            raise error
-        journal.one_followed.set()
-        return True
-
-    worker.use(replace(journal.work(), follow=follow), deadline=PATIENCE)
-    worker.start()
-    worker.follow(RenamedCore("1", "/srv", "core"))
-    assert happened(journal.one_failed)
-
-    worker.retry()
-
-    assert happened(journal.one_followed)
-
-
-def test_of_what_lay_there_few_may_wait_and_of_what_was_just_written_many() -> None:
-    worker = Worker(lambda: None)
+def test_the_limit_is_lower_for_cores_that_a_scan_found(worker: Worker) -> None:
     for _ in range(50):
-        worker.put(claim())
-    assert worker.is_running_dry
+        worker.submit(claim())
+    assert worker.is_almost_empty
 
     for _ in range(50):
-        worker.put(claim())
+        worker.submit(claim())
 
-    assert not worker.is_running_dry
+    assert not worker.is_almost_empty
     assert (worker.has_room(DiscoveredBy.START), worker.has_room(DiscoveredBy.SCAN)) == (False, False)
     assert worker.has_room(DiscoveredBy.EVENT)
 
 
-def test_no_more_may_wait_than_there_are_descriptors_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_claims_in_transit_count_as_pending(worker: Worker) -> None:
+    assert worker.has_room(DiscoveredBy.SCAN, 99)
+    assert not worker.has_room(DiscoveredBy.SCAN, 100)
+
+
+def test_no_more_claims_are_accepted_than_descriptors_allow(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1024, 1024))
-    worker = Worker(lambda: None)
     for _ in range(412):
         assert worker.has_room(DiscoveredBy.EVENT)
-        worker.put(claim())
+        worker.submit(claim())
 
     assert not worker.has_room(DiscoveredBy.EVENT)

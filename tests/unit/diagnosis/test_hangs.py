@@ -1,11 +1,12 @@
-"""Deadlocks: threads that wait for one another, where nothing crashed."""
+"""Hangs: threads that wait for one another, if nothing crashed."""
 
 import pytest
 
 from astbtd.diagnosis.verdict import Evidence, diagnose
-from astbtd.model.crash import Diagnosis, LostCore, Signal
+from astbtd.model.crash import LostCore, Signal
+from tests.support.backtraces import prose
 from tests.support.builders import crash
-from tests.unit.backtrace.test_formats import LOCKS
+from tests.support.transcripts import LOCKS
 
 IDLE = "Thread 1 (LWP 1):\n#0  0x1 in poll ()\n#1  0x2 in monitor_sig_flags ()\n#2  0x3 in main ()\n"
 WAITING = """\
@@ -16,10 +17,6 @@ Thread 2 (LWP 2):
 #3  0x4 in take () at t.c:1
 """
 FAULT = "Thread 1 (LWP 1):\n#0  0x1 in strlen ()\n#1  0x2 in play ()\n"
-
-
-def told(diagnosis: Diagnosis) -> str:
-    return "\n".join([*diagnosis.reasons, *diagnosis.advice])
 
 
 @pytest.mark.parametrize(
@@ -39,8 +36,8 @@ def test_a_thread_that_waits_for_a_lock_while_nothing_crashed_is_a_deadlock(fram
     diagnosis = diagnose(f"{IDLE}\nThread 2 (LWP 2):\n{listing}")
 
     assert (diagnosis.deadlock, diagnosis.crash_function) == (True, "take")
-    assert "astbtd deadlock" in told(diagnosis)
-    assert "DEBUG_THREADS" in told(diagnosis)
+    assert "astbtd deadlock" in prose(diagnosis)
+    assert "DEBUG_THREADS" in prose(diagnosis)
 
 
 @pytest.mark.parametrize(
@@ -55,32 +52,32 @@ def test_a_thread_that_waits_for_a_lock_while_nothing_crashed_is_a_deadlock(fram
         "",
     ],
 )
-def test_a_crash_is_none_and_so_are_threads_that_have_nothing_to_do(text: str) -> None:
+def test_crashes_and_idle_threads_are_not_deadlocks(text: str) -> None:
     assert diagnose(text).deadlock is False
 
 
 @pytest.mark.parametrize("text", [f"{FAULT}\n{WAITING}", FAULT, ""])
 @pytest.mark.parametrize("evidence", [Evidence(extraction=crash().extraction), Evidence(loss=LostCore("gone", ""))])
-def test_of_a_crash_whose_locks_could_not_be_read_it_is_not_known(text: str, evidence: Evidence) -> None:
+def test_the_answer_is_unknown_for_a_crash_whose_locks_could_not_be_read(text: str, evidence: Evidence) -> None:
     assert diagnose(text, evidence).deadlock is None
 
 
-def test_a_core_that_hangs_is_one_even_where_its_locks_cannot_be_read() -> None:
+def test_a_core_that_hangs_is_a_deadlock_even_if_its_locks_cannot_be_read() -> None:
     assert diagnose(f"{IDLE}\n{WAITING}", Evidence(extraction=crash().extraction)).deadlock is True
 
 
 @pytest.mark.parametrize("signal", ["SIGABRT", "SIGQUIT", "SIGTRAP"])
-def test_a_signal_that_was_sent_to_idle_threads_is_no_crash(signal: str) -> None:
+def test_a_signal_sent_to_idle_threads_is_not_a_crash(signal: str) -> None:
     text = f"Program terminated with signal {signal}, Aborted.\n[Current thread is 1 (LWP 1)]\n{IDLE}\n{WAITING}"
 
     assert diagnose(text).deadlock
 
 
-def test_the_cores_own_signal_counts() -> None:
+def test_a_crash_signal_of_the_core_is_a_crash() -> None:
     assert not diagnose(f"{IDLE}\n{WAITING}", Evidence(signal=Signal(11, "SIGSEGV"))).deadlock
 
 
-def test_a_sleeping_thread_is_one_only_where_somebody_picked_it_out() -> None:
+def test_a_sleeping_thread_is_a_deadlock_only_if_somebody_selected_it() -> None:
     sleeping = "#0  0x1 in clock_nanosleep@GLIBC_2.2.5 ()\n#1  0x2 in usleep ()\n#2  0x3 in wait_for_it ()\n"
 
     assert diagnose(f"Thread 266 (LWP 9):\n{sleeping}").deadlock
@@ -89,16 +86,18 @@ def test_a_sleeping_thread_is_one_only_where_somebody_picked_it_out() -> None:
     assert not diagnose("Thread 266 (LWP 9):\n#0  0x1 in busy ()\n#1  0x2 in run ()\n").deadlock
 
 
-def test_core_show_locks_proves_the_circle() -> None:
+def test_core_show_locks_proves_a_cycle() -> None:
     diagnosis = diagnose(LOCKS)
 
     assert diagnosis.deadlock
-    assert "Deadlock: LWP 11 wants a lock of the next, LWP 12 wants a lock of the next" in told(diagnosis)
+    assert "Deadlock: LWP 11 waits for a lock held by LWP 12, LWP 12 waits for a lock held by LWP 11." in prose(
+        diagnosis
+    )
     assert (diagnosis.crash_function, diagnosis.top_frame, diagnosis.signal) == ("ast_bridge_join", None, None)
 
 
-def test_no_circle_is_claimed_where_the_holder_is_not_listed() -> None:
+def test_there_is_no_cycle_if_the_holder_is_not_listed() -> None:
     diagnosis = diagnose(LOCKS.replace("MUTEX 9 bridge_loop &bridge->lock 0x7f4b", "MUTEX 9 bridge_loop &other 0x7f4c"))
 
     assert diagnosis.deadlock
-    assert "wants a lock" not in told(diagnosis)
+    assert "a lock held by" not in prose(diagnosis)

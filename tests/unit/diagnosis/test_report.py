@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from astbtd.diagnosis.report import brief, render
+from astbtd.diagnosis.report import render, render_diagnosis
 from astbtd.diagnosis.verdict import Evidence, diagnose
 from astbtd.model.crash import (
     Asterisk,
@@ -61,7 +61,7 @@ def crash(text: str, occurrence: int = 3) -> Crash:
         "3 times since 2026-02-27",
     ],
 )
-def test_the_first_ten_lines_tell_what_matters(two_threads: str, fact: str) -> None:
+def test_the_first_ten_lines_have_what_matters(two_threads: str, fact: str) -> None:
     first = render(crash(two_threads), two_threads).splitlines()[:10]
 
     assert fact in "\n".join(first)
@@ -75,8 +75,8 @@ def test_the_crash_threads_frames_are_listed_without_locals(two_threads: str) ->
     assert "LWP 31455" not in report
 
 
-def test_it_ends_with_how_to_file(two_threads: str) -> None:
-    ending = render(crash(two_threads), two_threads).partition("How to file it")[2]
+def test_it_ends_with_how_to_file_an_issue(two_threads: str) -> None:
+    ending = render(crash(two_threads), two_threads).partition("How to file an issue")[2]
 
     assert "https://github.com/asterisk/asterisk/issues" in ending
     assert "Attach backtrace.txt" in ending
@@ -89,13 +89,13 @@ def test_advice_is_numbered(stripped: str) -> None:
     assert "\n1. Install the debug symbols" in report
 
 
-def test_our_prose_keeps_to_a_hundred_columns(stripped: str) -> None:
+def test_prose_is_wrapped_at_a_hundred_columns(stripped: str) -> None:
     prose = [line for line in render(crash(stripped), stripped).splitlines() if not line.startswith("#")]
 
     assert max(map(len, prose)) <= 100
 
 
-def test_text_from_the_core_cannot_steer_a_terminal() -> None:
+def test_text_from_the_core_cannot_control_a_terminal() -> None:
     text = '#0  0x1 in f\x1b[2J (a=0x1 "\u202e\x9b31m") at f.c:1\n'
     hostile = replace(crash(text), host="pbx\x1b]0;x\x07\nVerdict: usable")
 
@@ -123,15 +123,15 @@ def test_a_runaway_recursion_does_not_fill_the_report() -> None:
     ("occurrence", "words"),
     [(1, "for the first time"), (12, "12 times since 2026-02-27 12:00:00 UTC, first after version 22.9.0")],
 )
-def test_the_occurrence_is_told(two_threads: str, occurrence: int, words: str) -> None:
-    told = crash(two_threads, occurrence)
-    told = replace(told, signature=replace(told.signature, after_version="22.9.0"))
+def test_the_occurrence_is_shown(two_threads: str, occurrence: int, words: str) -> None:
+    crashed = crash(two_threads, occurrence)
+    crashed = replace(crashed, signature=replace(crashed.signature, after_version="22.9.0"))
 
-    assert words in render(told, two_threads)
+    assert words in render(crashed, two_threads)
 
 
 @pytest.mark.parametrize("name", ["two_threads", "double_free", "stripped", "optimized"])
-def test_the_first_ten_lines_tell_what_to_do_next(request: pytest.FixtureRequest, name: str) -> None:
+def test_the_first_ten_lines_have_the_next_step(request: pytest.FixtureRequest, name: str) -> None:
     text = request.getfixturevalue(name)
     crashed = crash(text)
 
@@ -140,9 +140,17 @@ def test_the_first_ten_lines_tell_what_to_do_next(request: pytest.FixtureRequest
     assert (*crashed.diagnosis.advice, "https://github.com/asterisk/asterisk/issues")[0] in first
 
 
-def test_the_brief_verdict_of_a_text_begins_as_a_report_does(double_free: str) -> None:
-    told = brief(diagnose(double_free)).splitlines()
+def test_a_diagnosis_of_a_text_begins_as_a_report_does(double_free: str) -> None:
+    lines = render_diagnosis(diagnose(double_free)).splitlines()
 
-    assert told[0] == "Asterisk crashed: SIGABRT in spoil"
-    assert told[1].startswith("Good enough to file? yes")
-    assert told[2].startswith("Next:      To find what damages the memory")
+    assert lines[0] == "Asterisk crashed: SIGABRT in spoil"
+    assert lines[1].startswith("Good enough to file? yes")
+    assert lines[2].startswith("Next:      To find what damages the memory")
+
+
+def test_a_diagnosis_of_a_text_counts_threads_and_frames(two_threads: str) -> None:
+    assert "\nParsed:    2 threads; 6 frames in the crashed thread\n" in render_diagnosis(diagnose(two_threads))
+
+
+def test_a_function_without_a_name_is_called_unknown(stripped: str) -> None:
+    assert "in an unknown function (no symbols)" in render(crash(stripped), stripped)

@@ -1,4 +1,4 @@
-"""What a core says of the process that died, whoever wrote it and whatever it claims."""
+"""Facts about the crashed process in a core, which may contain anything."""
 
 import os
 from collections.abc import Callable
@@ -42,7 +42,7 @@ def facts_of(memory_file: Callable[[bytes], int]) -> Facts:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_all_that_the_notes_say(facts_of: Facts, form: Form) -> None:
+def test_all_facts_are_read_from_the_notes(facts_of: Facts, form: Form) -> None:
     facts = facts_of(DeadProcess(form).core())
 
     assert facts.process == Process(
@@ -60,7 +60,7 @@ def test_all_that_the_notes_say(facts_of: Facts, form: Form) -> None:
     assert not is_snapshot(facts)
 
 
-def test_the_narrow_user_ids_of_32_bit_x86(facts_of: Facts) -> None:
+def test_the_16_bit_user_ids_of_32_bit_x86_are_read(facts_of: Facts) -> None:
     process = facts_of(DeadProcess(Form(wide=False), short_ids=True).core()).process
 
     assert (process.pid, process.uid, process.gid, process.command_line) == (4242, 110, 115, "asterisk -g -f")
@@ -75,7 +75,7 @@ def test_a_fault_has_an_address(facts_of: Facts, signal: int) -> None:
 
 
 @pytest.mark.parametrize(("signal", "code"), [(6, -6), (3, 1), (11, 0), (11, -6)])
-def test_a_signal_that_somebody_sent_has_no_address(facts_of: Facts, signal: int, code: int) -> None:
+def test_a_signal_sent_by_a_process_has_no_address(facts_of: Facts, signal: int, code: int) -> None:
     found = facts_of(replace(PLAIN, signal=signal, code=code).core()).signal
 
     assert found is not None
@@ -86,12 +86,12 @@ def test_an_unknown_signal_is_named_by_its_number(facts_of: Facts) -> None:
     assert facts_of(replace(PLAIN, signal=77, code=0).core()).signal == Signal(77, "SIG77", 0, None)
 
 
-def test_without_its_own_note_the_signal_is_that_of_the_thread(facts_of: Facts) -> None:
+def test_without_a_signal_note_the_signal_of_the_thread_is_used(facts_of: Facts) -> None:
     assert facts_of(replace(PLAIN, without={NT_SIGINFO}).core()).signal == Signal(11, "SIGSEGV", None, None)
 
 
 @pytest.mark.parametrize("signal", [0, 5 + 14, 20])
-def test_a_process_that_did_not_die_of_its_signal_left_a_snapshot(facts_of: Facts, signal: int) -> None:
+def test_a_core_with_a_signal_that_does_not_dump_core_is_a_snapshot(facts_of: Facts, signal: int) -> None:
     assert is_snapshot(facts_of(replace(PLAIN, signal=signal, code=0).core()))
 
 
@@ -104,13 +104,13 @@ def test_the_program_is_the_file_that_holds_the_entry_point(facts_of: Facts) -> 
     assert facts.objects == mapped
 
 
-def test_the_program_is_the_first_file_where_no_entry_point_is_known(facts_of: Facts) -> None:
+def test_without_an_entry_point_the_program_is_the_first_file(facts_of: Facts) -> None:
     facts = facts_of(replace(PLAIN, without={NT_AUXV}).core())
 
     assert facts.process.executable == "/usr/sbin/asterisk"
 
 
-def test_a_program_that_was_replaced_is_named_as_before(facts_of: Facts) -> None:
+def test_a_deleted_program_has_its_original_path(facts_of: Facts) -> None:
     facts = facts_of(replace(PLAIN, mapped=("/usr/sbin/asterisk (deleted)",)).core())
 
     assert facts.process.executable == "/usr/sbin/asterisk"
@@ -123,20 +123,20 @@ def test_the_build_id_is_read_from_memory(facts_of: Facts, linked_at: int) -> No
     assert facts_of(core).process.build_id == "0f" * 20
 
 
-def test_what_the_core_does_not_say_is_unknown(facts_of: Facts) -> None:
+def test_facts_missing_from_the_core_are_unknown(facts_of: Facts) -> None:
     facts = facts_of(elf_file(FORMS[0], FileType.CORE, []))
 
     assert facts.process == Process()
     assert (facts.signal, facts.objects) == (None, ())
 
 
-def test_without_a_note_on_the_process_its_first_thread_stands_for_it(facts_of: Facts) -> None:
+def test_without_a_process_note_the_pid_is_that_of_the_first_thread(facts_of: Facts) -> None:
     process = facts_of(replace(PLAIN, without={NT_PRPSINFO}).core()).process
 
     assert (process.pid, process.uid, process.command_line) == (4243, None, None)
 
 
-def test_a_core_keeps_its_identity_when_it_is_copied(facts_of: Facts) -> None:
+def test_a_copy_of_a_core_has_the_same_identity(facts_of: Facts) -> None:
     first, second = facts_of(PLAIN.core()), facts_of(PLAIN.core())
 
     assert first.identity_from is IdentityFrom.AT_RANDOM
@@ -157,9 +157,7 @@ def test_another_process_has_another_identity(facts_of: Facts, other: DeadProces
         replace(PLAIN, without={NT_PRPSINFO, NT_PRSTATUS}),
     ],
 )
-def test_where_pid_or_random_bytes_are_missing_the_file_stands_for_the_process(
-    facts_of: Facts, poor: DeadProcess
-) -> None:
+def test_without_pid_or_random_bytes_the_identity_is_that_of_the_file(facts_of: Facts, poor: DeadProcess) -> None:
     first, second = facts_of(poor.core()), facts_of(poor.core())
 
     assert first.identity_from is IdentityFrom.FILE
@@ -177,7 +175,7 @@ def test_the_crash_time_is_that_of_the_file(memory_file: Callable[[bytes], int])
 
 
 @pytest.mark.parametrize("seconds", [-1, -62_000_000_000, 253_402_300_799, 253_402_300_800, 1 << 40])
-def test_a_file_time_that_no_clock_shows_is_refused(memory_file: Callable[[bytes], int], seconds: int) -> None:
+def test_an_invalid_file_time_is_rejected(memory_file: Callable[[bytes], int], seconds: int) -> None:
     descriptor = memory_file(PLAIN.core())
     os.utime(descriptor, ns=(0, seconds * SECOND))
 
@@ -186,12 +184,12 @@ def test_a_file_time_that_no_clock_shows_is_refused(memory_file: Callable[[bytes
 
 
 @pytest.mark.parametrize("pid", [0, -1, -(1 << 31), (1 << 31) - 1])
-def test_whatever_pid_a_core_claims_its_crash_has_a_regular_id(facts_of: Facts, pid: int) -> None:
+def test_any_pid_gives_a_valid_crash_id(facts_of: Facts, pid: int) -> None:
     assert CRASH_ID.fullmatch(facts_of(replace(PLAIN, pid=pid, tid=pid).core()).crash_id)
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_core_that_was_cut_off_is_truncated_and_still_says_who_died(facts_of: Facts, form: Form) -> None:
+def test_a_truncated_core_still_has_its_process(facts_of: Facts, form: Form) -> None:
     facts = facts_of(DeadProcess(form).core()[:-1])
 
     assert facts.truncated
@@ -199,7 +197,7 @@ def test_a_core_that_was_cut_off_is_truncated_and_still_says_who_died(facts_of: 
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_core_with_more_segments_than_its_header_can_count(facts_of: Facts, form: Form) -> None:
+def test_a_number_of_segments_beyond_its_header_field_is_read(facts_of: Facts, form: Form) -> None:
     process = DeadProcess(form)
     parts = [Part(PT_NOTE, 0, process.notes()), *process.memory()]
     body = elf_file(form, FileType.CORE, parts)
@@ -211,12 +209,12 @@ def test_a_core_with_more_segments_than_its_header_can_count(facts_of: Facts, fo
 
 
 @pytest.mark.parametrize("data", [b"", b"core", program(), elf_file(FORMS[0], FileType.EXECUTABLE, [])])
-def test_what_is_no_core(facts_of: Facts, data: bytes) -> None:
+def test_other_files_are_rejected(facts_of: Facts, data: bytes) -> None:
     with pytest.raises(NotACore):
         facts_of(data)
 
 
-def test_mappings_that_cannot_all_be_there_are_not_believed(facts_of: Facts) -> None:
+def test_an_impossible_number_of_mappings_is_ignored(facts_of: Facts) -> None:
     form = FORMS[0]
     hostile = form.note(b"CORE", NT_FILE, form.pack("PP", 1 << 60, 4096) + bytes(24))
 
@@ -225,7 +223,7 @@ def test_mappings_that_cannot_all_be_there_are_not_believed(facts_of: Facts) -> 
     assert (facts.objects, facts.process.executable) == ((), None)
 
 
-def test_notes_of_another_owner_are_not_the_kernels(facts_of: Facts) -> None:
+def test_notes_of_other_owners_are_ignored(facts_of: Facts) -> None:
     form = FORMS[0]
     forged = form.note(b"EVIL", NT_PRPSINFO, bytes(136))
 
@@ -234,7 +232,7 @@ def test_notes_of_another_owner_are_not_the_kernels(facts_of: Facts) -> None:
     assert facts.process.pid == 4242
 
 
-def test_segments_at_the_end_of_the_address_space_do_no_harm(facts_of: Facts) -> None:
+def test_segments_at_the_end_of_the_address_space_are_truncated(facts_of: Facts) -> None:
     form = FORMS[0]
     far = (1 << 64) - 1
     row = form.row(Segment(PT_LOAD, 5, far, far, far)) + form.row(Segment(PT_NOTE, 4, far, far, far))
@@ -245,12 +243,12 @@ def test_segments_at_the_end_of_the_address_space_do_no_harm(facts_of: Facts) ->
 
 
 @given(st.sampled_from(FORMS), st.lists(st.tuples(st.integers(0, 1300), st.binary(min_size=1, max_size=8)), max_size=8))
-def test_a_damaged_core_is_read_or_refused(form: Form, damage: list[tuple[int, bytes]]) -> None:
+def test_a_damaged_core_is_read_or_rejected(form: Form, damage: list[tuple[int, bytes]]) -> None:
     core = bytearray(DeadProcess(form).core())
     for position, junk in damage:
         core[position : position + len(junk)] = junk
 
-    assert_read_or_refused(bytes(core))
+    assert_read_or_rejected(bytes(core))
 
 
 @given(
@@ -262,18 +260,18 @@ def test_a_damaged_core_is_read_or_refused(form: Form, damage: list[tuple[int, b
         max_size=6,
     ),
 )
-def test_junk_in_the_notes_is_read_or_refused(form: Form, notes: list[tuple[str, int, bytes]]) -> None:
+def test_junk_in_the_notes_is_read_or_rejected(form: Form, notes: list[tuple[str, int, bytes]]) -> None:
     content = b"".join(form.note(owner.encode(), kind, junk) for owner, kind, junk in notes)
 
-    assert_read_or_refused(elf_file(form, FileType.CORE, [Part(PT_NOTE, 0, content), *PLAIN.memory()]))
+    assert_read_or_rejected(elf_file(form, FileType.CORE, [Part(PT_NOTE, 0, content), *PLAIN.memory()]))
 
 
 @given(st.binary(max_size=500))
-def test_junk_is_refused(junk: bytes) -> None:
-    assert_read_or_refused(junk)
+def test_junk_is_rejected(junk: bytes) -> None:
+    assert_read_or_rejected(junk)
 
 
-def assert_read_or_refused(data: bytes) -> None:
+def assert_read_or_rejected(data: bytes) -> None:
     with os.fdopen(os.memfd_create("core"), "w+b") as file:
         os.write(file.fileno(), data)
         try:

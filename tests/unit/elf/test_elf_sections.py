@@ -1,4 +1,4 @@
-"""Sections, exported symbols and the texts that functions return, of programs as gcc makes them and of broken ones."""
+"""Sections, exported symbols and returned strings of programs compiled by gcc and of broken ones."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from astbtd.elf import headers
-from astbtd.elf.elf_sections import Sections, read_sections
+from astbtd.elf.elf_sections import ElfSections, read_sections
 from astbtd.elf.headers import NotElf, Read
 from tests.support.builders import FORMS, Form
 
@@ -38,7 +38,7 @@ def opened(path: Path) -> Iterator[Read]:
 @pytest.fixture(
     scope="module", params=[("-O0",), ("-O2",), ("-O0", "-no-pie"), ("-O2", "-no-pie"), ("-O2", "-s"), ("-O0", "-s")]
 )
-def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sections]:
+def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ElfSections]:
     """A program, optimised or not, stripped or not, at a fixed address or not."""
     directory = tmp_path_factory.mktemp("program")
     (directory / "a.c").write_text(SOURCE)
@@ -47,29 +47,29 @@ def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         yield read_sections(read)
 
 
-def test_the_text_that_a_function_returns(program: Sections) -> None:
-    assert program.text_returned_by(b"ast_get_build_opts_all") == "DONT_OPTIMIZE, OPTIONAL_API"
+def test_the_string_that_a_function_returns_is_read(program: ElfSections) -> None:
+    assert program.returned_text(b"ast_get_build_opts_all") == "DONT_OPTIMIZE, OPTIONAL_API"
 
 
-def test_a_name_that_ends_like_another_is_not_taken_for_it(program: Sections) -> None:
-    assert program.text_returned_by(b"ast_get_version") == "22.10.0"
+def test_a_name_that_is_the_end_of_another_is_not_mistaken_for_it(program: ElfSections) -> None:
+    assert program.returned_text(b"ast_get_version") == "22.10.0"
 
 
-def test_a_function_that_is_not_there_or_does_more_returns_nothing_known(program: Sections) -> None:
-    assert program.text_returned_by(b"ast_nothing") is None
-    assert program.text_returned_by(b"ast_counting") is None
+def test_a_missing_function_or_one_that_does_more_returns_nothing(program: ElfSections) -> None:
+    assert program.returned_text(b"ast_nothing") is None
+    assert program.returned_text(b"ast_counting") is None
 
 
-def test_sections_by_name(program: Sections) -> None:
+def test_sections_are_found_by_name(program: ElfSections) -> None:
     assert {b".text", b".dynsym", b".rodata"} <= program.names
-    text = program.named(b".text")
+    text = program.find(b".text")
     assert text is not None
     assert len(program.content(text)) == text.size
 
 
-def test_what_the_file_does_not_hold_is_nothing(program: Sections) -> None:
-    assert program.at(0, 16) == b""
-    assert program.text(1 << 60) is None
+def test_addresses_outside_the_file_are_empty(program: ElfSections) -> None:
+    assert program.read_at(0, 16) == b""
+    assert program.text_at(1 << 60) is None
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -79,18 +79,18 @@ def test_a_file_without_sections_has_none(form: Form) -> None:
     assert read_sections(lambda position, size: data[position : position + size]).all == ()
 
 
-def test_text_is_no_program() -> None:
+def test_a_text_file_is_rejected() -> None:
     with pytest.raises(NotElf):
         read_sections(lambda _, size: b"#!/bin/sh\n"[:size])
 
 
 @given(junk=st.binary(max_size=400), cut=st.integers(0, 63))
-def test_junk_behind_a_header_raises_nothing_else(junk: bytes, cut: int) -> None:
+def test_junk_behind_a_header_is_read_or_rejected(junk: bytes, cut: int) -> None:
     header = Form().header(3, 0)
     data = header[:cut] + junk
 
     try:
         found = read_sections(lambda position, size: data[position : position + size])
-        found.text_returned_by(b"ast_get_version")
+        found.returned_text(b"ast_get_version")
     except NotElf:
         pass

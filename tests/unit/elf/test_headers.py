@@ -1,4 +1,4 @@
-"""ELF files of every flavour are read, and broken ones neither believed nor read at length."""
+"""ELF files of all classes and byte orders are read; broken ones are rejected without reading much."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ def reader(data: bytes) -> Read:
 
 
 class Meter:
-    """Reads `data`, followed by zeros without end, and counts the bytes that were asked for."""
+    """Returns `data`, followed by endless zeros, and counts the requested bytes."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -31,18 +31,18 @@ class Meter:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_header_and_segments(form: Form) -> None:
+def test_header_and_segments_are_read(form: Form) -> None:
     data = elf_file(form, FileType.CORE, [Part(PT_NOTE, 0, b"abcd"), Part(PT_LOAD, 0x4000, b"efgh12")])
 
     header = headers.read_header(reader(data))
 
-    assert (header.wide, header.order, header.type) == (form.wide, form.order, FileType.CORE)
+    assert (header.is_64bit, header.byte_order, header.type) == (form.wide, form.order, FileType.CORE)
     assert [data[one.offset : one.offset + one.file_size] for one in header.segments] == [b"abcd", b"efgh12"]
     assert [(one.type, one.flags, one.address) for one in header.segments] == [(PT_NOTE, 5, 0), (PT_LOAD, 5, 0x4000)]
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_number_of_segments_that_is_too_large_for_its_field_stands_in_section_0(form: Form) -> None:
+def test_a_number_of_segments_beyond_its_field_is_read_from_section_0(form: Form) -> None:
     parts = [Part(PT_LOAD, 0x1000 * index, b"x") for index in range(3)]
     body = elf_file(form, FileType.CORE, parts)
     section = bytes(44 if form.wide else 28) + form.pack("I", len(parts))
@@ -53,32 +53,32 @@ def test_a_number_of_segments_that_is_too_large_for_its_field_stands_in_section_
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_notes(form: Form) -> None:
+def test_notes_are_read(form: Form) -> None:
     written = [(b"CORE", 1, b"four"), (b"LINUX", 0x202, b"odd"), (b"", 7, b"")]
     data = elf_file(form, FileType.CORE, [Part(PT_NOTE, 0, b"".join(form.note(*note) for note in written))])
 
-    found = headers.notes(headers.read_header(reader(data)), reader(data))
+    found = headers.read_notes(headers.read_header(reader(data)), reader(data))
 
     assert [(note.owner, note.type, note.content) for note in found] == written
 
 
-def test_a_note_that_is_cut_short_ends_the_notes() -> None:
+def test_a_truncated_note_ends_the_notes() -> None:
     form = FORMS[0]
     notes = form.note(b"CORE", 1, b"whole") + form.note(b"CORE", 2, b"torn")[:-2]
     data = elf_file(form, FileType.CORE, [Part(PT_NOTE, 0, notes)])
 
-    found = headers.notes(headers.read_header(reader(data)), reader(data))
+    found = headers.read_notes(headers.read_header(reader(data)), reader(data))
 
     assert [note.content for note in found] == [b"whole"]
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_the_build_id_of_a_file(form: Form) -> None:
+def test_the_build_id_of_a_file_is_read(form: Form) -> None:
     assert headers.build_id(reader(program(form, b"\x01\x02\xfe"))) == "0102fe"
 
 
 @pytest.mark.parametrize("linked_at", [0, 0x400000])
-def test_the_build_id_of_an_image_in_memory(linked_at: int) -> None:
+def test_the_build_id_of_an_image_in_memory_is_read(linked_at: int) -> None:
     base = 0x7F0000
     memory = bytes(base) + program(linked_at=linked_at)
 
@@ -92,7 +92,7 @@ def test_a_file_without_a_build_id_has_none() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"\x7fELF", b"#!/bin/sh\n" * 9, b"\x7fELF" + bytes(100)])
-def test_what_is_no_elf_has_no_build_id_either(data: bytes) -> None:
+def test_a_file_that_is_not_elf_is_rejected_and_has_no_build_id(data: bytes) -> None:
     with pytest.raises(NotElf):
         headers.read_header(reader(data))
     assert headers.build_id(reader(data)) is None
@@ -109,14 +109,14 @@ def test_what_is_no_elf_has_no_build_id_either(data: bytes) -> None:
         (FORMS[0].header(FileType.CORE, 1).replace(b"\x38\0\x01\0", b"\x39\0\x01\0"), "unknown size"),
     ],
 )
-def test_a_broken_file_is_refused_with_the_reason(
+def test_a_broken_file_is_rejected_with_the_reason(
     memory_file: Callable[[bytes], int], data: bytes, reason: str
 ) -> None:
     with pytest.raises(NotElf, match=reason):
         headers.read_header(headers.file_reader(memory_file(data)))
 
 
-def test_a_hostile_number_of_segments_is_refused_before_they_are_read() -> None:
+def test_a_huge_number_of_segments_is_rejected_before_reading_them() -> None:
     form = FORMS[0]
     header = form.header(FileType.CORE, MANY, sections=form.header_size)
     meter = Meter(header + bytes(44) + form.pack("I", 0xFFFFFFFF))
@@ -126,31 +126,31 @@ def test_a_hostile_number_of_segments_is_refused_before_they_are_read() -> None:
     assert meter.asked < LITTLE
 
 
-def test_many_notes_that_claim_the_whole_file_are_not_all_read() -> None:
+def test_the_bytes_read_for_notes_are_limited() -> None:
     form = FORMS[0]
     row = form.row(Segment(PT_NOTE, 4, 0, 0, 1 << 40))
     meter = Meter(form.header(FileType.CORE, 0xFFFE) + row * 0xFFFE)
     header = headers.read_header(meter)
     meter.asked = 0
 
-    for _ in headers.notes(header, lambda position, size: meter(position, size)[:1]):
+    for _ in headers.read_notes(header, lambda position, size: meter(position, size)[:1]):
         pass
 
     assert meter.asked <= 64 << 20
 
 
-def test_notes_of_no_size_are_not_asked_for_without_end() -> None:
+def test_the_number_of_note_segments_read_is_limited() -> None:
     form = FORMS[0]
     data = form.header(FileType.CORE, 0xFFFE) + form.row(Segment(PT_NOTE, 4, 0, 0, 0)) * 0xFFFE
     asked: list[int] = []
 
-    list(headers.notes(headers.read_header(reader(data)), lambda position, _: asked.append(position) or b""))  # type: ignore[func-returns-value]
+    list(headers.read_notes(headers.read_header(reader(data)), lambda position, _: asked.append(position) or b""))  # type: ignore[func-returns-value]
 
     assert len(asked) < 100
 
 
 @pytest.mark.parametrize("position", [1 << 62, (1 << 63) - 1, 1 << 63, (1 << 64) - 1, -1])
-def test_reading_where_no_file_reaches_gives_nothing(memory_file: Callable[[bytes], int], position: int) -> None:
+def test_reading_at_an_impossible_position_is_empty(memory_file: Callable[[bytes], int], position: int) -> None:
     assert headers.file_reader(memory_file(b"data"))(position, 100) == b""
 
 
@@ -161,13 +161,13 @@ def test_a_file_is_read_without_moving_its_position(memory_file: Callable[[bytes
 
 
 @given(st.binary(max_size=300), st.sampled_from(FORMS))
-def test_junk_behind_the_magic_is_read_or_refused(junk: bytes, form: Form) -> None:
+def test_junk_behind_the_magic_is_read_or_rejected(junk: bytes, form: Form) -> None:
     data = form.header(FileType.CORE, 0)[:16] + junk
     try:
         header = headers.read_header(reader(data))
     except NotElf:
         return
-    list(headers.notes(header, reader(data)))
+    list(headers.read_notes(header, reader(data)))
 
 
 @pytest.mark.parametrize("form", FORMS)

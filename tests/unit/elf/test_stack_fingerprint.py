@@ -1,11 +1,11 @@
-"""Two cores of the same site died in the same way: the same signal, the same code on the stack, wherever it lay."""
+"""Sites: equal for the same signal and the same code on the stack, wherever objects were loaded."""
 
 import struct
 
 import pytest
 
-from astbtd.elf.core_memory import Mapping
-from astbtd.elf.stack_fingerprint import crash_site
+from astbtd.elf.core_memory import FileMapping
+from astbtd.elf.stack_fingerprint import compute_site
 from astbtd.model.crash import Signal
 from tests.support.builders import ABORT, SEGV
 
@@ -17,10 +17,10 @@ STACK = 0x7FFF0000
 def site(
     *stack: int, counter: int = 0x400010, base: int = 0, signal: Signal | None = SEGV, machine: int = X86_64
 ) -> str | None:
-    """The site of a thread whose objects were loaded `base` higher than elsewhere; addresses are those of `base` 0."""
+    """Return the site of a thread whose objects were loaded `base` bytes higher; addresses are given for base 0."""
     code = [
-        Mapping(0x400000 + base, 0x500000 + base, 0x1000, "/asterisk"),
-        Mapping(0x800000 + base, 0x900000 + base, 0, "/libc"),
+        FileMapping(0x400000 + base, 0x500000 + base, 0x1000, "/asterisk"),
+        FileMapping(0x800000 + base, 0x900000 + base, 0, "/libc"),
     ]
     registers = [0] * 34
     for place, value in zip(PLACES.get(machine, (0, 1)), (counter + base, STACK), strict=True):
@@ -28,16 +28,16 @@ def site(
     words = [word + base if 0x400000 <= word < 0x900000 else word for word in stack]
     memory = {STACK: struct.pack(f"<{len(words)}Q", *words)}
     status = bytes(112) + struct.pack("<34Q", *registers)
-    return crash_site(machine, status, signal, code, lambda at, size: memory.get(at, b"")[:size])
+    return compute_site(machine, status, signal, code, lambda at, size: memory.get(at, b"")[:size])
 
 
 @pytest.mark.parametrize("machine", [X86_64, AARCH64])
-def test_the_same_crash_has_the_same_site_wherever_its_objects_were_loaded(machine: int) -> None:
+def test_the_site_does_not_depend_on_load_addresses(machine: int) -> None:
     assert site(0x400100, 7, 0x800200, machine=machine) == site(0x400100, 7, 0x800200, base=0x10000000, machine=machine)
     assert site(0x400100, machine=machine) is not None
 
 
-def test_data_on_the_stack_makes_no_difference() -> None:
+def test_the_site_does_not_depend_on_data_on_the_stack() -> None:
     assert site(0x400100, 1, 2, 0x800200) == site(0x400100, 99, 0x800200)
 
 
@@ -65,9 +65,9 @@ def test_another_crash_has_another_site(other: str | None) -> None:
         site(),
     ],
 )
-def test_where_too_little_is_known_there_is_no_site(unknown: str | None) -> None:
+def test_without_enough_code_addresses_there_is_no_site(unknown: str | None) -> None:
     assert unknown is None
 
 
-def test_a_note_that_is_cut_short_is_no_error() -> None:
-    assert crash_site(X86_64, b"", SEGV, [], lambda _at, _size: b"") is None
+def test_a_truncated_note_gives_no_site() -> None:
+    assert compute_site(X86_64, b"", SEGV, [], lambda _at, _size: b"") is None

@@ -1,4 +1,4 @@
-"""What a getter returns is read off the code that a compiler makes of it, in whatever build."""
+"""The value of a getter function is found in its compiled code, with any compiler options."""
 
 import os
 import re
@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from astbtd.elf import headers
-from astbtd.elf.elf_sections import Sections, read_sections
-from astbtd.elf.x86_getters import LONGEST, address_returned, place_of_value_returned
+from astbtd.elf.elf_sections import ElfSections, read_sections
+from astbtd.elf.x86_getters import MAX_GETTER_BYTES, returned_address, returned_value_address
 
 SOURCE = """
 static const char version[] = "22.10.0";
@@ -27,7 +27,7 @@ BUILDS = [(level, kind) for level in ("-O0", "-O2") for kind in ("-pie", "-no-pi
 
 
 @pytest.fixture(scope="module", params=BUILDS)
-def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Sections:
+def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ElfSections:
     """A program with getters."""
     directory = tmp_path_factory.mktemp("program")
     (directory / "a.c").write_text(SOURCE)
@@ -35,43 +35,43 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return opened(directory / "a")
 
 
-def opened(path: Path) -> Sections:
+def opened(path: Path) -> ElfSections:
     return read_sections(headers.file_reader(os.open(path, os.O_RDONLY)))
 
 
-def code_of(function: str, program: Sections) -> tuple[bytes, int]:
-    start = program.symbol(function.encode())
+def code_of(function: str, program: ElfSections) -> tuple[bytes, int]:
+    start = program.symbol_address(function.encode())
     assert start is not None
-    return program.at(start, LONGEST), start
+    return program.read_at(start, MAX_GETTER_BYTES), start
 
 
-def test_an_address(built: Sections) -> None:
-    address = address_returned(*code_of("text", built))
+def test_a_returned_address_is_decoded(built: ElfSections) -> None:
+    address = returned_address(*code_of("text", built))
 
     assert address is not None
-    assert built.text(address) == "22.10.0"
+    assert built.text_at(address) == "22.10.0"
 
 
-def test_a_value_that_lies_somewhere(built: Sections) -> None:
-    place = place_of_value_returned(*code_of("value", built))
+def test_the_address_of_a_returned_value_is_decoded(built: ElfSections) -> None:
+    place = returned_value_address(*code_of("value", built))
 
     assert place is not None
-    assert int.from_bytes(built.at(place, 4), "little") == 1234567
+    assert int.from_bytes(built.read_at(place, 4), "little") == 1234567
 
 
-def test_neither_is_taken_for_the_other(built: Sections) -> None:
-    assert address_returned(*code_of("value", built)) is None
-    assert place_of_value_returned(*code_of("text", built)) is None
+def test_addresses_and_values_are_not_confused(built: ElfSections) -> None:
+    assert returned_address(*code_of("value", built)) is None
+    assert returned_value_address(*code_of("text", built)) is None
 
 
 @pytest.mark.parametrize("function", ["computed", "nothing", "main"])
-def test_what_does_more_or_less_is_no_getter(built: Sections, function: str) -> None:
+def test_other_functions_are_not_getters(built: ElfSections, function: str) -> None:
     code, start = code_of(function, built)
 
-    assert (address_returned(code, start), place_of_value_returned(code, start)) == (None, None)
+    assert (returned_address(code, start), returned_value_address(code, start)) == (None, None)
 
 
-@given(st.binary(max_size=LONGEST), st.integers(0, 1 << 47))
-def test_any_bytes_are_judged(code: bytes, start: int) -> None:
-    for returned in (address_returned(code, start), place_of_value_returned(code, start)):
+@given(st.binary(max_size=MAX_GETTER_BYTES), st.integers(0, 1 << 47))
+def test_any_bytes_are_decoded_or_rejected(code: bytes, start: int) -> None:
+    for returned in (returned_address(code, start), returned_value_address(code, start)):
         assert returned is None or re.search(rb"\xc3", code)

@@ -1,1 +1,1 @@
-"""Tests of the room `astbtd.extraction`."""
+"""Tests of `astbtd.extraction`."""

@@ -1,4 +1,4 @@
-"""What reaches a terminal is harmless."""
+"""Escaped text cannot control a terminal."""
 
 import pytest
 from hypothesis import given
@@ -20,12 +20,12 @@ from astbtd.lib.escaping import printable, printable_line
         ("grüße ☎", "grüße ☎"),
     ],
 )
-def test_controls_become_visible(text: str, expected: str) -> None:
+def test_control_characters_are_escaped(text: str, expected: str) -> None:
     assert printable(text) == expected
 
 
 @given(st.text(alphabet=st.characters()))
-def test_the_result_can_be_written_and_is_not_changed_again(text: str) -> None:
+def test_escaped_text_can_be_encoded_and_is_not_escaped_again(text: str) -> None:
     once = printable(text)
 
     once.encode()
@@ -33,5 +33,5 @@ def test_the_result_can_be_written_and_is_not_changed_again(text: str) -> None:
 
 
 @given(st.text())
-def test_a_line_stays_a_line(text: str) -> None:
+def test_an_escaped_line_has_no_newline(text: str) -> None:
     assert len(printable_line(text).splitlines()) <= 1

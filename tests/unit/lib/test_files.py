@@ -1,8 +1,10 @@
-"""Files are there whole or not at all, with the modes that keep strangers out."""
+"""Files are complete or absent, have restrictive modes, and only regular files are opened."""
 
 import errno
+import fcntl
 import os
 import resource
+import signal
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,8 +19,8 @@ GROUP = 12345
 
 
 @contextmanager
-def files_no_larger_than(size: int) -> Iterator[None]:
-    """Makes the kernel refuse to write beyond `size`, as a full disk would."""
+def file_size_limit(size: int) -> Iterator[None]:
+    """Make the kernel refuse to write beyond `size`, as a full disk would."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -35,7 +37,7 @@ def names_in(directory: Path) -> list[str]:
     return sorted(entry.name for entry in directory.iterdir())
 
 
-def test_replacing_a_file_leaves_nothing_but_the_new_one(tmp_path: Path) -> None:
+def test_replacing_a_file_leaves_only_the_new_one(tmp_path: Path) -> None:
     path = tmp_path / "record"
     path.write_bytes(b"old")
 
@@ -45,7 +47,7 @@ def test_replacing_a_file_leaves_nothing_but_the_new_one(tmp_path: Path) -> None
     assert names_in(tmp_path) == ["record"]
 
 
-def test_who_reads_while_a_file_is_replaced_sees_all_of_the_old_one(tmp_path: Path) -> None:
+def test_a_reader_sees_the_complete_old_content_during_a_replacement(tmp_path: Path) -> None:
     path = tmp_path / "record"
     path.write_bytes(b"old")
 
@@ -55,18 +57,18 @@ def test_who_reads_while_a_file_is_replaced_sees_all_of_the_old_one(tmp_path: Pa
         assert reader.read() == b"old"
 
 
-def test_a_replacement_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+def test_a_failed_replacement_leaves_only_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "record"
     path.write_bytes(b"old")
 
-    with files_no_larger_than(2), pytest.raises(OSError, match="File too large"):
+    with file_size_limit(2), pytest.raises(OSError, match="File too large"):
         files.replace(path, b"new")
 
     assert path.read_bytes() == b"old"
     assert names_in(tmp_path) == ["record"]
 
 
-def test_a_replacement_gets_past_what_a_killed_one_left(tmp_path: Path) -> None:
+def test_a_temporary_file_left_by_a_kill_does_not_prevent_a_replacement(tmp_path: Path) -> None:
     (tmp_path / ".record.new").write_bytes(b"ne")
 
     files.replace(tmp_path / "record", b"new")
@@ -74,7 +76,7 @@ def test_a_replacement_gets_past_what_a_killed_one_left(tmp_path: Path) -> None:
     assert names_in(tmp_path) == ["record"]
 
 
-def test_a_replacement_has_the_mode_asked_for_whatever_the_umask(tmp_path: Path) -> None:
+def test_a_replacement_has_the_requested_mode_regardless_of_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
         files.replace(tmp_path / "record", b"")
@@ -84,7 +86,7 @@ def test_a_replacement_has_the_mode_asked_for_whatever_the_umask(tmp_path: Path)
     assert mode_of(tmp_path / "record") == 0o640
 
 
-def test_a_new_file_is_never_one_that_is_there_already(tmp_path: Path) -> None:
+def test_creating_an_existing_file_fails_and_leaves_it_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "record"
     files.write_new(path, b"first")
 
@@ -94,7 +96,7 @@ def test_a_new_file_is_never_one_that_is_there_already(tmp_path: Path) -> None:
     assert path.read_bytes() == b"first"
 
 
-def test_a_new_file_does_not_follow_a_link_that_was_planted(tmp_path: Path) -> None:
+def test_creating_a_file_does_not_follow_a_link(tmp_path: Path) -> None:
     (tmp_path / "record").symlink_to(tmp_path / "elsewhere")
 
     with pytest.raises(FileExistsError):
@@ -112,7 +114,7 @@ def test_lines_are_appended(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("whole", ["", "one\n"])
-def test_a_line_takes_the_place_of_a_torn_one(tmp_path: Path, whole: str) -> None:
+def test_an_incomplete_last_line_is_replaced(tmp_path: Path, whole: str) -> None:
     (tmp_path / "seen").write_text(f"{whole}tw")
 
     files.append_line(tmp_path / "seen", "three")
@@ -127,15 +129,15 @@ def test_appending_does_not_follow_a_link(tmp_path: Path) -> None:
         files.append_line(tmp_path / "seen", "one")
 
 
-def test_a_pointer_leads_to_the_new_target_in_one_step(tmp_path: Path) -> None:
-    files.point(tmp_path / "latest", "crashes/a")
-    files.point(tmp_path / "latest", "crashes/b")
+def test_a_symlink_is_replaced(tmp_path: Path) -> None:
+    files.replace_symlink(tmp_path / "latest", "crashes/a")
+    files.replace_symlink(tmp_path / "latest", "crashes/b")
 
     assert (tmp_path / "latest").readlink() == Path("crashes/b")
     assert names_in(tmp_path) == ["latest"]
 
 
-def test_a_directory_that_exists_is_brought_to_its_mode(tmp_path: Path) -> None:
+def test_an_existing_directory_is_changed_to_the_requested_mode(tmp_path: Path) -> None:
     loose = tmp_path / "store"
     loose.mkdir()
     loose.chmod(0o777)
@@ -145,8 +147,8 @@ def test_a_directory_that_exists_is_brought_to_its_mode(tmp_path: Path) -> None:
     assert mode_of(loose) == 0o750
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
-def test_the_group_that_may_read_is_set_on_what_is_made(tmp_path: Path) -> None:
+@pytest.mark.root
+def test_the_group_is_set_on_new_files_and_directories(tmp_path: Path) -> None:
     directory = tmp_path / "store"
 
     files.make_directory(directory, group=GROUP)
@@ -155,7 +157,7 @@ def test_the_group_that_may_read_is_set_on_what_is_made(tmp_path: Path) -> None:
     assert [path.stat().st_gid for path in (directory, directory / "file")] == [GROUP, GROUP]
 
 
-def test_a_link_is_not_taken_for_a_directory_of_ours(tmp_path: Path) -> None:
+def test_a_link_is_not_accepted_as_a_directory(tmp_path: Path) -> None:
     (tmp_path / "victim").mkdir(0o755)
     (tmp_path / "store").symlink_to(tmp_path / "victim")
 
@@ -165,7 +167,7 @@ def test_a_link_is_not_taken_for_a_directory_of_ours(tmp_path: Path) -> None:
     assert mode_of(tmp_path / "victim") == 0o755
 
 
-def test_removing_a_tree_that_is_not_there_is_no_error(tmp_path: Path) -> None:
+def test_removing_a_missing_tree_is_not_an_error(tmp_path: Path) -> None:
     files.make_directory(tmp_path / "tree")
     files.write_new(tmp_path / "tree" / "file", b"")
 
@@ -175,32 +177,30 @@ def test_removing_a_tree_that_is_not_there_is_no_error(tmp_path: Path) -> None:
     assert names_in(tmp_path) == []
 
 
-def test_a_full_disk_is_said_plainly_and_with_what_helps() -> None:
-    with open("/dev/full", "wb") as full, pytest.raises(NoRoom) as caught, files.said_plainly("cannot write it"):
+def test_a_full_disk_becomes_no_room_with_a_remedy() -> None:
+    with open("/dev/full", "wb") as full, pytest.raises(NoRoom) as caught, files.wrap_os_error("cannot write it"):
         files.write_all(full.fileno(), b"data")
 
     assert caught.value.message == "cannot write it: No space left on device"
-    assert "free some space" in caught.value.remedy
+    assert "free some disk space" in caught.value.remedy
 
 
-def test_a_quota_is_a_full_disk_too() -> None:
-    with pytest.raises(NoRoom), files.said_plainly("cannot write it"):
+def test_an_exceeded_quota_becomes_no_room() -> None:
+    with pytest.raises(NoRoom), files.wrap_os_error("cannot write it"):
         raise OSError(errno.EDQUOT, "Disk quota exceeded")
 
 
-def test_another_failure_is_said_plainly_and_is_no_lack_of_room(tmp_path: Path) -> None:
+def test_another_os_error_becomes_an_astbtd_error_but_not_no_room(tmp_path: Path) -> None:
     with (
         pytest.raises(AstbtdError, match=r"cannot read it: No such file") as caught,
-        files.said_plainly("cannot read it"),
+        files.wrap_os_error("cannot read it"),
     ):
         (tmp_path / "absent").read_bytes()
 
     assert not isinstance(caught.value, NoRoom)
 
 
-def test_of_a_file_whose_permissions_cannot_be_set_nothing_is_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_whose_mode_cannot_be_set_is_removed_and_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
@@ -212,3 +212,45 @@ def test_of_a_file_whose_permissions_cannot_be_set_nothing_is_left(
 
     assert os.listdir(tmp_path) == []
     assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
+def test_a_regular_file_is_opened_for_reading(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("text")
+    (tmp_path / "link").symlink_to("file")
+
+    for name in ("file", "link"):
+        descriptor = files.open_regular(tmp_path / name)
+        assert os.read(descriptor, 10) == b"text"
+        os.close(descriptor)
+
+
+def test_directories_fifos_and_devices_are_refused_without_blocking(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "device").symlink_to("/dev/zero")
+
+    for path in (tmp_path, tmp_path / "fifo", tmp_path / "device"):
+        with pytest.raises(OSError, match="not a regular file"):
+            files.open_regular(path)
+
+
+def test_a_link_is_refused_without_follow(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("text")
+    (tmp_path / "link").symlink_to("file")
+
+    os.close(files.open_regular(tmp_path / "file", follow=False))
+    with pytest.raises(OSError, match="not a regular file"):
+        files.open_regular(tmp_path / "link", follow=False)
+
+
+def test_opening_a_leased_file_fails_instead_of_blocking(tmp_path: Path) -> None:
+    signal.signal(signal.SIGIO, signal.SIG_IGN)
+    with (tmp_path / "file").open("w") as leased:
+        fcntl.fcntl(leased, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+
+        with pytest.raises(BlockingIOError):
+            files.open_regular(tmp_path / "file")
+
+
+def test_opening_a_missing_file_raises_file_not_found(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        files.open_regular(tmp_path / "absent")

@@ -1,11 +1,11 @@
-"""Which file system a directory is on, and where others serve it."""
+"""The mount table: which file system a directory is on, and whether it is remote."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from astbtd.lib.mounts import Mounts, inotify_sees, parse, type_of
+from astbtd.lib.mounts import Mounts, file_system_type, inotify_works_on, parse
 
 MOUNTINFO = rb"""22 27 0:21 / /proc rw,relatime - proc proc rw
 27 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
@@ -45,12 +45,12 @@ MOUNTS = Mounts(parse(MOUNTINFO), polled=("/srv/odd",))
         ("/srv/hidden/below/cores", "ext4"),
     ],
 )
-def test_the_type_is_that_of_the_mount_that_a_walk_ends_in(path: str, expected: str) -> None:
-    assert MOUNTS.type_of(path) == expected
+def test_the_type_is_that_of_the_last_mount_on_the_path(path: str, expected: str) -> None:
+    assert MOUNTS.file_system_type(path) == expected
 
 
-def test_without_a_mount_above_there_is_no_type() -> None:
-    assert Mounts(()).type_of("/srv") == ""
+def test_without_a_mount_there_is_no_type() -> None:
+    assert Mounts(()).file_system_type("/srv") == ""
 
 
 @pytest.mark.parametrize(
@@ -63,18 +63,16 @@ def test_without_a_mount_above_there_is_no_type() -> None:
         ("/srv/odd/below", "/srv"),
     ],
 )
-def test_a_place_that_others_serve_is_known_by_the_mount_on_the_way_to_it_that_may_not_answer(
-    path: str, point: str
-) -> None:
-    mount = MOUNTS.served_by_others(path)
+def test_the_first_remote_mount_on_the_path_is_returned(path: str, point: str) -> None:
+    mount = MOUNTS.remote_mount(path)
 
     assert mount is not None
     assert mount.point == point
 
 
 @pytest.mark.parametrize("path", ["/", "/srv", "/srv/odder", "/srv/hidden/below", "/opt/asterisk", "/proc/1"])
-def test_a_place_that_this_kernel_serves_is_nobody_elses(path: str) -> None:
-    assert MOUNTS.served_by_others(path) is None
+def test_a_local_directory_has_no_remote_mount(path: str) -> None:
+    assert MOUNTS.remote_mount(path) is None
 
 
 @pytest.mark.parametrize(
@@ -86,55 +84,55 @@ def test_a_place_that_this_kernel_serves_is_nobody_elses(path: str) -> None:
         ("/", ("254:0", "/")),
     ],
 )
-def test_a_directory_is_the_same_wherever_its_device_is_mounted(path: str, device: tuple[str, str]) -> None:
-    assert MOUNTS.device_of(path) == device
+def test_device_and_path_do_not_depend_on_the_mount_point(path: str, device: tuple[str, str]) -> None:
+    assert MOUNTS.device_and_path(path) == device
 
 
-def test_a_path_is_real_without_its_links(tmp_path: Path) -> None:
+def test_links_are_resolved(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "real/up").symlink_to("../other")
     (tmp_path / "link").symlink_to("real")
 
-    assert Mounts.now().real(f"{tmp_path}/link/up/./cores") == str(tmp_path / "other/cores")
-    assert Mounts.now().real(f"{tmp_path}/link/up/../cores") == str(tmp_path / "cores")
+    assert Mounts.current().resolve_links(f"{tmp_path}/link/up/./cores") == str(tmp_path / "other/cores")
+    assert Mounts.current().resolve_links(f"{tmp_path}/link/up/../cores") == str(tmp_path / "cores")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a link away")
+@pytest.mark.root
 def test_links_of_other_users_are_not_followed(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "link").symlink_to("there")
     os.chown(tmp_path / "link", 12345, -1, follow_symlinks=False)
 
-    assert Mounts.now().real(f"{tmp_path}/link/cores") == f"{tmp_path}/link/cores"
-    assert Mounts.now().leads_through_a_link(f"{tmp_path}/link/cores")
-    assert not Mounts.now().leads_through_a_link(f"{tmp_path}/there/cores")
+    assert Mounts.current().resolve_links(f"{tmp_path}/link/cores") == f"{tmp_path}/link/cores"
+    assert Mounts.current().contains_symlink(f"{tmp_path}/link/cores")
+    assert not Mounts.current().contains_symlink(f"{tmp_path}/there/cores")
 
 
-def test_links_in_a_circle_are_left_as_they_are(tmp_path: Path) -> None:
+def test_circular_links_are_not_resolved(tmp_path: Path) -> None:
     (tmp_path / "one").symlink_to("two")
     (tmp_path / "two").symlink_to("one")
 
-    assert Mounts.now().real(f"{tmp_path}/one").startswith(f"{tmp_path}/")
+    assert Mounts.current().resolve_links(f"{tmp_path}/one").startswith(f"{tmp_path}/")
 
 
-def test_a_path_is_not_followed_into_what_others_serve(tmp_path: Path) -> None:
+def test_links_are_not_resolved_beyond_a_remote_mount(tmp_path: Path) -> None:
     (tmp_path / "remote").mkdir()
     (tmp_path / "remote/link").symlink_to("/elsewhere")
     (tmp_path / "link").symlink_to("remote/link")
-    mounts = Mounts.now(polled=(str(tmp_path / "remote"),))
+    mounts = Mounts.current(polled=(str(tmp_path / "remote"),))
 
-    assert mounts.real(f"{tmp_path}/link/cores") == f"{tmp_path}/remote/link/cores"
+    assert mounts.resolve_links(f"{tmp_path}/link/cores") == f"{tmp_path}/remote/link/cores"
 
 
-def test_this_machine_tells_its_own() -> None:
-    assert type_of("/proc/self") == "proc"
+def test_the_type_on_this_machine_is_read() -> None:
+    assert file_system_type("/proc/self") == "proc"
 
 
 @pytest.mark.parametrize("kind", ["nfs", "nfs4", "cifs", "smb3", "fuse", "fuse.sshfs", "fuse.bindfs", "9p", "virtiofs"])
-def test_inotify_is_blind_where_others_make_changes(kind: str) -> None:
-    assert not inotify_sees(kind)
+def test_inotify_does_not_work_on_remote_file_systems(kind: str) -> None:
+    assert not inotify_works_on(kind)
 
 
 @pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "tmpfs", "overlay", "zfs", "fuseblk", ""])
-def test_inotify_sees_what_this_machine_does_alone(kind: str) -> None:
-    assert inotify_sees(kind)
+def test_inotify_works_on_local_file_systems(kind: str) -> None:
+    assert inotify_works_on(kind)

@@ -29,13 +29,13 @@ DAY = 86400.0
     ],
 )
 def test_durations(text: object, seconds: float) -> None:
-    assert quantities.duration(text) == seconds
+    assert quantities.parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "h", "5 parsecs", "-5s", "1h, 2h", "5m", "1e3", None, True, [5], "9" * 400])
-def test_what_is_no_duration(text: object) -> None:
+def test_invalid_durations(text: object) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - the text is the whole message
-        quantities.duration(text)
+        quantities.parse_duration(text)
 
 
 @pytest.mark.parametrize(
@@ -53,29 +53,29 @@ def test_what_is_no_duration(text: object) -> None:
     ],
 )
 def test_sizes(text: object, count: int) -> None:
-    assert quantities.size(text) == count
+    assert quantities.parse_size(text) == count
 
 
 @pytest.mark.parametrize("text", ["", "G", "64 megs", "-1M", "1M 1K", None, False, "9" * 400])
-def test_what_is_no_size(text: object) -> None:
+def test_invalid_sizes(text: object) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - the text is the whole message
-        quantities.size(text)
+        quantities.parse_size(text)
 
 
 @pytest.mark.parametrize(("text", "share"), [("0%", 0), ("10%", 0.1), ("2.5 %", 0.025), ("90%", 0.9)])
 def test_percentages(text: str, share: float) -> None:
-    assert quantities.percent(text) == pytest.approx(share)
+    assert quantities.parse_percent(text) == pytest.approx(share)
 
 
 @pytest.mark.parametrize("text", ["10", 10, "91%", "-1%", "ten%", None])
-def test_what_is_no_percentage(text: object) -> None:
+def test_invalid_percentages(text: object) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - the text is the whole message
-        quantities.percent(text)
+        quantities.parse_percent(text)
 
 
 @given(st.text(alphabet="0123456789.smhdwykKMGTiB% ") | st.integers() | st.floats())
 def test_anything_is_a_finite_quantity_or_a_value_error(text: object) -> None:
-    for parse in (quantities.duration, quantities.size, quantities.percent):
+    for parse in (quantities.parse_duration, quantities.parse_size, quantities.parse_percent):
         try:
             parsed = parse(text)
         except ValueError:
@@ -96,20 +96,20 @@ def test_anything_is_a_finite_quantity_or_a_value_error(text: object) -> None:
         (3 << 40, "3.0T"),
     ],
 )
-def test_sizes_for_people(count: int, shown: str) -> None:
-    assert quantities.shown_size(count) == shown
+def test_formatted_sizes(count: int, shown: str) -> None:
+    assert quantities.format_size(count) == shown
 
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
     [(0.0, "0s"), (40, "40s"), (300, "5min"), (5400, "1.5h"), (14 * DAY, "14d"), (365.25 * DAY, "1y")],
 )
-def test_durations_for_people(seconds: float, shown: str) -> None:
-    assert quantities.shown_duration(seconds) == shown
+def test_formatted_durations(seconds: float, shown: str) -> None:
+    assert quantities.format_duration(seconds) == shown
 
 
 @given(st.sampled_from([1, 60, 3600, 86400]), st.integers(1, 59))
-def test_a_duration_shown_to_people_can_be_written_back(unit: int, count: int) -> None:
-    shown = quantities.shown_duration(unit * count)
+def test_a_formatted_duration_can_be_parsed(unit: int, count: int) -> None:
+    shown = quantities.format_duration(unit * count)
 
-    assert quantities.duration(shown) == pytest.approx(unit * count, rel=0.01)
+    assert quantities.parse_duration(shown) == pytest.approx(unit * count, rel=0.01)

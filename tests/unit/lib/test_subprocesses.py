@@ -1,4 +1,4 @@
-"""Children get nothing of ours, are ended in time, and leave nothing behind."""
+"""Children inherit nothing, are killed in time, and leave no processes behind."""
 
 import os
 import select
@@ -13,7 +13,7 @@ from astbtd.errors import AstbtdError, Interrupted
 from astbtd.lib import subprocesses
 from astbtd.model.crash import ExtractionOutcome
 
-PATIENCE = 60.0
+TIMEOUT = 60.0
 
 _ASKING = """
 import os
@@ -27,7 +27,7 @@ MakeFile = Callable[[bytes], int]
 
 
 def shell(script: str, output: int, **options: object) -> subprocesses.Finished:
-    return subprocesses.run(["sh", "-c", script], **{"timeout": PATIENCE, "output": output, **options})  # type: ignore[arg-type]
+    return subprocesses.run(["sh", "-c", script], **{"timeout": TIMEOUT, "output": output, **options})  # type: ignore[arg-type]
 
 
 def written(output: int) -> str:
@@ -52,7 +52,7 @@ def pipe() -> Iterator[tuple[int, int]]:
         ("kill -SEGV $$", -11, ExtractionOutcome.KILLED),
     ],
 )
-def test_how_a_child_ended(memory_file: MakeFile, script: str, status: int, ended: ExtractionOutcome) -> None:
+def test_the_outcome_of_a_child(memory_file: MakeFile, script: str, status: int, ended: ExtractionOutcome) -> None:
     finished = shell(script, memory_file(b""))
 
     assert (finished.status, finished.ended) == (status, ended)
@@ -66,7 +66,7 @@ def test_output_and_errors_go_to_one_descriptor(memory_file: MakeFile) -> None:
     assert written(output) == "out\nerr\n"
 
 
-def test_what_a_child_asks_is_answered_while_it_runs_until_no_more_is_to_be(memory_file: MakeFile) -> None:
+def test_requests_of_a_child_are_served_until_the_server_ends(memory_file: MakeFile) -> None:
     ours, theirs = socket.socketpair()
     asked = []
 
@@ -79,7 +79,7 @@ def test_what_a_child_asks_is_answered_while_it_runs_until_no_more_is_to_be(memo
     with ours, theirs:
         finished = subprocesses.run(
             [sys.executable, "-c", _ASKING.format(theirs.fileno())],
-            timeout=PATIENCE,
+            timeout=TIMEOUT,
             output=output,
             pass_fds=(theirs.fileno(),),
             serve={ours.fileno(): answer},
@@ -90,7 +90,7 @@ def test_what_a_child_asks_is_answered_while_it_runs_until_no_more_is_to_be(memo
     assert written(output) == "answer\nanswer\n"
 
 
-def test_a_child_that_asks_without_end_is_ended_in_time(memory_file: MakeFile) -> None:
+def test_a_child_that_sends_endless_requests_is_killed_in_time(memory_file: MakeFile) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.send(b"asks")
@@ -99,19 +99,19 @@ def test_a_child_that_asks_without_end_is_ended_in_time(memory_file: MakeFile) -
     assert finished.ended is ExtractionOutcome.TIMEOUT
 
 
-def test_a_child_gets_a_minimal_environment_and_what_it_is_given(
+def test_a_child_gets_a_minimal_environment_and_the_given_variables(
     memory_file: MakeFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECRET", "of ours")
     output = memory_file(b"")
 
-    subprocesses.run(["env"], timeout=PATIENCE, output=output, environment={"JOB": "1"})
+    subprocesses.run(["env"], timeout=TIMEOUT, output=output, environment={"JOB": "1"})
 
     names = {line.split("=")[0] for line in written(output).splitlines()}
     assert names == {*subprocesses.ENVIRONMENT, "JOB"}
 
 
-def test_a_child_reads_nothing_and_stands_nowhere_of_ours(memory_file: MakeFile) -> None:
+def test_a_child_has_no_input_and_another_working_directory(memory_file: MakeFile) -> None:
     output = memory_file(b"")
 
     shell("cat; pwd", output)
@@ -119,7 +119,7 @@ def test_a_child_reads_nothing_and_stands_nowhere_of_ours(memory_file: MakeFile)
     assert written(output) == "/\n"
 
 
-def test_a_child_has_no_descriptor_but_those_it_is_given(memory_file: MakeFile) -> None:
+def test_a_child_inherits_only_the_given_descriptors(memory_file: MakeFile) -> None:
     output, secret, given = memory_file(b""), memory_file(b"secret"), memory_file(b"given")
     os.set_inheritable(secret, True)
 
@@ -128,17 +128,17 @@ def test_a_child_has_no_descriptor_but_those_it_is_given(memory_file: MakeFile) 
     assert written(output) == f"{given}\n"
 
 
-def test_a_child_that_takes_too_long_is_ended(memory_file: MakeFile) -> None:
+def test_a_child_is_killed_after_the_timeout(memory_file: MakeFile) -> None:
     assert shell("sleep 1000", memory_file(b""), timeout=0).ended is ExtractionOutcome.TIMEOUT
 
 
-def test_a_child_is_ended_for_the_reason_that_the_watch_gives(memory_file: MakeFile) -> None:
+def test_a_child_is_killed_when_watch_returns_a_reason(memory_file: MakeFile) -> None:
     finished = shell("sleep 1000", memory_file(b""), watch=lambda: ExtractionOutcome.TOO_MUCH_OUTPUT)
 
     assert finished.ended is ExtractionOutcome.TOO_MUCH_OUTPUT
 
 
-def test_when_the_watch_raises_the_child_and_its_children_are_gone(memory_file: MakeFile) -> None:
+def test_a_child_and_its_children_are_killed_when_watch_raises(memory_file: MakeFile) -> None:
     def stop() -> None:
         raise Interrupted("the daemon stops")
 
@@ -146,28 +146,28 @@ def test_when_the_watch_raises_the_child_and_its_children_are_gone(memory_file: 
         with pytest.raises(Interrupted):
             shell("sleep 1000 & sleep 1000", memory_file(b""), pass_fds=(writer,), watch=stop)
 
-        assert nobody_holds(reader, writer)
+        assert is_closed_everywhere(reader, writer)
 
 
-def test_children_of_a_child_that_ended_do_not_live_on(memory_file: MakeFile) -> None:
+def test_children_of_an_ended_child_are_killed(memory_file: MakeFile) -> None:
     with pipe() as (reader, writer):
         shell("sleep 1000 & exit 0", memory_file(b""), pass_fds=(writer,))
 
-        assert nobody_holds(reader, writer)
+        assert is_closed_everywhere(reader, writer)
 
 
-def nobody_holds(reader: int, writer: int) -> bool:
-    """Whether no process but ours has a pipe's end for writing: without ours, reading then comes to its end."""
+def is_closed_everywhere(reader: int, writer: int) -> bool:
+    """Return whether no other process has the write end of a pipe: once ours is closed, reading reaches the end."""
     ours = os.dup(reader)
     os.dup2(reader, writer)
     try:
-        return bool(select.select([ours], [], [], PATIENCE)[0]) and os.read(ours, 1) == b""
+        return bool(select.select([ours], [], [], TIMEOUT)[0]) and os.read(ours, 1) == b""
     finally:
         os.close(ours)
 
 
-def test_a_program_that_is_not_there_is_said_with_what_helps(memory_file: MakeFile) -> None:
+def test_a_missing_program_is_reported_with_a_remedy(memory_file: MakeFile) -> None:
     with pytest.raises(AstbtdError, match="cannot run no-such-program: No such file") as caught:
-        subprocesses.run(["no-such-program"], timeout=PATIENCE, output=memory_file(b""))
+        subprocesses.run(["no-such-program"], timeout=TIMEOUT, output=memory_file(b""))
 
     assert caught.value.remedy == "install no-such-program"

@@ -1,4 +1,4 @@
-"""The clock is believed once it has proven steady, and not while it jumps."""
+"""The clock is trusted after it has been stable for a while, and not after it jumped."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ DAY = 24 * HOUR
 
 @dataclass
 class Machine:
-    """A machine's two clocks: what time it is said to be, and how long it has been up."""
+    """The two clocks of a machine: the wall clock, and the time since boot."""
 
     wall: float = NOON.timestamp()
     since_boot: float = 100.0
@@ -34,24 +34,24 @@ def clock(machine: Machine) -> TrustedClock:
     return TrustedClock(lambda: machine.wall, lambda: machine.since_boot)
 
 
-def told(machine: Machine) -> datetime:
+def wall_time(machine: Machine) -> datetime:
     return datetime.fromtimestamp(machine.wall, UTC)
 
 
-def test_at_the_start_the_time_is_not_known(clock: TrustedClock) -> None:
+def test_at_the_start_the_clock_is_not_trusted(clock: TrustedClock) -> None:
     assert clock.now() is None
 
 
-def test_a_clock_that_goes_on_steadily_is_believed(clock: TrustedClock, machine: Machine) -> None:
+def test_a_stable_clock_is_trusted(clock: TrustedClock, machine: Machine) -> None:
     machine.passes(HOUR)
 
-    assert clock.now() == told(machine)
+    assert clock.now() == wall_time(machine)
 
 
 @pytest.mark.parametrize(
     ("jump", "proof"), [(-50 * 365 * DAY, DAY), (-HOUR, HOUR), (HOUR, HOUR), (73 * 365 * DAY, DAY)]
 )
-def test_a_clock_that_jumped_is_not_believed_until_it_has_gone_on_for_a_while(
+def test_a_clock_that_jumped_is_not_trusted_until_it_has_been_stable(
     clock: TrustedClock, machine: Machine, jump: float, proof: float
 ) -> None:
     machine.passes(HOUR)
@@ -62,10 +62,10 @@ def test_a_clock_that_jumped_is_not_believed_until_it_has_gone_on_for_a_while(
     assert clock.now() is None
 
     machine.passes(proof)
-    assert clock.now() == told(machine)
+    assert clock.now() == wall_time(machine)
 
 
-def test_a_clock_that_jumps_there_and_back_is_not_believed_in_between(clock: TrustedClock, machine: Machine) -> None:
+def test_a_clock_that_jumps_back_and_forth_is_not_trusted_in_between(clock: TrustedClock, machine: Machine) -> None:
     machine.passes(HOUR)
     believed = []
 
@@ -77,34 +77,34 @@ def test_a_clock_that_jumps_there_and_back_is_not_believed_in_between(clock: Tru
     assert believed == [None, None]
 
 
-def test_a_clock_that_is_slewed_is_believed(clock: TrustedClock, machine: Machine) -> None:
+def test_a_clock_that_is_slewed_is_trusted(clock: TrustedClock, machine: Machine) -> None:
     for _ in range(100):
         machine.passes(HOUR)
         machine.wall += 2
-        assert clock.now() == told(machine)
+        assert clock.now() == wall_time(machine)
 
 
 @pytest.mark.parametrize("jump", [-50 * 365 * DAY, 73 * 365 * DAY])
-def test_a_clock_that_was_set_to_another_day_was_wrong_since_the_machine_was_started(
+def test_a_clock_that_was_set_to_another_day_was_wrong_since_boot(
     clock: TrustedClock, machine: Machine, jump: float
 ) -> None:
     machine.passes(HOUR)
-    started, last = NOON - timedelta(seconds=100), told(machine)
+    started, last = NOON - timedelta(seconds=100), wall_time(machine)
     machine.wall += jump
 
     clock.now()
 
-    assert clock.take_wrong() == (started, last)
-    assert clock.take_wrong() is None
+    assert clock.take_wrong_period() == (started, last)
+    assert clock.take_wrong_period() is None
 
 
-def test_a_clock_that_was_set_a_little_was_not_wrong_by_days(clock: TrustedClock, machine: Machine) -> None:
+def test_a_small_correction_is_no_wrong_period(clock: TrustedClock, machine: Machine) -> None:
     machine.wall += HOUR
 
     clock.now()
 
-    assert clock.take_wrong() is None
+    assert clock.take_wrong_period() is None
 
 
-def test_the_clocks_of_this_machine_are_asked() -> None:
+def test_the_default_clocks_are_those_of_this_machine() -> None:
     assert TrustedClock().now() is None

@@ -1,8 +1,9 @@
-"""The stages strung together: what becomes of a core at which a stage fails."""
+"""The stages of a crash: what is recorded, and what happens to the core, also if a stage fails."""
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import cast
 
@@ -10,119 +11,341 @@ import pytest
 
 from astbtd.claims.claim import Claim, Claims
 from astbtd.claims.core_filter import Candidate, examine
-from astbtd.claims.unpack import Unpacker
+from astbtd.claims.finder import CoreRenamed
+from astbtd.claims.private_copy import NotUnpacked, Unpacker
+from astbtd.elf.core_notes import file_identity
 from astbtd.errors import AstbtdError
-from astbtd.extraction.gdb_runner import Extractor
-from astbtd.model.crash import CoreAction, CoreState, Crash, DiscoveredBy, ExtractionOutcome, Verdict
+from astbtd.extraction.gdb_runner import NO_EXTRACTION, ExtractionResult, Extractor
+from astbtd.model.crash import (
+    CoreAction,
+    CoreState,
+    Crash,
+    DiscoveredBy,
+    ExtractionOutcome,
+    LostCore,
+    Section,
+    Verdict,
+)
 from astbtd.pipeline.crash_pipeline import CrashPipeline
 from astbtd.pipeline.loop_detection import CrashLoops
-from astbtd.settings import CrashLoopSettings, UnpackingSettings
-from astbtd.store.core_archive import verify
+from astbtd.settings import CrashLoopSettings, GdbSettings, UnpackingSettings
+from astbtd.sources.collectors.collector import CollectorMetadata
+from astbtd.store.core_archive import verify_core
 from astbtd.store.retention.disk_reserve import DiskReserve
 from astbtd.store.store import Store
 from tests.support.builders import DeadProcess
 
+BACKTRACE = """\
+Thread 1 (LWP 4243):
+#0  0x0000000000001234 in ast_bridge_join (bridge=0x0) at bridge.c:17
+#1  0x0000000000002345 in main () at asterisk.c:1
+"""
+
 
 @dataclass
-class BrokenExtractor:
-    """Fails in the same way each time."""
+class FakeExtractor:
+    """Writes a backtrace, or raises the same error each time."""
 
-    error: Exception
-    attempts: int = 0
+    error: Exception | None = None
+    settings: GdbSettings = field(default_factory=GdbSettings)
+    crash_thread_only: list[bool] = field(default_factory=list)
 
-    def extract(self, *_: object, **__: object) -> None:
-        self.attempts += 1
-        raise self.error
+    def extract(self, *arguments: object, crash_thread_only: bool = False) -> ExtractionResult:
+        self.crash_thread_only.append(crash_thread_only)
+        if self.error:
+            raise self.error
+        directory = cast(Path, arguments[2])
+        (directory / Section.BACKTRACE).write_text(BACKTRACE)
+        (directory / Section.THREAD1).write_text(BACKTRACE)
+        extraction = replace(NO_EXTRACTION.extraction, brief=crash_thread_only)
+        return replace(NO_EXTRACTION, extraction=extraction)
 
 
 @dataclass
 class Bench:
-    """A store, a claimed core, and the stages with an extractor that fails."""
+    """A store, a directory with cores, and a pipeline without gdb."""
 
+    directory: Path
     store: Store
-    claim: Claim
-    pipeline: CrashPipeline
-    announced: list[Crash]
+    claims: Claims
+    extractor: FakeExtractor
+    loops: CrashLoops
+    announced: list[Crash] = field(default_factory=list)
+    action: CoreAction = CoreAction.MOVE
+    metadata: CollectorMetadata | None = None
 
-    def process(self) -> Crash | None:
-        return self.pipeline.process(self.claim)
+    @property
+    def pipeline(self) -> CrashPipeline:
+        return CrashPipeline(
+            self.store,
+            self.claims,
+            DiskReserve(self.directory, 0.0),
+            cast(Extractor, self.extractor),
+            self.loops,
+            self.action,
+            announce=self._announce,
+            progress=lambda _: None,
+            collect_metadata=lambda _: self.metadata,
+        )
 
+    def claim(self, process: DeadProcess | None = None, name: str = "core", *, copy: bool = False) -> Claim:
+        """Write a core, and claim it."""
+        (self.directory / name).write_bytes((process or DeadProcess()).core())
+        found = examine(str(self.directory), name, None)
+        assert isinstance(found, Candidate)
+        return self.claims.claim_core(found, DiscoveredBy.EVENT, copy=copy)
 
-Failing = Callable[[Exception], Bench]
+    def process(self, claim: Claim) -> Crash:
+        crash = self.pipeline.process(claim)
+        assert crash is not None
+        return crash
+
+    def _announce(self, _: Claim, crash: Crash, directory: Path) -> None:
+        assert directory.is_dir()
+        self.loops.count(crash)
+        self.announced.append(crash)
 
 
 @pytest.fixture
-def failing(tmp_path: Path) -> Failing:
-    """The stages for one core, whose extraction fails with this error."""
-
-    def failing(error: Exception) -> Bench:
-        store = Store(tmp_path / "store")
-        store.prepare()
-        reserve = DiskReserve(tmp_path, 0.0)
-        claims = Claims(store.incoming, -1, Unpacker(UnpackingSettings(), reserve.check, lambda: None))
-        (tmp_path / "core").write_bytes(DeadProcess().core())
-        found = examine(str(tmp_path), "core", None)
-        assert isinstance(found, Candidate)
-        claim = claims.take(found, DiscoveredBy.EVENT, copy=False)
-        extractor = cast(Extractor, BrokenExtractor(error))
-        loops = CrashLoops(CrashLoopSettings(), store.incoming / "loops")
-        announced: list[Crash] = []
-        pipeline = CrashPipeline(
-            store,
-            claims,
-            reserve,
-            extractor,
-            loops,
-            CoreAction.MOVE,
-            announce=lambda _, crash, __: announced.append(crash),
-            progress=lambda _: None,
-        )
-        return Bench(store, claim, pipeline, announced)
-
-    return failing
+def bench(tmp_path: Path) -> Bench:
+    directory = tmp_path / "spool"
+    directory.mkdir()
+    store = Store(tmp_path / "store")
+    store.prepare()
+    reserve = DiskReserve(tmp_path, 0.0)
+    claims = Claims(store.incoming, -1, Unpacker(UnpackingSettings(), reserve.check, lambda: None))
+    loops = CrashLoops(CrashLoopSettings(crashes=2), store.incoming / "loops")
+    return Bench(directory, store, claims, FakeExtractor(), loops)
 
 
-def test_a_core_that_our_own_code_fails_at_is_recorded_unexamined_after_some_attempts(failing: Failing) -> None:
-    bench = failing(ValueError("a mistake"))
+def process(number: int, returns_to: tuple[int, ...] = ()) -> DeadProcess:
+    return DeadProcess(pid=number, random=number.to_bytes(16, "big"), returns_to=returns_to)
+
+
+def test_a_crash_is_recorded_and_announced_and_its_core_is_moved_to_the_store(bench: Bench) -> None:
+    crash = bench.process(bench.claim())
+
+    assert bench.store.load(crash.id) == crash
+    assert crash.diagnosis.crash_function == "ast_bridge_join"
+    assert [announced.id for announced in bench.announced] == [crash.id]
+    assert crash.announced_at is not None
+    assert crash.core.state is CoreState.KEPT
+    assert os.listdir(bench.directory) == []
+    assert (bench.store.root / "latest").resolve() == bench.store.directory(crash.id)
+
+
+@pytest.mark.parametrize(
+    ("action", "copy", "state", "remaining"),
+    [
+        (CoreAction.LEAVE, False, CoreState.LEFT, ["core"]),
+        (CoreAction.DELETE, False, CoreState.REMOVED, []),
+        (CoreAction.DELETE, True, CoreState.LEFT, ["core"]),
+        (CoreAction.MOVE, True, CoreState.KEPT, ["core"]),
+    ],
+)
+def test_the_core_is_disposed_of_as_configured(
+    bench: Bench, action: CoreAction, copy: bool, state: CoreState, remaining: list[str]
+) -> None:
+    bench.action = action
+
+    crash = bench.process(bench.claim(copy=copy))
+
+    assert crash.core.state is state
+    assert (crash.core.removed_at is not None) is (state is CoreState.REMOVED)
+    assert os.listdir(bench.directory) == remaining
+
+
+def test_an_older_crash_that_is_processed_later_does_not_become_the_latest(bench: Bench) -> None:
+    newer = bench.process(bench.claim(process(1)))
+    older_claim = bench.claim(process(2))
+    facts = older_claim.record.facts
+    older_claim.record = replace(
+        older_claim.record, facts=replace(facts, crashed_at=facts.crashed_at - timedelta(hours=1))
+    )
+
+    bench.process(older_claim)
+
+    assert (bench.store.root / "latest").resolve() == bench.store.directory(newer.id)
+
+
+def test_a_crash_that_was_collected_before_is_not_recorded_again(bench: Bench) -> None:
+    first = bench.process(bench.claim())
+    (bench.store.directory(first.id)).rename(bench.directory / "removed")
+
+    assert bench.pipeline.process(bench.claim(name="core.again")) is None
+
+    assert bench.store.ids() == []
+    assert not list(bench.store.incoming.glob("*.claim"))
+
+
+def test_a_file_that_turns_out_not_to_be_a_core_is_reported_and_its_claim_is_given_up(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise NotUnpacked("it is not a core")
+
+    claim = bench.claim()
+    monkeypatch.setattr(Claims, "prepare", refuse)
+
+    with pytest.raises(NotUnpacked):
+        bench.pipeline.process(claim)
+
+    assert not list(bench.store.incoming.glob("*.claim"))
+    assert os.listdir(bench.directory) == ["core"]
+
+
+def test_metadata_of_a_collector_completes_the_facts(bench: Bench) -> None:
+    bench.metadata = CollectorMetadata(cwd="/var/lib/asterisk")
+
+    assert bench.process(bench.claim()).process.cwd == "/var/lib/asterisk"
+
+
+def test_metadata_that_contradicts_the_core_is_ignored(bench: Bench) -> None:
+    bench.metadata = CollectorMetadata(signal=6, cwd="/evil")
+
+    assert bench.process(bench.claim()).process.cwd is None
+
+
+def test_in_a_crash_loop_only_the_crashed_thread_is_extracted(bench: Bench) -> None:
+    for number in (1, 2):
+        bench.process(bench.claim(process(number)))
+
+    crash = bench.process(bench.claim(process(3)))
+
+    assert bench.extractor.crash_thread_only == [False, False, True]
+    assert (crash.extraction.brief, crash.core.state) == (True, CoreState.REMOVED)
+
+
+def test_in_a_crash_loop_another_crash_is_extracted_in_full(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in (1, 2):
+        bench.process(bench.claim(process(number)))
+    monkeypatch.setattr("tests.unit.pipeline.test_crash_pipeline.BACKTRACE", BACKTRACE.replace("ast_bridge", "other"))
+
+    crash = bench.process(bench.claim(process(3)))
+
+    assert bench.extractor.crash_thread_only == [False, False, True, False]
+    assert (crash.extraction.brief, crash.core.state) == (False, CoreState.KEPT)
+
+
+def test_in_a_crash_loop_a_crash_at_a_known_site_is_recorded_without_gdb(bench: Bench) -> None:
+    first, _ = (bench.process(bench.claim(process(number, (0x10, 0x20)))) for number in (1, 2))
+
+    crash = bench.process(bench.claim(process(3, (0x10, 0x20))))
+
+    assert len(bench.extractor.crash_thread_only) == 2
+    assert crash.signature.id == first.signature.id
+    assert crash.extraction.notes == (f"gdb was not run: in a crash loop, and the same site as crash {first.id}",)
+
+
+def test_a_known_site_whose_record_is_gone_is_extracted_again(bench: Bench) -> None:
+    first, _ = (bench.process(bench.claim(process(number, (0x10, 0x20)))) for number in (1, 2))
+    (bench.store.directory(first.id)).rename(bench.directory / "removed")
+
+    bench.process(bench.claim(process(3, (0x10, 0x20))))
+
+    assert bench.extractor.crash_thread_only == [False, False, True]
+
+
+def test_a_lost_core_is_recorded_with_the_reason(bench: Bench) -> None:
+    record = bench.claim(copy=True).record
+    record = replace(record, facts=replace(record.facts, identity="ab" * 16))
+    lost = replace(record, loss=LostCore("it was gone", "watch the directory"))
+
+    crash = bench.process(bench.claims.claim_lost_core(lost))
+
+    assert crash.core.state is CoreState.LOST
+    assert bench.extractor.crash_thread_only == []
+
+
+class TestRenames:
+    """A collected core that is found under a new name."""
+
+    def test_the_new_path_is_recorded_and_the_same_file_is_removed_there(self, bench: Bench) -> None:
+        claim = bench.claim()
+        (bench.directory / "core").rename(bench.directory / "moved")
+        identity = file_identity((bench.directory / "moved").stat())
+        bench.process(claim)
+        assert os.listdir(bench.directory) == ["moved"]
+
+        recorded = bench.pipeline.record_rename(CoreRenamed(claim.id, str(bench.directory), "moved", identity))
+
+        assert recorded
+        assert bench.store.load(claim.id).core.path == str(bench.directory / "moved")
+        assert os.listdir(bench.directory) == []
+
+    def test_a_rename_is_not_recorded_while_the_crash_is_being_processed(self, bench: Bench) -> None:
+        claim = bench.claim()
+
+        assert not bench.pipeline.record_rename(CoreRenamed(claim.id, str(bench.directory), "moved"))
+
+    def test_the_path_stays_if_the_core_is_a_copy_of_one_that_still_exists(self, bench: Bench) -> None:
+        bench.action = CoreAction.LEAVE
+        crash = bench.process(bench.claim())
+
+        assert bench.pipeline.record_rename(CoreRenamed(crash.id, str(bench.directory), "copy"))
+
+        assert bench.store.load(crash.id).core.path == str(bench.directory / "core")
+
+    def test_a_rename_of_a_core_whose_record_was_removed_is_ignored(self, bench: Bench) -> None:
+        crash = bench.process(bench.claim())
+        (bench.store.directory(crash.id)).rename(bench.directory / "removed")
+
+        assert bench.pipeline.record_rename(CoreRenamed(crash.id, str(bench.directory), "moved"))
+
+
+Fail = Callable[[Exception], Claim]
+
+
+@pytest.fixture
+def fail(bench: Bench) -> Fail:
+    """Makes the extraction fail, and returns a claimed core."""
+
+    def fail(error: Exception) -> Claim:
+        bench.extractor.error = error
+        return bench.claim()
+
+    return fail
+
+
+def test_after_repeated_internal_errors_the_crash_is_recorded_without_analysis(bench: Bench, fail: Fail) -> None:
+    claim = fail(ValueError("wrong index"))
     for _ in range(2):
-        with pytest.raises(ValueError, match="a mistake"):
-            bench.process()
+        with pytest.raises(ValueError, match="wrong index"):
+            bench.process(claim)
         assert bench.store.ids() == []
 
-    recorded = bench.process()
+    recorded = bench.process(claim)
 
-    assert recorded is not None
     assert bench.store.load(recorded.id) == recorded
     assert recorded.extraction.ended is ExtractionOutcome.FAILED
     assert recorded.diagnosis.verdict is Verdict.UNUSABLE
-    assert any("ValueError: a mistake" in reason for reason in recorded.diagnosis.reasons)
-    assert any("Report the mistake" in advice for advice in recorded.diagnosis.advice)
+    assert any("ValueError: wrong index" in reason for reason in recorded.diagnosis.reasons)
+    assert any("Report this internal error" in advice for advice in recorded.diagnosis.advice)
     assert (recorded.signal, recorded.process.pid) != (None, None)
     assert bench.announced[0].id == recorded.id
     assert os.listdir(bench.store.directory(recorded.id)) != []
 
 
-def test_the_core_of_a_crash_that_is_recorded_unexamined_is_kept(failing: Failing, tmp_path: Path) -> None:
-    bench = failing(ValueError("a mistake"))
+def test_the_core_of_a_crash_without_analysis_is_kept(bench: Bench, fail: Fail) -> None:
+    claim = fail(ValueError("wrong index"))
     for _ in range(2):
-        with pytest.raises(ValueError, match="a mistake"):
-            bench.process()
+        with pytest.raises(ValueError, match="wrong index"):
+            bench.process(claim)
 
-    recorded = bench.process()
+    recorded = bench.process(claim)
 
-    assert recorded is not None
     assert recorded.core.state is CoreState.KEPT
-    verify(bench.store.kept_core(recorded.id), lambda _: None)
-    assert sorted(os.listdir(tmp_path)) == ["store"]
+    verify_core(bench.store.kept_core(recorded.id), lambda _: None)
+    assert os.listdir(bench.directory) == []
     assert sorted(os.listdir(bench.store.incoming)) == ["changes", "new"]
 
 
 @pytest.mark.parametrize("error", [OSError(5, "Input/output error"), AstbtdError("gdb is not installed")])
-def test_what_is_no_mistake_of_ours_is_tried_for_as_long_as_it_takes(failing: Failing, error: Exception) -> None:
-    bench = failing(error)
+def test_other_failures_are_retried_without_limit(bench: Bench, fail: Fail, error: Exception) -> None:
+    claim = fail(error)
 
     for _ in range(5):
         with pytest.raises(AstbtdError):
-            bench.process()
+            bench.process(claim)
 
     assert bench.store.ids() == []

@@ -1,4 +1,4 @@
-"""A crash loop: some crashes of one signature in quick succession; told of when it begins and when it ends."""
+"""A crash loop: several crashes of one signature in quick succession."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +18,7 @@ OTHER = "ffffffffffff"
 
 
 class Clock:
-    """The monotonic clock, moved by hand."""
+    """The monotonic clock, set by the test."""
 
     def __init__(self) -> None:
         self.now = 1_000_000.0
@@ -40,7 +40,7 @@ def loops(tmp_path: Path) -> CrashLoops:
 
 
 def nth(number: int, minutes: float, signature: str = "0123456789ab", site: str | None = None) -> Crash:
-    """The crash that is the N-th of its signature."""
+    """The N-th crash of its signature."""
     made = crash(minutes, pid=1000 + number, signature=signature)
     return replace(
         made,
@@ -51,177 +51,177 @@ def nth(number: int, minutes: float, signature: str = "0123456789ab", site: str 
 
 
 def restarted(tmp_path: Path, stored: Sequence[Crash], minutes: float) -> tuple[CrashLoops, list[str]]:
-    """What a new daemon knows so many minutes after NOON, and the loops that nobody was told of."""
+    """The loops after a restart so many minutes after NOON, and the signatures of those not announced yet."""
     loops = CrashLoops(SETTINGS, tmp_path / "loops")
-    untold = loops.recall(reversed(stored), NOON + timedelta(minutes=minutes))
-    return loops, [loop.signature for loop in untold]
+    unannounced = loops.restore(reversed(stored), NOON + timedelta(minutes=minutes))
+    return loops, [loop.signature for loop in unannounced]
 
 
-def test_a_few_crashes_are_no_loop(loops: CrashLoops) -> None:
-    assert [loops.note(nth(number, number)) for number in (1, 2)] == [None, None]
+def test_fewer_crashes_than_the_limit_are_no_loop(loops: CrashLoops) -> None:
+    assert [loops.count(nth(number, number)) for number in (1, 2)] == [None, None]
     assert loops.current == ()
 
 
-def test_one_more_within_the_window_is_a_loop_and_is_told_once(loops: CrashLoops) -> None:
-    told = [loops.note(nth(number, number)) for number in (1, 2, 3, 4)]
+def test_the_crash_that_begins_a_loop_returns_it_once(loops: CrashLoops) -> None:
+    started = [loops.count(nth(number, number)) for number in (1, 2, 3, 4)]
 
-    assert [loop and loop.crashes for loop in told] == [None, None, 3, None]
+    assert [loop and loop.crashes for loop in started] == [None, None, 3, None]
     (loop,) = loops.current
     assert (loop.crashes, loop.since, loop.until) == (4, nth(1, 1).crashed_at, nth(4, 4).crashed_at)
-    assert loops.has("0123456789ab")
+    assert loops.contains("0123456789ab")
 
 
-def test_crashes_far_apart_are_no_loop(loops: CrashLoops) -> None:
-    assert not any(loops.note(nth(number, 6 * number)) for number in range(1, 20))
+def test_crashes_outside_the_window_are_no_loop(loops: CrashLoops) -> None:
+    assert not any(loops.count(nth(number, 6 * number)) for number in range(1, 20))
 
 
-def test_crashes_of_several_signatures_are_counted_each_by_itself(loops: CrashLoops) -> None:
+def test_each_signature_is_counted_by_itself(loops: CrashLoops) -> None:
     for number in (1, 2):
-        loops.note(nth(number, number))
-        loops.note(nth(number, number, OTHER))
+        loops.count(nth(number, number))
+        loops.count(nth(number, number, OTHER))
 
     assert loops.current == ()
 
 
 def test_a_crash_that_is_processed_twice_counts_once(loops: CrashLoops) -> None:
-    assert not any(loops.note(nth(1, 1)) for _ in range(5))
+    assert not any(loops.count(nth(1, 1)) for _ in range(5))
 
 
-def test_a_loop_ends_when_nothing_was_heard_for_as_long_as_the_window(loops: CrashLoops, clock: Clock) -> None:
+def test_a_loop_ends_after_one_window_without_a_crash(loops: CrashLoops, clock: Clock) -> None:
     for number in range(1, 6):
-        loops.note(nth(number, number))
+        loops.count(nth(number, number))
     clock.now += 599
-    assert (loops.ended(), loops.until_next_end()) == ([], 1.0)
+    assert (loops.take_ended(), loops.seconds_until_next_end()) == ([], 1.0)
 
     clock.now += 1
 
-    (loop,) = loops.ended()
+    (loop,) = loops.take_ended()
     assert loop.crashes == 5
-    assert (loops.current, loops.ended(), loops.until_next_end()) == ((), [], None)
+    assert (loops.current, loops.take_ended(), loops.seconds_until_next_end()) == ((), [], None)
 
 
-def test_after_a_loop_the_next_crashes_are_examined_in_full_again(loops: CrashLoops, clock: Clock) -> None:
+def test_sites_are_forgotten_when_a_loop_ends(loops: CrashLoops, clock: Clock) -> None:
     for number in range(1, 6):
-        loops.note(nth(number, number, site="s"))
+        loops.count(nth(number, number, site="s"))
     clock.now += 600
-    loops.ended()
+    loops.take_ended()
 
-    assert loops.note(nth(6, 20, site="s")) is None
-    assert loops.recognised("s") is None
+    assert loops.count(nth(6, 20, site="s")) is None
+    assert loops.match_site("s") is None
 
 
-def test_a_crash_at_the_site_of_a_loop_is_recognised(loops: CrashLoops) -> None:
+def test_a_crash_at_a_site_of_a_loop_is_matched(loops: CrashLoops) -> None:
     for number, site in ((1, "a"), (2, "b"), (3, "a"), (4, None)):
-        loops.note(nth(number, number, site=site))
+        loops.count(nth(number, number, site=site))
 
-    assert loops.recognised("a") == nth(1, 1).id
-    assert loops.recognised("b") == nth(2, 2).id
-    assert loops.recognised("c") is None
-    assert loops.recognised(None) is None
+    assert loops.match_site("a") == nth(1, 1).id
+    assert loops.match_site("b") == nth(2, 2).id
+    assert loops.match_site("c") is None
+    assert loops.match_site(None) is None
 
 
-def test_a_site_whose_first_crash_has_no_record_any_more_is_learnt_anew(loops: CrashLoops) -> None:
+def test_a_site_of_a_forgotten_crash_is_remembered_again_with_the_next_crash(loops: CrashLoops) -> None:
     for number in range(1, 4):
-        loops.note(nth(number, number, site="a"))
+        loops.count(nth(number, number, site="a"))
 
-    loops.unlearn(nth(1, 1).id)
-    assert loops.recognised("a") is None
-    loops.note(nth(4, 4, site="a"))
+    loops.forget_crash(nth(1, 1).id)
+    assert loops.match_site("a") is None
+    loops.count(nth(4, 4, site="a"))
 
-    assert loops.recognised("a") == nth(4, 4).id
-
-
-def test_crashes_outside_a_loop_are_not_recognised(loops: CrashLoops) -> None:
-    loops.note(nth(1, 1, site="a"))
-
-    assert loops.recognised("a") is None
+    assert loops.match_site("a") == nth(4, 4).id
 
 
-def test_a_loop_goes_on_over_a_restart_and_is_not_told_again(loops: CrashLoops, tmp_path: Path) -> None:
+def test_sites_outside_a_loop_are_not_matched(loops: CrashLoops) -> None:
+    loops.count(nth(1, 1, site="a"))
+
+    assert loops.match_site("a") is None
+
+
+def test_a_saved_loop_continues_after_a_restart_and_is_not_announced_again(loops: CrashLoops, tmp_path: Path) -> None:
     stored = [nth(number, number) for number in range(1, 6)]
     for each in stored[:3]:
-        loops.note(each)
-    loops.remember()
+        loops.count(each)
+    loops.save()
 
-    again, untold = restarted(tmp_path, stored, 6)
+    again, unannounced = restarted(tmp_path, stored, 6)
 
-    assert untold == []
+    assert unannounced == []
     assert [loop.crashes for loop in again.current] == [5]
-    assert again.until_next_end() == 600 - 60
+    assert again.seconds_until_next_end() == 600 - 60
 
 
-def test_a_slow_loop_goes_on_over_a_restart(loops: CrashLoops, tmp_path: Path) -> None:
+def test_a_slow_loop_continues_after_a_restart(loops: CrashLoops, tmp_path: Path) -> None:
     stored = [nth(1, 1), nth(2, 2), nth(3, 3), nth(4, 11), nth(5, 19)]
     for each in stored:
-        loops.note(each)
-    loops.remember()
+        loops.count(each)
+    loops.save()
 
     again, _ = restarted(tmp_path, stored, 20)
 
-    assert [(loop.crashes, again.ended()) for loop in again.current] == [(5, [])]
+    assert [(loop.crashes, again.take_ended()) for loop in again.current] == [(5, [])]
 
 
-def test_a_loop_that_nobody_was_told_of_is_told_after_a_restart(tmp_path: Path) -> None:
-    _, untold = restarted(tmp_path, [nth(number, number) for number in range(1, 4)], 5)
+def test_an_unannounced_loop_is_returned_after_a_restart(tmp_path: Path) -> None:
+    _, unannounced = restarted(tmp_path, [nth(number, number) for number in range(1, 4)], 5)
 
-    assert untold == ["0123456789ab"]
+    assert unannounced == ["0123456789ab"]
 
 
-def test_a_loop_that_ended_while_no_daemon_ran_is_told_with_its_count(loops: CrashLoops, tmp_path: Path) -> None:
+def test_a_loop_that_ended_while_no_daemon_ran_ends_with_its_full_count(loops: CrashLoops, tmp_path: Path) -> None:
     stored = [nth(number, number) for number in range(1, 8)]
     for each in stored[:4]:
-        loops.note(each)
-    loops.remember()
+        loops.count(each)
+    loops.save()
 
     again, _ = restarted(tmp_path, stored, 600)
 
-    assert [loop.crashes for loop in again.ended()] == [7]
+    assert [loop.crashes for loop in again.take_ended()] == [7]
 
 
-def test_a_crash_that_is_yet_to_be_told_of_counts_once_over_a_restart(loops: CrashLoops, tmp_path: Path) -> None:
+def test_an_unannounced_crash_is_counted_once_across_a_restart(loops: CrashLoops, tmp_path: Path) -> None:
     stored = [nth(number, number) for number in range(1, 5)]
     for each in stored[:3]:
-        loops.note(each)
-    loops.remember()
+        loops.count(each)
+    loops.save()
     interrupted = replace(stored[3], announced_at=None)
 
     again, _ = restarted(tmp_path, [*stored[:3], interrupted], 5)
-    again.note(interrupted)
+    again.count(interrupted)
 
     assert [loop.crashes for loop in again.current] == [4]
 
 
-def test_a_crash_that_could_not_be_told_of_counts_once_when_it_comes_again(loops: CrashLoops) -> None:
+def test_a_crash_whose_announcement_is_repeated_counts_once(loops: CrashLoops) -> None:
     for number in range(1, 4):
-        loops.note(nth(number, number))
-    loops.comes_again(nth(2, 2))
+        loops.count(nth(number, number))
+    loops.skip_next_count(nth(2, 2))
     for number in range(4, 9):
-        loops.note(nth(number, number))
+        loops.count(nth(number, number))
 
-    loops.note(nth(2, 2))
+    loops.count(nth(2, 2))
 
     assert [loop.crashes for loop in loops.current] == [8]
 
 
-def test_to_a_clock_that_is_behind_crashes_of_the_future_are_no_loop(tmp_path: Path) -> None:
+def test_crashes_dated_in_the_future_are_no_loop(tmp_path: Path) -> None:
     stored = [nth(number, number) for number in range(1, 6)]
 
-    _, untold = restarted(tmp_path, stored, -365 * 24 * 60)
+    _, unannounced = restarted(tmp_path, stored, -365 * 24 * 60)
 
-    assert untold == []
+    assert unannounced == []
 
 
-def test_a_damaged_memory_is_an_empty_one(tmp_path: Path) -> None:
+def test_a_damaged_memory_file_counts_as_empty(tmp_path: Path) -> None:
     (tmp_path / "loops").write_bytes(b"\xff{")
 
-    again, untold = restarted(tmp_path, [], 0)
+    again, unannounced = restarted(tmp_path, [], 0)
 
-    assert (again.current, untold) == ((), [])
+    assert (again.current, unannounced) == ((), [])
 
 
-def test_after_a_clock_that_jumped_back_a_loop_still_ends(loops: CrashLoops, clock: Clock) -> None:
+def test_a_loop_ends_even_if_the_clock_jumped_back(loops: CrashLoops, clock: Clock) -> None:
     for minutes in (100, 101, 102, 3, 4, 5):
-        loops.note(nth(int(minutes), minutes))
+        loops.count(nth(int(minutes), minutes))
     clock.now += 600
 
-    assert loops.ended()
+    assert loops.take_ended()

@@ -1,1 +1,1 @@
-"""The checks of readiness."""
+"""Tests of `astbtd.readiness`."""

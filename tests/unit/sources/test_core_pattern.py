@@ -1,4 +1,4 @@
-"""Where the kernel writes cores, told from core_pattern."""
+"""Where the kernel writes cores, according to core_pattern."""
 
 import pytest
 from hypothesis import given
@@ -34,30 +34,30 @@ def test_kinds_and_directories(text: str, kind: Kind, directory: str | None) -> 
 
 
 @pytest.mark.parametrize("text", ["core", "cores/core.%p", "/var/crash/core.%e", "/srv/%e/core", "%h/core"])
-def test_a_directory_is_watched_even_if_it_varies(text: str) -> None:
-    assert parse(text).unwatched is None
+def test_a_directory_with_specifiers_can_be_watched(text: str) -> None:
+    assert parse(text).unwatched_reason is None
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("|/usr/local/bin/keep-core %p", "hands cores to a program: name in watch.directories"),
-        ("@/run/keep.sock", "sends cores to a socket: name in watch.directories"),
+        ("|/usr/local/bin/keep-core %p", "pipes cores to a program: add the directory"),
+        ("@/run/keep.sock", "sends cores to a socket: add the directory"),
         ("", "is empty"),
     ],
 )
-def test_what_is_not_watched_is_said_with_the_reason(text: str, reason: str) -> None:
-    unwatched = parse(text).unwatched
+def test_the_reason_is_given_if_no_directory_can_be_watched(text: str, reason: str) -> None:
+    reason_found = parse(text).unwatched_reason
 
-    assert unwatched is not None
-    assert reason in unwatched
+    assert reason_found is not None
+    assert reason in reason_found
 
 
-def test_without_a_pattern_the_kernel_names_cores_by_the_pid_alone() -> None:
+def test_with_an_empty_pattern_cores_are_named_after_the_pid() -> None:
     pattern = parse("", uses_pid=True)
 
-    assert (pattern.kind, pattern.directory, pattern.unwatched) == (Kind.RELATIVE, ".", None)
-    assert pattern.names(".4242")
+    assert (pattern.kind, pattern.directory, pattern.unwatched_reason) == (Kind.RELATIVE, ".", None)
+    assert pattern.matches(".4242")
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,8 @@ def test_without_a_pattern_the_kernel_names_cores_by_the_pid_alone() -> None:
         ("|/usr/bin/keep", False, "core", False),
     ],
 )
-def test_the_names_that_the_kernel_gives(text: str, uses_pid: bool, name: str, named: bool) -> None:
-    assert parse(text, uses_pid=uses_pid).names(name) == named
+def test_file_names_that_match_the_pattern(text: str, uses_pid: bool, name: str, named: bool) -> None:
+    assert parse(text, uses_pid=uses_pid).matches(name) == named
 
 
 @pytest.mark.parametrize(
@@ -87,15 +87,15 @@ def test_the_names_that_the_kernel_gives(text: str, uses_pid: bool, name: str, n
         ("core", None, None),
     ],
 )
-def test_who_is_handed_the_cores(text: str, helper: str | None, socket: str | None) -> None:
+def test_the_helper_or_socket_of_a_pattern(text: str, helper: str | None, socket: str | None) -> None:
     pattern = parse(text)
 
     assert (pattern.helper, pattern.socket) == (helper, socket)
 
 
 @given(st.text(max_size=127))
-def test_any_pattern_has_a_meaning(text: str) -> None:
+def test_every_pattern_can_be_parsed(text: str) -> None:
     pattern = parse(text)
 
     assert (pattern.directory is None) == (pattern.kind in (Kind.PIPE, Kind.SOCKET, Kind.NONE))
-    assert pattern.unwatched != ""
+    assert pattern.unwatched_reason != ""

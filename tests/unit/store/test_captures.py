@@ -1,4 +1,4 @@
-"""Captures in the store: whole or absent, the newest few."""
+"""Captures are complete or absent, and only the newest are kept."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from astbtd.errors import AstbtdError
 from astbtd.store.captures import Captures
-from astbtd.store.staging_cleanup import clean
+from astbtd.store.staging_cleanup import remove_leftovers
 from astbtd.store.store import Store
 from tests.support.deadlocks import capture
 
@@ -33,14 +33,14 @@ def test_a_committed_capture_is_read_back(captures: Captures) -> None:
     assert sorted(entry.name for entry in directory.iterdir()) == ["deadlock.json", "report.txt"]
 
 
-def test_the_newest_come_first_and_the_oldest_go(captures: Captures) -> None:
+def test_ids_are_newest_first_and_the_oldest_captures_are_removed(captures: Captures) -> None:
     for minutes in (1, 3, 2, 4):
         commit(captures, minutes, keep=3)
 
     assert captures.ids() == [capture(minutes).id for minutes in (4, 3, 2)]
 
 
-def test_what_a_killed_capture_left_goes_with_the_next(captures: Captures) -> None:
+def test_leftovers_of_a_killed_capture_are_removed_by_the_next(captures: Captures) -> None:
     staged = captures.stage(capture().id)
     (staged / "report.txt").write_text("half")
     (staged.parent / "core").write_bytes(b"memory")
@@ -49,24 +49,24 @@ def test_what_a_killed_capture_left_goes_with_the_next(captures: Captures) -> No
         assert list(staged.parent.iterdir()) == []
 
 
-def test_only_one_captures_at_a_time(captures: Captures) -> None:
+def test_the_lock_excludes_a_second_capture(captures: Captures) -> None:
     with captures.lock(), pytest.raises(AstbtdError, match="another capture"), captures.lock():
         pass
 
 
-def test_a_daemon_that_starts_leaves_a_capture_alone_that_is_being_made(captures: Captures) -> None:
+def test_a_daemon_that_starts_does_not_touch_a_capture_in_progress(captures: Captures) -> None:
     staged = captures.stage(capture().id)
 
     store = Store(captures.root)
     store.prepare()
 
-    clean(store, set)
+    remove_leftovers(store, set)
 
     assert staged.exists()
 
 
-def test_the_memory_of_a_process_has_no_name(captures: Captures, tmp_path: Path) -> None:
-    captures.core(-1)
+def test_the_core_file_has_no_name(captures: Captures, tmp_path: Path) -> None:
+    captures.create_core_file(-1)
 
     assert list((tmp_path / "capturing").iterdir()) == []
 
@@ -80,5 +80,5 @@ def test_a_damaged_record_is_an_error(captures: Captures, content: bytes) -> Non
         captures.load(directory.name)
 
 
-def test_a_store_without_captures_has_none(tmp_path: Path) -> None:
+def test_an_absent_store_has_no_captures(tmp_path: Path) -> None:
     assert Captures(tmp_path).ids() == []

@@ -38,7 +38,7 @@ def channels(*rows: tuple[str, ...]) -> str:
         ("on pbx7: crashed", "on <host-1>: crashed"),
     ],
 )
-def test_what_is_private_is_replaced(text: str, redacted: str) -> None:
+def test_private_data_is_replaced(text: str, redacted: str) -> None:
     assert Redactor(hosts=["pbx7"]).text(text) == redacted
 
 
@@ -57,11 +57,11 @@ def test_what_is_private_is_replaced(text: str, redacted: str) -> None:
         'password = 0x0, digest = "\\000\\000"',
     ],
 )
-def test_what_a_developer_needs_stays(text: str) -> None:
+def test_data_useful_for_debugging_is_kept(text: str) -> None:
     assert Redactor(hosts=["pbx7"]).text(text) == text
 
 
-def test_the_same_value_has_the_same_stand_in_in_every_text() -> None:
+def test_equal_values_have_the_same_placeholder_in_all_texts() -> None:
     redactor = Redactor()
 
     texts = [redactor.text(text) for text in ("192.0.2.1 192.0.2.2", '"192.0.2.2"', "sip:a@192.0.2.1")]
@@ -70,7 +70,7 @@ def test_the_same_value_has_the_same_stand_in_in_every_text() -> None:
     assert redactor.counts == {Kind.USER: 1, Kind.ADDRESS: 2}
 
 
-def test_in_the_table_of_channels_the_heading_tells_what_is_private() -> None:
+def test_private_columns_of_a_channel_table_are_replaced() -> None:
     lines = Redactor().text(channels(HEADINGS, UP, DOWN)).splitlines()
 
     assert lines[2].split() == [*UP[:3], "<number-1>", UP[4], "<name-1>", "<number-2>", "<name-2>", UP[8]]
@@ -78,13 +78,13 @@ def test_in_the_table_of_channels_the_heading_tells_what_is_private() -> None:
     assert lines[-1] == "3 active channels"
 
 
-def test_a_row_that_stands_out_of_its_columns_is_left_out() -> None:
+def test_a_row_with_displaced_columns_is_omitted() -> None:
     displaced = ("PJSIP/a-trunk-with-a-long-name-00000001", *UP[1:])
 
-    assert Redactor().text(channels(HEADINGS, displaced)).splitlines()[2].startswith("(a row left out")
+    assert Redactor().text(channels(HEADINGS, displaced)).splitlines()[2].startswith("(row omitted")
 
 
-def test_a_document_keeps_its_keys_and_its_shape() -> None:
+def test_the_keys_and_structure_of_a_document_are_kept() -> None:
     document = {"host": "pbx7", "process": {"pid": 7, "command_line": "asterisk -r 192.0.2.1"}, "advice": ["pbx7"]}
 
     assert Redactor(hosts=["pbx7"]).document(document) == {
@@ -95,7 +95,7 @@ def test_a_document_keeps_its_keys_and_its_shape() -> None:
 
 
 @given(st.text(alphabet='"\\<>@:.=+/ \nabcsip0123456789-', max_size=200))
-def test_what_was_redacted_once_stays_as_it_is(text: str) -> None:
+def test_redacting_twice_changes_nothing(text: str) -> None:
     redactor = Redactor()
     once = redactor.text(text)
 
@@ -106,5 +106,5 @@ def test_what_was_redacted_once_stays_as_it_is(text: str) -> None:
     st.ip_addresses(v=4).filter(lambda address: address.is_global),
     st.sampled_from((" {} ", '"{}"', "={},", "[{}]:5060")),
 )
-def test_no_address_stays(address: object, around: str) -> None:
+def test_every_address_is_replaced(address: object, around: str) -> None:
     assert str(address) not in Redactor().text(around.format(address))

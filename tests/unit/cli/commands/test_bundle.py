@@ -12,28 +12,28 @@ import pytest
 from astbtd.model.crash import KEPT_CORE_FILE, Crash
 from astbtd.store.store import Store
 from tests.support.builders import crash
-from tests.unit.cli.conftest import Keep, Run
+from tests.support.cli_types import Keep, Run
 
 BACKTRACE = b'#0  dial (uri=0x7f12 "sip:alice@192.0.2.7") at app_dial.c:7\n'
 
 
 @pytest.fixture
 def kept(keep: Keep) -> Crash:
-    """A crash with its texts, its core, and what does not belong there."""
-    directory = keep(crash(), backtrace=BACKTRACE, stranger=b"not ours")
+    """A crash with its texts, its core, and two files that do not belong there."""
+    directory = keep(crash(), backtrace=BACKTRACE, unknown=b"not ours")
     (directory / KEPT_CORE_FILE).write_bytes(b"memory")
     (directory / "locks.txt").symlink_to("/etc/passwd")
     return crash()
 
 
 def members(bundle: bytes) -> dict[str, bytes]:
-    """The files in a bundle."""
+    """The files of a bundle by name."""
     with tarfile.open(fileobj=io.BytesIO(bundle)) as archive:
         opened = {member.name: archive.extractfile(member) for member in archive}
         return {name: file.read() for name, file in opened.items() if file}
 
 
-def test_a_bundle_has_texts_and_record_and_nothing_else(astbtd: Run, kept: Crash, tmp_path: Path) -> None:
+def test_a_bundle_contains_the_texts_and_the_record_only(astbtd: Run, kept: Crash, tmp_path: Path) -> None:
     answer = astbtd("bundle", "latest", "--output", tmp_path / "bundle.tar.gz")
 
     assert (answer.code, answer.out) == (0, f"{tmp_path}/bundle.tar.gz\n")
@@ -43,7 +43,7 @@ def test_a_bundle_has_texts_and_record_and_nothing_else(astbtd: Run, kept: Crash
     assert json.loads(files[f"{kept.id}/crash.json"])["id"] == kept.id
 
 
-def test_it_bears_the_crashs_name_where_none_is_given(
+def test_the_default_file_name_contains_the_id(
     astbtd: Run, kept: Crash, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -55,17 +55,17 @@ def test_it_bears_the_crashs_name_where_none_is_given(
     assert bundle.stat().st_mode & 0o777 == 0o600
 
 
-def test_what_is_private_is_replaced_on_request_and_counted(astbtd: Run, kept: Crash, tmp_path: Path) -> None:
+def test_private_data_is_replaced_on_request_and_counted(astbtd: Run, kept: Crash, tmp_path: Path) -> None:
     answer = astbtd("bundle", "latest", "--redact", "--output", tmp_path / "bundle")
 
     files = members((tmp_path / "bundle").read_bytes())
     assert b"sip:<user-1>@<address-1>" in files[f"{kept.id}/backtrace.txt"]
     assert json.loads(files[f"{kept.id}/crash.json"])["host"] == "<host-1>"
     assert "1 address" in answer.err
-    assert "read it through before you publish it" in answer.err
+    assert "review the bundle before you publish it" in answer.err
 
 
-def test_several_crashes_go_into_one_bundle(astbtd: Run, kept: Crash, keep: Keep, tmp_path: Path) -> None:
+def test_several_crashes_are_packed_into_one_bundle(astbtd: Run, kept: Crash, keep: Keep, tmp_path: Path) -> None:
     other = crash(pid=77)
     keep(other)
 
@@ -83,14 +83,14 @@ def test_the_same_crash_gives_the_same_bytes(astbtd: Run, kept: Crash, tmp_path:
 
 
 @pytest.mark.usefixtures("kept")
-def test_it_is_written_to_standard_output(configuration: Path) -> None:
+def test_a_bundle_is_written_to_standard_output(configuration: Path) -> None:
     command = [sys.executable, "-m", "astbtd", "--config", str(configuration), "bundle", "latest", "--output", "-"]
 
     assert members(subprocess.run(command, check=True, capture_output=True).stdout)
 
 
 @pytest.mark.usefixtures("kept")
-def test_a_file_that_exists_is_not_overwritten(astbtd: Run, tmp_path: Path) -> None:
+def test_an_existing_file_is_not_overwritten(astbtd: Run, tmp_path: Path) -> None:
     (tmp_path / "bundle").write_text("mine")
 
     answer = astbtd("bundle", "latest", "--output", tmp_path / "bundle")
@@ -100,7 +100,7 @@ def test_a_file_that_exists_is_not_overwritten(astbtd: Run, tmp_path: Path) -> N
     assert (tmp_path / "bundle").read_text() == "mine"
 
 
-def test_a_crash_that_is_not_there_leaves_no_file(astbtd: Run, store: Store, tmp_path: Path) -> None:
+def test_no_file_is_left_if_there_is_no_such_crash(astbtd: Run, store: Store, tmp_path: Path) -> None:
     assert store.ids() == []
 
     assert astbtd("bundle", "latest", "--output", tmp_path / "bundle").code == 3

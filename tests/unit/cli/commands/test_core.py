@@ -1,5 +1,6 @@
-"""`astbtd core`: a kept core, whole, where nothing was before."""
+"""`astbtd core`: writes a kept core, and overwrites nothing."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,24 +9,24 @@ from pathlib import Path
 import pytest
 
 from astbtd.model.crash import CoreState
-from astbtd.store import core_archive as archive
+from astbtd.store.core_archive import compress_core
 from astbtd.store.store import Store
 from tests.support.builders import crash
-from tests.unit.cli.conftest import Keep, Run
+from tests.support.cli_types import Keep, Run
 
 CORE = b"\x7fELF" + bytes(100_000) + b"end"
 
 
 @pytest.fixture
 def kept(store: Store, keep: Keep, memory_file: Callable[[bytes], int]) -> Path:
-    """The newest crash's kept core."""
+    """The kept core of the newest crash."""
     keep(crash())
-    archive.keep(memory_file(CORE), store.kept_core(crash().id), lambda _: None)
+    compress_core(memory_file(CORE), store.kept_core(crash().id), lambda _: None)
     return store.kept_core(crash().id)
 
 
 @pytest.mark.usefixtures("kept")
-def test_a_core_is_written_to_a_file_for_its_owner_only(astbtd: Run, tmp_path: Path) -> None:
+def test_a_core_is_written_to_a_file_that_only_its_owner_can_read(astbtd: Run, tmp_path: Path) -> None:
     answer = astbtd("core", "latest", "--output", tmp_path / "core")
 
     assert answer == (0, "", "")
@@ -34,7 +35,7 @@ def test_a_core_is_written_to_a_file_for_its_owner_only(astbtd: Run, tmp_path: P
 
 
 @pytest.mark.usefixtures("kept", "watched")
-def test_who_waits_sees_how_much_is_written(astbtd: Run, tmp_path: Path) -> None:
+def test_progress_is_shown_on_a_terminal(astbtd: Run, tmp_path: Path) -> None:
     answer = astbtd("core", "latest", "--output", tmp_path / "core")
 
     assert answer == (0, "", "\rdecompressing: 98K \r\x1b[K")
@@ -49,7 +50,7 @@ def test_a_core_is_written_to_standard_output(configuration: Path, output: list[
 
 
 @pytest.mark.usefixtures("kept")
-def test_a_file_that_exists_is_not_overwritten(astbtd: Run, tmp_path: Path) -> None:
+def test_an_existing_file_is_not_overwritten(astbtd: Run, tmp_path: Path) -> None:
     (tmp_path / "core").write_text("mine")
 
     answer = astbtd("core", "latest", "--output", tmp_path / "core")
@@ -60,7 +61,7 @@ def test_a_file_that_exists_is_not_overwritten(astbtd: Run, tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("kept")
-def test_a_link_that_leads_nowhere_is_not_followed(astbtd: Run, tmp_path: Path) -> None:
+def test_a_dangling_symbolic_link_is_not_followed(astbtd: Run, tmp_path: Path) -> None:
     (tmp_path / "core").symlink_to(tmp_path / "elsewhere")
 
     assert astbtd("core", "latest", "--output", tmp_path / "core").code == 1
@@ -77,7 +78,7 @@ def test_a_damaged_core_leaves_no_file(astbtd: Run, kept: Path, tmp_path: Path) 
     assert not (tmp_path / "core").exists()
 
 
-def test_a_core_that_was_not_kept_is_said_with_what_became_of_it(astbtd: Run, keep: Keep, tmp_path: Path) -> None:
+def test_the_state_of_a_core_that_was_not_kept_is_reported(astbtd: Run, keep: Keep, tmp_path: Path) -> None:
     keep(crash(state=CoreState.LEFT))
 
     answer = astbtd("core", "latest", "--output", tmp_path / "core")
@@ -88,5 +89,27 @@ def test_a_core_that_was_not_kept_is_said_with_what_became_of_it(astbtd: Run, ke
     assert not (tmp_path / "core").exists()
 
 
-def test_it_wants_to_know_which_crash(astbtd: Run) -> None:
+def test_an_id_is_required(astbtd: Run) -> None:
     assert astbtd("core").code == 2
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_core_is_not_written_to_a_terminal(astbtd: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("_pytest.capture.CaptureIO.isatty", lambda _: True)
+
+    answer = astbtd("core", "latest")
+
+    assert answer.code == 2
+    assert "refusing to write a core to a terminal\n" in answer.err
+    assert f"astbtd core latest --output core.{crash().id}" in answer.err
+
+
+def test_a_core_that_the_user_must_not_read_is_an_error(
+    astbtd: Run, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+
+    answer = astbtd("core", "latest")
+
+    assert (answer.code, answer.out) == (1, "")
+    assert f"permission denied reading {kept}" in answer.err

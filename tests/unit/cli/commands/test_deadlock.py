@@ -1,4 +1,4 @@
-"""`astbtd list`, `show` and `deadlock` on captures of a running Asterisk."""
+"""`astbtd deadlock`, and `list` and `show` for captures of a running Asterisk."""
 
 import json
 from pathlib import Path
@@ -8,13 +8,13 @@ import pytest
 from astbtd.asterisk import asterisk_processes
 from astbtd.asterisk.asterisk_processes import RunningAsterisk
 from astbtd.cli.commands import deadlock
-from astbtd.lib.serialization import plain
+from astbtd.lib.serialization import to_plain
 from astbtd.model.deadlock_capture import Deadlock, Finding
 from astbtd.store.captures import Captures
 from astbtd.store.store import Store
 from tests.support.builders import crash
+from tests.support.cli_types import Keep, Run
 from tests.support.deadlocks import capture
-from tests.unit.cli.conftest import Keep, Run
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def commit(captures: Captures, record: Deadlock) -> Deadlock:
     return record
 
 
-def test_the_list_has_crashes_and_captures_newest_first(astbtd: Run, keep: Keep, captures: Captures) -> None:
+def test_list_shows_crashes_and_captures_newest_first(astbtd: Run, keep: Keep, captures: Captures) -> None:
     keep(crash(1))
     live = commit(captures, capture(2))
     keep(crash(3))
@@ -44,19 +44,19 @@ def test_the_list_has_crashes_and_captures_newest_first(astbtd: Run, keep: Keep,
     assert rows[1].split()[-5:-1] == ["(live)", "deadlock", "-", "try_calling"]
 
 
-def test_the_list_can_be_of_captures_only(astbtd: Run, keep: Keep, captures: Captures) -> None:
+def test_list_deadlocks_shows_only_captures(astbtd: Run, keep: Keep, captures: Captures) -> None:
     keep(crash(1))
     live = commit(captures, capture(2))
 
-    assert json.loads(astbtd("list", "--deadlocks", "--json").out) == [plain(live)]
+    assert json.loads(astbtd("list", "--deadlocks", "--json").out) == [to_plain(live)]
     assert [row.split()[-1] for row in astbtd("list", "--deadlocks").out.splitlines()[1:]] == [live.id]
 
 
-def test_the_list_as_data_is_of_crashes_as_ever(astbtd: Run, keep: Keep, captures: Captures) -> None:
+def test_list_json_contains_only_crashes(astbtd: Run, keep: Keep, captures: Captures) -> None:
     keep(crash(1))
     commit(captures, capture(2))
 
-    assert json.loads(astbtd("list", "--json").out) == [plain(crash(1))]
+    assert json.loads(astbtd("list", "--json").out) == [to_plain(crash(1))]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_the_list_as_data_is_of_crashes_as_ever(astbtd: Run, keep: Keep, capture
         (["--signal", "SEGV"], [crash(1).id]),
     ],
 )
-def test_filters_hold_for_captures_too(
+def test_filters_apply_to_captures(
     astbtd: Run, keep: Keep, captures: Captures, filters: list[str], found: list[str]
 ) -> None:
     keep(crash(1))
@@ -78,7 +78,7 @@ def test_filters_hold_for_captures_too(
     assert [row.split()[-1] for row in astbtd("list", *filters).out.splitlines()[1:]] == found
 
 
-def test_a_damaged_capture_is_said_and_passed_over(astbtd: Run, keep: Keep, captures: Captures) -> None:
+def test_a_damaged_capture_is_reported_and_skipped(astbtd: Run, keep: Keep, captures: Captures) -> None:
     keep(crash(1))
     live = commit(captures, capture(2))
     (captures.directory(live.id) / "deadlock.json").write_text("{")
@@ -89,18 +89,18 @@ def test_a_damaged_capture_is_said_and_passed_over(astbtd: Run, keep: Keep, capt
     assert f"the record of capture {live.id} is damaged" in answer.err
 
 
-def test_show_has_captures_by_their_ids(astbtd: Run, keep: Keep, captures: Captures) -> None:
+def test_show_finds_captures_by_id_and_prefix(astbtd: Run, keep: Keep, captures: Captures) -> None:
     keep(crash(1))
     live = commit(captures, capture(2))
 
     assert astbtd("show", live.id).out == f"report of {live.id}\n"
     assert astbtd("show", "20261122T1202").out == f"report of {live.id}\n"
     assert astbtd("show", live.id, "--section", "core-show-locks").out == "No such command\n"
-    assert json.loads(astbtd("show", live.id, "--json").out) == plain(live)
+    assert json.loads(astbtd("show", live.id, "--json").out) == to_plain(live)
     assert astbtd("show", live.id, "--path").out == f"{captures.directory(live.id)}\n"
 
 
-def test_latest_is_a_crash(astbtd: Run, keep: Keep, captures: Captures) -> None:
+def test_latest_never_selects_a_capture(astbtd: Run, keep: Keep, captures: Captures) -> None:
     keep(crash(1))
     commit(captures, capture(2))
 
@@ -108,17 +108,17 @@ def test_latest_is_a_crash(astbtd: Run, keep: Keep, captures: Captures) -> None:
     assert astbtd("show", "-1").out == f"report of {crash(1).id}\n"
 
 
-def test_a_prefix_of_a_crash_and_a_capture_names_neither(astbtd: Run, keep: Keep, captures: Captures) -> None:
+def test_a_prefix_of_both_a_crash_and_a_capture_is_ambiguous(astbtd: Run, keep: Keep, captures: Captures) -> None:
     keep(crash(1))
     commit(captures, capture(2))
 
     answer = astbtd("show", "20261122T12")
 
     assert answer.code == 3
-    assert "2 crashes' and captures' ids start with" in answer.err
+    assert "'20261122T12' is ambiguous: 2 ids start with it" in answer.err
 
 
-def test_a_section_that_a_capture_does_not_have_is_said_with_what_is(astbtd: Run, captures: Captures) -> None:
+def test_a_section_missing_from_a_capture_is_reported_with_the_files_present(astbtd: Run, captures: Captures) -> None:
     live = commit(captures, capture(2))
 
     answer = astbtd("show", live.id, "--section", "backtrace")
@@ -128,7 +128,7 @@ def test_a_section_that_a_capture_does_not_have_is_said_with_what_is(astbtd: Run
     assert "core-show-locks.txt, deadlock.json, report.txt" in answer.err
 
 
-def test_a_capture_is_for_root_only(astbtd: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_root_can_capture(astbtd: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
 
     answer = astbtd("deadlock")
@@ -139,16 +139,18 @@ def test_a_capture_is_for_root_only(astbtd: Run, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("options", [("--samples", "0"), ("--samples", "x"), ("--interval", "soon"), ("--pid", "x")])
-def test_options_that_make_no_sense_are_wrong_usage(astbtd: Run, options: tuple[str, str]) -> None:
+def test_invalid_options_are_wrong_usage(astbtd: Run, options: tuple[str, str]) -> None:
     assert astbtd("deadlock", *options).code == 2
 
 
 @pytest.mark.parametrize("content", ["", "x", "1 2", "99\n"])
-def test_a_request_for_another_process_captures_nothing_else(
+def test_a_request_captures_no_other_process(
     astbtd: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str
 ) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
-    monkeypatch.setattr(asterisk_processes, "running", lambda _: (RunningAsterisk(7, "/srv"), RunningAsterisk(8, None)))
+    monkeypatch.setattr(
+        asterisk_processes, "running_asterisks", lambda _: (RunningAsterisk(7, "/srv"), RunningAsterisk(8, None))
+    )
     monkeypatch.setattr(deadlock, "assemble", lambda *_: pytest.fail("captured"))
     request = tmp_path / "wanted"
     request.write_text(content)

@@ -1,4 +1,4 @@
-"""`astbtd diagnose`: text from anywhere, a verdict, an exit code that scripts can use."""
+"""`astbtd diagnose`: text from any source, a verdict, an exit code that scripts can use."""
 
 import io
 import json
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.cli_types import Run
 from tests.support.transcripts import DOUBLE_FREE, STRIPPED, TWO_THREADS
-from tests.unit.cli.conftest import Run
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def text(tmp_path: Path) -> Path:
     return file
 
 
-def test_the_answer_is_for_people(run: Run, text: Path) -> None:
+def test_the_default_output_is_text_for_people(run: Run, text: Path) -> None:
     answer = run("diagnose", text)
 
     assert answer.code == 0
@@ -26,7 +26,7 @@ def test_the_answer_is_for_people(run: Run, text: Path) -> None:
     assert "Good enough to file? yes" in answer.out
 
 
-def test_json_is_one_object_a_line_in_the_order_given(run: Run, text: Path, tmp_path: Path) -> None:
+def test_json_is_one_object_per_line_in_the_order_given(run: Run, text: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.txt"
     other.write_text(DOUBLE_FREE)
 
@@ -37,7 +37,7 @@ def test_json_is_one_object_a_line_in_the_order_given(run: Run, text: Path, tmp_
     assert set(objects[0]["signature"]) == {"id", "text", "rule"}
 
 
-def test_several_files_are_told_apart(run: Run, text: Path) -> None:
+def test_the_output_for_each_of_several_files_has_its_name(run: Run, text: Path) -> None:
     assert run("diagnose", text, text).out.count(f"{text}\nAsterisk crashed") == 2
 
 
@@ -47,14 +47,14 @@ def test_standard_input_is_read(run: Run, monkeypatch: pytest.MonkeyPatch) -> No
     assert "SIGSEGV in speak" in run("diagnose", "-").out
 
 
-def test_a_backtrace_that_is_of_no_use_is_said_by_the_exit_code(run: Run, tmp_path: Path) -> None:
+def test_an_unusable_backtrace_has_an_exit_code(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "stripped.txt"
     file.write_text(STRIPPED)
 
     assert run("diagnose", file).code == 4
 
 
-def test_a_text_without_a_frame_matches_nothing(run: Run, tmp_path: Path) -> None:
+def test_a_text_without_frames_matches_nothing(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "prose.txt"
     file.write_text("It crashed.\n")
 
@@ -69,11 +69,11 @@ def test_a_file_that_cannot_be_read_does_not_stop_the_others(run: Run, text: Pat
 
     assert answer.code == 1
     assert "No such file" in answer.err
-    assert "what helps" in answer.err
+    assert "hint: " in answer.err
     assert "SIGSEGV in speak" in answer.out
 
 
-def test_bytes_that_are_no_text_are_no_reason_to_fail(run: Run, tmp_path: Path) -> None:
+def test_bytes_that_are_not_utf_8_are_accepted(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "latin.txt"
     file.write_bytes(b'#0  0x1 in play (name=0x2 "caf\xe9") at p.c:1\n')
 

@@ -1,4 +1,4 @@
-"""`astbtd fsck`: explains what is wrong with a store, repairs what is safe, takes nothing that anybody could want."""
+"""`astbtd fsck`: explains problems of a store, repairs what is safe, and removes nothing of value."""
 
 import json
 import os
@@ -13,33 +13,33 @@ from astbtd.claims.claim_file import ClaimFiles, ClaimRecord
 from astbtd.lib import files
 from astbtd.model.crash import CoreState, Crash, DiscoveredBy
 from astbtd.pipeline.analysis import write_report
-from astbtd.pipeline.components import readers
+from astbtd.pipeline.components import reader_group
 from astbtd.store.captures import Captures
-from astbtd.store.core_archive import keep
+from astbtd.store.core_archive import compress_core
 from astbtd.store.store import Store
 from tests.support.builders import NOON, crash, facts
-from tests.unit.cli.conftest import NOBODY, Answer, Run
+from tests.support.cli_types import NOBODY, Answer, Run
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+needs_root = pytest.mark.root
 TEXT = b"#0  ast_bridge_join () at bridge.c:1\n"
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """The store as the daemon makes it, for the group that reads it."""
-    store = Store(tmp_path / "store", readers())
+    """A store as the daemon makes it, with the group of its readers."""
+    store = Store(tmp_path / "store", reader_group())
     store.prepare()
     return store
 
 
 @pytest.fixture
 def sound(store: Store) -> Crash:
-    """A crash in whose store nothing is wrong."""
+    """A crash in a store without problems."""
     return collected(store, crash())
 
 
 def collected(store: Store, made: Crash) -> Crash:
-    """A crash as the daemon leaves it, its core kept."""
+    """Store a crash as the daemon does, with its core, and return its record."""
     made = replace(made, extraction=replace(made.extraction, sections={"backtrace.txt": len(TEXT)}))
     staged = store.stage(made.id)
     files.write_new(staged / "backtrace.txt", TEXT, group=store.group)
@@ -47,117 +47,117 @@ def collected(store: Store, made: Crash) -> Crash:
     directory = store.commit(staged, made)
     core = os.memfd_create("core")
     os.write(core, b"core" * 4096)
-    keep(core, directory / "core.zst", lambda _: None)
+    compress_core(core, directory / "core.zst", lambda _: None)
     os.close(core)
-    store.mark_seen(made.core.identity)
-    store.point_latest()
+    store.collected.add(made.core.identity)
+    store.update_latest()
     return made
 
 
-def nothing_left(astbtd: Run) -> bool:
-    return astbtd("fsck").out.endswith("; nothing is wrong\n")
+def no_problems(astbtd: Run) -> bool:
+    return astbtd("fsck").out.endswith("; no problems found\n")
 
 
-def repaired(astbtd: Run) -> Answer:
-    """The answer of a run that repairs all that is wrong."""
+def repair_all(astbtd: Run) -> Answer:
+    """Run fsck, check that it repairs all problems, and return its answer."""
     answer = astbtd("fsck")
-    assert (answer.code, nothing_left(astbtd)) == (0, True), answer.out
+    assert (answer.code, no_problems(astbtd)) == (0, True), answer.out
     return answer
 
 
 @pytest.mark.usefixtures("sound")
-def test_nothing_is_wrong_with_what_the_daemon_leaves(astbtd: Run, store: Store) -> None:
+def test_a_store_made_by_the_daemon_has_no_problems(astbtd: Run, store: Store) -> None:
     answer = astbtd("fsck")
 
     assert answer.code == 0
-    assert answer.out == f"{store.root}: 1 crash examined; nothing is wrong\n"
+    assert answer.out == f"{store.root}: 1 crash checked; no problems found\n"
 
 
 @pytest.mark.usefixtures("store")
-def test_nothing_is_wrong_with_an_empty_store(astbtd: Run) -> None:
-    assert nothing_left(astbtd)
+def test_an_empty_store_has_no_problems(astbtd: Run) -> None:
+    assert no_problems(astbtd)
 
 
 @pytest.mark.usefixtures("sound")
-def test_what_a_kill_left_in_staging_is_removed(astbtd: Run, store: Store) -> None:
+def test_leftovers_of_a_killed_daemon_in_staging_are_removed(astbtd: Run, store: Store) -> None:
     left = store.stage(crash(5).id)
 
-    answer = repaired(astbtd)
+    answer = repair_all(astbtd)
 
-    assert f"{left}: it was being made, or removed, when astbtd was killed\n  repaired: removed\n" in answer.out
+    assert f"{left}: it was being made or removed when astbtd was killed\n  repaired: removed\n" in answer.out
     assert not left.exists()
 
 
-def test_a_file_that_was_half_written_is_removed(astbtd: Run, sound: Crash, store: Store) -> None:
+def test_a_half_written_file_is_removed(astbtd: Run, sound: Crash, store: Store) -> None:
     half = store.directory(sound.id) / ".core.zst.new"
     half.write_bytes(b"half")
 
-    repaired(astbtd)
+    repair_all(astbtd)
 
     assert not half.exists()
 
 
-def test_latest_is_put_right(astbtd: Run, sound: Crash, store: Store) -> None:
+def test_a_wrong_latest_link_is_corrected(astbtd: Run, sound: Crash, store: Store) -> None:
     (store.root / "latest").unlink()
     (store.root / "latest").symlink_to("crashes/nowhere")
 
-    repaired(astbtd)
+    repair_all(astbtd)
 
     assert (store.root / "latest").readlink() == Path("crashes") / sound.id
 
 
-def test_a_forgotten_identity_is_remembered(astbtd: Run, sound: Crash, store: Store) -> None:
+def test_a_missing_identity_is_added(astbtd: Run, sound: Crash, store: Store) -> None:
     (store.root / "seen").unlink()
 
-    repaired(astbtd)
+    repair_all(astbtd)
 
-    assert store.seen() == {sound.core.identity}
+    assert store.collected.all() == {sound.core.identity}
 
 
-def test_occurrences_are_numbered_by_crash_time(astbtd: Run, store: Store) -> None:
+def test_wrong_occurrence_numbers_are_corrected(astbtd: Run, store: Store) -> None:
     for minutes in (1, 2, 3):
         collected(store, crash(minutes, pid=minutes, identity=f"{minutes:032x}"))
 
-    assert "misnumbered" in repaired(astbtd).out
+    assert "occurrence numbers" in repair_all(astbtd).out
     assert [each.signature.occurrence for each in store.crashes()] == [3, 2, 1]
 
 
-def test_files_that_strangers_could_read_are_closed_to_them(astbtd: Run, sound: Crash, store: Store) -> None:
+def test_files_readable_by_other_users_get_their_modes_back(astbtd: Run, sound: Crash, store: Store) -> None:
     core, text = store.kept_core(sound.id), store.directory(sound.id) / "backtrace.txt"
     core.chmod(0o644)
     text.chmod(0o666)
 
-    repaired(astbtd)
+    repair_all(astbtd)
 
     assert [stat.S_IMODE(path.stat().st_mode) for path in (core, text)] == [0o600, 0o640]
 
 
-def test_a_kept_core_that_is_gone_is_recorded_as_lost(astbtd: Run, sound: Crash, store: Store) -> None:
+def test_a_missing_kept_core_is_recorded_as_lost(astbtd: Run, sound: Crash, store: Store) -> None:
     store.kept_core(sound.id).unlink()
 
-    repaired(astbtd)
+    repair_all(astbtd)
 
     assert store.load(sound.id).core.state is CoreState.LOST
 
 
-def test_a_core_that_is_there_after_all_is_recorded_as_kept(astbtd: Run, sound: Crash, store: Store) -> None:
+def test_an_existing_core_recorded_as_lost_is_recorded_as_kept(astbtd: Run, sound: Crash, store: Store) -> None:
     store.change(sound.id, lambda crash: replace(crash, core=replace(crash.core, state=CoreState.LOST)))
 
-    repaired(astbtd)
+    repair_all(astbtd)
 
     assert store.load(sound.id).core.state is CoreState.KEPT
 
 
-def test_a_removal_that_was_interrupted_is_finished(astbtd: Run, sound: Crash, store: Store) -> None:
+def test_an_interrupted_removal_is_finished(astbtd: Run, sound: Crash, store: Store) -> None:
     removed = replace(sound.core, state=CoreState.REMOVED)
     store.change(sound.id, lambda crash: replace(crash, core=removed, texts_removed_at=NOON))
 
-    repaired(astbtd)
+    repair_all(astbtd)
 
     assert os.listdir(store.directory(sound.id)) == ["crash.json"]
 
 
-def test_a_damaged_core_is_said_and_left(astbtd: Run, sound: Crash, store: Store) -> None:
+def test_a_damaged_core_is_reported_and_not_removed(astbtd: Run, sound: Crash, store: Store) -> None:
     core = store.kept_core(sound.id)
     os.truncate(core, core.stat().st_size // 2)
 
@@ -173,7 +173,7 @@ def test_a_quick_run_does_not_read_cores(astbtd: Run, sound: Crash, store: Store
     assert astbtd("fsck", "--quick").code == 0
 
 
-def test_a_text_that_was_cut_is_said_with_the_way_to_make_it_anew(astbtd: Run, sound: Crash, store: Store) -> None:
+def test_a_truncated_text_is_reported_with_commands_to_restore_it(astbtd: Run, sound: Crash, store: Store) -> None:
     text = store.directory(sound.id) / "backtrace.txt"
     os.truncate(text, 5)
 
@@ -184,7 +184,7 @@ def test_a_text_that_was_cut_is_said_with_the_way_to_make_it_anew(astbtd: Run, s
     assert f"astbtd core {sound.id} --output CORE; astbtd extract --output DIRECTORY CORE" in answer.out
 
 
-def test_a_damaged_record_is_said_and_its_texts_stay(astbtd: Run, sound: Crash, store: Store) -> None:
+def test_a_damaged_record_is_reported_and_its_texts_are_kept(astbtd: Run, sound: Crash, store: Store) -> None:
     (store.directory(sound.id) / "crash.json").write_text("{")
 
     answer = astbtd("fsck")
@@ -196,7 +196,7 @@ def test_a_damaged_record_is_said_and_its_texts_stay(astbtd: Run, sound: Crash, 
 
 @pytest.mark.parametrize("name", ["crashes/readme", f"crashes/{crash().id}/notes.txt"])
 @pytest.mark.usefixtures("sound")
-def test_what_astbtd_did_not_make_is_said_and_left(astbtd: Run, store: Store, name: str) -> None:
+def test_unknown_files_are_reported_and_not_removed(astbtd: Run, store: Store, name: str) -> None:
     (store.root / name).touch(mode=0o640)
 
     answer = astbtd("fsck")
@@ -220,12 +220,12 @@ def test_a_symbolic_link_among_the_texts_is_not_followed(
     assert stat.S_IMODE(foreign.stat().st_mode) == 0o777 & ~0o022
 
 
-def test_a_report_that_is_missing_is_made_anew(astbtd: Run, sound: Crash, store: Store) -> None:
+def test_a_missing_report_is_written_again(astbtd: Run, sound: Crash, store: Store) -> None:
     report = store.directory(sound.id) / "report.txt"
     before = report.read_text()
     report.unlink()
 
-    repaired(astbtd)
+    repair_all(astbtd)
 
     assert report.read_text() == before
 
@@ -235,12 +235,12 @@ def test_the_directories_of_the_store_get_their_modes_back(astbtd: Run, sound: C
     for directory in directories:
         directory.chmod(0o777)
 
-    repaired(astbtd)
+    repair_all(astbtd)
 
     assert [stat.S_IMODE(directory.stat().st_mode) for directory in directories] == [0o750, 0o750, 0o700, 0o750]
 
 
-def test_a_damaged_capture_is_said_and_its_files_are_closed_to_strangers(astbtd: Run, store: Store) -> None:
+def test_a_damaged_capture_is_reported_and_its_files_get_their_modes_back(astbtd: Run, store: Store) -> None:
     captures = Captures(store.root, store.group)
     captures.prepare()
     directory = captures.stage(crash(7).id).rename(captures.directory(crash(7).id))
@@ -256,110 +256,108 @@ def test_a_damaged_capture_is_said_and_its_files_are_closed_to_strangers(astbtd:
 
 
 @needs_root
-def test_what_belongs_to_others_is_given_back_to_root_and_to_the_readers(
-    astbtd: Run, sound: Crash, store: Store
-) -> None:
+def test_a_wrong_owner_and_group_are_corrected(astbtd: Run, sound: Crash, store: Store) -> None:
     files = [store.directory(sound.id) / name for name in ("crash.json", "core.zst")]
     for file in files:
         os.chown(file, NOBODY, NOBODY)
 
-    repaired(astbtd)
+    repair_all(astbtd)
 
     assert [file.stat().st_uid for file in files] == [0, 0]
-    assert files[0].stat().st_gid == readers()
+    assert files[0].stat().st_gid == reader_group()
 
 
 @needs_root
-def test_a_record_that_was_put_right_can_still_be_read_by_the_group(astbtd: Run, sound: Crash, store: Store) -> None:
+def test_a_corrected_record_keeps_the_group_of_the_readers(astbtd: Run, sound: Crash, store: Store) -> None:
     store.kept_core(sound.id).unlink()
 
-    repaired(astbtd)
+    repair_all(astbtd)
 
-    assert (store.directory(sound.id) / "crash.json").stat().st_gid == readers()
+    assert (store.directory(sound.id) / "crash.json").stat().st_gid == reader_group()
 
 
-def test_what_is_no_identity_is_taken_out_of_the_list_of_them(astbtd: Run, sound: Crash, store: Store) -> None:
+def test_an_invalid_line_is_removed_from_the_list_of_identities(astbtd: Run, sound: Crash, store: Store) -> None:
     with (store.root / "seen").open("ab") as seen:
         seen.write(b"\xff\xfe half\n")
 
-    assert "1 entry in it is no identity of a core\n  repaired: taken out" in repaired(astbtd).out
-    assert store.seen() == {sound.core.identity}
+    assert "it has 1 invalid line\n  repaired: removed from it" in repair_all(astbtd).out
+    assert store.collected.all() == {sound.core.identity}
 
 
-def test_a_note_that_was_never_completed_is_removed(astbtd: Run, store: Store) -> None:
+def test_an_incomplete_claim_file_is_removed(astbtd: Run, store: Store) -> None:
     note = store.incoming / f"{crash(5).id}.claim"
     note.write_text("{")
 
-    assert "never completed" in repaired(astbtd).out
+    assert "never completed" in repair_all(astbtd).out
     assert not note.exists()
 
 
 @pytest.fixture
 def spool(tmp_path: Path, configuration: Path) -> Path:
-    """A directory that is watched."""
+    """A watched directory."""
     directory = tmp_path / "spool"
     directory.mkdir()
     configuration.write_text(f"store: {tmp_path / 'store'}\nwatch: {{directories: [{directory}]}}\n")
     return directory
 
 
-def noted(store: Store, spool: Path, *, copied: bool = False) -> ClaimRecord:
-    """A claim that an earlier daemon left, of the core in the spool; the core's second name is for the test to make."""
+def write_claim(store: Store, spool: Path, *, copied: bool = False) -> ClaimRecord:
+    """Write the claim file of an earlier daemon for a core in the spool. The test makes the hard link of the claim."""
     core = spool / "core"
     core.write_bytes(b"core")
     known = replace(facts(5), size=4)
-    note = ClaimRecord(known, str(spool), "core", DiscoveredBy.EVENT, core.stat().st_ino, copied)
-    os.close(ClaimFiles(store.incoming).write(known.crash_id, note))
-    return note
+    claim = ClaimRecord(known, str(spool), "core", DiscoveredBy.EVENT, core.stat().st_ino, copied)
+    os.close(ClaimFiles(store.incoming).write(known.crash_id, claim))
+    return claim
 
 
-def test_what_a_claim_will_be_resumed_with_stays(astbtd: Run, store: Store, spool: Path) -> None:
-    claimed = noted(store, spool)
+def test_files_of_a_claim_that_can_be_resumed_are_kept(astbtd: Run, store: Store, spool: Path) -> None:
+    claimed = write_claim(store, spool)
     os.link(spool / "core", spool / f".astbtd.{claimed.facts.crash_id}")
     staged = store.stage(claimed.facts.crash_id)
 
-    assert nothing_left(astbtd)
+    assert no_problems(astbtd)
     assert staged.exists()
 
 
 @pytest.mark.parametrize("copied", [False, True])
-def test_the_note_of_a_claim_that_holds_nothing_goes_but_that_of_a_lost_copy_is_for_the_daemon_to_record(
+def test_a_claim_file_without_a_core_is_removed_unless_the_daemon_must_record_a_lost_copy(
     astbtd: Run, store: Store, spool: Path, copied: bool
 ) -> None:
-    claimed = noted(store, spool, copied=copied)
+    claimed = write_claim(store, spool, copied=copied)
 
     assert astbtd("fsck").code == 0
     assert (store.incoming / f"{claimed.facts.crash_id}.claim").exists() is copied
     assert (spool / "core").exists()
 
 
-def test_a_claim_in_a_directory_that_is_away_stays(astbtd: Run, store: Store, spool: Path) -> None:
-    claimed = noted(store, spool)
+def test_a_claim_in_an_unmounted_directory_is_kept(astbtd: Run, store: Store, spool: Path) -> None:
+    claimed = write_claim(store, spool)
     spool.rename(spool.with_name("away"))
 
-    assert nothing_left(astbtd)
+    assert no_problems(astbtd)
     assert (store.incoming / f"{claimed.facts.crash_id}.claim").exists()
 
 
 @pytest.mark.usefixtures("store")
-def test_a_second_name_without_a_claim_is_removed_so_that_the_core_is_collected(astbtd: Run, spool: Path) -> None:
+def test_a_hard_link_without_a_claim_is_removed_so_that_the_core_is_collected(astbtd: Run, spool: Path) -> None:
     (spool / "core").write_bytes(b"core")
     os.link(spool / "core", spool / f".astbtd.{crash(5).id}")
 
-    assert "because of it the core is left alone" in repaired(astbtd).out
+    assert "because of it the core is not collected" in repair_all(astbtd).out
     assert os.listdir(spool) == ["core"]
 
 
-def test_the_last_name_of_a_core_that_is_in_the_store_is_removed(astbtd: Run, sound: Crash, spool: Path) -> None:
+def test_the_last_name_of_a_stored_core_is_removed(astbtd: Run, sound: Crash, spool: Path) -> None:
     (spool / f".astbtd.{sound.id}.aside").write_bytes(b"core")
 
-    repaired(astbtd)
+    repair_all(astbtd)
 
     assert os.listdir(spool) == []
 
 
 @pytest.mark.usefixtures("store")
-def test_the_last_name_of_a_core_that_is_nowhere_else_is_said_and_left(astbtd: Run, spool: Path) -> None:
+def test_the_only_name_of_a_core_is_reported_and_not_removed(astbtd: Run, spool: Path) -> None:
     (spool / f".astbtd.{crash(5).id}").write_bytes(b"core")
 
     answer = astbtd("fsck")
@@ -369,7 +367,7 @@ def test_the_last_name_of_a_core_that_is_nowhere_else_is_said_and_left(astbtd: R
 
 
 @pytest.mark.usefixtures("store")
-def test_what_claims_left_is_not_judged_by_another_store_than_the_configured(astbtd: Run, spool: Path) -> None:
+def test_hard_links_are_not_checked_against_a_store_other_than_the_configured_one(astbtd: Run, spool: Path) -> None:
     (spool / "core").write_bytes(b"core")
     os.link(spool / "core", spool / f".astbtd.{crash(5).id}")
 
@@ -377,9 +375,7 @@ def test_what_claims_left_is_not_judged_by_another_store_than_the_configured(ast
     assert len(os.listdir(spool)) == 2
 
 
-def test_a_directory_in_the_place_of_latest_does_not_keep_the_rest_from_being_repaired(
-    astbtd: Run, sound: Crash, store: Store
-) -> None:
+def test_a_failed_repair_does_not_prevent_the_others(astbtd: Run, sound: Crash, store: Store) -> None:
     (store.root / "latest").unlink()
     (store.root / "latest").mkdir()
     (store.root / "seen").unlink()
@@ -387,18 +383,18 @@ def test_a_directory_in_the_place_of_latest_does_not_keep_the_rest_from_being_re
     answer = astbtd("fsck")
 
     assert answer.code == 1
-    assert "left: cannot be repaired: Is a directory" in answer.out
-    assert store.seen() == {sound.core.identity}
+    assert "not repaired: cannot be repaired: Is a directory" in answer.out
+    assert store.collected.all() == {sound.core.identity}
 
 
-def test_where_there_is_no_store_it_says_so(astbtd: Run, tmp_path: Path) -> None:
+def test_a_missing_store_is_reported(astbtd: Run, tmp_path: Path) -> None:
     answer = astbtd("fsck", "--store", tmp_path / "nowhere")
 
     assert (answer.code, answer.out) == (1, "")
     assert f"there is no store at {tmp_path / 'nowhere'}" in answer.err
 
 
-def test_staging_is_listed_no_oftener_for_many_crashes_than_for_one(
+def test_staging_is_listed_as_often_for_many_crashes_as_for_one(
     astbtd: Run, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def listings() -> int:
@@ -411,7 +407,7 @@ def test_staging_is_listed_no_oftener_for_many_crashes_than_for_one(
 
         with monkeypatch.context() as patched:
             patched.setattr(ClaimFiles, "ids", listed)
-            assert nothing_left(astbtd)
+            assert no_problems(astbtd)
         return len(lists)
 
     collected(store, crash(1, identity=f"{1:032x}", signature="a" * 12))
@@ -423,11 +419,14 @@ def test_staging_is_listed_no_oftener_for_many_crashes_than_for_one(
 
 
 @pytest.mark.usefixtures("plain_user")
-def test_whoever_may_only_read_hears_what_can_be_seen(astbtd: Run) -> None:
+def test_a_reader_gets_a_read_only_check(astbtd: Run) -> None:
     answer = astbtd("fsck")
 
-    assert "only root can" in answer.err
-    assert "Permission denied" not in answer.out + answer.err
+    assert (
+        "astbtd: read-only check: cannot lock the store: Permission denied (repair as root: sudo astbtd fsck)"
+        in answer.err
+    )
+    assert "Permission denied" not in answer.out
 
 
 @pytest.mark.usefixtures("sound")
@@ -436,23 +435,25 @@ def test_a_dry_run_repairs_nothing(astbtd: Run, store: Store) -> None:
 
     answer = astbtd("fsck", "--dry-run")
 
-    assert (answer.code, store.seen()) == (1, set())
-    assert "left: can be repaired: added" in answer.out
+    assert (answer.code, store.collected.all()) == (1, set())
+    assert "not repaired: can be repaired: added" in answer.out
 
 
 @pytest.mark.usefixtures("sound")
-def test_nothing_is_repaired_beside_a_running_daemon(astbtd: Run, store: Store) -> None:
+def test_nothing_is_repaired_while_a_daemon_is_running(astbtd: Run, store: Store) -> None:
     (store.root / "seen").unlink()
 
     with store.lock():
         answer = astbtd("fsck")
 
-    assert (answer.code, store.seen()) == (1, set())
-    assert "systemctl stop astbtd" in answer.err
+    assert (answer.code, store.collected.all()) == (1, set())
+    assert answer.err == (
+        "astbtd: read-only check: the daemon is running (stop it first to repair: systemctl stop astbtd)\n"
+    )
 
 
 @pytest.mark.usefixtures("sound")
-def test_as_json_it_is_one_object(astbtd: Run, store: Store) -> None:
+def test_json_output_is_one_object(astbtd: Run, store: Store) -> None:
     (store.root / "seen").unlink()
 
     found = json.loads(astbtd("fsck", "--json").out)

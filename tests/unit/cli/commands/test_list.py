@@ -1,4 +1,4 @@
-"""`astbtd list`: which crashes, in which order, in which form."""
+"""`astbtd list`: selection, order, table and JSON."""
 
 import json
 import re
@@ -8,16 +8,16 @@ from datetime import timedelta
 
 import pytest
 
-from astbtd.lib.serialization import plain
+from astbtd.lib.serialization import to_plain
 from astbtd.model.crash import RECORD_FILE, CoreState
 from astbtd.store.store import Store
 from tests.support.builders import ABORT, NOON, crash
+from tests.support.cli_types import Keep, Run
 from tests.support.harmless import harmless
-from tests.unit.cli.conftest import Keep, Run
 
 
 def ids(answer: str) -> list[str]:
-    """The ids in a table, which stand in its last column."""
+    """Return the ids in a table, its last column."""
     return [line.split()[-1] for line in answer.splitlines()[1:]]
 
 
@@ -37,7 +37,7 @@ def test_crashes_are_listed_newest_first(astbtd: Run) -> None:
     assert ids(answer.out) == [crash(3).id, crash(2).id, crash(1).id]
 
 
-def test_a_row_says_who_crashed_how_and_what_is_there(astbtd: Run, keep: Keep) -> None:
+def test_a_row_shows_process_signal_verdict_core_function_and_id(astbtd: Run, keep: Keep) -> None:
     keep(crash(1))
 
     heading, row = astbtd("list").out.splitlines()
@@ -46,13 +46,13 @@ def test_a_row_says_who_crashed_how_and_what_is_there(astbtd: Run, keep: Keep) -
     assert row.split()[-6:] == ["4242", "SIGSEGV", "usable", "kept", "ast_bridge_join", crash(1).id]
 
 
-def test_what_is_unknown_is_a_dash(astbtd: Run, keep: Keep) -> None:
+def test_unknown_values_are_dashes(astbtd: Run, keep: Keep) -> None:
     keep(crash(1, signal=None, function=None))
 
     assert astbtd("list").out.splitlines()[1].split()[-5:] == ["-", "usable", "kept", "-", crash(1).id]
 
 
-def test_what_is_pinned_or_thinned_is_marked(astbtd: Run, keep: Keep) -> None:
+def test_pinned_and_thinned_crashes_are_marked(astbtd: Run, keep: Keep) -> None:
     thinned = replace(crash(2, state=CoreState.REMOVED), texts_removed_at=NOON)
     keep(crash(1))
     keep(thinned)
@@ -72,7 +72,7 @@ def test_what_is_pinned_or_thinned_is_marked(astbtd: Run, keep: Keep) -> None:
 
 @pytest.fixture
 def terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Standard output, which `capsys` makes anew for the test itself, is a terminal of 80 columns."""
+    """Standard output is a terminal of 80 columns. `capsys` replaces standard output, so it has to come first."""
     assert capsys
     monkeypatch.setattr(type(sys.stdout), "isatty", lambda _: True)
     monkeypatch.setenv("COLUMNS", "80")
@@ -81,7 +81,7 @@ def terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.usefixtures("terminal")
-def test_on_a_narrow_terminal_a_row_is_a_line_and_the_id_is_whole(astbtd: Run, keep: Keep) -> None:
+def test_a_row_fits_a_narrow_terminal_with_the_whole_id(astbtd: Run, keep: Keep) -> None:
     keep(replace(crash(function="f" * 100), pinned=True))
 
     lines = re.sub("\x1b\\[[0-9]*m", "", astbtd("list").out).splitlines()
@@ -91,7 +91,7 @@ def test_on_a_narrow_terminal_a_row_is_a_line_and_the_id_is_whole(astbtd: Run, k
 
 
 @pytest.mark.usefixtures("terminal")
-def test_on_a_terminal_the_verdict_has_a_colour(astbtd: Run, keep: Keep) -> None:
+def test_the_verdict_is_coloured_on_a_terminal(astbtd: Run, keep: Keep) -> None:
     keep(crash())
 
     assert "\x1b[32musable" in astbtd("list").out
@@ -99,7 +99,7 @@ def test_on_a_terminal_the_verdict_has_a_colour(astbtd: Run, keep: Keep) -> None
 
 @pytest.mark.usefixtures("terminal")
 @pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
-def test_who_wants_no_colour_gets_none(
+def test_colour_can_be_disabled(
     astbtd: Run, keep: Keep, monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     keep(crash())
@@ -109,7 +109,7 @@ def test_who_wants_no_colour_gets_none(
 
 
 @pytest.mark.usefixtures("three")
-def test_only_what_is_shown_is_read(astbtd: Run, store: Store) -> None:
+def test_records_that_are_not_shown_are_not_read(astbtd: Run, store: Store) -> None:
     (store.directory(crash(1).id) / RECORD_FILE).write_text("{")
 
     limited, recent = astbtd("list", "--limit", "2"), astbtd("list", "--since", "2026-11-22T12:03:00Z")
@@ -119,7 +119,7 @@ def test_only_what_is_shown_is_read(astbtd: Run, store: Store) -> None:
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "many", "1.5"])
-def test_a_limit_is_a_number(astbtd: Run, limit: str) -> None:
+def test_an_invalid_limit_is_wrong_usage(astbtd: Run, limit: str) -> None:
     answer = astbtd("list", "--limit", limit)
 
     assert answer.code == 2
@@ -141,18 +141,18 @@ def test_a_limit_is_a_number(astbtd: Run, limit: str) -> None:
         (["--signal", "SEGV", "--limit", "1"], [3]),
     ],
 )
-def test_filters(astbtd: Run, options: list[str], minutes: list[int]) -> None:
+def test_filters_select_crashes(astbtd: Run, options: list[str], minutes: list[int]) -> None:
     assert ids(astbtd("list", *options).out) == [crash(each).id for each in minutes]
 
 
 @pytest.mark.usefixtures("three")
-def test_json_is_an_array_of_whole_records(astbtd: Run) -> None:
+def test_json_is_an_array_of_complete_records(astbtd: Run) -> None:
     listed = json.loads(astbtd("list", "--json", "--signal", "SEGV").out)
 
-    assert listed == [plain(crash(3)), plain(crash(1))]
+    assert listed == [to_plain(crash(3)), to_plain(crash(1))]
 
 
-def test_an_empty_table_is_nothing_matched_and_an_empty_array_is_an_answer(astbtd: Run) -> None:
+def test_an_empty_table_exits_with_3_and_an_empty_json_array_with_0(astbtd: Run) -> None:
     table, array = astbtd("list"), astbtd("list", "--json")
 
     assert (table.code, table.out) == (3, "")
@@ -160,7 +160,7 @@ def test_an_empty_table_is_nothing_matched_and_an_empty_array_is_an_answer(astbt
     assert (array.code, json.loads(array.out)) == (0, [])
 
 
-def test_within_a_second_the_newest_comes_first(astbtd: Run, keep: Keep) -> None:
+def test_crashes_within_a_second_are_ordered_by_milliseconds(astbtd: Run, keep: Keep) -> None:
     earlier, later = crash(pid=9), crash(pid=10)
     later = replace(later, crashed_at=NOON + timedelta(milliseconds=500))
     keep(earlier)
@@ -170,7 +170,7 @@ def test_within_a_second_the_newest_comes_first(astbtd: Run, keep: Keep) -> None
 
 
 @pytest.mark.usefixtures("three")
-def test_a_damaged_record_is_a_warning_and_the_others_are_listed(astbtd: Run, store: Store) -> None:
+def test_a_damaged_record_is_reported_and_skipped(astbtd: Run, store: Store) -> None:
     (store.directory(crash(2).id) / RECORD_FILE).write_text("{")
 
     answer = astbtd("list")
@@ -180,7 +180,7 @@ def test_a_damaged_record_is_a_warning_and_the_others_are_listed(astbtd: Run, st
 
 
 @pytest.mark.parametrize("name", ["f\nforged row", "f\x1b[2J", "f\u202ef", "f\tg"])
-def test_a_name_from_the_core_forges_no_row(astbtd: Run, keep: Keep, name: str) -> None:
+def test_a_name_from_the_core_cannot_forge_a_row(astbtd: Run, keep: Keep, name: str) -> None:
     keep(crash(1, function=name))
 
     out = astbtd("list").out
@@ -189,8 +189,8 @@ def test_a_name_from_the_core_forges_no_row(astbtd: Run, keep: Keep, name: str) 
     assert all(harmless(line) for line in out.splitlines())
 
 
-def test_a_time_that_is_none_is_wrong_usage(astbtd: Run) -> None:
+def test_an_invalid_time_is_wrong_usage(astbtd: Run) -> None:
     answer = astbtd("list", "--since", "soon")
 
     assert answer.code == 2
-    assert "'soon' is no time" in answer.err
+    assert "invalid time 'soon'" in answer.err

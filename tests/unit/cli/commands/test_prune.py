@@ -1,4 +1,4 @@
-"""`astbtd prune`: what would go and why, and then only that."""
+"""`astbtd prune`: shows what would be removed and why, and then removes only that."""
 
 import json
 from collections.abc import Sequence
@@ -8,17 +8,17 @@ import pytest
 
 from astbtd.announce import systemd
 from astbtd.model.crash import CoreState
-from astbtd.store.retention import apply
+from astbtd.store.retention.planning import stored_crashes
 from astbtd.store.store import Store
 from tests.support.builders import crash
-from tests.unit.cli.conftest import Keep, Run
+from tests.support.cli_types import Keep, Run
 
 CORE = bytes(2000)
 
 
 @pytest.fixture(autouse=True)
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The messages that the journal would have got."""
+    """The messages sent to the journal."""
     messages: list[str] = []
     monkeypatch.setattr(systemd, "send", lambda message, *_: messages.append(message))
     return messages
@@ -26,7 +26,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def limits(configuration: Path) -> None:
-    """One core, the texts of two crashes, three records."""
+    """Keep one core, the texts of two crashes, three records."""
     limited = "{age: null, per_signature: null, count: %d}"
     tiers = ", ".join(f"{what}: {limited % count}" for what, count in (("cores", 1), ("texts", 2), ("records", 3)))
     with configuration.open("a") as file:
@@ -35,14 +35,14 @@ def limits(configuration: Path) -> None:
 
 @pytest.fixture
 def no_core(configuration: Path) -> None:
-    """No core is kept."""
+    """Keep no core."""
     with configuration.open("a") as file:
         file.write("retention: {cores: {count: 0}, minimum_free: 0%}\n")
 
 
 @pytest.fixture
 def four(keep: Keep, store: Store) -> None:
-    """Four crashes, each with its core; the first and the newest go last."""
+    """Four crashes with cores. The first and the newest are removed last."""
     for minutes in (1, 2, 3, 4):
         keep(crash(minutes), backtrace=b"#0")
         store.kept_core(crash(minutes).id).write_bytes(CORE)
@@ -52,29 +52,29 @@ def rows(out: str) -> list[list[str]]:
     return [line.split(maxsplit=3) for line in out.splitlines()[1:-2]]
 
 
-WANTED = [
+EXPECTED = [
     ("core", crash(1).id, "more than 1 in all"),
     ("text", crash(3).id, "more than 2 in all"),
     ("record", crash(2).id, "more than 3 in all"),
 ]
-"""What goes of four crashes: a record, then texts of one that is left, then the core of another."""
+"""What is removed of the four crashes: one record, the texts of another crash, and the core of a third."""
 
 
 @pytest.mark.usefixtures("four", "limits")
-def test_a_dry_run_shows_what_would_go_and_why_and_removes_nothing(
+def test_a_dry_run_shows_removals_with_reasons_and_removes_nothing(
     astbtd: Run, store: Store, sent: Sequence[str]
 ) -> None:
     answer = astbtd("prune", "--dry-run")
 
     assert answer.code == 0
-    assert [(what, crash_id, why) for what, _, crash_id, why in rows(answer.out)] == WANTED
+    assert [(what, crash_id, why) for what, _, crash_id, why in rows(answer.out)] == EXPECTED
     assert answer.out.splitlines()[-1].startswith("would remove 1 core, the texts of 1 crash, 1 record (")
     assert all(store.kept_core(crash(minutes).id).exists() for minutes in (1, 2, 3, 4))
     assert sent == []
 
 
 @pytest.mark.usefixtures("four", "limits")
-def test_what_a_dry_run_showed_is_removed_and_said_in_one_entry(astbtd: Run, store: Store, sent: list[str]) -> None:
+def test_what_a_dry_run_showed_is_removed_and_logged_in_one_entry(astbtd: Run, store: Store, sent: list[str]) -> None:
     shown = astbtd("prune", "--dry-run").out
 
     removed = astbtd("prune").out
@@ -86,14 +86,14 @@ def test_what_a_dry_run_showed_is_removed_and_said_in_one_entry(astbtd: Run, sto
 
 
 @pytest.mark.usefixtures("four", "limits", "watched")
-def test_who_waits_sees_how_many_are_removed(astbtd: Run) -> None:
+def test_progress_is_shown_on_a_terminal(astbtd: Run) -> None:
     shown = "".join(f"\rremoving: {done} of 3 " for done in (1, 2, 3))
 
     assert astbtd("prune").err == f"{shown}\r\x1b[K"
 
 
 @pytest.mark.usefixtures("four", "limits")
-def test_a_second_run_has_nothing_to_remove_and_says_nothing_in_the_journal(astbtd: Run, sent: list[str]) -> None:
+def test_a_second_run_removes_and_logs_nothing(astbtd: Run, sent: list[str]) -> None:
     astbtd("prune")
     sent.clear()
 
@@ -104,18 +104,18 @@ def test_a_second_run_has_nothing_to_remove_and_says_nothing_in_the_journal(astb
 
 @pytest.mark.usefixtures("four", "limits")
 @pytest.mark.parametrize("options", [["--dry-run"], []])
-def test_json_is_what_is_removed_and_how_much_that_is(astbtd: Run, store: Store, options: list[str]) -> None:
+def test_json_output_has_the_removals_and_their_size(astbtd: Run, store: Store, options: list[str]) -> None:
     size = store.size(crash(2).id)
 
     printed = json.loads(astbtd("prune", "--json", *options).out)
 
-    assert [(each["what"], each["id"], each["reason"]) for each in printed["removals"]] == WANTED
+    assert [(each["what"], each["id"], each["reason"]) for each in printed["removals"]] == EXPECTED
     assert [each["bytes"] for each in printed["removals"]][::2] == [2000, size]
     assert printed["bytes"] == sum(each["bytes"] for each in printed["removals"])
 
 
 @pytest.mark.usefixtures("four", "limits")
-def test_what_is_pinned_is_not_pruned(astbtd: Run, store: Store) -> None:
+def test_a_pinned_crash_is_not_pruned(astbtd: Run, store: Store) -> None:
     astbtd("pin", crash(2).id)
 
     astbtd("prune")
@@ -125,7 +125,7 @@ def test_what_is_pinned_is_not_pruned(astbtd: Run, store: Store) -> None:
 
 
 @pytest.mark.usefixtures("four", "limits")
-def test_what_was_done_when_it_is_interrupted_is_said_all_the_same(
+def test_what_was_removed_before_an_interruption_is_logged(
     astbtd: Run, sent: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Store, "remove", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -135,18 +135,16 @@ def test_what_was_done_when_it_is_interrupted_is_said_all_the_same(
     assert [message.partition(" (")[0] for message in sent] == ["retention removed 1 core, the texts of 1 crash"]
 
 
-def test_a_store_that_was_never_made_has_nothing_to_remove(run: Run, tmp_path: Path) -> None:
+def test_an_absent_store_has_nothing_to_remove(run: Run, tmp_path: Path) -> None:
     assert run("prune", "--store", tmp_path / "absent").out == "nothing to remove\n"
 
 
 @pytest.mark.usefixtures("no_core", "plain_user")
-def test_a_reader_sees_what_would_go_and_is_told_what_helps_to_remove_it(
-    astbtd: Run, store: Store, sent: list[str]
-) -> None:
+def test_a_reader_can_use_dry_run_and_gets_a_hint_to_use_sudo(astbtd: Run, store: Store, sent: list[str]) -> None:
     dry_run, real = astbtd("prune", "--dry-run"), astbtd("prune")
 
     assert [row[-2] for row in rows(dry_run.out)] == [crash().id]
     assert (real.code, real.out) == (1, "")
-    assert "Permission denied\n  what helps: use sudo" in real.err
-    assert next(apply.holdings(store)).core == len(CORE)
+    assert "Permission denied\n  hint: use sudo" in real.err
+    assert next(stored_crashes(store)).core == len(CORE)
     assert sent == []

@@ -1,4 +1,4 @@
-"""`astbtd top`: which bugs crash Asterisk most, since when, in which versions, and whether it becomes more."""
+"""`astbtd top`: signatures by number of crashes, with first and last crash, versions and trend."""
 
 import json
 from dataclasses import replace
@@ -6,12 +6,12 @@ from datetime import timedelta
 
 import pytest
 
-from astbtd.lib.serialization import rfc3339
+from astbtd.lib.serialization import format_rfc3339
 from astbtd.model.crash import RECORD_FILE, Crash
 from astbtd.store.store import Store
 from tests.support.builders import NOON, crash
+from tests.support.cli_types import Keep, Run
 from tests.support.harmless import harmless
-from tests.unit.cli.conftest import Keep, Run
 
 HOUR = 60
 RARE, FREQUENT = "fedcba987654", "0123456789ab"
@@ -23,28 +23,28 @@ def of_version(one: Crash, version: str | None) -> Crash:
 
 @pytest.fixture
 def five(keep: Keep) -> None:
-    """Within twelve hours, four crashes of one bug, the last of them after an upgrade, and one of another."""
+    """Four crashes of one bug within twelve hours, the last one after an upgrade, and one crash of another bug."""
     for hour, version in ((0, "20.1.0"), (4, "20.1.0"), (4.5, None), (11.9, "22.10.0")):
         keep(of_version(crash(hour * HOUR), version))
     keep(crash(6 * HOUR, signature=RARE))
 
 
-PERIOD = ("--since", rfc3339(NOON), "--until", rfc3339(NOON + timedelta(hours=12)))
+PERIOD = ("--since", format_rfc3339(NOON), "--until", format_rfc3339(NOON + timedelta(hours=12)))
 
 
 @pytest.mark.usefixtures("five")
-def test_the_most_frequent_signature_comes_first_with_all_that_is_known_of_it(astbtd: Run) -> None:
+def test_the_most_frequent_signature_comes_first(astbtd: Run) -> None:
     heading, frequent, rare, _, legend = astbtd("top", *PERIOD).out.splitlines()
 
     assert heading.split() == ["COUNT", "TREND", "FIRST", "SEEN", "LAST", "SEEN", "VERSIONS", "ID", "SIGNATURE"]
     assert frequent.split()[:2] == ["4", "▄...█......▄"]
     assert frequent.endswith(f" 20.1.0 22.10.0 {FREQUENT} SIGSEGV ast_bridge_join")
     assert rare.split()[:2] == ["1", "......█....."]
-    assert legend.startswith(f"TREND is from {NOON.astimezone():%Y-%m-%d %H:%M} to ")
+    assert legend.startswith(f"TREND: from {NOON.astimezone():%Y-%m-%d %H:%M} to ")
 
 
 @pytest.mark.usefixtures("five")
-def test_json_is_an_array_of_what_is_promised_and_the_trend(astbtd: Run) -> None:
+def test_json_contains_counts_versions_and_trend(astbtd: Run) -> None:
     frequent, rare = json.loads(astbtd("top", "--json", *PERIOD).out)
 
     assert frequent == {
@@ -73,18 +73,18 @@ def test_json_is_an_array_of_what_is_promised_and_the_trend(astbtd: Run) -> None
         (["--limit", "1"], [4]),
     ],
 )
-def test_filters(astbtd: Run, options: list[str], counts: list[int]) -> None:
+def test_filters_select_crashes(astbtd: Run, options: list[str], counts: list[int]) -> None:
     assert [each["count"] for each in json.loads(astbtd("top", "--json", *options).out)] == counts
 
 
-def test_of_equally_frequent_signatures_the_one_last_seen_comes_first(astbtd: Run, keep: Keep) -> None:
+def test_equally_frequent_signatures_are_ordered_by_last_crash(astbtd: Run, keep: Keep) -> None:
     keep(crash(1, signature="a" * 12))
     keep(crash(2, signature="b" * 12))
 
     assert [each["signature"]["id"][0] for each in json.loads(astbtd("top", "--json").out)] == ["b", "a"]
 
 
-def test_a_crash_that_is_forgotten_still_tells_when_its_signature_was_first_seen(astbtd: Run, keep: Keep) -> None:
+def test_first_seen_includes_crashes_whose_records_are_removed(astbtd: Run, keep: Keep) -> None:
     known = crash(1)
     keep(replace(known, signature=replace(known.signature, occurrence=7, first_seen=NOON - timedelta(days=900))))
 
@@ -93,7 +93,7 @@ def test_a_crash_that_is_forgotten_still_tells_when_its_signature_was_first_seen
     assert (only["count"], only["first_seen"][:10]) == (1, "2024-06-05")
 
 
-def test_a_crash_in_the_future_is_within_the_trend(astbtd: Run, keep: Keep) -> None:
+def test_the_trend_includes_crashes_dated_in_the_future(astbtd: Run, keep: Keep) -> None:
     keep(crash(0))
     keep(crash(100 * 365 * 24 * HOUR))
 
@@ -103,7 +103,7 @@ def test_a_crash_in_the_future_is_within_the_trend(astbtd: Run, keep: Keep) -> N
     assert only["trend"]["until"] == only["last_seen"]
 
 
-def test_an_empty_table_is_nothing_matched_and_an_empty_array_is_an_answer(astbtd: Run, keep: Keep) -> None:
+def test_an_empty_table_exits_with_3_and_an_empty_json_array_with_0(astbtd: Run, keep: Keep) -> None:
     assert "no crash has been collected in" in astbtd("top").err
     keep(crash())
 
@@ -115,7 +115,7 @@ def test_an_empty_table_is_nothing_matched_and_an_empty_array_is_an_answer(astbt
 
 
 @pytest.mark.usefixtures("five")
-def test_a_damaged_record_is_a_warning_and_the_others_are_counted(astbtd: Run, store: Store) -> None:
+def test_a_damaged_record_is_reported_and_not_counted(astbtd: Run, store: Store) -> None:
     (store.directory(crash(0).id) / RECORD_FILE).write_text("{")
 
     answer = astbtd("top", "--json")
@@ -125,7 +125,7 @@ def test_a_damaged_record_is_a_warning_and_the_others_are_counted(astbtd: Run, s
 
 
 @pytest.mark.parametrize("text", ["f\nforged row", "f\x1b[2J", "f\u202ef"])
-def test_a_name_from_the_core_forges_no_row(astbtd: Run, keep: Keep, text: str) -> None:
+def test_a_name_from_the_core_cannot_forge_a_row(astbtd: Run, keep: Keep, text: str) -> None:
     one = of_version(crash(1), text)
     keep(replace(one, signature=replace(one.signature, text=text)))
 

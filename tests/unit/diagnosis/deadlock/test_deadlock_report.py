@@ -14,16 +14,16 @@ def test_the_finding_is_the_first_line() -> None:
     assert render(capture(), []).splitlines()[0] == capture().summary
 
 
-def test_further_circles_follow_at_once() -> None:
+def test_further_cycles_follow() -> None:
     assert render(capture(), ["LWP 21 waits"]).splitlines()[1] == "also: LWP 21 waits"
 
 
-def test_it_tells_when_how_long_asterisk_stood_still_and_what_the_console_said() -> None:
+def test_it_has_the_time_the_pause_and_the_answer_of_the_console() -> None:
     report = render(capture(), [])
 
     assert "When:      2026-11-22 12:00:00 UTC on pbx1 (capture 20261122T120000Z-4242-abcdef)" in report
     assert "Process:   4242, Asterisk 22.10.0, asterisk -g -f" in report
-    assert "Stopped:   21 ms at 12:00:00, 75 threads" in report
+    assert "Paused:    21 ms at 12:00:00, 75 threads" in report
     assert "Locks:     `core show locks` not answered in time" in report
 
 
@@ -41,13 +41,13 @@ def test_every_finding_has_advice(finding: Finding) -> None:
     assert "\n1. " in render(capture(finding=finding), [])
 
 
-def test_debug_threads_is_asked_for_where_it_is_missing_only() -> None:
+def test_debug_threads_is_recommended_only_if_it_is_missing() -> None:
     asterisk = capture().asterisk
     assert "DEBUG_THREADS" in render(capture(), [])
     assert "DEBUG_THREADS" not in render(replace(capture(), asterisk=replace(asterisk, debug_threads=True)), [])
 
 
-def test_nothing_in_it_steers_a_terminal() -> None:
+def test_text_from_the_core_cannot_control_a_terminal() -> None:
     evil = "\x1b[2J\u202e\nLWP 1 is fine"
     record = capture()
     waits = tuple(replace(wait, lock_name=evil, function=evil, file=evil) for wait in record.wait_for)

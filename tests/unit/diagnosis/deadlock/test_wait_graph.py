@@ -1,4 +1,4 @@
-"""Who waits for whom is read off registers, lock words and frames; what it comes to is said in one line."""
+"""Who waits for whom, read from registers, locks and frames, and what it means."""
 
 from dataclasses import replace
 
@@ -8,111 +8,114 @@ from hypothesis import strategies as st
 
 from astbtd.backtrace import lock_listing
 from astbtd.backtrace.parser import parse
-from astbtd.diagnosis.deadlock.wait_graph import conclude, sight
+from astbtd.diagnosis.deadlock.wait_graph import analyze_samples, build_sample
 from astbtd.model.deadlock_capture import Finding, LockKind, OwnerState, ThreadState, ThreadStates
 from tests.support.deadlocks import (
     FUTEX,
     MUTEX_FRAMES,
     STRIPPED_FRAMES,
-    Told,
+    ReportedThread,
     elsewhere,
     listing,
     mutex,
     rwlock,
-    sighting,
+    sample_of,
 )
 
 A, B, C = 0x7F0000001000, 0x7F0000002000, 0x7F0000003000
-CIRCLE = (mutex(11, A, 12), mutex(12, B, 11))
+CYCLE = (mutex(11, A, 12), mutex(12, B, 11))
 
 
-def test_two_threads_with_each_others_mutex_are_a_deadlock() -> None:
-    conclusion = conclude([sighting(*CIRCLE)])
+def test_two_threads_that_want_each_others_mutex_are_a_deadlock() -> None:
+    analysis = analyze_samples([sample_of(*CYCLE)])
 
-    assert (conclusion.finding, conclusion.cycle) == (Finding.DEADLOCK, (11, 12))
-    assert conclusion.summary == (
+    assert (analysis.finding, analysis.cycle) == (Finding.DEADLOCK, (11, 12))
+    assert analysis.summary == (
         f"deadlock: LWP 11 (pbx_thread, app_queue.c:104) waits for mutex {A:#x} held by LWP 12, "
         f"which waits for mutex {B:#x} held by LWP 11"
     )
 
 
-def test_the_waits_tell_lock_kind_owner_and_place() -> None:
-    wait, _ = conclude([sighting(*CIRCLE)]).waits
+def test_waits_have_lock_kind_owner_and_location() -> None:
+    wait, _ = analyze_samples([sample_of(*CYCLE)]).waits
 
     assert (wait.lwp, wait.lock, wait.kind, wait.owner_lwp) == (11, f"{A:#x}", LockKind.MUTEX, 12)
     assert (wait.function, wait.file, wait.line, wait.thread_name) == ("wait_11", "app_queue.c", 104, "pbx_thread")
     assert (wait.owner_state, wait.stuck) == (OwnerState.WAITING, None)
 
 
-def test_three_threads_in_a_circle_are_a_deadlock_told_from_the_lowest_on() -> None:
-    conclusion = conclude([sighting(mutex(30, A, 10), mutex(10, B, 20), mutex(20, C, 30))])
+def test_a_cycle_of_three_threads_starts_with_the_lowest() -> None:
+    analysis = analyze_samples([sample_of(mutex(30, A, 10), mutex(10, B, 20), mutex(20, C, 30))])
 
-    assert conclusion.cycle == (10, 20, 30)
-    assert "held by LWP 20, which waits for" in conclusion.summary
-    assert conclusion.summary.endswith("held by LWP 10")
-
-
-def test_a_thread_that_wants_what_it_has_is_a_deadlock_by_itself() -> None:
-    conclusion = conclude([sighting(mutex(11, A, 11))])
-
-    assert conclusion.cycle == (11,)
-    assert conclusion.summary.endswith(f"waits for mutex {A:#x}, which it holds itself")
+    assert analysis.cycle == (10, 20, 30)
+    assert "held by LWP 20, which waits for" in analysis.summary
+    assert analysis.summary.endswith("held by LWP 10")
 
 
-def test_threads_that_wait_for_a_circle_are_no_part_of_it() -> None:
-    conclusion = conclude([sighting(*CIRCLE, mutex(9, A, 12))])
+def test_a_thread_that_wants_its_own_lock_is_a_deadlock() -> None:
+    analysis = analyze_samples([sample_of(mutex(11, A, 11))])
 
-    assert conclusion.cycle == (11, 12)
-    assert len(conclusion.waits) == 3
+    assert analysis.cycle == (11,)
+    assert analysis.summary.endswith(f"waits for mutex {A:#x}, which it holds itself")
 
 
-def test_two_circles_are_both_told() -> None:
-    conclusion = conclude([sighting(*CIRCLE, mutex(21, C, 22), mutex(22, C + 64, 21))])
+def test_threads_that_wait_for_a_cycle_are_not_part_of_it() -> None:
+    analysis = analyze_samples([sample_of(*CYCLE, mutex(9, A, 12))])
 
-    assert conclusion.cycle == (11, 12)
-    (other,) = conclusion.others
+    assert analysis.cycle == (11, 12)
+    assert len(analysis.waits) == 3
+
+
+def test_two_cycles_are_both_described() -> None:
+    analysis = analyze_samples([sample_of(*CYCLE, mutex(21, C, 22), mutex(22, C + 64, 21))])
+
+    assert analysis.cycle == (11, 12)
+    (other,) = analysis.others
     assert other.startswith("LWP 21 ")
 
 
-def test_a_rwlock_held_by_a_writer_is_part_of_a_circle() -> None:
-    conclusion = conclude([sighting(mutex(11, A, 12), rwlock(12, B, 11, readers=1, phase=3))])
+def test_a_rwlock_held_by_a_writer_is_part_of_a_cycle() -> None:
+    analysis = analyze_samples([sample_of(mutex(11, A, 12), rwlock(12, B, 11, readers=1, phase=3))])
 
-    assert conclusion.cycle == (11, 12)
-    assert [wait.kind for wait in conclusion.waits] == [LockKind.MUTEX, LockKind.RWLOCK]
-    assert conclusion.waits[1].lock == f"{B:#x}"
+    assert analysis.cycle == (11, 12)
+    assert [wait.kind for wait in analysis.waits] == [LockKind.MUTEX, LockKind.RWLOCK]
+    assert analysis.waits[1].lock == f"{B:#x}"
 
 
 @pytest.mark.parametrize(("futex", "value"), [(8, 3), (12, 3), (0, 14)])
-def test_a_rwlock_is_found_whichever_of_its_words_is_waited_on(futex: int, value: int) -> None:
-    (wait,) = conclude([sighting(rwlock(11, A, 99, futex=futex, value=value))]).waits
+def test_a_rwlock_is_found_by_each_of_its_futexes(futex: int, value: int) -> None:
+    (wait,) = analyze_samples([sample_of(rwlock(11, A, 99, futex=futex, value=value))]).waits
 
     assert (wait.lock, wait.owner_lwp) == (f"{A:#x}", 99)
 
 
-def test_a_rwlock_held_by_readers_names_nobody() -> None:
-    seen = sighting(rwlock(11, A, 0, readers=2, futex=12))
-    conclusion = conclude([seen, seen])
+def test_a_rwlock_held_by_readers_has_no_owner() -> None:
+    seen = sample_of(rwlock(11, A, 0, readers=2, futex=12))
+    analysis = analyze_samples([seen, seen])
 
-    (wait,) = conclusion.waits
+    (wait,) = analysis.waits
     assert (wait.owner_lwp, wait.owner_state) == (None, OwnerState.READERS)
-    assert conclusion.summary.endswith(f"waits for rwlock {A:#x} held by readers, unknown which")
+    assert analysis.summary.endswith(f"waits for rwlock {A:#x} held by unknown readers")
 
 
-def test_a_lock_that_changes_hands_has_no_owner() -> None:
-    (wait,) = conclude([sighting(mutex(11, A, 0))]).waits
+def test_a_lock_that_is_being_handed_over_has_no_owner() -> None:
+    (wait,) = analyze_samples([sample_of(mutex(11, A, 0))]).waits
 
     assert (wait.owner_lwp, wait.owner_state) == (None, OwnerState.UNKNOWN)
 
 
-def test_a_wait_that_ends_in_time_by_itself_makes_no_deadlock() -> None:
-    conclusion = conclude([sighting(mutex(11, A, 12, timeout=0x7F01), mutex(12, B, 11))])
+def test_a_wait_with_a_time_limit_is_not_part_of_a_deadlock() -> None:
+    analysis = analyze_samples([sample_of(mutex(11, A, 12, timeout=0x7F01), mutex(12, B, 11))])
 
-    assert conclusion.cycle is None
+    assert analysis.cycle is None
 
 
 @pytest.mark.parametrize("frames", [STRIPPED_FRAMES, MUTEX_FRAMES])
 def test_symbols_are_not_needed(frames: tuple[str, ...]) -> None:
-    assert conclude([sighting(mutex(11, A, 12, frames=frames), mutex(12, B, 11, frames=frames))]).cycle == (11, 12)
+    assert analyze_samples([sample_of(mutex(11, A, 12, frames=frames), mutex(12, B, 11, frames=frames))]).cycle == (
+        11,
+        12,
+    )
 
 
 @pytest.mark.parametrize(
@@ -125,14 +128,14 @@ def test_symbols_are_not_needed(frames: tuple[str, ...]) -> None:
         ("??", "??"),
     ],
 )
-def test_locks_that_only_look_like_a_mutex_are_none(frames: tuple[str, ...]) -> None:
-    assert conclude([sighting(mutex(11, A, 12, frames=frames))]).waits == ()
+def test_internal_locks_of_the_c_library_are_not_mutexes(frames: tuple[str, ...]) -> None:
+    assert analyze_samples([sample_of(mutex(11, A, 12, frames=frames))]).waits == ()
 
 
-def test_a_mutex_taken_again_after_a_condition_is_waited_for() -> None:
+def test_a_wait_to_take_a_mutex_again_after_a_condition_counts() -> None:
     frames = ("__lll_lock_wait", "__pthread_mutex_cond_lock", "__pthread_cond_wait_common", "pthread_cond_wait")
 
-    assert conclude([sighting(mutex(11, A, 12, frames=frames), mutex(12, B, 11))]).cycle == (11, 12)
+    assert analyze_samples([sample_of(mutex(11, A, 12, frames=frames), mutex(12, B, 11))]).cycle == (11, 12)
 
 
 @pytest.mark.parametrize(
@@ -149,75 +152,77 @@ def test_a_mutex_taken_again_after_a_condition_is_waited_for() -> None:
         (elsewhere(13, None, "another"), OwnerState.GONE, "which no longer exists"),
     ],
 )
-def test_a_chain_is_named_by_its_end(owner: Told, state: OwnerState, words: str) -> None:
-    seen = sighting(mutex(10, B, 11), mutex(11, A, 12), owner)
-    conclusion = conclude([seen, seen])
+def test_a_chain_ends_with_the_activity_of_the_last_owner(owner: ReportedThread, state: OwnerState, words: str) -> None:
+    seen = sample_of(mutex(10, B, 11), mutex(11, A, 12), owner)
+    analysis = analyze_samples([seen, seen])
 
-    assert conclusion.finding is Finding.STUCK
-    assert conclusion.waits[1].owner_state is state
-    assert conclusion.summary == (
+    assert analysis.finding is Finding.STUCK
+    assert analysis.waits[1].owner_state is state
+    assert analysis.summary == (
         f"stuck: LWP 10 (pbx_thread, app_queue.c:104) waits for mutex {B:#x} held by LWP 11, "
         f"which waits for mutex {A:#x} held by LWP 12, {words}"
     )
 
 
-def test_an_owner_that_could_not_be_stopped_is_not_called_gone() -> None:
+def test_the_state_of_an_owner_that_could_not_be_stopped_is_unknown() -> None:
     state, text = mutex(11, A, 12)
-    (one,) = sight(parse(text), ThreadStates("i386:x86-64", (state,)), unseen=[12]).waiting
+    (edge,) = build_sample(parse(text), ThreadStates("i386:x86-64", (state,)), not_stopped=[12]).edges
 
-    assert one.wait.owner_state is OwnerState.UNKNOWN
+    assert edge.wait.owner_state is OwnerState.UNKNOWN
 
 
-def test_threads_that_sit_at_the_same_place_in_every_sample_are_stuck_and_those_that_moved_are_not() -> None:
+def test_only_threads_at_the_same_location_in_every_sample_are_stuck() -> None:
     owner = elsewhere(12, 230, "sleep")
-    conclusion = conclude([sighting(mutex(11, A, 12), owner), sighting(mutex(11, A, 12), mutex(13, B, 12), owner)])
+    analysis = analyze_samples(
+        [sample_of(mutex(11, A, 12), owner), sample_of(mutex(11, A, 12), mutex(13, B, 12), owner)]
+    )
 
-    assert {wait.lwp: wait.stuck for wait in conclusion.waits} == {11: True, 13: False}
-    assert "LWP 13" not in conclusion.summary
-
-
-def test_threads_that_moved_are_no_finding() -> None:
-    conclusion = conclude([sighting(mutex(11, A, 12)), sighting(mutex(11, B, 12), elsewhere(12, None))])
-
-    assert conclusion.finding is Finding.NONE
-    assert conclusion.summary == "no deadlock: 1 thread waits for a lock, and none did in every sample"
+    assert {wait.lwp: wait.stuck for wait in analysis.waits} == {11: True, 13: False}
+    assert "LWP 13" not in analysis.summary
 
 
-def test_a_thread_that_ran_between_two_samples_at_the_same_place_is_not_stuck() -> None:
+def test_threads_that_moved_are_not_a_finding() -> None:
+    analysis = analyze_samples([sample_of(mutex(11, A, 12)), sample_of(mutex(11, B, 12), elsewhere(12, None))])
+
+    assert analysis.finding is Finding.NONE
+    assert analysis.summary == "no deadlock: 1 thread waits for a lock, but none of them in every sample"
+
+
+def test_a_thread_that_ran_between_two_samples_is_not_stuck() -> None:
     threads = (mutex(11, A, 12), mutex(13, A, 12), elsewhere(12, None))
-    conclusion = conclude([sighting(*threads), sighting(*threads, rested=frozenset({13}))])
+    analysis = analyze_samples([sample_of(*threads), sample_of(*threads, inactive_lwps=frozenset({13}))])
 
-    assert {wait.lwp: wait.stuck for wait in conclusion.waits} == {11: False, 13: True}
-
-
-def test_one_sample_cannot_tell_whether_threads_are_stuck() -> None:
-    conclusion = conclude([sighting(mutex(11, A, 12), elsewhere(12, None))])
-
-    assert conclusion.finding is Finding.UNKNOWN
-    assert "one sample" in conclusion.summary
+    assert {wait.lwp: wait.stuck for wait in analysis.waits} == {11: False, 13: True}
 
 
-def test_no_thread_that_waits_is_no_deadlock() -> None:
-    conclusion = conclude([sighting(elsewhere(1, 7, "poll"))])
+def test_one_sample_cannot_show_whether_threads_are_stuck() -> None:
+    analysis = analyze_samples([sample_of(mutex(11, A, 12), elsewhere(12, None))])
 
-    assert (conclusion.finding, conclusion.summary) == (Finding.NONE, "no deadlock: no thread waits for a lock")
+    assert analysis.finding is Finding.UNKNOWN
+    assert "one sample" in analysis.summary
 
 
-def test_a_circle_that_came_apart_is_no_deadlock() -> None:
-    assert conclude([sighting(*CIRCLE), sighting(mutex(11, A, 12), elsewhere(12, None))]).cycle is None
+def test_without_waiting_threads_there_is_no_deadlock() -> None:
+    analysis = analyze_samples([sample_of(elsewhere(1, 7, "poll"))])
+
+    assert (analysis.finding, analysis.summary) == (Finding.NONE, "no deadlock: no thread waits for a lock")
+
+
+def test_a_cycle_that_is_gone_in_the_last_sample_is_not_a_deadlock() -> None:
+    assert analyze_samples([sample_of(*CYCLE), sample_of(mutex(11, A, 12), elsewhere(12, None))]).cycle is None
 
 
 def test_another_machine_is_unknown() -> None:
-    assert conclude([sighting(*CIRCLE, machine="s390:64-bit")]).finding is Finding.UNKNOWN
-    assert conclude([sighting(*CIRCLE, machine=None)]).finding is Finding.UNKNOWN
+    assert analyze_samples([sample_of(*CYCLE, machine="s390:64-bit")]).finding is Finding.UNKNOWN
+    assert analyze_samples([sample_of(*CYCLE, machine=None)]).finding is Finding.UNKNOWN
 
 
-def test_aarch64_is_read_and_marked_as_not_verified() -> None:
-    states = [(replace(state, syscall=FUTEX["aarch64"]), text) for state, text in CIRCLE]
-    conclusion = conclude([sighting(*states, machine="aarch64")])
+def test_aarch64_is_supported_and_marked_as_not_verified() -> None:
+    states = [(replace(state, syscall=FUTEX["aarch64"]), text) for state, text in CYCLE]
+    analysis = analyze_samples([sample_of(*states, machine="aarch64")])
 
-    assert conclusion.cycle == (11, 12)
-    assert conclusion.summary.endswith(" (not verified on this machine)")
+    assert analysis.cycle == (11, 12)
+    assert analysis.summary.endswith(" (not verified on this machine)")
 
 
 LISTING = f"""
@@ -230,42 +235,42 @@ LISTING = f"""
 
 def test_core_show_locks_names_locks_and_readers() -> None:
     threads = (mutex(11, A, 12), rwlock(12, B, 0, readers=1, futex=12))
-    seen = sight(
+    seen = build_sample(
         parse("".join(text for _, text in threads)),
         ThreadStates("i386:x86-64", tuple(state for state, _ in threads)),
         lock_listing.parse(LISTING),
     )
-    conclusion = conclude([seen, seen])
+    analysis = analyze_samples([seen, seen])
 
-    assert conclusion.cycle == (11, 12)
-    assert conclusion.summary.endswith("waits for q->lock held by LWP 12, which waits for &queue_lock held by LWP 11")
-    assert conclude([seen]).cycle is None, "what Asterisk said a moment later may have been another lock already"
+    assert analysis.cycle == (11, 12)
+    assert analysis.summary.endswith("waits for q->lock held by LWP 12, which waits for &queue_lock held by LWP 11")
+    assert analyze_samples([seen]).cycle is None, "the listing is from a moment later, and may describe other locks"
 
 
-def test_the_name_that_asterisks_wrapper_is_given_is_the_locks() -> None:
+def test_the_lock_has_the_name_that_asterisk_passes_to_its_wrapper() -> None:
     state, _ = mutex(11, A, 12)
     wrapper = (
         '__ast_pthread_mutex_lock (filename=0x1 "a.c", lineno=7, func=0x2 "f", mutex_name=0x3 "&chan_lock", t=0x4)'
     )
     text = listing(11, "___pthread_mutex_lock", "wait_11").replace("#1 ", f"#1  0x9 in {wrapper} at lock.c:9\n#2 ")
-    (one,) = sight(parse(text), ThreadStates("i386:x86-64", (state,))).waiting
+    (edge,) = build_sample(parse(text), ThreadStates("i386:x86-64", (state,))).edges
 
-    assert one.wait.lock_name == "chan_lock"
+    assert edge.wait.lock_name == "chan_lock"
 
 
-def test_the_symbol_at_the_lock_is_its_name_otherwise() -> None:
+def test_without_that_name_the_lock_has_the_name_of_its_symbol() -> None:
     state, text = mutex(11, A, 12)
-    (one,) = sight(parse(text), ThreadStates("i386:x86-64", (replace(state, symbol="channel_lock"),))).waiting
+    (edge,) = build_sample(parse(text), ThreadStates("i386:x86-64", (replace(state, symbol="channel_lock"),))).edges
 
-    assert one.wait.lock_name == "channel_lock"
+    assert edge.wait.lock_name == "channel_lock"
 
 
 @pytest.mark.parametrize("near", [None, "", "zz", "00" * 10])
 def test_memory_that_could_not_be_read_leaves_the_owner_unknown(near: str | None) -> None:
     state, text = mutex(11, A, 12)
-    (one,) = sight(parse(text), ThreadStates("i386:x86-64", (replace(state, near=near),))).waiting
+    (edge,) = build_sample(parse(text), ThreadStates("i386:x86-64", (replace(state, near=near),))).edges
 
-    assert (one.wait.owner_lwp, one.wait.owner_state) == (None, OwnerState.UNKNOWN)
+    assert (edge.wait.owner_lwp, edge.wait.owner_state) == (None, OwnerState.UNKNOWN)
 
 
 numbers = st.integers(min_value=0, max_value=2**64 - 1)
@@ -281,18 +286,18 @@ states = st.builds(
 
 
 @given(st.lists(states, max_size=7), st.integers(1, 3))
-def test_whatever_is_reported_gives_a_conclusion(reported: list[ThreadState], samples: int) -> None:
+def test_any_report_gives_an_analysis(reported: list[ThreadState], samples: int) -> None:
     text = "".join(listing(lwp, *MUTEX_FRAMES, f"wait_{lwp}") for lwp in range(7))
-    seen = sight(parse(text), ThreadStates("i386:x86-64", tuple(reported)))
+    seen = build_sample(parse(text), ThreadStates("i386:x86-64", tuple(reported)))
 
-    assert conclude([seen] * samples).summary
+    assert analyze_samples([seen] * samples).summary
 
 
 @given(st.dictionaries(st.integers(1, 8), st.integers(1, 8), max_size=8))
-def test_a_deadlock_is_found_exactly_where_following_owners_comes_back(owners: dict[int, int]) -> None:
-    conclusion = conclude([sighting(*(mutex(lwp, A + 64 * lwp, owner) for lwp, owner in owners.items()))])
+def test_a_deadlock_is_found_exactly_if_following_owners_leads_back(owners: dict[int, int]) -> None:
+    analysis = analyze_samples([sample_of(*(mutex(lwp, A + 64 * lwp, owner) for lwp, owner in owners.items()))])
 
-    def comes_back(start: int) -> bool:
+    def leads_back(start: int) -> bool:
         lwp = owners.get(start)
         for _ in owners:
             if lwp == start:
@@ -300,4 +305,4 @@ def test_a_deadlock_is_found_exactly_where_following_owners_comes_back(owners: d
             lwp = owners.get(lwp or 0)
         return False
 
-    assert (conclusion.cycle is not None) == any(map(comes_back, owners))
+    assert (analysis.cycle is not None) == any(map(leads_back, owners))

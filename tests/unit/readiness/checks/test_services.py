@@ -1,11 +1,81 @@
-"""The journal, and astbtd's own unit."""
+"""gdb, systemd-coredump, the journal, and astbtd's own unit."""
 
 import pytest
 
-from astbtd.readiness.checks.services import astbtd_unit, journal
-from astbtd.readiness.facts import Unit
+from astbtd.readiness.checks.services import check_astbtd_unit, check_gdb, check_journal, check_systemd_coredump
+from astbtd.readiness.facts import STOPPED, Coredump, Family, Gdb, Unit
 from astbtd.readiness.result import State
-from tests.support.readiness_facts import remedy, told, unit
+from tests.support.readiness_facts import process, remedy, result, unit
+
+MIB = 1 << 20
+
+
+def coredump(storage: str = "external", process_size: int | None = None, external: int | None = None) -> Coredump:
+    return Coredump(storage, process_size, external)
+
+
+def test_there_is_no_check_if_systemd_coredump_does_not_receive_cores() -> None:
+    assert check_systemd_coredump(None, process()) is None
+
+
+def test_sufficient_limits_of_systemd_coredump() -> None:
+    assert (
+        result(check_systemd_coredump(coredump(external=400 * MIB, process_size=400 * MIB), process()))[0] is State.OK
+    )
+    assert result(check_systemd_coredump(coredump(), STOPPED))[0] is State.OK
+
+
+@pytest.mark.parametrize("storage", ["none", "journal"])
+def test_a_storage_setting_that_stores_no_file(storage: str) -> None:
+    check = check_systemd_coredump(coredump(storage), process())
+
+    assert result(check) == (State.FAILED, f"Storage={storage}: no core is stored as a file")
+    assert remedy(check) == (
+        r"mkdir -p /etc/systemd/coredump.conf.d && printf '[Coredump]\nStorage=external\n' "
+        ">>/etc/systemd/coredump.conf.d/zz-astbtd.conf"
+    )
+
+
+@pytest.mark.parametrize("external", [0, 399 * MIB])
+def test_cores_that_are_too_large_to_be_stored_by_systemd_coredump(external: int) -> None:
+    check = check_systemd_coredump(coredump(external=external), process())
+
+    assert result(check) == (State.FAILED, "a core may take 400M, more than ExternalSizeMax= of systemd-coredump")
+    assert "ExternalSizeMax=infinity" in remedy(check)
+
+
+def test_cores_that_are_too_large_only_for_the_backtrace_of_systemd_coredump() -> None:
+    assert result(check_systemd_coredump(coredump(process_size=MIB), process()))[0] is State.WARNING
+
+
+@pytest.mark.parametrize(("family", "command"), [(Family.DEBIAN, "apt install gdb"), (Family.RHEL, "dnf install gdb")])
+def test_gdb_is_not_installed(family: Family, command: str) -> None:
+    check = check_gdb(Gdb("gdb", None, python=False, problem="gdb is not installed"), family)
+
+    assert result(check) == (State.FAILED, "gdb is not installed")
+    assert remedy(check) == command
+
+
+def test_a_gdb_without_python() -> None:
+    check = check_gdb(Gdb("gdb", "16.3", python=False, problem=None), Family.DEBIAN)
+
+    assert result(check) == (State.WARNING, "gdb 16.3 has no Python: only backtrace.txt is written")
+
+
+@pytest.mark.parametrize(("version", "state"), [("12.1", State.WARNING), ("8.2", State.WARNING), ("13.1", State.OK)])
+def test_a_gdb_that_is_older_than_the_oldest_tested_version(version: str, state: State) -> None:
+    check = check_gdb(Gdb("gdb", version, python=True, problem=None), Family.RHEL)
+
+    assert check.state is state
+    if state is State.WARNING:
+        assert check.found == f"gdb {version} is older than 13, the oldest version tested with astbtd"
+        assert "gdb.program" in remedy(check)
+
+
+def test_a_problem_of_gdb_with_its_own_remedy() -> None:
+    check = check_gdb(Gdb("gdb", None, python=False, problem="its user is missing", remedy="create it"), Family.DEBIAN)
+
+    assert remedy(check) == "create it"
 
 
 def own(**properties: str) -> Unit:
@@ -13,25 +83,25 @@ def own(**properties: str) -> Unit:
     return unit("astbtd.service", **(running | properties))
 
 
-def test_a_journal_that_outlives_a_reboot() -> None:
-    assert told(journal(True)) == (State.OK, "persistent")
+def test_a_journal_that_survives_a_reboot() -> None:
+    assert result(check_journal(True)) == (State.OK, "persistent")
 
 
-def test_a_journal_that_does_not() -> None:
-    check = journal(False)
+def test_a_journal_in_memory() -> None:
+    check = check_journal(False)
 
     assert check.state is State.WARNING
     assert r"printf '[Journal]\nStorage=persistent\n' >/etc/systemd/journald.conf.d/" in remedy(check)
 
 
-def test_it_runs_and_sees_every_place() -> None:
-    check = astbtd_unit(own(), ["/var/lib/asterisk", "/tmp"])
+def test_a_running_unit_that_can_access_every_directory() -> None:
+    check = check_astbtd_unit(own(), ["/var/lib/asterisk", "/tmp"])
 
-    assert told(check) == (State.OK, "astbtd.service runs and sees /var/lib/asterisk, /tmp")
+    assert result(check) == (State.OK, "astbtd.service is running and can access /var/lib/asterisk, /tmp")
 
 
 @pytest.mark.parametrize(
-    ("setting", "value", "place"),
+    ("setting", "value", "directory"),
     [
         ("ProtectHome", "yes", "/home/pbx"),
         ("ProtectHome", "tmpfs", "/root"),
@@ -41,15 +111,15 @@ def test_it_runs_and_sees_every_place() -> None:
         ("TemporaryFileSystem", "/srv", "/srv"),
     ],
 )
-def test_a_place_that_its_sandbox_hides(setting: str, value: str, place: str) -> None:
-    check = astbtd_unit(own(**{setting: value}), [place])
+def test_a_directory_that_the_sandbox_hides(setting: str, value: str, directory: str) -> None:
+    check = check_astbtd_unit(own(**{setting: value}), [directory])
 
-    assert told(check) == (State.FAILED, f"{setting}={value} hides {place} from astbtd.service")
+    assert result(check) == (State.FAILED, f"{setting}={value} hides {directory} from astbtd.service")
     assert remedy(check).startswith(f"systemctl edit astbtd.service and add [Service] {setting}=")
 
 
 @pytest.mark.parametrize(
-    ("setting", "value", "place"),
+    ("setting", "value", "directory"),
     [
         ("ProtectHome", "read-only", "/home/pbx"),  # a core that may only be read is copied
         ("ProtectHome", "yes", "/homes"),
@@ -57,12 +127,12 @@ def test_a_place_that_its_sandbox_hides(setting: str, value: str, place: str) ->
         ("InaccessiblePaths", "/srv/other", "/srv/pbx"),
     ],
 )
-def test_a_place_that_its_sandbox_leaves_visible(setting: str, value: str, place: str) -> None:
-    assert astbtd_unit(own(**{setting: value}), [place]).state is State.OK
+def test_a_directory_that_the_sandbox_does_not_hide(setting: str, value: str, directory: str) -> None:
+    assert check_astbtd_unit(own(**{setting: value}), [directory]).state is State.OK
 
 
 @pytest.mark.parametrize(
-    ("properties", "helps"),
+    ("properties", "command"),
     [
         ({"LoadState": "not-found"}, "make install"),
         ({"ActiveState": "inactive"}, "systemctl enable --now astbtd.service"),
@@ -70,7 +140,7 @@ def test_a_place_that_its_sandbox_leaves_visible(setting: str, value: str, place
         ({"UnitFileState": "disabled"}, "systemctl enable astbtd.service"),
     ],
 )
-def test_a_service_that_does_not_run_or_not_for_long(properties: dict[str, str], helps: str) -> None:
-    check = astbtd_unit(own(**properties), [])
+def test_a_unit_that_is_not_installed_running_or_enabled(properties: dict[str, str], command: str) -> None:
+    check = check_astbtd_unit(own(**properties), [])
 
-    assert (check.state, remedy(check)) == (State.WARNING, helps)
+    assert (check.state, remedy(check)) == (State.WARNING, command)

@@ -1,1 +1,1 @@
-"""What the checks learn from the outside."""
+"""Tests of `astbtd.readiness.gather`."""

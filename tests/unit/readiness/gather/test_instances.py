@@ -1,9 +1,9 @@
-"""What Asterisk's console says of its settings, in the words of several versions."""
+"""The output of `core show settings` of several versions of Asterisk."""
 
 import pytest
 
 from astbtd.errors import AstbtdError
-from astbtd.readiness.gather.instances import told_by
+from astbtd.readiness.gather.instances import parse_core_settings
 
 NEW = """
 PBX Core settings
@@ -18,28 +18,28 @@ PBX Core settings
 OLD = "  Version:                     11.25.3\n  Build Options:               LOADABLE_MODULES\n"
 
 
-def test_a_version_that_tells_all() -> None:
-    told = told_by(NEW)
+def test_a_version_that_reports_all_settings() -> None:
+    settings = parse_core_settings(NEW)
 
-    built = told.built
-    assert told.dumpcore is True
+    built = settings.built
+    assert settings.dumpcore is True
     assert built.version == "22.10.1"
     assert (built.dont_optimize, built.better_backtraces, built.debug_threads) == (True, True, True)
     assert built.build_options == ("DONT_OPTIMIZE", "DEBUG_THREADS", "BETTER_BACKTRACES", "OPTIONAL_API")
 
 
-def test_a_version_that_tells_less() -> None:
-    told = told_by(OLD)
+def test_a_version_that_reports_fewer_settings() -> None:
+    settings = parse_core_settings(OLD)
 
-    assert told.dumpcore is None
-    assert (told.built.dont_optimize, told.built.debug_threads) == (None, False)
+    assert settings.dumpcore is None
+    assert (settings.built.dont_optimize, settings.built.debug_threads) == (None, False)
 
 
-def test_one_that_dumps_no_core() -> None:
-    assert told_by(NEW.replace("Yes", "No")).dumpcore is False
+def test_disabled_dumpcore() -> None:
+    assert parse_core_settings(NEW.replace("Yes", "No")).dumpcore is False
 
 
 @pytest.mark.parametrize("text", ["", "No such command 'core show settings'\n", "Permission denied\n"])
-def test_what_is_no_answer(text: str) -> None:
-    with pytest.raises(AstbtdError, match="does not answer"):
-        told_by(text)
+def test_other_output_is_an_error(text: str) -> None:
+    with pytest.raises(AstbtdError, match="no valid answer"):
+        parse_core_settings(text)

@@ -1,11 +1,11 @@
-"""What /proc shows of a process."""
+"""Facts about a process from /proc."""
 
 import os
 import resource
 
 import pytest
 
-from astbtd.readiness.gather.process_facts import process, unit_in
+from astbtd.readiness.gather.process_facts import parse_unit_name, read_process
 
 
 @pytest.mark.parametrize(
@@ -25,23 +25,23 @@ from astbtd.readiness.gather.process_facts import process, unit_in
         ("", None),
     ],
 )
-def test_the_unit_of_a_control_group(cgroups: str, unit: str | None) -> None:
-    assert unit_in(cgroups) == unit
+def test_the_unit_is_parsed_from_the_control_group(cgroups: str, unit: str | None) -> None:
+    assert parse_unit_name(cgroups) == unit
 
 
-def test_this_very_process() -> None:
-    seen = process(os.getpid())
+def test_the_current_process() -> None:
+    found = read_process(os.getpid())
 
     soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
-    assert (seen.pid, seen.credentials.uid) == (os.getpid(), os.geteuid())
-    assert {os.getegid(), *os.getgroups()} == seen.credentials.groups
-    assert (seen.core_limit.soft, seen.core_limit.hard) == tuple(
+    assert (found.pid, found.credentials.uid) == (os.getpid(), os.geteuid())
+    assert {os.getegid(), *os.getgroups()} == found.credentials.groups
+    assert (found.core_limit.soft, found.core_limit.hard) == tuple(
         None if limit == resource.RLIM_INFINITY else limit for limit in (soft, hard)
     )
-    assert 0 < seen.resident < seen.writable
-    assert seen.dumpable
+    assert 0 < found.resident < found.writable
+    assert found.dumpable
 
 
-def test_a_process_that_is_gone() -> None:
+def test_a_process_that_has_ended() -> None:
     with pytest.raises(FileNotFoundError):
-        process(0x7FFFFFFF)
+        read_process(0x7FFFFFFF)

@@ -1,9 +1,9 @@
-"""Which packages own files, in the words of dpkg-query and rpm."""
+"""The packages that own files, from the output of dpkg-query and rpm."""
 
 import pytest
 
 from astbtd.readiness.facts import Family
-from astbtd.readiness.gather.program_files import owners
+from astbtd.readiness.gather.program_files import parse_owners
 
 DPKG = """\
 dpkg-query: no path found matching pattern /opt/asterisk/modules/app_x.so
@@ -26,5 +26,5 @@ asterisk-sip
         (Family.DEBIAN, "", []),
     ],
 )
-def test_owners(family: Family, text: str, packages: list[str]) -> None:
-    assert list(owners(text, family)) == packages
+def test_package_names_are_parsed(family: Family, text: str, packages: list[str]) -> None:
+    assert list(parse_owners(text, family)) == packages

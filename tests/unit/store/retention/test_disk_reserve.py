@@ -23,7 +23,7 @@ def test_what_does_not_fit_is_refused_with_what_helps(tmp_path: Path) -> None:
 
 def test_room_that_can_be_made_is_made_for_what_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     disks = iter((Disk(free=100, total=1000), Disk(free=160, total=1000)))
-    monkeypatch.setattr(Disk, "of", lambda _: next(disks))
+    monkeypatch.setattr(Disk, "from_path", lambda _: next(disks))
     asked: list[int] = []
 
     DiskReserve(tmp_path, share=0.1, make_room=asked.append).check(60)

@@ -1,18 +1,19 @@
-"""What the store gives up: the first in line first, no more than needed, and never what is pinned or in work."""
+"""What retention removes: in removal order, no more than needed, and nothing of pinned or unprocessed crashes."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from astbtd.settings import Limits, RetentionSettings
-from astbtd.store.retention import policy
 from astbtd.store.retention.disk_reserve import Disk
-from astbtd.store.retention.policy import Removal, RemovedPart, StoredCrash, StoreTotals, concerns, in_words, within
+from astbtd.store.retention.limits import Conditions
+from astbtd.store.retention.policy import Policy
+from astbtd.store.retention.removal_plan import Removal
+from astbtd.store.retention.stored_crash import RemovedPart, StoredCrash, StoreTotals
 from tests.support.builders import NOON
 
 DAY = 86400.0
@@ -21,7 +22,7 @@ UNLIMITED = Limits()
 EMPTY_DISK = Disk(free=1 << 40, total=1 << 40)
 
 
-def holding(
+def stored_crash(
     day: float,
     *,
     signature: str | None = "a",
@@ -32,7 +33,7 @@ def holding(
     fixed: bool = False,
     unfinished: RemovedPart | None = None,
 ) -> StoredCrash:
-    """A crash so many days after NOON, collected then unless said otherwise."""
+    """A crash `day` days after NOON, collected at the same time by default."""
     crashed_at = NOON + timedelta(days=day)
     collected_at = NOON + timedelta(days=day if collected is None else collected)
     return StoredCrash(f"{day:g}", crashed_at, collected_at, signature, core, texts, record, fixed, unfinished)
@@ -44,25 +45,25 @@ def settings(
     return RetentionSettings(cores, texts, records, minimum_free)
 
 
-def of(what: RemovedPart, limits: Limits) -> RetentionSettings:
-    """Limits of one of the three alone."""
+def limits_of(part: RemovedPart, limits: Limits) -> RetentionSettings:
+    """Limits on one part alone."""
     one = settings()
     return {
         RemovedPart.CORE: replace(one, cores=limits),
         RemovedPart.TEXT: replace(one, texts=limits),
         RemovedPart.RECORD: replace(one, records=limits),
-    }[what]
+    }[part]
 
 
 def plan(
-    held: Sequence[StoredCrash],
+    stored: Sequence[StoredCrash],
     limits: RetentionSettings,
     *,
     disk: Disk = EMPTY_DISK,
     now: datetime | None = TODAY,
     needed: int = 0,
 ) -> tuple[Removal, ...]:
-    return policy.plan(held, limits, disk, now, needed)
+    return Policy.from_conditions(Conditions(limits, disk, now, needed)).plan(stored)
 
 
 def named(removals: Sequence[Removal]) -> list[str]:
@@ -73,11 +74,11 @@ def reasons(removals: Sequence[Removal]) -> set[str]:
     return {removal.reason for removal in removals}
 
 
-def after(held: Sequence[StoredCrash], removals: Collection[Removal]) -> list[StoredCrash]:
-    """What is held once a plan is carried out."""
+def after(stored: Sequence[StoredCrash], removals: Collection[Removal]) -> list[StoredCrash]:
+    """What is stored after the plan was carried out."""
     taken = {removal.id: removal.what.included for removal in removals}
     kept = []
-    for each in held:
+    for each in stored:
         gone = taken.get(each.id, ())
         if RemovedPart.RECORD not in gone:
             core, texts = (
@@ -93,20 +94,20 @@ def freed(disk: Disk, removals: Collection[Removal]) -> Disk:
     return replace(disk, free=disk.free + sum(removal.bytes for removal in removals))
 
 
-def line(held: Sequence[StoredCrash], what: RemovedPart) -> list[str]:
-    """Who goes first when something has to: the oldest, and last the first and the newest of each signature."""
-    having = sorted((each for each in held if each.has(what)), key=lambda each: (each.crashed_at, each.id))
+def removal_order(stored: Sequence[StoredCrash], what: RemovedPart) -> list[str]:
+    """The ids, first to be removed first: the oldest; last of all the first and the newest of each signature."""
+    having = sorted((each for each in stored if each.has(what)), key=lambda each: (each.crashed_at, each.id))
     alike = {each.signature: [other for other in having if other.signature == each.signature] for each in having}
     special = [each for each in having if each in (alike[each.signature][0], alike[each.signature][-1])]
     ordinary = [each for each in having if each not in special]
     return [each.id for each in (*ordinary, *special) if not each.fixed]
 
 
-def test_within_the_limits_nothing_goes() -> None:
-    assert plan([holding(99, core=5, texts=5)], RetentionSettings()) == ()
+def test_nothing_is_removed_within_the_limits() -> None:
+    assert plan([stored_crash(99, core=5, texts=5)], RetentionSettings()) == ()
 
 
-def test_the_defaults_are_those_that_are_promised() -> None:
+def test_the_default_limits_are_the_documented_ones() -> None:
     year = 365.25 * DAY
 
     assert RetentionSettings() == RetentionSettings(
@@ -117,11 +118,11 @@ def test_the_defaults_are_those_that_are_promised() -> None:
     )
 
 
-def test_what_is_too_old_goes_and_what_is_kept_longer_stays() -> None:
-    held = [holding(10, core=7, texts=1), holding(60, core=7, texts=1), holding(95, core=7, texts=1)]
+def test_each_part_is_removed_when_it_exceeds_its_own_age_limit() -> None:
+    stored = [stored_crash(10, core=7, texts=1), stored_crash(60, core=7, texts=1), stored_crash(95, core=7, texts=1)]
     limits = settings(cores=Limits(age=14 * DAY), texts=Limits(age=50 * DAY), records=Limits(age=99 * DAY))
 
-    removals = plan(held, limits)
+    removals = plan(stored, limits)
 
     assert removals == (
         Removal("60", RemovedPart.CORE, 7, "older than 14d"),
@@ -129,59 +130,63 @@ def test_what_is_too_old_goes_and_what_is_kept_longer_stays() -> None:
     )
 
 
-def test_with_its_texts_a_crash_loses_its_core_and_with_its_record_everything() -> None:
-    held = [holding(1, core=7, texts=3, record=2), holding(50, core=7, texts=3, record=2)]
+def test_removing_texts_removes_the_core_and_removing_the_record_removes_everything() -> None:
+    stored = [stored_crash(1, core=7, texts=3, record=2), stored_crash(50, core=7, texts=3, record=2)]
     limits = settings(texts=Limits(age=60 * DAY, count=0), records=Limits(age=60 * DAY))
 
-    removals = plan(held, limits)
+    removals = plan(stored, limits)
 
     assert [(removal.what, removal.bytes) for removal in removals] == [(RemovedPart.TEXT, 10), (RemovedPart.RECORD, 12)]
 
 
-def test_of_one_signature_the_first_and_the_newest_are_kept_and_of_the_others_the_newest() -> None:
-    held = [holding(day, core=1) for day in range(6)] + [holding(10, core=1, signature="b")]
+def test_the_first_and_the_newest_of_a_signature_are_kept_and_then_the_newer_ones() -> None:
+    stored = [stored_crash(day, core=1) for day in range(6)] + [stored_crash(10, core=1, signature="b")]
 
-    removals = plan(held, settings(cores=Limits(per_signature=3)))
+    removals = plan(stored, settings(cores=Limits(per_signature=3)))
 
     assert named(removals) == ["core 1", "core 2", "core 3"]
     assert reasons(removals) == {"more than 3 of its signature"}
 
 
-def test_what_goes_last_goes_all_the_same_where_a_limit_leaves_no_choice() -> None:
-    held = [holding(1, core=1), holding(2, core=1), holding(3, core=1, signature="b")]
+def test_the_first_and_the_newest_are_removed_if_the_limit_leaves_no_choice() -> None:
+    stored = [stored_crash(1, core=1), stored_crash(2, core=1), stored_crash(3, core=1, signature="b")]
 
-    assert named(plan(held, settings(cores=Limits(per_signature=1)))) == ["core 1"]
-    assert named(plan(held, settings(cores=Limits(count=1)))) == ["core 1", "core 2"]
-    assert named(plan(held, settings(cores=Limits(age=DAY)))) == ["core 1", "core 2", "core 3"]
+    assert named(plan(stored, settings(cores=Limits(per_signature=1)))) == ["core 1"]
+    assert named(plan(stored, settings(cores=Limits(count=1)))) == ["core 1", "core 2"]
+    assert named(plan(stored, settings(cores=Limits(age=DAY)))) == ["core 1", "core 2", "core 3"]
 
 
-def test_the_first_and_the_newest_are_those_that_still_have_what_the_limit_is_about() -> None:
-    held = [holding(1, texts=1), *(holding(day, core=1, texts=1) for day in (2, 3, 4, 5)), holding(6, texts=1)]
+def test_the_first_and_the_newest_are_chosen_among_crashes_that_have_the_part() -> None:
+    stored = [
+        stored_crash(1, texts=1),
+        *(stored_crash(day, core=1, texts=1) for day in (2, 3, 4, 5)),
+        stored_crash(6, texts=1),
+    ]
 
-    removals = plan(held, settings(cores=Limits(count=2)))
+    removals = plan(stored, settings(cores=Limits(count=2)))
 
     assert named(removals) == ["core 3", "core 4"]
 
 
-def test_when_there_is_too_much_the_oldest_go_first() -> None:
-    held = [holding(day, core=4) for day in (3, 1, 4, 2, 5)]
+def test_the_oldest_are_removed_first_if_the_size_is_exceeded() -> None:
+    stored = [stored_crash(day, core=4) for day in (3, 1, 4, 2, 5)]
 
-    removals = plan(held, settings(cores=Limits(size=12)))
+    removals = plan(stored, settings(cores=Limits(size=12)))
 
     assert named(removals) == ["core 2", "core 3"]
     assert reasons(removals) == {"beyond 12B in all"}
 
 
-def test_what_alone_is_too_much_does_not_take_the_others_with_it() -> None:
-    held = [holding(1, core=4), holding(2, core=4), holding(3, core=100)]
+def test_a_core_that_exceeds_the_size_limit_alone_is_removed_alone() -> None:
+    stored = [stored_crash(1, core=4), stored_crash(2, core=4), stored_crash(3, core=100)]
 
-    assert named(plan(held, settings(cores=Limits(size=10)))) == ["core 3"]
+    assert named(plan(stored, settings(cores=Limits(size=10)))) == ["core 3"]
 
 
-def test_records_are_forgotten_beyond_their_number() -> None:
-    held = [holding(day) for day in range(5)]
+def test_records_beyond_their_count_are_removed() -> None:
+    stored = [stored_crash(day) for day in range(5)]
 
-    removals = plan(held, settings(records=Limits(count=3)))
+    removals = plan(stored, settings(records=Limits(count=3)))
 
     assert removals == (
         Removal("1", RemovedPart.RECORD, 1, "more than 3 in all"),
@@ -189,17 +194,24 @@ def test_records_are_forgotten_beyond_their_number() -> None:
     )
 
 
-def test_what_is_pinned_stays_and_counts() -> None:
-    held = [holding(1, core=6, fixed=True), holding(2, core=3, signature="b"), holding(3, core=3, signature="c")]
+def test_pinned_crashes_are_kept_and_count_for_the_limits() -> None:
+    stored = [
+        stored_crash(1, core=6, fixed=True),
+        stored_crash(2, core=3, signature="b"),
+        stored_crash(3, core=3, signature="c"),
+    ]
 
-    assert named(plan(held, settings(cores=Limits(size=10, age=50 * DAY)), now=NOON)) == ["core 2"]
-    assert named(plan(held, settings(cores=Limits(size=5, age=50 * DAY)), now=NOON)) == ["core 2", "core 3"]
+    assert named(plan(stored, settings(cores=Limits(size=10, age=50 * DAY)), now=NOON)) == ["core 2"]
+    assert named(plan(stored, settings(cores=Limits(size=5, age=50 * DAY)), now=NOON)) == ["core 2", "core 3"]
 
 
-def test_a_removal_that_was_interrupted_is_finished_whatever_the_limits() -> None:
-    held = [holding(1, core=5, texts=5, unfinished=RemovedPart.CORE), holding(2, texts=5, unfinished=RemovedPart.TEXT)]
+def test_an_interrupted_removal_is_finished_whatever_the_limits() -> None:
+    stored = [
+        stored_crash(1, core=5, texts=5, unfinished=RemovedPart.CORE),
+        stored_crash(2, texts=5, unfinished=RemovedPart.TEXT),
+    ]
 
-    removals = plan(held, settings())
+    removals = plan(stored, settings())
 
     assert named(removals) == ["core 1", "text 2"]
     assert reasons(removals) == {"its removal was interrupted"}
@@ -208,84 +220,72 @@ def test_a_removal_that_was_interrupted_is_finished_whatever_the_limits() -> Non
 DISK = Disk(free=50, total=1000)
 
 
-def test_for_the_disk_cores_go_until_its_minimum_is_free_again() -> None:
-    held = [holding(day, core=20, texts=20) for day in (1, 2, 3, 4, 5)]
+def test_a_short_disk_costs_cores_until_the_minimum_is_free() -> None:
+    stored = [stored_crash(day, core=20, texts=20) for day in (1, 2, 3, 4, 5)]
 
-    removals = plan(held, settings(minimum_free=0.1), disk=DISK)
+    removals = plan(stored, settings(minimum_free=0.1), disk=DISK)
 
     assert named(removals) == ["core 2", "core 3", "core 4"]
     assert reasons(removals) == {"less than 10% of the disk free"}
 
 
-def test_for_the_disk_texts_go_after_all_cores_and_records_after_all_texts() -> None:
-    held = [holding(day, core=5, texts=10, record=20) for day in (1, 2)]
+def test_a_short_disk_costs_texts_after_all_cores_and_records_after_all_texts() -> None:
+    stored = [stored_crash(day, core=5, texts=10, record=20) for day in (1, 2)]
 
-    removals = plan(held, settings(minimum_free=0.1), disk=DISK)
+    removals = plan(stored, settings(minimum_free=0.1), disk=DISK)
 
     assert named(removals) == ["text 2", "record 1"]
 
 
-def test_for_the_disk_no_text_goes_where_all_of_them_are_not_enough() -> None:
-    held = [holding(day, core=1, texts=1) for day in (1, 2)]
+def test_a_short_disk_costs_no_text_if_all_texts_are_not_enough() -> None:
+    stored = [stored_crash(day, core=1, texts=1) for day in (1, 2)]
 
-    assert named(plan(held, settings(minimum_free=0.9), disk=DISK)) == ["core 1", "core 2"]
+    assert named(plan(stored, settings(minimum_free=0.9), disk=DISK)) == ["core 1", "core 2"]
 
 
-def test_what_the_limits_take_counts_for_the_disk() -> None:
-    held = [holding(day, core=30) for day in (1, 2, 3, 4)]
+def test_what_other_limits_remove_counts_as_free_disk() -> None:
+    stored = [stored_crash(day, core=30) for day in (1, 2, 3, 4)]
 
-    removals = plan(held, settings(cores=Limits(count=2), minimum_free=0.1), disk=DISK)
+    removals = plan(stored, settings(cores=Limits(count=2), minimum_free=0.1), disk=DISK)
 
     assert named(removals) == ["core 2", "core 3"]
     assert reasons(removals) == {"more than 2 in all"}
 
 
-def test_for_a_core_that_needs_room_older_ones_go() -> None:
-    held = [holding(day, core=20) for day in (1, 2, 3)]
+def test_older_cores_are_removed_for_a_core_that_needs_space() -> None:
+    stored = [stored_crash(day, core=20) for day in (1, 2, 3)]
 
-    removals = plan(held, settings(minimum_free=0.04), disk=DISK, needed=25)
+    removals = plan(stored, settings(minimum_free=0.04), disk=DISK, needed=25)
 
     assert named(removals) == ["core 2"]
 
 
-def test_for_a_core_that_finds_no_room_whatever_goes_nothing_goes() -> None:
-    held = [holding(day, core=20, texts=500) for day in (1, 2, 3)]
+def test_nothing_is_removed_for_a_core_that_does_not_fit_anyway() -> None:
+    stored = [stored_crash(day, core=20, texts=500) for day in (1, 2, 3)]
 
-    assert plan(held, settings(minimum_free=0.04), disk=DISK, needed=100) == ()
+    assert plan(stored, settings(minimum_free=0.04), disk=DISK, needed=100) == ()
 
 
-def test_age_counts_from_when_a_crash_was_collected_not_from_a_clock_that_was_wrong_then() -> None:
+def test_age_counts_from_collection_and_not_from_a_crash_time_of_a_wrong_clock() -> None:
     limits = settings(cores=Limits(age=14 * DAY))
 
-    assert plan([holding(-20_000, core=1, collected=99)], limits) == ()
-    assert named(plan([holding(30_000, core=1, collected=1)], limits)) == ["core 30000"]
+    assert plan([stored_crash(-20_000, core=1, collected=99)], limits) == ()
+    assert named(plan([stored_crash(30_000, core=1, collected=1)], limits)) == ["core 30000"]
 
 
-def test_while_the_time_is_not_known_nothing_is_too_old_and_all_else_holds() -> None:
-    held = [holding(day, core=1) for day in (1, 2, 3)]
+def test_without_a_trusted_time_all_limits_but_the_age_are_enforced() -> None:
+    stored = [stored_crash(day, core=1) for day in (1, 2, 3)]
 
-    removals = plan(held, settings(cores=Limits(age=1, count=2)), now=None)
+    removals = plan(stored, settings(cores=Limits(age=1, count=2)), now=None)
 
     assert reasons(removals) == {"more than 2 in all"}
 
 
-@pytest.mark.parametrize(
-    ("whats", "words"),
-    [
-        ([RemovedPart.CORE], "1 core (1.0K)"),
-        ([RemovedPart.CORE, RemovedPart.CORE, RemovedPart.TEXT], "2 cores, the texts of 1 crash (3.0K)"),
-        ([RemovedPart.TEXT, RemovedPart.TEXT, RemovedPart.RECORD], "the texts of 2 crashes, 1 record (3.0K)"),
-    ],
-)
-def test_removals_in_words(whats: list[RemovedPart], words: str) -> None:
-    assert in_words([Removal("x", what, 1024, "") for what in whats]) == words
-
-
 @st.composite
 def crashes(draw: st.DrawFn) -> StoredCrash:
-    """A crash of one of three signatures, or of none; now and then one that is pinned, or half thinned."""
+    """A crash of one of three signatures or of none; some are pinned or have an interrupted removal."""
     core, texts = draw(st.integers(0, 50)), draw(st.integers(0, 50))
-    return holding(
+    return stored_crash(
         draw(st.floats(-50, 200)),
         signature=draw(st.sampled_from(("a", "b", "c", None))),
         core=core,
@@ -299,8 +299,8 @@ def crashes(draw: st.DrawFn) -> StoredCrash:
     )
 
 
-HELD = st.lists(crashes(), max_size=15, unique_by=lambda each: each.id)
-WHOLE = HELD.map(lambda held: [replace(each, unfinished=None) for each in held])
+STORED = st.lists(crashes(), max_size=15, unique_by=lambda each: each.id)
+UNDISTURBED = STORED.map(lambda stored: [replace(each, unfinished=None) for each in stored])
 LIMITS = st.builds(
     Limits,
     age=st.none() | st.floats(1, 100 * DAY),
@@ -313,25 +313,25 @@ DISKS = st.builds(Disk, free=st.integers(0, 1000), total=st.just(1000))
 CLOCKS = st.none() | st.datetimes(timezones=st.just(UTC))
 
 
-@given(HELD, SETTINGS, DISKS, CLOCKS, st.integers(0, 500))
-def test_nothing_is_ever_taken_from_what_is_pinned_or_in_work(
-    held: list[StoredCrash], limits: RetentionSettings, disk: Disk, now: datetime | None, needed: int
+@given(STORED, SETTINGS, DISKS, CLOCKS, st.integers(0, 500))
+def test_pinned_and_unprocessed_crashes_lose_nothing(
+    stored: list[StoredCrash], limits: RetentionSettings, disk: Disk, now: datetime | None, needed: int
 ) -> None:
-    removals = plan(held, limits, disk=disk, now=now, needed=needed)
+    removals = plan(stored, limits, disk=disk, now=now, needed=needed)
 
-    assert {removal.id for removal in removals} & {each.id for each in held if each.fixed} == set()
+    assert {removal.id for removal in removals} & {each.id for each in stored if each.fixed} == set()
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What is left of one of the three, under its limits."""
+    """What is left of one part, and its limits."""
 
     having: list[StoredCrash]
     what: RemovedPart
     limits: Limits
 
     @property
-    def can_help_it(self) -> bool:
+    def has_removable(self) -> bool:
         return any(not each.fixed for each in self.having)
 
     def exceeds_age(self, now: datetime) -> bool:
@@ -350,103 +350,103 @@ class Kept:
         return Kept(alike, self.what, Limits(count=self.limits.per_signature))
 
 
-@given(HELD, SETTINGS, DISKS, CLOCKS)
-def test_no_limit_is_exceeded_where_that_could_be_helped(
-    held: list[StoredCrash], limits: RetentionSettings, disk: Disk, now: datetime | None
+@given(STORED, SETTINGS, DISKS, CLOCKS)
+def test_no_limit_stays_exceeded_if_something_can_be_removed(
+    stored: list[StoredCrash], limits: RetentionSettings, disk: Disk, now: datetime | None
 ) -> None:
-    left = after(held, plan(held, limits, disk=disk, now=now))
+    left = after(stored, plan(stored, limits, disk=disk, now=now))
 
     tiers = {RemovedPart.CORE: limits.cores, RemovedPart.TEXT: limits.texts, RemovedPart.RECORD: limits.records}
     for what, limit in tiers.items():
         kept = Kept([each for each in left if each.has(what)], what, limit)
         assert now is None or not kept.exceeds_age(now)
-        assert not (kept.exceeds_size() and kept.can_help_it)
-        assert not (kept.exceeds_count() and kept.can_help_it)
+        assert not (kept.exceeds_size() and kept.has_removable)
+        assert not (kept.exceeds_count() and kept.has_removable)
         alike = [kept.of(signature) for signature in ("a", "b", "c", None)]
-        assert not any(each.exceeds_count() and each.can_help_it for each in alike)
+        assert not any(each.exceeds_count() and each.has_removable for each in alike)
 
 
-@given(HELD, SETTINGS, DISKS)
-def test_the_disk_has_its_minimum_where_that_could_be_helped_and_else_no_core(
-    held: list[StoredCrash], limits: RetentionSettings, disk: Disk
+@given(STORED, SETTINGS, DISKS)
+def test_the_disk_has_its_minimum_free_or_no_removable_core_is_left(
+    stored: list[StoredCrash], limits: RetentionSettings, disk: Disk
 ) -> None:
-    removals = plan(held, limits, disk=disk)
+    removals = plan(stored, limits, disk=disk)
 
-    lacking = freed(disk, removals).lacks(limits.minimum_free)
-    removable = [each for each in after(held, removals) if not each.fixed]
+    lacking = freed(disk, removals).missing(limits.minimum_free)
+    removable = [each for each in after(stored, removals) if not each.fixed]
     if lacking > 0:
         assert not any(each.core for each in removable)
         assert sum(each.texts + each.record for each in removable) < lacking
 
 
-@given(HELD, SETTINGS, DISKS, CLOCKS)
-def test_a_second_run_finds_nothing_more_to_remove(
-    held: list[StoredCrash], limits: RetentionSettings, disk: Disk, now: datetime | None
+@given(STORED, SETTINGS, DISKS, CLOCKS)
+def test_a_second_run_removes_nothing_more(
+    stored: list[StoredCrash], limits: RetentionSettings, disk: Disk, now: datetime | None
 ) -> None:
-    removals = plan(held, limits, disk=disk, now=now)
+    removals = plan(stored, limits, disk=disk, now=now)
 
-    assert plan(after(held, removals), limits, disk=freed(disk, removals), now=now) == ()
-
-
-@given(WHOLE, st.sampled_from(RemovedPart), st.integers(0, 15))
-def test_beyond_a_number_those_go_who_are_first_in_line(held: list[StoredCrash], what: RemovedPart, count: int) -> None:
-    removals = plan(held, of(what, Limits(count=count)))
-
-    excess = max(0, sum(each.has(what) for each in held) - count)
-    assert {removal.id for removal in removals} == set(line(held, what)[:excess])
+    assert plan(after(stored, removals), limits, disk=freed(disk, removals), now=now) == ()
 
 
-@given(WHOLE, st.sampled_from(RemovedPart), st.integers(0, 5))
-def test_beyond_a_number_of_one_signature_those_of_it_go_who_are_first_in_line(
-    held: list[StoredCrash], what: RemovedPart, count: int
+@given(UNDISTURBED, st.sampled_from(RemovedPart), st.integers(0, 15))
+def test_a_count_limit_follows_the_removal_order(stored: list[StoredCrash], what: RemovedPart, count: int) -> None:
+    removals = plan(stored, limits_of(what, Limits(count=count)))
+
+    excess = max(0, sum(each.has(what) for each in stored) - count)
+    assert {removal.id for removal in removals} == set(removal_order(stored, what)[:excess])
+
+
+@given(UNDISTURBED, st.sampled_from(RemovedPart), st.integers(0, 5))
+def test_a_signature_limit_follows_the_removal_order_of_the_signature(
+    stored: list[StoredCrash], what: RemovedPart, count: int
 ) -> None:
-    removals = plan(held, of(what, Limits(per_signature=count)))
+    removals = plan(stored, limits_of(what, Limits(per_signature=count)))
 
     for signature in ("a", "b", "c", None):
-        alike = [each for each in held if each.signature == signature]
+        alike = [each for each in stored if each.signature == signature]
         excess = max(0, sum(each.has(what) for each in alike) - count)
         gone = {removal.id for removal in removals} & {each.id for each in alike}
-        assert gone == set(line(alike, what)[:excess])
+        assert gone == set(removal_order(alike, what)[:excess])
 
 
-@given(WHOLE, st.sampled_from(RemovedPart), st.integers(0, 300))
-def test_beyond_a_size_those_go_who_are_first_in_line_and_no_more_than_needed(
-    held: list[StoredCrash], what: RemovedPart, size: int
+@given(UNDISTURBED, st.sampled_from(RemovedPart), st.integers(0, 300))
+def test_a_size_limit_follows_the_removal_order_and_removes_no_more_than_needed(
+    stored: list[StoredCrash], what: RemovedPart, size: int
 ) -> None:
-    room = size - sum(each.size(what) for each in held if each.fixed)
-    held = [each for each in held if each.fixed or each.size(what) <= room]
+    room = size - sum(each.size(what) for each in stored if each.fixed)
+    stored = [each for each in stored if each.fixed or each.size(what) <= room]
 
-    removals = plan(held, of(what, Limits(size=size)))
+    removals = plan(stored, limits_of(what, Limits(size=size)))
 
-    gone = line(held, what)[: len(removals)]
+    gone = removal_order(stored, what)[: len(removals)]
     assert {removal.id for removal in removals} == set(gone)
-    sizes = {each.id: each.size(what) for each in held}
+    sizes = {each.id: each.size(what) for each in stored}
     assert sum(sizes.values()) - sum(sizes[each] for each in gone[:-1]) > size or not gone
 
 
-@given(WHOLE, DISKS, st.floats(0, 0.9), st.integers(0, 500))
-def test_for_the_disk_cores_go_in_line_and_no_more_than_needed(
-    held: list[StoredCrash], disk: Disk, minimum_free: float, needed: int
+@given(UNDISTURBED, DISKS, st.floats(0, 0.9), st.integers(0, 500))
+def test_a_short_disk_costs_cores_in_removal_order_and_no_more_than_needed(
+    stored: list[StoredCrash], disk: Disk, minimum_free: float, needed: int
 ) -> None:
-    cores = [replace(each, texts=0, record=0) for each in held]
+    cores = [replace(each, texts=0, record=0) for each in stored]
     everything = sum(each.core for each in cores if not each.fixed)
-    wanted = needed if everything >= disk.lacks(minimum_free, needed) else 0
+    wanted = needed if everything >= disk.missing(minimum_free, needed) else 0
 
     removals = plan(cores, settings(minimum_free=minimum_free), disk=disk, needed=needed)
 
-    gone = line(cores, RemovedPart.CORE)[: len(removals)]
+    gone = removal_order(cores, RemovedPart.CORE)[: len(removals)]
     assert {removal.id for removal in removals} == set(gone)
     but_the_last = [removal for removal in removals if removal.id in gone[:-1]]
-    assert not gone or freed(disk, but_the_last).lacks(minimum_free, wanted) > 0
+    assert not gone or freed(disk, but_the_last).missing(minimum_free, wanted) > 0
 
 
-@given(HELD, SETTINGS, DISKS, CLOCKS)
-def test_a_plan_names_what_is_held_and_each_crash_once(
-    held: list[StoredCrash], limits: RetentionSettings, disk: Disk, now: datetime | None
+@given(STORED, SETTINGS, DISKS, CLOCKS)
+def test_a_plan_removes_what_is_stored_and_lists_each_crash_once(
+    stored: list[StoredCrash], limits: RetentionSettings, disk: Disk, now: datetime | None
 ) -> None:
-    removals = plan(held, limits, disk=disk, now=now)
+    removals = plan(stored, limits, disk=disk, now=now)
 
-    by_id = {each.id: each for each in held}
+    by_id = {each.id: each for each in stored}
     assert len({removal.id for removal in removals}) == len(removals)
     for removal in removals:
         crash = by_id[removal.id]
@@ -454,55 +454,63 @@ def test_a_plan_names_what_is_held_and_each_crash_once(
         assert removal.bytes == sum(crash.size(what) for what in removal.what.included)
 
 
-@given(HELD, SETTINGS, CLOCKS)
-def test_where_there_are_not_too_many_texts_or_records_few_crashes_decide(
-    held: list[StoredCrash], limits: RetentionSettings, now: datetime | None
+@given(STORED, SETTINGS, DISKS, CLOCKS)
+def test_a_narrowed_policy_makes_the_same_plan_from_the_crashes_that_it_concerns(
+    stored: list[StoredCrash], limits: RetentionSettings, disk: Disk, now: datetime | None
 ) -> None:
-    limits = replace(limits, minimum_free=0.0)
-    few = [each for each in held if concerns(limits, now, each)]
+    whole = Policy.from_conditions(Conditions(limits, disk, now))
 
-    whole = plan(held, limits, now=now)
+    narrowed = whole.narrow(totals(stored), after_crash=False)
 
-    assert exceeds(held, limits) or plan(few, within(limits), now=now) == whole
+    assert narrowed.plan(list(filter(narrowed.concerns, stored))) == whole.plan(stored)
 
 
-@given(WHOLE, LIMITS, CLOCKS)
-def test_where_no_text_or_record_is_too_old_either_the_crashes_with_cores_decide(
-    held: list[StoredCrash], of_cores: Limits, now: datetime | None
+@given(UNDISTURBED, SETTINGS, DISKS)
+def test_after_a_crash_the_plan_is_the_same_if_nothing_is_too_old(
+    stored: list[StoredCrash], limits: RetentionSettings, disk: Disk
 ) -> None:
-    limits = settings(cores=of_cores)
+    whole = Policy.from_conditions(Conditions(limits, disk, now=None))
 
-    whole = plan(held, limits, now=now)
+    narrowed = whole.narrow(totals(stored), after_crash=True)
 
-    assert plan([each for each in held if each.core], within(limits), now=now) == whole
-
-
-def exceeds(held: Sequence[StoredCrash], limits: RetentionSettings) -> bool:
-    return StoreTotals.of({what: each.size(what) for what in RemovedPart} for each in held).exceeds(limits)
+    read = [crash for crash in stored if crash.core] if narrowed.needs_only_cores else stored
+    assert narrowed.plan(list(filter(narrowed.concerns, read))) == whole.plan(stored)
 
 
-def test_a_store_holds_too_much_by_number_by_size_or_of_one_signature() -> None:
-    held = [holding(day, texts=10) for day in (1, 2)]
+@given(STORED, LIMITS, CLOCKS)
+def test_after_a_crash_the_crashes_with_cores_are_enough_for_limits_on_cores_alone(
+    stored: list[StoredCrash], of_cores: Limits, now: datetime | None
+) -> None:
+    whole = Policy.from_conditions(Conditions(settings(cores=of_cores), EMPTY_DISK, now))
 
-    for what in (RemovedPart.TEXT, RemovedPart.RECORD):
-        assert exceeds(held, of(what, Limits(count=1)))
-        assert exceeds(held, of(what, Limits(size=1)))
-        assert exceeds(held, of(what, Limits(per_signature=1)))
-        assert not exceeds(held, of(what, Limits(age=1, size=20, count=2, per_signature=2)))
-    assert not exceeds(held, of(RemovedPart.CORE, Limits(count=1)))
+    narrowed = whole.narrow(totals(stored), after_crash=True)
+
+    assert narrowed.needs_only_cores
+    of_texts = {removal.id for removal in whole.plan(stored) if removal.what is RemovedPart.TEXT}
+    without_cores = {crash.id for crash in stored if not crash.core}
+    plan_of_cores = narrowed.plan([crash for crash in stored if crash.core])
+    assert plan_of_cores == tuple(one for one in whole.plan(stored) if one.id not in of_texts & without_cores)
 
 
-@given(HELD, st.datetimes(timezones=st.just(UTC)), st.datetimes(timezones=st.just(UTC)))
-def test_a_clock_that_jumps_back_makes_nothing_older(held: list[StoredCrash], one: datetime, other: datetime) -> None:
+def totals(stored: Sequence[StoredCrash]) -> StoreTotals:
+    return StoreTotals.from_part_sizes({part: crash.size(part) for part in RemovedPart} for crash in stored)
+
+
+@given(STORED, st.datetimes(timezones=st.just(UTC)), st.datetimes(timezones=st.just(UTC)))
+def test_a_clock_that_is_set_back_makes_nothing_older(
+    stored: list[StoredCrash], one: datetime, other: datetime
+) -> None:
     ages = settings(cores=Limits(age=DAY), texts=Limits(age=2 * DAY), records=Limits(age=3 * DAY))
 
-    earlier, later = (plan(held, ages, now=now) for now in sorted((one, other)))
+    earlier, later = (plan(stored, ages, now=now) for now in sorted((one, other)))
 
     assert {removal.id for removal in earlier} <= {removal.id for removal in later}
 
 
-@given(HELD, SETTINGS, DISKS, st.randoms())
-def test_the_order_in_which_crashes_are_found_does_not_matter(
-    held: list[StoredCrash], limits: RetentionSettings, disk: Disk, random: Random
+@given(STORED, SETTINGS, DISKS, st.randoms())
+def test_the_order_of_the_input_does_not_matter(
+    stored: list[StoredCrash], limits: RetentionSettings, disk: Disk, random: Random
 ) -> None:
-    assert plan(random.sample(held, len(held)), limits, disk=disk) == plan(held, limits, disk=disk)
+    shuffled = sorted(stored, key=lambda _: random.random())
+
+    assert plan(shuffled, limits, disk=disk) == plan(stored, limits, disk=disk)

@@ -1,0 +1,72 @@
+"""The jobs of the daemon's worker: take a claim through the pipeline, record a rename, run maintenance."""
+
+from astbtd.announce import journal
+from astbtd.announce.journal import Priority
+from astbtd.announce.rate_limit import RateLimitedJournal
+from astbtd.claims.claim import Claim
+from astbtd.claims.finder import CoreRenamed
+from astbtd.claims.private_copy import NotUnpacked
+from astbtd.daemon.jobs import ClaimProcessed, Job, ProcessClaim
+from astbtd.daemon.maintenance import Maintenance
+from astbtd.daemon.store_statistics import StoreStatistics
+from astbtd.errors import AstbtdError
+from astbtd.model.crash import Crash
+from astbtd.pipeline.crash_pipeline import CrashPipeline
+
+_RETENTION = "retention"
+"""The name of a failed maintenance in the statistics."""
+
+
+class CrashJobHandler:
+    """Does the jobs with one pipeline. A reload of the configuration creates a new one. Used in the worker's thread."""
+
+    def __init__(
+        self,
+        pipeline: CrashPipeline,
+        maintenance: Maintenance,
+        statistics: StoreStatistics,
+        rate_limited: RateLimitedJournal,
+    ) -> None:
+        self._pipeline = pipeline
+        self._maintenance = maintenance
+        self._statistics = statistics
+        self._rate_limited = rate_limited
+
+    def process_claim(self, claim: Claim) -> ClaimProcessed:
+        """Take a claimed core through the pipeline. Raises AstbtdError if a stage cannot be done now."""
+        try:
+            crash = self._pipeline.process(claim)
+        except NotUnpacked as error:
+            self._rate_limited.log_unpack_error(claim.record.path, error)
+            crash = None
+        self._statistics.clear_failure(claim.record.path)
+        if crash:
+            self._count(crash)
+        return ClaimProcessed(maintenance_is_urgent=self._maintenance.is_overdue)
+
+    def record_rename(self, rename: CoreRenamed) -> bool:
+        """Record the new path of a core; return False if its crash is not recorded yet."""
+        return self._pipeline.record_rename(rename)
+
+    def run_maintenance(self, *, idle: bool) -> None:
+        """Run the maintenance that is due."""
+        self._maintenance.run(idle=idle)
+        self._statistics.clear_failure(_RETENTION)
+
+    def report_failure(self, job: Job, error: Exception) -> None:
+        """Log a failure once, and show it in the status until it is resolved."""
+        self._report(job.claim.record.path if isinstance(job, ProcessClaim) else _RETENTION, error)
+
+    def _count(self, crash: Crash) -> None:
+        """Count the crash. A failure must not escape: the claim is finished, and must not be processed again."""
+        try:
+            self._maintenance.record_crash(crash)
+        except (AstbtdError, OSError) as error:
+            self._report(_RETENTION, error)
+
+    def _report(self, what: str, error: Exception) -> None:
+        if what == _RETENTION:
+            self._maintenance.mark_full_run()
+        reason = error.message if isinstance(error, AstbtdError) else f"{what}: {type(error).__name__}: {error}"
+        if self._statistics.record_failure(what, reason):
+            journal.log(f"{reason} (will be retried)", Priority.ERROR)

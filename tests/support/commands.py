@@ -1,0 +1,67 @@
+"""Runs `astbtd` commands on the store of a configured daemon, and builds the programs that crash."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+from astbtd.model.crash import Crash, Section
+from tests.support.harness import RunningDaemon
+
+_SOURCES = Path(__file__).parents[1] / "programs"
+
+
+def build(directory: Path, *options: str) -> Path:
+    """Build tests/programs into `directory` and return it. Its Makefile explains the options."""
+    subprocess.run(["make", "-s", "-C", _SOURCES, f"BUILD={directory}", *options], check=True, capture_output=True)
+    return directory
+
+
+def command_line(running: RunningDaemon, *arguments: str) -> list[str]:
+    """Return the command line of `astbtd` with the configuration of a daemon."""
+    return [sys.executable, "-m", "astbtd", "--config", str(running.configuration), *arguments]
+
+
+def run_astbtd(
+    running: RunningDaemon, *arguments: str, environment: Mapping[str, str] = MappingProxyType({})
+) -> subprocess.CompletedProcess[str]:
+    """Run `astbtd` with the configuration of a daemon."""
+    return subprocess.run(
+        command_line(running, *arguments),
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def extract(running: RunningDaemon, core: Path, *options: str) -> Crash:
+    """Run `astbtd extract` on a core and return what it recorded."""
+    done = run_astbtd(running, "extract", "--json", *options, str(core))
+    assert done.returncode == 0, done.stderr
+    return running.store.load(json.loads(done.stdout)["id"])
+
+
+def section_text(running: RunningDaemon, crash: Crash, section: Section) -> str:
+    """Return a section of a crash from the store."""
+    return (running.store.directory(crash.id) / section).read_text(errors="replace")
+
+
+def run_on_terminal(running: RunningDaemon, arguments: Sequence[str], **environment: str) -> bytes:
+    """Run `astbtd` on a pseudo-terminal and return what it wrote there."""
+    leader, terminal = pty.openpty()
+    command = command_line(running, *arguments)
+    with subprocess.Popen(command, stdin=terminal, stdout=terminal, env={**os.environ, **environment}) as process:
+        os.close(terminal)
+        output = b""
+        try:
+            while piece := os.read(leader, 1 << 16):
+                output += piece
+        except OSError:  # EIO: all processes have closed the terminal
+            os.close(leader)
+    assert process.returncode == 0
+    return output

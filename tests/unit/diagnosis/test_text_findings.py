@@ -1,0 +1,77 @@
+"""Findings about what a text lacks, and advice that does not blame a good build."""
+
+import pytest
+
+from astbtd.diagnosis.verdict import Evidence, diagnose
+from astbtd.model.crash import (
+    Asterisk,
+    Verdict,
+)
+from tests.support.backtraces import (
+    prose,
+)
+
+
+def test_optimized_values_in_the_c_library_do_not_call_for_a_rebuild(two_threads: str) -> None:
+    diagnosis = diagnose(two_threads)
+
+    assert diagnosis.optimized
+    assert "DONT_OPTIMIZE" not in prose(diagnosis)
+
+
+def test_optimized_values_in_asterisk_call_for_dont_optimize(optimized: str) -> None:
+    diagnosis = diagnose(optimized)
+
+    assert diagnosis.verdict is Verdict.PARTIAL
+    assert "DONT_OPTIMIZE" in " ".join(diagnosis.advice)
+    assert "restart" in " ".join(diagnosis.advice)
+
+
+@pytest.mark.parametrize("dont_optimize", [True, False])
+def test_the_build_options_of_the_binary_decide_about_optimization(optimized: str, dont_optimize: bool) -> None:
+    diagnosis = diagnose(optimized, Evidence(asterisk=Asterisk(dont_optimize=dont_optimize)))
+
+    assert ("DONT_OPTIMIZE" in prose(diagnosis)) is not dont_optimize
+
+
+def test_missing_symbols_call_for_the_package(stripped: str) -> None:
+    diagnosis = diagnose(stripped)
+
+    assert diagnosis.missing_symbols
+    assert diagnosis.crash_function is None
+    assert diagnosis.verdict is Verdict.UNUSABLE
+    assert "asterisk-dbgsym" in " ".join(diagnosis.advice)
+
+
+def test_frames_beyond_the_start_of_the_thread_do_not_count(two_threads: str) -> None:
+    diagnosis = diagnose(two_threads + "#6  0x0000000000000000 in ?? ()\n")
+
+    assert diagnosis.missing_symbols
+    assert diagnosis.verdict is Verdict.USABLE
+
+
+def test_missing_frames_are_listed() -> None:
+    diagnosis = diagnose("#4  0x1 in f () at f.c:1\n#5  0x2 in g () at g.c:1\n#8  0x3 in h () at h.c:1\n")
+
+    assert "#0 to #3, #6 to #7" in prose(diagnosis)
+    assert diagnosis.top_frame is None
+
+
+def test_lines_that_could_not_be_parsed_are_reported(two_threads: str) -> None:
+    assert "1 line looks like a frame and could not be parsed, the first: #9" in prose(diagnose(two_threads + "#9\n"))
+
+
+def test_optimized_values_are_counted() -> None:
+    text = "#0  0x1 in f (a=<optimized out>, b=<optimized out>) at f.c:1\n#1  0x2 in g (c=1) at g.c:1\n"
+
+    assert "in 1 of 2 frames of Asterisk, 2 arguments among them" in prose(diagnose(text))
+
+
+def test_objects_without_symbols_are_named_with_their_packages() -> None:
+    text = "#0  0x1 in ?? () from /usr/lib/asterisk/modules/chan_x.so\n#1  0x2 in ?? () from /usr/lib/libfoo.so.2\n"
+
+    diagnosis = diagnose(text)
+
+    assert "for 2 of 2 frames of the crash thread, in chan_x.so, libfoo.so" in prose(diagnosis)
+    assert "asterisk-dbgsym" in prose(diagnosis)
+    assert "debug symbols of libfoo.so" in prose(diagnosis)

@@ -1,0 +1,157 @@
+"""Extraction with programs in place of gdb that run as ourselves: whatever they do, the result says how they ended."""
+
+import os
+import shutil
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from astbtd.elf.core_notes import read_facts
+from astbtd.errors import AstbtdError, Interrupted
+from astbtd.extraction.gdb_runner import ExtractionResult, Extractor
+from astbtd.extraction.sandbox_command import SandboxUser
+from astbtd.model.crash import ExtractionOutcome, Section, Symbols
+from astbtd.settings import GdbSettings
+from tests.support.builders import DeadProcess
+
+pytestmark = pytest.mark.skipif(shutil.which("setpriv") is None, reason="util-linux is missing")
+
+USER = SandboxUser(os.geteuid(), os.getegid(), switched=False)
+PREAMBLE = """
+import json, os, signal, sys, time
+JOB = json.loads(os.environ.get("ASTBTD_JOB", "{}"))
+
+def write(section, text):
+    os.write(JOB["sections"][section], text.encode())
+"""
+
+
+class FakeGdb:
+    """Runs extractions of one core with a Python script in place of gdb."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self.sections = directory / "sections"
+        self.process = DeadProcess(mapped=("/usr/sbin/asterisk", "/m/app_gone.so"))
+
+    def extract(self, script: str, *, interrupted: bool = False, **limits: object) -> ExtractionResult:
+        program = self._directory / "gdb"
+        program.write_text(f"#!{os.path.realpath(sys.executable)} -IS\n{PREAMBLE}\n{textwrap.dedent(script)}\n")
+        program.chmod(0o755)
+        self.sections.mkdir()
+        settings = GdbSettings(program=str(program), **limits)  # type: ignore[arg-type]
+
+        def check_interrupt() -> None:
+            if interrupted:
+                raise Interrupted("shutting down")
+
+        extractor = Extractor(settings, USER, -1, Symbols.LAZY, lambda _: None, check_interrupt)
+        core = self._directory / "core"
+        core.write_bytes(self.process.core())
+        descriptor = os.open(core, os.O_RDONLY)
+        try:
+            return extractor.extract(descriptor, read_facts(descriptor), self.sections)
+        finally:
+            os.close(descriptor)
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeGdb:
+    return FakeGdb(tmp_path)
+
+
+def test_the_sections_and_facts_of_a_complete_run_are_kept(fake: FakeGdb) -> None:
+    result = fake.extract("""
+        write("backtrace.txt", "#0  0x1 in main ()\\n")
+        write("facts", '{"gdb_version": "13.1", "symbols": "lazy"}')
+        write("states", '{"machine": "i386:x86-64", "threads": [{"lwp": 7}]}')
+        print("a message")
+    """)
+
+    assert result.extraction.ended is ExtractionOutcome.OK
+    assert (result.extraction.gdb_version, result.extraction.symbols) == ("13.1", Symbols.LAZY)
+    assert [state.lwp for state in result.thread_states.threads] == [7]
+    assert (fake.sections / Section.BACKTRACE).read_text() == "#0  0x1 in main ()\n"
+    assert (fake.sections / Section.LOG).read_text() == "a message\n"
+    assert "Program and modules in use" in (fake.sections / Section.INFO).read_text()
+    assert "facts" not in os.listdir(fake.sections)
+
+
+def test_objects_that_gdb_cannot_read_are_noted(fake: FakeGdb) -> None:
+    result = fake.extract("write('facts', '{}')")
+
+    assert "gdb could not read /m/app_gone.so" in result.extraction.notes
+
+
+def test_a_run_without_a_backtrace_is_repeated_with_a_frame_limit(fake: FakeGdb) -> None:
+    result = fake.extract("""
+        if JOB["frame_limit"] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        write("facts", '{"gdb_version": "13.1"}')
+    """)
+
+    note = "gdb gave no backtrace without a frame limit (killed): every thread is cut after 200 frames"
+    assert result.extraction.ended is ExtractionOutcome.KILLED
+    assert result.extraction.notes[0] == note
+
+
+def test_a_gdb_that_only_fails_is_recorded_as_failed(fake: FakeGdb) -> None:
+    result = fake.extract("")
+
+    assert result.extraction.ended is ExtractionOutcome.FAILED
+    assert result.extraction.notes[0] == "gdb gave no backtrace; see gdb.log for the reason"
+
+
+def test_a_gdb_without_python_runs_the_documented_commands(fake: FakeGdb) -> None:
+    result = fake.extract("""
+        if any(word.startswith("python") for word in sys.argv):
+            print("Python scripting is not supported in this copy of GDB.")
+        else:
+            print(sys.argv)
+    """)
+
+    assert "thread apply all bt" in (fake.sections / Section.BACKTRACE).read_text()
+    assert "this gdb has no Python" in result.extraction.notes[0]
+
+
+def test_a_gdb_that_hangs_is_killed_after_the_time_limit(fake: FakeGdb) -> None:
+    result = fake.extract("write('facts', '{}'); time.sleep(1000)", time=1.0)
+
+    assert result.extraction.ended is ExtractionOutcome.TIMEOUT
+
+
+def test_too_much_output_ends_the_run_and_is_truncated(fake: FakeGdb) -> None:
+    result = fake.extract("write('facts', '{}')\nwhile True: write('backtrace.txt', 999 * 'x')", output=1 << 16)
+
+    assert result.extraction.ended is not ExtractionOutcome.OK
+    assert result.extraction.sections[Section.BACKTRACE] <= 1 << 16
+
+
+def test_an_interrupt_ends_the_run(fake: FakeGdb) -> None:
+    with pytest.raises(Interrupted):
+        fake.extract("time.sleep(1000)", interrupted=True)
+
+
+def test_a_missing_gdb_is_an_error_with_a_hint(tmp_path: Path) -> None:
+    settings = GdbSettings(program=str(tmp_path / "gdb"))
+    extractor = Extractor(settings, USER, -1, Symbols.ALL, lambda _: None, lambda: None)
+    descriptor = os.memfd_create("core")
+    os.write(descriptor, DeadProcess().core())
+
+    with pytest.raises(AstbtdError, match="is not installed") as raised:
+        extractor.extract(descriptor, read_facts(descriptor), tmp_path)
+    os.close(descriptor)
+    assert raised.value.remedy.startswith("apt install gdb")
+
+
+def test_no_objects_are_opened_if_the_container_root_is_unknown(fake: FakeGdb) -> None:
+    fifo = fake.sections.parent / "pipe.so"
+    os.mkfifo(fifo)
+    fake.process = DeadProcess(mapped=("/usr/sbin/asterisk", str(fifo)))
+
+    result = fake.extract("write('facts', '{}'); print(sys.argv)")
+
+    assert "set sysroot /nonexistent" in (fake.sections / Section.LOG).read_text()
+    assert result.objects.missing == (str(fifo),)
