@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from astbtd.diagnosis.verdict import diagnose
-from astbtd.model.crash import Diagnosis
+from astbtd.model.diagnosis import Diagnosis
 
 _PIECE_LENGTH = 1 << 16  # characters
 _GOALS = {
@@ -106,6 +106,8 @@ def _compare_pairs(samples: Sequence[Sample]) -> Iterator[Comparison]:
     bugs = _bugs(samples, labelled_pairs)
     for first, second in combinations(samples, 2):
         one, other = first.diagnosis.signature, second.diagnosis.signature
+        if one is None or other is None:
+            continue
         message = f"{first.file} and {second.file}: {one.text}; {other.text}"
         if bugs[first.file] != bugs[second.file]:
             yield Comparison("other bug, other signature", one.id != other.id, message)

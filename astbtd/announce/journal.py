@@ -188,11 +188,11 @@ def crash_line(crash: Crash, directory: str) -> str:
 def _crash_fields(crash: Crash, directory: str) -> dict[str, str]:
     return {
         "ASTBTD_ID": crash.id,
-        "ASTBTD_SIGNATURE": crash.signature.id,
+        "ASTBTD_SIGNATURE": crash.signature.id if crash.signature else "",
         "ASTBTD_SIGNAL": crash.signal.name if crash.signal else "",
         "ASTBTD_CRASH_FUNCTION": crash.diagnosis.crash_function or "",
         "ASTBTD_VERDICT": crash.diagnosis.verdict,
-        "ASTBTD_OCCURRENCE": str(crash.signature.occurrence),
+        "ASTBTD_OCCURRENCE": str(crash.signature.occurrence) if crash.signature else "",
         "ASTBTD_PATH": directory,
         "ASTBTD_RECORD": json.dumps(to_plain(crash)),
     }

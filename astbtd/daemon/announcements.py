@@ -24,7 +24,7 @@ def announce_crash(loops: CrashLoops, store: Store, claim: Claim, crash: Crash, 
     A crash in a loop gets no entry of its own. Neither does a core that was there when astbtd first started: one entry
     for all of these follows later.
     """
-    in_loop = loops.contains(crash.signature.id)
+    in_loop = crash.signature is not None and loops.contains(crash.signature.id)
     loop = loops.count(crash)
     try:
         if not in_loop and not (claim.record.quiet and store.is_new):

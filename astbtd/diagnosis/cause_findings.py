@@ -9,7 +9,7 @@ from astbtd.diagnosis.finding import Finding
 from astbtd.diagnosis.hangs import find_lock_cycle
 from astbtd.diagnosis.memory_corruption import is_stack_smashed
 from astbtd.lib.quantities import pluralize
-from astbtd.model.crash import MemoryCorruption
+from astbtd.model.diagnosis import MemoryCorruption
 
 _INNERMOST = 3  # frames whose arguments may be why it crashed
 _FREED_MEMORY = re.compile(r"=0x(?:dead){2,4}\b")  # MALLOC_DEBUG fills freed memory with 0xdeaddead (main/astmm.c)

@@ -15,8 +15,9 @@ from astbtd.diagnosis.hangs import find_hanging_threads, is_sleeping
 from astbtd.diagnosis.memory_corruption import detect_memory_corruption, is_out_of_memory
 from astbtd.diagnosis.signature import compute_signature, find_crash_function
 from astbtd.diagnosis.word_lists import load_words
-from astbtd.model.crash import Asterisk, DecidedSignature, Extraction, LostCore, MemoryCorruption, Signal
+from astbtd.model.crash import Asterisk, Extraction, LostCore, Signal
 from astbtd.model.deadlock_capture import ThreadStates
+from astbtd.model.diagnosis import DecidedSignature, MemoryCorruption
 
 _ABORT_FUNCTIONS = frozenset({"abort", "__assert_fail", "__assert", "__libc_message", "__fortify_fail", "ast_do_crash"})
 _SIGABRT_ARGUMENT = re.compile(r"\bsig(?:no)?(?:=sig(?:no)?@entry)?=6\b")

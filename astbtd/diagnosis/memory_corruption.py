@@ -13,7 +13,7 @@ from astbtd.backtrace.markers import HeapError
 from astbtd.diagnosis.crash_function import CrashStack
 from astbtd.diagnosis.frame_kind import FrameKind, classify, plain_name
 from astbtd.diagnosis.word_lists import load_words
-from astbtd.model.crash import MemoryCorruption
+from astbtd.model.diagnosis import MemoryCorruption
 
 _ALLOCATE_KINDS = frozenset({FrameKind.ALLOCATE, FrameKind.ASTERISK_ALLOCATE})
 _RELEASE_KINDS = frozenset({FrameKind.RELEASE, FrameKind.ASTERISK_RELEASE})

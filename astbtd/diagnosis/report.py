@@ -12,7 +12,8 @@ from astbtd.backtrace.parser import parse
 from astbtd.diagnosis.crash_context import find_crash_thread
 from astbtd.lib.escaping import printable, printable_line
 from astbtd.lib.quantities import pluralize
-from astbtd.model.crash import Asterisk, Crash, CrashSignature, Diagnosis, Section, Signal, Verdict
+from astbtd.model.crash import Asterisk, Crash, CrashSignature, Section, Signal, Verdict
+from astbtd.model.diagnosis import Diagnosis, Signature
 
 TRACKER = "https://github.com/asterisk/asterisk/issues"
 
@@ -52,7 +53,7 @@ def render_diagnosis(diagnosis: Diagnosis) -> str:
     lines = [
         *_verdict_lines(what, diagnosis),
         _wrap("Parsed:    ", _describe_text(diagnosis)),
-        _wrap("Signature: ", f"{diagnosis.signature.text} ({diagnosis.signature.id})"),
+        *_signature_line(diagnosis.signature),
         *_reason_lines(diagnosis),
     ]
     parts = ["\n".join(lines)]
@@ -61,12 +62,18 @@ def render_diagnosis(diagnosis: Diagnosis) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _signature_line(signature: Signature | CrashSignature | None) -> Iterator[str]:
+    if signature is not None:
+        yield _wrap("Signature: ", f"{signature.text} ({signature.id})")
+
+
 def _summary_lines(crash: Crash) -> Iterator[str]:
     yield from _verdict_lines(_describe_crash(crash), crash.diagnosis)
     yield _wrap("When:      ", f"{_format_time(crash.crashed_at)} on {crash.host} (crash {crash.id})")
     yield _wrap("Version:   ", _describe_version(crash.asterisk))
-    yield _wrap("Seen:      ", _describe_occurrence(crash.signature))
-    yield _wrap("Signature: ", f"{crash.signature.text} ({crash.signature.id})")
+    if crash.signature is not None:
+        yield _wrap("Seen:      ", _describe_occurrence(crash.signature))
+    yield from _signature_line(crash.signature)
     yield from _reason_lines(crash.diagnosis)  # last, because there may be many
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from astbtd.diagnosis.crash_function import SOURCES, CrashStack, unique
 from astbtd.diagnosis.frame_kind import FrameKind
-from astbtd.model.crash import DecidedSignature, MemoryCorruption
+from astbtd.model.diagnosis import DecidedSignature, MemoryCorruption
 
 _MAX_NAME_LENGTH = 100
 _NO_RULE = "nothing"

@@ -6,7 +6,8 @@ from astbtd.diagnosis import cause_findings, extraction_findings, text_findings
 from astbtd.diagnosis.crash_context import CrashContext, Evidence, is_known_to_have_crashed
 from astbtd.diagnosis.finding import WORST_FIRST, Finding, FindingRule
 from astbtd.diagnosis.quality import grade_backtrace
-from astbtd.model.crash import Diagnosis, Verdict
+from astbtd.model.crash import Verdict
+from astbtd.model.diagnosis import Diagnosis
 
 __all__ = ["Evidence", "diagnose"]
 

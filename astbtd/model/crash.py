@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from astbtd.model.diagnosis import Diagnosis, Kind
 from astbtd.model.record_summary import (
     CRASH_ID,
     KEPT_CORE_FILE,
@@ -81,12 +82,57 @@ class Symbols(StrEnum):
     ALL = "all"
 
 
-class MemoryCorruption(StrEnum):
-    """Whether the crashed thread indicates corrupted memory."""
+class ObjectState(StrEnum):
+    """What has become of a program or shared object that the process had mapped."""
 
-    NONE = "none"
-    LIKELY = "likely"
-    CERTAIN = "certain"
+    SAME = "same"
+    REPLACED = "replaced"
+    GONE = "gone"
+    KEPT = "kept"
+
+
+@dataclass(frozen=True)
+class SiteFrame:
+    """A code address on the stack. `offset` is relative to the start of the object, as hexadecimal text."""
+
+    build_id: str | None
+    object: str | None
+    offset: str
+
+
+@dataclass(frozen=True)
+class Site:
+    """The exact place of a crash in one build: its innermost deciding frames. `id` is a hash of them."""
+
+    id: str
+    frames: tuple[SiteFrame, ...] = ()
+
+
+@dataclass(frozen=True)
+class SentBy:
+    """The process that sent the signal."""
+
+    pid: int
+    uid: int
+
+
+@dataclass(frozen=True)
+class MappedFile:
+    """A program or shared object that the process had mapped, compared with the file on disk."""
+
+    path: str
+    build_id: str | None
+    state: ObjectState
+
+
+@dataclass(frozen=True)
+class ExtractionRun:
+    """An earlier or repeated extraction: when, why, and the result."""
+
+    at: datetime
+    why: str
+    quality: float
+    verdict: Verdict
 
 
 @dataclass(frozen=True)
@@ -174,46 +220,11 @@ class Extraction:
 
 
 @dataclass(frozen=True)
-class Signature:
-    """What crashes of the same bug have in common. `id` is 12 hexadecimal digits, a hash of `text`."""
-
-    id: str
-    text: str
-
-
-@dataclass(frozen=True)
-class DecidedSignature(Signature):
-    """A signature, and the name of the rule in diagnosis/words/signature.toml that decided it."""
-
-    rule: str | None = None
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """The diagnosis of a backtrace. The fields are those of `astbtd diagnose --json`."""
-
-    signal: str | None
-    crash_thread: int | None
-    top_frame: str | None
-    crash_function: str | None
-    threads: int
-    frames: int
-    optimized: bool
-    missing_symbols: bool
-    memory_corruption: MemoryCorruption | None
-    debug_threads: bool
-    deadlock: bool | None
-    quality: float
-    verdict: Verdict
-    reasons: tuple[str, ...]
-    advice: tuple[str, ...]
-    signature: DecidedSignature
-
-
-@dataclass(frozen=True)
 class Crash:
     """One recorded crash: the content of `crash.json`.
 
+    `signature` is None if the crash is not grouped with others. `foreign`: not the PBX's own program or user.
+    `objects` are the mapped files of which at least the state is known, at most a few hundred.
     `texts_removed_at` is when the texts were removed, so that only the record is left. `aging_since` replaces
     `collected_at` as the start of its age if the clock was wrong when the crash was collected.
     """
@@ -229,11 +240,17 @@ class Crash:
     signal: Signal | None
     extraction: Extraction
     diagnosis: Diagnosis
-    signature: CrashSignature
+    signature: CrashSignature | None
     pinned: bool = False
     announced_at: datetime | None = None
     texts_removed_at: datetime | None = None
     aging_since: datetime | None = None
+    site: Site | None = None
+    foreign: bool | None = None
+    kind: Kind | None = None
+    sent_by: SentBy | None = None
+    objects: tuple[MappedFile, ...] | None = None
+    extraction_history: tuple[ExtractionRun, ...] = ()
     schema: int = SCHEMA
 
     @property

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-SCHEMA = 1
+SCHEMA = 2
 
 CRASH_ID = re.compile(r"\d{8}T\d{6}Z-\d{1,10}-[0-9a-f]{6}")
 
@@ -22,6 +22,7 @@ class CoreState(StrEnum):
     LEFT = "left"
     REMOVED = "removed"
     LOST = "lost"
+    NONE = "none"
 
 
 class Section(StrEnum):

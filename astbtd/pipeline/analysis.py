@@ -15,13 +15,13 @@ from astbtd.model.crash import (
     Asterisk,
     CoreFacts,
     Crash,
-    Diagnosis,
     Extraction,
     ExtractionOutcome,
     LostCore,
     Section,
     Symbols,
 )
+from astbtd.model.diagnosis import Diagnosis
 from astbtd.pipeline.loop_detection import CrashLoops
 from astbtd.store.store import DamagedRecord, Store
 
@@ -77,10 +77,11 @@ class CoreAnalyzer:
         return AnalysisResult(extraction, before.asterisk, before.diagnosis)
 
     def _run_gdb(self, core: int, facts: CoreFacts, staged: Path) -> AnalysisResult:
-        """Analyze the core with gdb. In a crash loop, look at the crashed thread first: it may be one more of the loop."""
+        """Analyze the core with gdb; in a crash loop the crashed thread first: it may be one more of the loop."""
         if self.loops.current:
             result = analyze_core(core, facts, staged, self.extractor, crash_thread_only=True)
-            if self.loops.contains(result.diagnosis.signature.id):
+            signature = result.diagnosis.signature
+            if signature is not None and self.loops.contains(signature.id):
                 return result
             self.store.stage(facts.crash_id)
         return analyze_core(core, facts, staged, self.extractor)

@@ -14,16 +14,8 @@ from astbtd.claims.private_copy import NotUnpacked
 from astbtd.errors import AstbtdError
 from astbtd.extraction.gdb_runner import Extractor
 from astbtd.lib import files, sparse
-from astbtd.model.crash import (
-    RECORD_FILE,
-    Core,
-    CoreAction,
-    CoreFacts,
-    CoreState,
-    Crash,
-    CrashSignature,
-    DiscoveredBy,
-)
+from astbtd.model.crash import RECORD_FILE, Core, CoreAction, CoreFacts, CoreState, Crash, CrashSignature, DiscoveredBy
+from astbtd.model.diagnosis import Signature
 from astbtd.pipeline.analysis import AnalysisResult, CoreAnalyzer, FailedAnalyzer, write_report
 from astbtd.pipeline.loop_detection import CrashLoops
 from astbtd.sources.collectors.collector import CollectorMetadata, InconsistentMetadata, merge_metadata
@@ -148,9 +140,9 @@ class CrashPipeline:
     def _analyze(self, claim: Claim, staged: Path, analyzer: CoreAnalyzer | FailedAnalyzer) -> Crash:
         facts = self._facts(claim)
         result = analyzer.analyze(claim.descriptor, facts, staged, claim.record.loss)
-        found = result.diagnosis.signature
-        first = CrashSignature(found.id, found.text, 1, facts.crashed_at)
-        signature = assign_occurrence(self.store, first, claim.id, result.asterisk.version)
+        signature = first_of_signature(result.diagnosis.signature, facts.crashed_at)
+        if signature is not None:
+            signature = assign_occurrence(self.store, signature, claim.id, result.asterisk.version)
         crash = make_record(facts, origin(claim.record), result, signature)
         write_report(crash, staged, self.store.group)
         return crash
@@ -209,7 +201,14 @@ def origin(note: ClaimRecord) -> CoreOrigin:
     return CoreOrigin(note.path, note.source, note.found, CoreState.LOST if note.loss else CoreState.CLAIMED)
 
 
-def make_record(facts: CoreFacts, origin: CoreOrigin, result: AnalysisResult, signature: CrashSignature) -> Crash:
+def first_of_signature(signature: Signature | None, crashed_at: datetime) -> CrashSignature | None:
+    """Return what the signature of a crash is if it is the first one; None if the crash is not grouped."""
+    return CrashSignature(signature.id, signature.text, 1, crashed_at) if signature else None
+
+
+def make_record(
+    facts: CoreFacts, origin: CoreOrigin, result: AnalysisResult, signature: CrashSignature | None
+) -> Crash:
     """Build the record of a crash from the result of its analysis."""
     core = Core(
         identity=facts.identity,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from astbtd.lib import files
 from astbtd.lib.serialization import Decoder, to_plain
-from astbtd.model.crash import Crash, CrashLoop
+from astbtd.model.crash import Crash, CrashLoop, CrashSignature
 from astbtd.settings import CrashLoopSettings
 
 _MAX_SITES = 64
@@ -34,8 +34,8 @@ class _RecentCrash:
     site: str | None
 
     @classmethod
-    def from_crash(cls, crash: Crash) -> "_RecentCrash":
-        return cls(crash.id, crash.signature.id, crash.what, crash.crashed_at, crash.core.site)
+    def from_crash(cls, crash: Crash, signature: CrashSignature) -> "_RecentCrash":
+        return cls(crash.id, signature.id, crash.what, crash.crashed_at, crash.core.site)
 
 
 class CrashLoops:
@@ -66,7 +66,7 @@ class CrashLoops:
         """
         self._loops = {loop.signature: replace(loop, crashes=0) for loop in _read(self._memory)}
         self._last_seen = dict.fromkeys(self._loops, time.monotonic() - self._settings.within)
-        crashes = [_RecentCrash.from_crash(crash) for crash in self._relevant_crashes(newest_first, now)]
+        crashes = list(self._relevant_crashes(newest_first, now))
         counted = (self._count(crash, now - crash.crashed_at) for crash in reversed(crashes))
         return [loop for loop in counted if loop]
 
@@ -82,7 +82,7 @@ class CrashLoops:
             if crash.id in self._already_counted:
                 self._already_counted.discard(crash.id)
                 return None
-        return self._count(_RecentCrash.from_crash(crash))
+        return self._count(_RecentCrash.from_crash(crash, crash.signature)) if crash.signature else None
 
     def skip_next_count(self, crash: Crash) -> None:
         """Do not count this crash the next time: announcing it failed after it was counted, and will be repeated."""
@@ -142,7 +142,7 @@ class CrashLoops:
             self._remember_sites([crash] if known else recent)
             return None if known else loop
 
-    def _relevant_crashes(self, newest_first: Iterable[Crash], now: datetime) -> Iterator[Crash]:
+    def _relevant_crashes(self, newest_first: Iterable[Crash], now: datetime) -> Iterator[_RecentCrash]:
         """Yield the crashes within the window and those of each saved loop.
 
         Skip unannounced crashes: they will be counted when they are announced. Skip crashes dated in the future: the
@@ -151,12 +151,12 @@ class CrashLoops:
         window_start, window_end = now - self._window, now + self._window
         earliest = min([window_start, *(loop.since for loop in self._loops.values())])
         for crash in takewhile(lambda crash: crash.crashed_at >= earliest, newest_first):
-            if crash.announced_at is None:
+            if crash.announced_at is None or crash.signature is None:
                 continue
             loop = self._loops.get(crash.signature.id)
             relevant = crash.crashed_at >= loop.since if loop else window_start <= crash.crashed_at <= window_end
             if relevant:
-                yield crash
+                yield _RecentCrash.from_crash(crash, crash.signature)
 
     def _add_recent(self, crash: _RecentCrash) -> list[_RecentCrash]:
         """Return the latest crashes of this signature within the window, this one included, as many as make a loop."""

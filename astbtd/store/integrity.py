@@ -7,11 +7,12 @@ what follows from the rest of the store.
 import os
 import re
 import stat
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import groupby, pairwise
+from itertools import pairwise
 from pathlib import Path
 
 from astbtd.errors import AstbtdError
@@ -204,14 +205,16 @@ class StoreCheck:
 
     def _check_occurrences(self, newest_first: list[Crash]) -> Iterator[Finding]:
         """Check that the occurrence numbers of each signature increase with the crash time."""
-        by_signature = sorted(newest_first, key=lambda crash: crash.signature.id)
-        for signature, group in groupby(by_signature, key=lambda crash: crash.signature.id):
-            crashes = list(group)[::-1]
-            numbers = [crash.signature.occurrence for crash in crashes]
-            if any(later <= earlier for earlier, later in pairwise(numbers)):
-                path = self.store.directory(crashes[0].id)
+        by_signature = defaultdict(list)
+        for crash in reversed(newest_first):
+            if crash.signature is not None:
+                by_signature[crash.signature.id].append((crash, crash.signature.occurrence))
+        for signature, crashes in sorted(by_signature.items()):
+            if any(later <= earlier for (_, earlier), (_, later) in pairwise(crashes)):
+                oldest, _ = crashes[0]
+                path = self.store.directory(oldest.id)
                 problem = f"the occurrence numbers of signature {signature} are wrong"
-                yield Finding(path, problem, "renumbered", partial(renumber_after, self.store, crashes[0]))
+                yield Finding(path, problem, "renumbered", partial(renumber_after, self.store, oldest))
 
     def _check_latest(self) -> Iterator[Finding]:
         if not self.store.is_latest_correct:

@@ -24,7 +24,7 @@ def assign_occurrence(store: Store, signature: CrashSignature, crash_id: str, ve
     order = (signature.first_seen, crash_id)
     for crash in dropwhile(lambda crash: _order(crash) >= order, store.summaries(until=crash_id)):
         previous = crash.signature
-        if previous.id == signature.id:
+        if previous is not None and previous.id == signature.id:
             return replace(previous, text=signature.text, occurrence=previous.occurrence + 1)
         if signature.after_version is None and version and crash.asterisk.version not in (None, version):
             signature = replace(signature, after_version=crash.asterisk.version)
@@ -34,8 +34,11 @@ def assign_occurrence(store: Store, signature: CrashSignature, crash_id: str, ve
 def renumber_after(store: Store, crash: Crash | RecordSummary) -> None:
     """Renumber the later crashes of the same signature, after a crash that was processed late."""
     previous = crash.signature
+    if previous is None:
+        return
     later = takewhile(lambda other: _order(other) > _order(crash), store.summaries())
-    ids = [other.id for other in later if other.signature.id == previous.id]  # ids only: there may be thousands
+    same = (other for other in later if other.signature is not None and other.signature.id == previous.id)
+    ids = [other.id for other in same]  # ids only: there may be thousands
     for crash_id in reversed(ids):
         with suppress(DamagedRecord):  # removed meanwhile
             previous = _renumber(store, crash_id, previous)
@@ -54,7 +57,8 @@ def number_postponed(store: Store) -> None:
     if since is None:
         return
     later = takewhile(lambda crash: crash_second(crash.id) >= crash_second(since), store.summaries())
-    oldest = {crash.signature.id: crash for crash in later}  # of each signature: the last one replaces the others
+    grouped = ((crash.signature, crash) for crash in later)
+    oldest = {signature.id: crash for signature, crash in grouped if signature}  # the last one replaces the others
     for crash in oldest.values():
         renumber_after(store, crash)
     _marker(store).unlink(missing_ok=True)
@@ -75,6 +79,8 @@ def _postponed_since(store: Store) -> str | None:
 def _renumber(store: Store, crash_id: str, previous: CrashSignature) -> CrashSignature:
     """Number a crash after the `previous` one of its signature, and return its signature. Raise DamagedRecord."""
     before = store.load_summary(crash_id).signature
+    if before is None:  # not grouped any more
+        return previous
     after = replace(previous, text=before.text, occurrence=max(before.occurrence, previous.occurrence + 1))
     if after != before:
         store.change(crash_id, lambda crash: replace(crash, signature=after))

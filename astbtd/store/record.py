@@ -90,10 +90,11 @@ class RecordSummary:
     asterisk: AsteriskSummary
     signal: SignalSummary | None
     diagnosis: DiagnosisSummary
-    signature: CrashSignature
+    signature: CrashSignature | None
     pinned: bool = False
     texts_removed_at: datetime | None = None
     aging_since: datetime | None = None
+    foreign: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,8 @@ class RetentionFields:
     crashed_at: datetime
     collected_at: datetime
     core: CoreSummary
-    signature: SignatureSummary
+    signature: SignatureSummary | None
     pinned: bool = False
     texts_removed_at: datetime | None = None
     aging_since: datetime | None = None
+    foreign: bool | None = None

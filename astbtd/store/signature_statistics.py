@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from astbtd.model.crash import Signature
+from astbtd.model.crash import CrashSignature
+from astbtd.model.diagnosis import Signature
 from astbtd.store.record import RecordSummary
 
 PERIODS = 12
@@ -48,23 +49,26 @@ def count_by_signature(
         return []
     by_signature = defaultdict(list)
     for crash in by_time:
-        by_signature[crash.signature.id].append(crash)
+        if crash.signature is not None:
+            by_signature[crash.signature.id].append((crash, crash.signature))
     begin = since or by_time[0].crashed_at
     end = max(until, by_time[-1].crashed_at)
     counts = [_count_signature(group, begin, end) for group in by_signature.values()]
     return sorted(counts, key=lambda each: (each.count, each.last_seen), reverse=True)
 
 
-def _count_signature(by_time: Sequence[RecordSummary], since: datetime, until: datetime) -> SignatureCount:
-    newest = by_time[-1]
-    versions = dict.fromkeys(crash.asterisk.version for crash in by_time)
+def _count_signature(
+    by_time: Sequence[tuple[RecordSummary, CrashSignature]], since: datetime, until: datetime
+) -> SignatureCount:
+    newest, signature = by_time[-1]
+    versions = dict.fromkeys(crash.asterisk.version for crash, _ in by_time)
     return SignatureCount(
-        Signature(newest.signature.id, newest.signature.text),
+        Signature(signature.id, signature.text),
         len(by_time),
-        min(crash.signature.first_seen for crash in by_time),
+        min(each.first_seen for _, each in by_time),
         newest.crashed_at,
         tuple(version for version in versions if version),
-        Trend(since, until, _count_by_period([crash.crashed_at for crash in by_time], since, until)),
+        Trend(since, until, _count_by_period([crash.crashed_at for crash, _ in by_time], since, until)),
     )
 
 

@@ -15,7 +15,7 @@ from astbtd.model.crash import RECORD_FILE, REPORT_FILE, CrashSignature, Section
 from astbtd.store.store import Store
 from tests.bench.figures import Theme
 from tests.bench.usage import memory, run, snapshot
-from tests.support.builders import crash
+from tests.support.builders import crash, signature_of
 from tests.support.harness import daemon, scratch_directory
 
 CRASHES = 10_000
@@ -83,7 +83,7 @@ def _fill(store: Store) -> None:
     now = (time.time() - crash().crashed_at.timestamp()) / 60
     for index in range(CRASHES):
         one = crash(now - (CRASHES - index) * _EVERY, pid=index + 1, signature=f"{index % _BUGS:012x}")
-        number = CrashSignature(one.signature.id, one.signature.text, index // _BUGS + 1, one.crashed_at)
+        number = CrashSignature(signature_of(one).id, signature_of(one).text, index // _BUGS + 1, one.crashed_at)
         directory = store.directory(one.id)
         directory.mkdir()
         (directory / RECORD_FILE).write_text(json.dumps(to_plain(replace(one, signature=number)), indent=2) + "\n")

@@ -23,7 +23,7 @@ from astbtd.settings import Settings
 from astbtd.sources import core_pattern
 from astbtd.store.id_lookup import resolve
 from astbtd.store.store import DamagedRecord, Store
-from tests.support.builders import crash
+from tests.support.builders import crash, signature_of
 from tests.support.mutations import mutated
 from tests.support.transcripts import DOUBLE_FREE, TWO_THREADS
 
@@ -88,7 +88,7 @@ def test_a_record_is_read_or_reported_as_damaged(store: Store) -> None:
 def test_any_text_is_diagnosed(text: bytes) -> None:
     diagnosis = diagnose(text.decode(errors="replace"))
 
-    assert re.fullmatch("[0-9a-f]{12}", diagnosis.signature.id)
+    assert re.fullmatch("[0-9a-f]{12}", signature_of(diagnosis).id)
     assert 0 <= diagnosis.quality <= 1
     crashed = replace(crash(), diagnosis=diagnosis)
     assert render(crashed, text.decode(errors="replace"))

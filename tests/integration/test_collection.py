@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from astbtd.model.crash import CoreAction, CoreState, DiscoveredBy
-from tests.support.builders import DeadProcess
+from tests.support.builders import DeadProcess, signature_of
 from tests.support.fake_gdb import NOT_ALONE, closed_gate, gated_gdb
 from tests.support.harness import RunningDaemon, crash
 
@@ -37,7 +37,7 @@ def test_cores_found_at_the_start_are_processed_newest_first_and_not_by_name(
     crashes = running.wait_for_crashes(3)
     in_order_of_collection = sorted(crashes, key=lambda crash: crash.collected_at)
     assert [Path(crash.core.path).name for crash in in_order_of_collection] == ["core.2", "core.1", "core.3"]
-    assert [crash.signature.occurrence for crash in in_order_of_collection] == [3, 2, 1]
+    assert [signature_of(crash).occurrence for crash in in_order_of_collection] == [3, 2, 1]
     assert os.readlink(running.store.root / "latest") == f"crashes/{in_order_of_collection[0].id}"
 
 
@@ -55,7 +55,7 @@ def test_a_hundred_cores_at_once_are_recorded_newest_first_by_one_gdb_at_a_time(
     in_order_of_collection = sorted(crashes, key=lambda crash: crash.collected_at)
     waited = [crash.crashed_at for crash in in_order_of_collection[1:]]
     assert waited == sorted(waited, reverse=True)
-    assert [crash.signature.occurrence for crash in crashes] == list(range(100, 0, -1))
+    assert [signature_of(crash).occurrence for crash in crashes] == list(range(100, 0, -1))
     assert {crash.core.state for crash in crashes} <= {CoreState.KEPT, CoreState.REMOVED}
     texts = [path.read_text() for path in running.store.root.glob("crashes/*/*.txt")]
     assert len(texts) >= 100

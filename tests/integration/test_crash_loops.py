@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from astbtd.model.crash import KEPT_CORE_FILE, RECORD_FILE, CoreState, Crash
+from tests.support.builders import signature_of
 from tests.support.harness import RunningDaemon, crash
 
 _CRASHES = 1000
@@ -54,7 +55,7 @@ def test_a_thousand_crashes_are_a_thousand_records_and_a_different_one_is_extrac
         "do_forward": _CRASHES - 1,
         "pbx_builtin_hangup": 1,
     }
-    assert sorted(each.signature.occurrence for each in recorded)[-1] == _CRASHES - 1
+    assert sorted(signature_of(each).occurrence for each in recorded)[-1] == _CRASHES - 1
     assert len(brief_records(recorded)) == _CRASHES - 1 - _IN_FULL
     (different,) = (each for each in recorded if each.diagnosis.signal == "SIGABRT")
     assert different.core.state is CoreState.KEPT
@@ -94,7 +95,7 @@ def test_in_a_loop_the_store_stays_within_its_limits_and_counting_continues(
     running.wait_until(lambda: "SIGSEGV in do_forward, 400 crashes" in running.manager.status, "the last of them")
 
     assert highest <= 50 + _BETWEEN_RETENTION_RUNS
-    running.wait_until(lambda: running.crashes()[0].signature.occurrence == 400, "the crashes to be numbered")
+    running.wait_until(lambda: signature_of(running.crashes()[0]).occurrence == 400, "the crashes to be numbered")
     assert sum(1 for each in running.crashes() if not each.texts_removed_at) <= 20 + _BETWEEN_RETENTION_RUNS
 
 
@@ -108,7 +109,7 @@ def test_a_loop_stays_within_the_limit_of_disk_space(running: RunningDaemon, pro
     running.wait_until(lambda: total_size(running, is_text) <= 100 << 10, "retention")
 
     assert total_size(running, lambda name: name == KEPT_CORE_FILE) <= 100 << 10
-    assert [each.signature.occurrence for each in recorded] == list(range(120, 0, -1))
+    assert [signature_of(each).occurrence for each in recorded] == list(range(120, 0, -1))
 
 
 def test_the_start_and_the_end_of_a_loop_are_announced_and_the_status_shows_it_meanwhile(

@@ -12,6 +12,7 @@ import pytest
 import astbtd
 from astbtd.extraction.sandbox_command import SandboxUser
 from astbtd.model.crash import ExtractionOutcome, Section
+from tests.support.builders import signature_of
 from tests.support.commands import build, extract, section_text
 from tests.support.documented import frames
 from tests.support.extractions import BUILD_OPTIONS, build_variant, run_documented_command
@@ -91,9 +92,9 @@ def test_the_same_bug_has_the_same_signature_in_another_process(
 ) -> None:
     first = extract(extracting, crash(programs, scratch, "segv"))
     second = extract(extracting, crash(programs, scratch, "segv", "--threads", "20"))
-    assert first.signature.id == second.signature.id
-    assert (first.signature.occurrence, second.signature.occurrence) == (1, 2)
-    assert second.signature.first_seen == first.crashed_at
+    assert signature_of(first).id == signature_of(second).id
+    assert (signature_of(first).occurrence, signature_of(second).occurrence) == (1, 2)
+    assert signature_of(second).first_seen == first.crashed_at
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +110,7 @@ def test_the_same_bug_has_the_same_signature_with_and_without_optimization(
     first = extract(extracting, crash(programs, scratch, mode))
     second = extract(extracting, crash(optimized, scratch, mode))
     assert second.diagnosis.optimized
-    assert first.signature.text == second.signature.text
+    assert signature_of(first).text == signature_of(second).text
 
 
 def test_a_gdb_without_python_runs_the_documented_commands(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.builders import signature_of
 from tests.support.harness import RunningDaemon, crash
 from tests.support.kernel import core_pattern
 from tests.support.store_checks import PERMANENT_FILES
@@ -39,8 +40,8 @@ def test_fifty_kills_during_fifty_crashes_leave_fifty_records_and_no_staging_fil
 
     assert Counter(crash.core.identity for crash in recorded).most_common(1)[0][1] == 1
     assert len(recorded) == _CRASHES
-    assert len({crash.signature.text for crash in recorded}) == 1
-    assert sorted(crash.signature.occurrence for crash in recorded) == list(range(1, _CRASHES + 1))
+    assert len({signature_of(crash).text for crash in recorded}) == 1
+    assert sorted(signature_of(crash).occurrence for crash in recorded) == list(range(1, _CRASHES + 1))
     assert os.listdir(spool) == []
     assert set(os.listdir(running.store.incoming)) <= PERMANENT_FILES
     assert all(running.store.kept_core(crash.id).exists() for crash in recorded)

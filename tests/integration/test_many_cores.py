@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from astbtd.model.crash import DiscoveredBy
-from tests.support.builders import DeadProcess
+from tests.support.builders import DeadProcess, signature_of
 from tests.support.harness import RunningDaemon, crash
 
 _AT_A_TIME = 100  # claims at a start
@@ -78,7 +78,7 @@ def test_cores_beyond_the_number_of_claims_are_claimed_later_until_none_is_left(
     looping.wait_until(lambda: "earlier crash" in looping.output(), "the summary")
 
     assert [each.process.pid for each in recorded] == list(range(cores, 0, -1))
-    assert [each.signature.occurrence for each in recorded] == list(range(cores, 0, -1))
+    assert [signature_of(each).occurrence for each in recorded] == list(range(cores, 0, -1))
     assert {each.core.found for each in recorded} == {DiscoveredBy.START}
     assert f"{cores} cores from earlier crashes" in looping.output()
     assert looping.output().count("crash loop:") == 1

@@ -16,6 +16,7 @@ import pytest
 from astbtd.model.crash import KEPT_CORE_FILE, REPORT_FILE, CoreState
 from astbtd.store.store import Store
 from tests.support import builders
+from tests.support.builders import signature_of
 from tests.support.faults import Fault, FaultInjector
 from tests.support.harness import RunningDaemon, crash
 
@@ -90,7 +91,7 @@ def test_prune_beside_a_running_daemon_removes_nothing_twice(
 
     crashes = running.crashes()
     assert kept(running) == [crashes[0].id]
-    assert sorted(one.signature.occurrence for one in crashes) == list(range(1, 9))
+    assert sorted(signature_of(one).occurrence for one in crashes) == list(range(1, 9))
     assert {answer.returncode for answer in answers} == {0}
     removed = [removal["id"] for answer in answers for removal in json.loads(answer.stdout)["removals"]]
     assert len(removed) == len(set(removed))
@@ -113,9 +114,7 @@ def small_disk(running: RunningDaemon) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("small_disk")
-def test_an_older_core_is_removed_for_a_new_one(
-    running: RunningDaemon, programs: Path, spool: Path
-) -> None:
+def test_an_older_core_is_removed_for_a_new_one(running: RunningDaemon, programs: Path, spool: Path) -> None:
     running.configure(watching(spool, cores={"age": None}, texts={"age": None}, minimum_free="25%"))
     running.start()
     crash(programs, spool, "segv", "--megabytes", "16")

@@ -147,10 +147,10 @@ def test_archive_bombs_and_inconsistent_cores_are_refused_and_other_cores_collec
     (recorded,) = running.wait_for_crashes(1)
     running.wait_until(lambda: running.output().count("is ignored") == len(COMPRESS) + 6, "all to be refused")
     assert recorded.diagnosis.signal == "SIGABRT"
-    assert f"{inconsistent} is ignored: it is said to be of signal 6, and is of signal 11" in running.output()
+    assert f"{inconsistent} is ignored: its metadata names signal 6, but the core has signal 11" in running.output()
     assert running.output().count("it unpacks to more than 100") == len(COMPRESS)
     assert "bomb.crash is ignored: it unpacks to more than 2 times its size" in running.output()
-    assert "hostile.crash is ignored: its field ProcCmdline is no line of text" in running.output()
+    assert "hostile.crash is ignored: its field ProcCmdline is not a line of text" in running.output()
     assert f"{links[0]} is ignored: it is not a regular file" in running.output()
     assert f"{links[1]} is ignored: it is not a regular file" in running.output()
     assert f"{links[2]}/coredump is ignored: it cannot be opened: Not a directory" in running.output()

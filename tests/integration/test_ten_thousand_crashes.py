@@ -17,7 +17,7 @@ from astbtd.cli.main import main
 from astbtd.lib.serialization import format_rfc3339
 from astbtd.model.crash import KEPT_CORE_FILE, REPORT_FILE, CoreState, Crash, CrashSignature
 from astbtd.store.store import Store
-from tests.support.builders import NOON, crash
+from tests.support.builders import NOON, crash, signature_of
 
 CRASHES = 10_000
 BETWEEN = timedelta(minutes=30)
@@ -63,9 +63,9 @@ def make(store: Store, now: datetime) -> list[Crash]:
     for index in range(CRASHES):
         at = now - (CRASHES - index - 0.5) * BETWEEN
         one = crash((at - NOON).total_seconds() / 60, pid=index + 1, signature=bug(index))
-        before = known.get(one.signature.id, replace(one.signature, occurrence=0))
-        known[one.signature.id] = replace(before, occurrence=before.occurrence + 1)
-        made.append(replace(one, signature=known[one.signature.id], pinned=index % PINNED == 0))
+        before = known.get(signature_of(one).id, replace(signature_of(one), occurrence=0))
+        known[signature_of(one).id] = replace(before, occurrence=before.occurrence + 1)
+        made.append(replace(one, signature=known[signature_of(one).id], pinned=index % PINNED == 0))
         staged = store.stage(one.id)
         (staged / REPORT_FILE).write_text(f"report of {one.id}\n")
         (staged / KEPT_CORE_FILE).write_bytes(b"core")
@@ -121,8 +121,8 @@ def pinned(scene: Scene) -> set[str]:
 
 
 def first_and_newest(crashes: Sequence[Crash]) -> set[str]:
-    first = {one.signature.id: one.id for one in reversed(crashes)}
-    newest = {one.signature.id: one.id for one in crashes}
+    first = {signature_of(one).id: one.id for one in reversed(crashes)}
+    newest = {signature_of(one).id: one.id for one in crashes}
     return {*first.values(), *newest.values()}
 
 
@@ -133,16 +133,16 @@ def test_all_crashes_are_listed_newest_first(scene: Scene) -> None:
 
 def test_filters_select_exactly_the_matching_crashes(scene: Scene) -> None:
     recent = [one for one in scene.made if scene.now - one.crashed_at <= timedelta(days=30)]
-    expected = [one.id for one in reversed(recent) if one.signature.id.startswith("e")]
+    expected = [one.id for one in reversed(recent) if signature_of(one).id.startswith("e")]
 
     assert [one["id"] for one in scene.before["e"]] == expected
 
 
 def test_top_counts_every_signature(scene: Scene) -> None:
-    counts = Counter(one.signature.id for one in scene.made)
+    counts = Counter(signature_of(one).id for one in scene.made)
     moments = defaultdict(list)
     for one in scene.made:
-        moments[one.signature.id].append(format_rfc3339(one.crashed_at))
+        moments[signature_of(one).id].append(format_rfc3339(one.crashed_at))
 
     top = scene.before["top"]
 
@@ -184,7 +184,7 @@ def test_three_cores_of_each_signature_are_kept_and_the_pinned_ones(scene: Scene
     recent = defaultdict(list)
     for one in scene.made:
         if one.id not in gone:
-            recent[one.signature.id[0]].append(one.id)
+            recent[signature_of(one).id[0]].append(one.id)
 
     cores = {one for one in scene.store.ids() if scene.store.kept_core(one).exists()}
 
@@ -210,7 +210,7 @@ def test_crashes_without_texts_are_listed_and_marked(scene: Scene) -> None:
 
 def test_removed_records_are_not_counted_but_their_first_seen_is_kept(scene: Scene) -> None:
     forgotten = scene.removed_parts("record")
-    counts = Counter(one.signature.id for one in scene.made if one.id not in forgotten)
+    counts = Counter(signature_of(one).id for one in scene.made if one.id not in forgotten)
     before = {each["signature"]["id"]: each["first_seen"] for each in scene.before["top"]}
 
     top = scene.after["top"]

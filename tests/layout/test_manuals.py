@@ -23,8 +23,9 @@ from astbtd import settings
 from astbtd.cli.commands import check as check_verb
 from astbtd.cli.main import VERBS, main, make_parser
 from astbtd.lib.serialization import to_plain
-from astbtd.model.crash import Crash, Diagnosis
+from astbtd.model.crash import Crash
 from astbtd.model.deadlock_capture import Deadlock
+from astbtd.model.diagnosis import Diagnosis
 from astbtd.readiness.facts import Facts
 from astbtd.readiness.result import Readiness
 from astbtd.settings import Settings

@@ -3,7 +3,7 @@
 from astbtd.backtrace.gdb_frame import Frame
 from astbtd.backtrace.parser import Thread, parse
 from astbtd.diagnosis.crash_function import CrashStack
-from astbtd.model.crash import Diagnosis
+from astbtd.model.diagnosis import Diagnosis
 from tests.support.transcripts import BT
 
 

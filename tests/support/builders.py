@@ -4,6 +4,7 @@ import struct
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import overload
 
 from astbtd.claims.claim import Claim, ClaimRecord
 from astbtd.elf.headers import FileType, Segment
@@ -14,19 +15,17 @@ from astbtd.model.crash import (
     CoreState,
     Crash,
     CrashSignature,
-    DecidedSignature,
-    Diagnosis,
     DiscoveredBy,
     Extraction,
     ExtractionOutcome,
     IdentityFrom,
-    MemoryCorruption,
     Process,
     Signal,
     Source,
     Symbols,
     Verdict,
 )
+from astbtd.model.diagnosis import DecidedSignature, Diagnosis, MemoryCorruption
 
 NOON = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 SEGV = Signal(11, "SIGSEGV", 1, "0x10")
@@ -274,3 +273,13 @@ def _base(index: int) -> int:
 
 def _padded(data: bytes) -> bytes:
     return data + bytes(-len(data) % 4)
+
+
+@overload
+def signature_of(signed: Crash) -> CrashSignature: ...
+@overload
+def signature_of(signed: Diagnosis) -> DecidedSignature: ...
+def signature_of(signed: Crash | Diagnosis) -> CrashSignature | DecidedSignature:
+    """Return the signature of a crash or diagnosis that must have one."""
+    assert signed.signature is not None
+    return signed.signature

@@ -18,7 +18,7 @@ from astbtd.errors import AstbtdError, ExitCode, NothingMatched
 from astbtd.extraction.sandbox_command import SandboxUser
 from astbtd.lib import files
 from astbtd.lib.escaping import printable_line
-from astbtd.model.crash import CoreAction, CoreState, Crash, CrashSignature, DiscoveredBy
+from astbtd.model.crash import CoreAction, CoreState, Crash, DiscoveredBy
 from astbtd.pipeline import crash_pipeline
 from astbtd.pipeline.analysis import analyze_core, write_report
 from astbtd.pipeline.components import Components, assemble
@@ -193,8 +193,7 @@ def _write_sections(candidate: Candidate, parts: Components, directory: Path) ->
             facts = unpacked_facts(core, candidate.facts) if candidate.packed else candidate.facts
             extractor = replace(parts.extractor, group=-1, check_reserve=reserve.check)
             result = analyze_core(core, facts, directory.resolve(), extractor)
-        found = result.diagnosis.signature
-        signature = CrashSignature(found.id, found.text, 1, facts.crashed_at)
+        signature = crash_pipeline.first_of_signature(result.diagnosis.signature, facts.crashed_at)
         origin = CoreOrigin(candidate.path, candidate.source, DiscoveredBy.COMMAND, CoreState.LEFT)
         crash = crash_pipeline.make_record(facts, origin, result, signature)
         write_report(crash, directory)

@@ -46,10 +46,14 @@ def run(options: argparse.Namespace) -> ExitCode:
 
 
 def _find_crashes(store: Store, options: argparse.Namespace) -> Iterator[RecordSummary]:
-    signature_prefix = options.signature or ""
     for crash in filter_by_time(iter_summaries(store), options):
-        if crash.signature.id.startswith(signature_prefix) and _has_signal(crash, options.signal):
+        if _has_signature(crash, options.signature) and _has_signal(crash, options.signal):
             yield crash
+
+
+def _has_signature(crash: RecordSummary, prefix: str | None) -> bool:
+    """Return whether a crash has a signature that starts with `prefix`. None stands for any crash."""
+    return prefix is None or (crash.signature is not None and crash.signature.id.startswith(prefix))
 
 
 def _has_signal(crash: RecordSummary, name: str | None) -> bool:

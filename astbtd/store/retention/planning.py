@@ -85,7 +85,7 @@ def _read(store: Store, crash_id: str) -> StoredCrash | None:
         crash_id,
         fields.crashed_at,
         fields.aging_since or fields.collected_at,
-        fields.signature.id,
+        fields.signature.id if fields.signature else None,
         core,
         texts,
         record,

@@ -3,7 +3,7 @@
 import pytest
 
 from astbtd.diagnosis.verdict import diagnose
-from astbtd.model.crash import MemoryCorruption
+from astbtd.model.diagnosis import MemoryCorruption
 from tests.support.backtraces import (
     prose,
 )

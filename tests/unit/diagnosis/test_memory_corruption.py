@@ -3,9 +3,7 @@
 import pytest
 
 from astbtd.diagnosis.verdict import Evidence, diagnose
-from astbtd.model.crash import (
-    MemoryCorruption,
-)
+from astbtd.model.diagnosis import MemoryCorruption
 
 
 def test_a_text_that_ends_inside_the_abort_leaves_it_open() -> None:

@@ -5,6 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from astbtd.diagnosis.verdict import diagnose
+from tests.support.builders import signature_of
 from tests.support.transcripts import COREDUMPCTL, DOUBLE_FREE, LOCKS, OPTIMIZED, STRIPPED, TWO_THREADS, VALGRIND
 
 TRANSCRIPTS = st.sampled_from([TWO_THREADS, DOUBLE_FREE, STRIPPED, OPTIMIZED, COREDUMPCTL, LOCKS, VALGRIND])
@@ -46,7 +47,7 @@ def check_diagnosis(text: str) -> None:
 
     assert 0.0 <= diagnosis.quality <= 1.0
     assert diagnosis.reasons
-    assert diagnosis.signature.text
+    assert signature_of(diagnosis).text
     assert diagnosis == diagnose(text[start : start + 13] for start in range(0, len(text), 13))
 
 

@@ -22,6 +22,7 @@ from astbtd.model.crash import (
     Source,
     Symbols,
 )
+from tests.support.builders import signature_of
 
 MOMENT = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 
@@ -42,7 +43,7 @@ def crash(text: str, occurrence: int = 3) -> Crash:
         extraction=Extraction("13.1", 1.0, ExtractionOutcome.OK, {}, Symbols.LAZY),
         diagnosis=diagnosis,
         signature=CrashSignature(
-            diagnosis.signature.id, diagnosis.signature.text, occurrence, MOMENT - timedelta(days=2)
+            signature_of(diagnosis).id, signature_of(diagnosis).text, occurrence, MOMENT - timedelta(days=2)
         ),
     )
 
@@ -125,7 +126,7 @@ def test_a_runaway_recursion_does_not_fill_the_report() -> None:
 )
 def test_the_occurrence_is_shown(two_threads: str, occurrence: int, words: str) -> None:
     crashed = crash(two_threads, occurrence)
-    crashed = replace(crashed, signature=replace(crashed.signature, after_version="22.9.0"))
+    crashed = replace(crashed, signature=replace(signature_of(crashed), after_version="22.9.0"))
 
     assert words in render(crashed, two_threads)
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from astbtd.diagnosis.crash_function import CrashStack
 from astbtd.diagnosis.signature import compute_signature, find_crash_function
-from astbtd.model.crash import MemoryCorruption
+from astbtd.model.diagnosis import MemoryCorruption
 from tests.support.backtraces import (
     stack_from_text,
     stack_of,

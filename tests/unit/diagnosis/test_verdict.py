@@ -1,7 +1,8 @@
 """The verdict on a complete backtrace."""
 
 from astbtd.diagnosis.verdict import diagnose
-from astbtd.model.crash import MemoryCorruption, Verdict
+from astbtd.model.crash import Verdict
+from astbtd.model.diagnosis import MemoryCorruption
 
 
 def test_a_complete_backtrace_is_usable(two_threads: str) -> None:

@@ -33,7 +33,7 @@ from astbtd.sources.collectors.collector import CollectorMetadata
 from astbtd.store.core_archive import verify_core
 from astbtd.store.retention.disk_reserve import DiskReserve
 from astbtd.store.store import Store
-from tests.support.builders import DeadProcess
+from tests.support.builders import DeadProcess, signature_of
 
 BACKTRACE = """\
 Thread 1 (LWP 4243):
@@ -233,7 +233,7 @@ def test_in_a_crash_loop_a_crash_at_a_known_site_is_recorded_without_gdb(bench: 
     crash = bench.process(bench.claim(process(3, (0x10, 0x20))))
 
     assert len(bench.extractor.crash_thread_only) == 2
-    assert crash.signature.id == first.signature.id
+    assert signature_of(crash).id == signature_of(first).id
     assert crash.extraction.notes == (f"gdb was not run: in a crash loop, and the same site as crash {first.id}",)
 
 

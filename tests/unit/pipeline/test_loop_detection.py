@@ -11,7 +11,7 @@ from astbtd.model.crash import Crash
 from astbtd.pipeline import loop_detection
 from astbtd.pipeline.loop_detection import CrashLoops
 from astbtd.settings import CrashLoopSettings
-from tests.support.builders import NOON, crash
+from tests.support.builders import NOON, crash, signature_of
 
 SETTINGS = CrashLoopSettings(crashes=3, within=600.0)
 OTHER = "ffffffffffff"
@@ -45,7 +45,7 @@ def nth(number: int, minutes: float, signature: str = "0123456789ab", site: str 
     return replace(
         made,
         announced_at=made.crashed_at,
-        signature=replace(made.signature, occurrence=number),
+        signature=replace(signature_of(made), occurrence=number),
         core=replace(made.core, site=site),
     )
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from astbtd.model.crash import Asterisk
 from astbtd.store.occurrence import assign_occurrence, number_postponed, postpone_numbering, renumber_after
 from astbtd.store.store import Store
-from tests.support.builders import crash
+from tests.support.builders import crash, signature_of
 from tests.support.stores import commit, numbers, process
 
 
@@ -22,7 +22,7 @@ def test_occurrences_follow_the_crash_time_in_any_order_of_processing(store: Sto
         process(store, crash(minutes))
 
     assert numbers(store) == [1, 2, 3]
-    assert {each.signature.first_seen for each in store.crashes()} == {crash(1).crashed_at}
+    assert {signature_of(each).first_seen for each in store.crashes()} == {crash(1).crashed_at}
 
 
 @limits(max_examples=30)
@@ -41,11 +41,11 @@ def test_each_signature_is_numbered_separately(
 
     for signature in set(signatures):
         sharing = sorted(
-            (each for each in store.crashes() if each.signature.id == signature),
+            (each for each in store.crashes() if signature_of(each).id == signature),
             key=lambda each: (each.crashed_at, each.id),
         )
-        assert [each.signature.occurrence for each in sharing] == list(range(1, len(sharing) + 1))
-        assert {each.signature.first_seen for each in sharing} == {sharing[0].crashed_at}
+        assert [signature_of(each).occurrence for each in sharing] == list(range(1, len(sharing) + 1))
+        assert {signature_of(each).first_seen for each in sharing} == {sharing[0].crashed_at}
 
 
 def test_the_first_crash_with_another_version_records_the_previous_version(store: Store) -> None:
@@ -54,13 +54,13 @@ def test_the_first_crash_with_another_version_records_the_previous_version(store
     for minutes in (4, 3):
         process(store, crash(minutes, signature="b" * 12))
 
-    assert [each.signature.after_version for each in store.crashes()] == ["22.9.0", "22.9.0", None]
+    assert [signature_of(each).after_version for each in store.crashes()] == ["22.9.0", "22.9.0", None]
 
 
 def test_postponed_numbering_is_done_at_once(store: Store) -> None:
     for minutes in (3, 2, 1):
         late = crash(minutes, signature="b" * 12 if minutes == 2 else "a" * 12)
-        place = assign_occurrence(store, late.signature, late.id, late.asterisk.version)
+        place = assign_occurrence(store, signature_of(late), late.id, late.asterisk.version)
         commit(store, replace(late, signature=place))
         postpone_numbering(store, late)
 
@@ -80,7 +80,7 @@ def test_removed_crashes_still_count(store: Store) -> None:
     process(store, crash(4))
 
     assert numbers(store) == [3, 4]
-    assert store.load(crash(4).id).signature.first_seen == crash(1).crashed_at
+    assert signature_of(store.load(crash(4).id)).first_seen == crash(1).crashed_at
 
 
 def test_renumbering_twice_changes_nothing(store: Store) -> None:

@@ -143,6 +143,7 @@ def test_invalid_options_are_wrong_usage(astbtd: Run, options: tuple[str, str]) 
     assert astbtd("deadlock", *options).code == 2
 
 
+@pytest.mark.root
 @pytest.mark.parametrize("content", ["", "x", "1 2", "99\n"])
 def test_a_request_captures_no_other_process(
     astbtd: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str

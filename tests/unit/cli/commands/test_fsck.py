@@ -17,7 +17,7 @@ from astbtd.pipeline.components import reader_group
 from astbtd.store.captures import Captures
 from astbtd.store.core_archive import compress_core
 from astbtd.store.store import Store
-from tests.support.builders import NOON, crash, facts
+from tests.support.builders import NOON, crash, facts, signature_of
 from tests.support.cli_types import NOBODY, Answer, Run
 
 needs_root = pytest.mark.root
@@ -119,7 +119,7 @@ def test_wrong_occurrence_numbers_are_corrected(astbtd: Run, store: Store) -> No
         collected(store, crash(minutes, pid=minutes, identity=f"{minutes:032x}"))
 
     assert "occurrence numbers" in repair_all(astbtd).out
-    assert [each.signature.occurrence for each in store.crashes()] == [3, 2, 1]
+    assert [signature_of(each).occurrence for each in store.crashes()] == [3, 2, 1]
 
 
 def test_files_readable_by_other_users_get_their_modes_back(astbtd: Run, sound: Crash, store: Store) -> None:

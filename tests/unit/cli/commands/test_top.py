@@ -9,7 +9,7 @@ import pytest
 from astbtd.lib.serialization import format_rfc3339
 from astbtd.model.crash import RECORD_FILE, Crash
 from astbtd.store.store import Store
-from tests.support.builders import NOON, crash
+from tests.support.builders import NOON, crash, signature_of
 from tests.support.cli_types import Keep, Run
 from tests.support.harmless import harmless
 
@@ -86,7 +86,7 @@ def test_equally_frequent_signatures_are_ordered_by_last_crash(astbtd: Run, keep
 
 def test_first_seen_includes_crashes_whose_records_are_removed(astbtd: Run, keep: Keep) -> None:
     known = crash(1)
-    keep(replace(known, signature=replace(known.signature, occurrence=7, first_seen=NOON - timedelta(days=900))))
+    keep(replace(known, signature=replace(signature_of(known), occurrence=7, first_seen=NOON - timedelta(days=900))))
 
     (only,) = json.loads(astbtd("top", "--json").out)
 
@@ -127,7 +127,7 @@ def test_a_damaged_record_is_reported_and_not_counted(astbtd: Run, store: Store)
 @pytest.mark.parametrize("text", ["f\nforged row", "f\x1b[2J", "f\u202ef"])
 def test_a_name_from_the_core_cannot_forge_a_row(astbtd: Run, keep: Keep, text: str) -> None:
     one = of_version(crash(1), text)
-    keep(replace(one, signature=replace(one.signature, text=text)))
+    keep(replace(one, signature=replace(signature_of(one), text=text)))
 
     lines = astbtd("top").out.splitlines()
 

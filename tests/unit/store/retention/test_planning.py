@@ -14,7 +14,7 @@ from astbtd.store.retention.planning import count_store, plan_removals, stored_c
 from astbtd.store.retention.removal_plan import RemovalPlan
 from astbtd.store.retention.stored_crash import RemovedPart, StoredCrash, StoreTotals
 from astbtd.store.store import Store
-from tests.support.builders import NOON, crash
+from tests.support.builders import NOON, crash, signature_of
 from tests.support.retention import OldestRecord
 
 LATER = NOON + timedelta(days=1)
@@ -57,7 +57,7 @@ def test_what_the_store_holds_of_each_crash_is_found_newest_first(store: Store) 
     record = (store.directory(WITH_CORE) / RECORD_FILE).stat().st_size
     expected = crash(2)
     assert with_core == StoredCrash(
-        WITH_CORE, expected.crashed_at, expected.collected_at, expected.signature.id, 1000, 100, record
+        WITH_CORE, expected.crashed_at, expected.collected_at, signature_of(expected).id, 1000, 100, record
     )
     assert with_core.core + with_core.texts + with_core.record == store.size(WITH_CORE)
 
