@@ -115,7 +115,7 @@ class StoreCheck:
             if not path.exists():
                 yield Finding(path, "it is missing", self._how_to_extract_again(crash))
             elif path.stat().st_size != size:
-                problem = f"it has {path.stat().st_size} bytes, the record says {size}"
+                problem = f"it has {path.stat().st_size} bytes instead of {size}"
                 yield Finding(path, problem, self._how_to_extract_again(crash))
 
     def _how_to_extract_again(self, crash: Crash) -> str:
@@ -128,10 +128,10 @@ class StoreCheck:
         state = crash.core.state
         if state is CoreState.KEPT and not path.exists():
             repair = partial(self._set_core_state, crash.id, CoreState.LOST)
-            yield Finding(path, "the kept core is missing", "the record now says that it is lost", repair)
+            yield Finding(path, "the kept core is missing", "recorded as lost", repair)
         elif state is CoreState.LOST and path.exists():
             repair = partial(self._set_core_state, crash.id, CoreState.KEPT)
-            yield Finding(path, "the record says that it is lost", "the record now says that it is kept", repair)
+            yield Finding(path, "it is recorded as lost, but exists", "recorded as kept", repair)
         elif state is CoreState.REMOVED and path.exists():
             yield self._interrupted_removal(path)
             return
@@ -194,7 +194,7 @@ class StoreCheck:
             yield from self._check_owner(path, status, -1 if is_private else self.store.group)
 
     def _check_owner(self, path: Path, status: os.stat_result, group: int) -> Iterator[Finding]:
-        """Check the owner and group, in a store of root's. Any other store belongs to whoever uses it."""
+        """Check the owner and group, if root runs the check. Another user can only have a private store."""
         if os.geteuid() != 0:
             return
         if status.st_uid != 0 or group not in (-1, status.st_gid):

@@ -156,7 +156,7 @@ class Redactor:
         return _DIGITS.sub(self._whole(Kind.NUMBER), found[0])
 
 
-# The columns of the table of channels in info.txt: only the heading says what a cell holds.
+# The columns of the table of channels in info.txt. The heading identifies the cells.
 _PRIVATE_COLUMNS = {
     "Extension": Kind.NUMBER,
     "Caller ID": Kind.NUMBER,

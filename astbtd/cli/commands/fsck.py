@@ -107,7 +107,7 @@ def _orphaned_links(store: Store, options: argparse.Namespace, claimed: Callable
 
 
 def _is_stored(store: Store, crash_id: str) -> bool:
-    """Return True if the core of a crash is in the store, and its record says the same."""
+    """Return True if the core of a crash is in the store, and its record agrees."""
     try:
         state = store.load(crash_id).core.state
     except DamagedRecord:

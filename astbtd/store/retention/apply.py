@@ -1,7 +1,7 @@
 """Carries out the removals of a plan.
 
 Several processes may do so at once (the daemon, `astbtd prune`), and each may be killed at any moment. For readers, a
-crash loses a part in one step: the record says that the part is removed before a file is deleted. The next run deletes
+crash loses a part in one step: the record marks the part as removed before a file is deleted. The next run deletes
 what is left.
 """
 

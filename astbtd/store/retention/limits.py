@@ -99,7 +99,7 @@ class _PartLimit(Limit):
 
 
 class InterruptedRemoval(_PartLimit):
-    """Finishes removals that were interrupted: the record says that the part is removed, but there are files left."""
+    """Finishes removals that were interrupted: the record marks the part as removed, but files are left."""
 
     only_time_matters = True
 

@@ -180,7 +180,7 @@ def test_a_truncated_text_is_reported_with_commands_to_restore_it(astbtd: Run, s
     answer = astbtd("fsck")
 
     assert answer.code == 1
-    assert f"{text}: it has 5 bytes, the record says {len(TEXT)}" in answer.out
+    assert f"{text}: it has 5 bytes instead of {len(TEXT)}" in answer.out
     assert f"astbtd core {sound.id} --output CORE; astbtd extract --output DIRECTORY CORE" in answer.out
 
 
