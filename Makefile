@@ -55,7 +55,7 @@ demo: dev users programs ## a real crash, collected and shown, on a scratch stor
 	$(SUDO) $(VENV)/bin/python -m tests.demo $(PROGRAMS)
 
 test-fast: dev ## unit, layout and short fuzz tests, without root; with branch coverage
-	$(PYTEST) $(PARALLEL) -m 'not root and not nightly' --cov $(FAST)
+	$(PYTEST) $(PARALLEL) --cov=astbtd -m 'not root and not nightly' $(FAST)
 
 test-root: dev users ## the tests that need root: in parallel, then, one by one, those that change kernel settings
 	$(SUDO) $(PYTEST) $(ISOLATED) -m 'root and not serial and not nightly' $(FAST) tests/integration

@@ -202,7 +202,7 @@ def test_after_a_kill_at_any_change_the_next_daemon_completes_the_work(programs:
 
 
 def check_announcement(scenario: Scenario, recorded: list[Crash]) -> None:
-    """Check that a crash was announced, by itself or in the summary of the first start."""
+    """Check that a crash was announced, individually or in the summary of the first start."""
     output = scenario.running.output()
     directories = [str(scenario.store.directory(each.id)) for each in recorded]
     summary = "earlier crash"

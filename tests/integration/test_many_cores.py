@@ -51,7 +51,7 @@ def test_of_ten_thousand_cores_some_are_claimed_at_a_time_and_a_new_crash_is_pro
     looping.start()
     claimed = {int(path.name.split("-")[1]) for path in looping.store.incoming.glob("*.claim")}
     assert claimed | recorded_pids(looping) == set(range(10_000 - _AT_A_TIME + 1, 10_001))
-    assert f"{_AT_A_TIME} cores waiting and more where they lie" in looping.manager.states[-2]
+    assert f"{_AT_A_TIME} cores queued, more cores not claimed yet" in looping.manager.states[-2]
 
     looping.wait_until(lambda: len(recorded_pids(looping)) >= 2 * _AT_A_TIME, "the newest cores")
     crash(programs, spool, "abort")
@@ -60,7 +60,7 @@ def test_of_ten_thousand_cores_some_are_claimed_at_a_time_and_a_new_crash_is_pro
     assert newest.core.found is DiscoveredBy.EVENT
     pids = {each.process.pid for each in others}
     assert pids == set(range(10_000 - len(pids) + 1, 10_001))
-    assert "and more where they lie" in looping.manager.status
+    assert "more cores not claimed yet" in looping.manager.status
     assert peak_memory(looping) < _MAX_MEMORY
     looping.stop()
     left = {int(name.split(".")[1]) for name in os.listdir(spool) if name.startswith("core.")}
@@ -83,4 +83,4 @@ def test_cores_beyond_the_number_of_claims_are_claimed_later_until_none_is_left(
     assert f"{cores} cores from earlier crashes" in looping.output()
     assert looping.output().count("crash loop:") == 1
     assert os.listdir(spool) == []
-    assert "where they lie" not in looping.manager.status
+    assert "not claimed yet" not in looping.manager.status

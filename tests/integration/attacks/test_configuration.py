@@ -64,7 +64,7 @@ def test_the_daemon_does_not_start_with_a_configuration_that_others_can_write(
     deep.launch()
 
     assert deep.process.wait(TIMEOUT) == ExitCode.BAD_CONFIGURATION
-    assert "by others than root" in deep.output()
+    assert "by users other than root" in deep.output()
 
 
 @pytest.mark.parametrize("make", UNSAFE, ids=lambda make: make.__name__)

@@ -96,7 +96,7 @@ def test_many_refused_files_cause_few_journal_entries(running: RunningDaemon, pr
 
     running.configure({"watch": {"directories": [str(spool)], "rescan": "1s"}})
     running.signal(signal.SIGHUP)
-    running.wait_until(lambda: "too many to be said" in running.output(), "the rest to be counted")
+    running.wait_until(lambda: "suppressed" in running.output(), "the number of suppressed entries")
 
     assert running.output().count("is ignored") == MOST_ENTRIES
     assert f"{REFUSED_FILES - MOST_ENTRIES} more entries about ignored files" in running.output()
