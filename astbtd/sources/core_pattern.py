@@ -93,13 +93,9 @@ class CorePattern:
 def parse(text: str, *, uses_pid: bool = False) -> CorePattern:
     """Parse a core_pattern as /proc/sys/kernel/core_pattern contains it."""
     pattern = text.strip("\n")
-    if pattern.startswith("|"):
-        return CorePattern(pattern, Kind.PIPE, directory=None)
-    if pattern.startswith("@"):
-        return CorePattern(pattern, Kind.SOCKET, directory=None)
-    if not pattern and not uses_pid:
-        return CorePattern(pattern, Kind.NONE, directory=None)
-    kind = Kind.ABSOLUTE if pattern.startswith("/") else Kind.RELATIVE
+    kind = _find_kind(pattern, uses_pid=uses_pid)
+    if kind not in (Kind.ABSOLUTE, Kind.RELATIVE):
+        return CorePattern(pattern, kind, directory=None)
     directory, name = os.path.split("".join(_glob_parts(pattern)))
     return CorePattern(pattern, kind, os.path.normpath(directory or "."), name, uses_pid)
 
@@ -109,6 +105,14 @@ def read_current() -> CorePattern:
     pattern = (KERNEL_DIRECTORY / "core_pattern").read_text(errors="surrogateescape")
     uses_pid = (KERNEL_DIRECTORY / "core_uses_pid").read_text().strip() != "0"
     return parse(pattern, uses_pid=uses_pid)
+
+
+def _find_kind(pattern: str, *, uses_pid: bool) -> Kind:
+    if not pattern:
+        # The kernel then names the core after the pid alone, if core_uses_pid is set.
+        return Kind.RELATIVE if uses_pid else Kind.NONE
+    by_first_character = {"|": Kind.PIPE, "@": Kind.SOCKET, "/": Kind.ABSOLUTE}
+    return by_first_character.get(pattern[0], Kind.RELATIVE)
 
 
 def _glob_parts(pattern: str) -> Iterator[str]:

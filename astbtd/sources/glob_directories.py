@@ -45,6 +45,19 @@ def expand(pattern: str, mounts: Mounts) -> ExpandedGlob:
     return ExpandedGlob(tuple(found), tuple(parents), tuple(remote_parents))
 
 
+def expand_all(patterns: Iterable[str], mounts: Mounts) -> ExpandedGlob:
+    """Expand several globs into one result."""
+    directories: list[str] = []
+    parents: list[str] = []
+    remote_parents: list[str] = []
+    for pattern in patterns:
+        expanded = expand(pattern, mounts)
+        directories += expanded.directories
+        parents += expanded.parents
+        remote_parents += expanded.remote_parents
+    return ExpandedGlob(tuple(directories), tuple(parents), tuple(remote_parents))
+
+
 def escape(directory: str) -> str:
     """Return the glob that matches exactly this directory."""
     return glob.escape(directory)

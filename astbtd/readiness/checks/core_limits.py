@@ -42,7 +42,7 @@ def check_unit_core_limit(instance: Instance) -> Check | None:
     if _limit_after_start(unit["LimitCORESoft"], unit["LimitCORE"], raises_limit=raises_limit).allows_core:
         return ok(Name.UNIT_CORE_LIMIT, found)
     remedy = set_in_unit(instance, "LimitCORE=infinity") or ""
-    if isinstance(instance.process, Process) and instance.process.core_limit.allows_core:
+    if _allows_core_now(instance):
         return warning(Name.UNIT_CORE_LIMIT, f"{found}: no core is written after the next start", remedy)
     return failed(Name.UNIT_CORE_LIMIT, f"{found}: no core is written", remedy)
 
@@ -60,6 +60,10 @@ def check_dumpable(instance: Instance, kernel: Kernel | Unknown) -> Check:
         return ok(Name.DUMPABLE, "no, but with fs.suid_dumpable=2 the kernel writes the core for root")
     found = f"no, since it changed to uid {process.credentials.uid}: the kernel writes no core"
     return failed(Name.DUMPABLE, found, enable_dumpcore(instance))
+
+
+def _allows_core_now(instance: Instance) -> bool:
+    return isinstance(instance.process, Process) and instance.process.core_limit.allows_core
 
 
 def _limit_after_start(soft: str, hard: str, *, raises_limit: bool) -> Limit:

@@ -139,9 +139,10 @@ def _directory_remedy(directory: Directory, instance: Instance) -> str:
         return f"install -d -m 1777 {shlex.quote(directory.path)}"
     if directory.problem is DirectoryProblem.CONTAINED:
         return _SHARE_WITH_HOST
-    is_private = directory.problem in (DirectoryProblem.PRIVATE, DirectoryProblem.VOLATILE)
-    if is_private and instance.unit and instance.unit.hides_tmp(directory.path):
-        return set_in_unit(instance, "PrivateTmp=no") or ""
+    if directory.problem in (DirectoryProblem.PRIVATE, DirectoryProblem.VOLATILE):
+        unit = instance.unit
+        if unit is not None and unit.hides_tmp(directory.path):
+            return set_in_unit(instance, "PrivateTmp=no") or ""
     return _select_other_directory(directory, instance)
 
 
@@ -151,7 +152,8 @@ def _select_other_directory(directory: Directory, instance: Instance) -> str:
     If a sandbox made the directory read-only, it may do the same with the other one; ReadWritePaths= prevents that.
     """
     unit = instance.unit
-    if unit and unit["WorkingDirectory"] and not directory.is_fixed:
+    unit_selects_it = unit is not None and unit["WorkingDirectory"] != "" and not directory.is_fixed
+    if unit_selects_it:
         settings = [f"WorkingDirectory={_HOME_OF_ASTERISK}"]
         if directory.read_only:
             settings.append(f"ReadWritePaths={_HOME_OF_ASTERISK}")

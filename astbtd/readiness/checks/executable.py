@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from astbtd.lib.quantities import pluralize
 from astbtd.model.crash import Asterisk
-from astbtd.readiness.facts import Family, FileChange, Instance, MappedObject, ObjectRole
+from astbtd.readiness.facts import Family, FileChange, Instance, MappedObject, ObjectRole, Program
 from astbtd.readiness.remedies import install_package, restart
 from astbtd.readiness.result import Check, Name, Unknown, failed, ok, unknown, warning
 
@@ -36,9 +36,7 @@ def check_symbols(instance: Instance, family: Family) -> Check:
     if isinstance(program, Unknown):
         return unknown(Name.SYMBOLS, program)
     modules = [mapped for mapped in _known(instance.objects) if _is_module(mapped, program.path)]
-    stripped = [module.path for module in modules if not module.symbols]
-    if not program.symbols:
-        stripped.insert(0, program.path)
+    stripped = _stripped_files(program, modules)
     if stripped:
         found = f"stripped, and no separate symbols are installed: {_summarize(stripped)}; many frames have no names"
         return warning(Name.SYMBOLS, found, _install_symbols(program.packages, family))
@@ -77,6 +75,12 @@ def check_up_to_date(instance: Instance) -> Check:
         found = f"changed on disk since Asterisk started: {_summarize(changed)}; frames in them would be wrong"
         return warning(Name.UP_TO_DATE, found, restart(instance))
     return ok(Name.UP_TO_DATE, "the running files are those on disk")
+
+
+def _stripped_files(program: Program, modules: Sequence[MappedObject]) -> list[str]:
+    stripped = [] if program.symbols else [program.path]
+    stripped += [module.path for module in modules if not module.symbols]
+    return stripped
 
 
 def _is_module(mapped: MappedObject, executable: str) -> bool:
