@@ -65,6 +65,9 @@ class ThreadState:
     `syscall` is the number of the current system call, None if the thread is running in user space; `arguments` are
     those of the system call. `near` is the memory from 16 bytes before to 64 bytes after the address in the first
     argument, hexadecimal; `symbol` is the symbol at that address. `lwp` is the thread's id in its own PID namespace.
+
+    `polled_lock` is the address of the lock that a sleeping thread tries to lock again and again (DETECT_DEADLOCKS);
+    `near` and `symbol` are those of this address then.
     """
 
     lwp: int
@@ -73,6 +76,7 @@ class ThreadState:
     stack_pointer: int = 0
     near: str | None = None
     symbol: str | None = None
+    polled_lock: int | None = None
 
 
 @dataclass(frozen=True)
@@ -88,8 +92,8 @@ class Wait:
     """A thread that waits for a lock. `thread_name` is the thread's start function; `lock` is an address.
 
     `function`, `file` and `line` are where the lock is acquired. `holders` are the LWPs of readers, if
-    `core show locks` lists them. `stuck` is True if the thread was at the same place in every sample, None if there was
-    only one.
+    `core show locks` lists them; `locked_at` is where it says that the owner, or the first reader, locked the lock.
+    `stuck` is True if the thread was at the same place in every sample, None if there was only one.
     """
 
     lwp: int
@@ -104,6 +108,7 @@ class Wait:
     owner_state: OwnerState
     holders: tuple[int, ...] = ()
     stuck: bool | None = None
+    locked_at: str | None = None
 
 
 @dataclass(frozen=True)

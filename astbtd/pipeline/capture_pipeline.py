@@ -149,12 +149,22 @@ class CapturePipeline:
         self._write(staged / sample_file(BACKTRACE_FILE, number), threads)
         self._write(staged / sample_file(FULL_FILE, number), _read_threads(work / Section.FULL))
         self._write(staged / sample_file(LOCKS_FILE, number), sample.locks.encode(errors="replace"))
+        listing = lock_listing.parse(_read_text(work / Section.LOCKS))
         files.remove_tree(work)
-        listing = lock_listing.parse(sample.locks)
+        # Asterisk's own list in the snapshot is of the moment of the snapshot, unlike the answer of the console.
+        consistent = bool(listing.names) and sample.snapshot.bytes_later == 0
+        if not consistent:
+            listing = lock_listing.parse(sample.locks)
         text = threads[:_MAX_TEXT].decode(errors="replace")
-        not_stopped = sample.snapshot.not_stopped
-        states = extracted.thread_states
-        return extracted, build_sample(parser.parse(text), states, listing, not_stopped, sample.inactive)
+        wait_sample = build_sample(
+            parser.parse(text),
+            extracted.thread_states,
+            listing,
+            sample.snapshot.not_stopped,
+            sample.inactive,
+            consistent=consistent,
+        )
+        return extracted, wait_sample
 
     def _write(self, path: Path, content: bytes) -> None:
         files.write_new(path, content, group=self.captures.group)
@@ -176,6 +186,13 @@ def _read_threads(path: Path) -> bytes:
         return b""
     start = content.find(_FIRST_THREAD_MARKER)
     return content[start + 1 :] if start >= 0 else content
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_bytes()[:_MAX_TEXT].decode(errors="replace")
+    except FileNotFoundError:
+        return ""
 
 
 def _read_facts(core: int, at: datetime) -> CoreFacts:

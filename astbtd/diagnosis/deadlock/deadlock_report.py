@@ -74,7 +74,7 @@ def _describe_owner(wait: Wait) -> str:
     owner = f"LWP {wait.owner_lwp}, {wait.owner_state}" if wait.owner_lwp is not None else str(wait.owner_state)
     if wait.holders:
         owner += f" ({', '.join(f'LWP {lwp}' for lwp in wait.holders)})"
-    return owner
+    return f"{owner}, locked at {wait.locked_at}" if wait.locked_at else owner
 
 
 def _describe_stuck(wait: Wait) -> str:

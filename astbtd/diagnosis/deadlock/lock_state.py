@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from astbtd.backtrace.gdb_frame import Frame
+from astbtd.backtrace.lock_listing import LockListing
 from astbtd.diagnosis.frame_kind import FrameKind, classify, plain_name
 from astbtd.model.deadlock_capture import LockKind, OwnerState, ThreadState
 
@@ -42,6 +43,15 @@ _RESTARTED_STATES = {
     "cond": OwnerState.CONDITION,
     "sem_": OwnerState.CONDITION,
 }
+
+# Asterisk's wrappers, which try and sleep in turns in a build with DETECT_DEADLOCKS (main/lock.c)
+_POLLING_WRAPPERS = {
+    "__ast_pthread_mutex_lock": LockKind.MUTEX,
+    "__ast_rwlock_rdlock": LockKind.RWLOCK,
+    "__ast_rwlock_wrlock": LockKind.RWLOCK,
+}
+_LOCK_ARGUMENT = re.compile(r"\bt=(0x[0-9a-f]{1,16})\b")
+_BELOW_WRAPPER = (FrameKind.C_LIBRARY, FrameKind.LOCK, FrameKind.UNKNOWN)
 
 _LOCK_FUNCTION_KINDS = (FrameKind.LOCK, FrameKind.ASTERISK_LOCK, FrameKind.C_LIBRARY, FrameKind.UNKNOWN)
 # The argument with the lock's name that Asterisk's wrappers get (include/asterisk/lock.h, astobj2.h)
@@ -120,14 +130,54 @@ def read_awaited_lock(state: ThreadState, frames: Sequence[Frame], calls: System
     kind = _lock_kind(frames)
     if kind is None:
         return None
-    near = _decode(state.near)
-    timed = timeout != 0
+    offset = 0 if kind is LockKind.MUTEX else _offset_in_rwlock(futex, expected)
+    return _read_lock(kind, futex - offset, offset, _decode(state.near), timed=timeout != 0)
+
+
+def read_polled_lock(
+    state: ThreadState, frames: Sequence[Frame], calls: SystemCalls, listing: LockListing
+) -> AwaitedLock | None:
+    """Return the lock that a thread tries to lock again and again: it sleeps below a wrapper of Asterisk.
+
+    Builds with DETECT_DEADLOCKS do this, and then no system call shows the lock. Its owner is read from memory, or
+    else from the listing.
+    """
+    wrapper = _polling_wrapper(frames)
+    if wrapper is None or not _may_sleep(state, frames, calls):
+        return None
+    kind = _POLLING_WRAPPERS[plain_name(wrapper.function or "")]
+    argument = _LOCK_ARGUMENT.search(wrapper.arguments)
+    listed = listing.awaited_by_lwp.get(state.lwp)
+    address = state.polled_lock or (int(argument[1], 16) if argument else None) or (listed.address if listed else None)
+    if address is None:
+        return None
+    if state.polled_lock is not None and state.near:
+        return _read_lock(kind, address, 0, _decode(state.near), timed=False)
+    holders = listing.holders.get(address, ())
+    read_held = listing.is_read_held(address)
+    owner = holders[0] if len(holders) == 1 and not read_held else None
+    return AwaitedLock(kind, address, owner, read_held, False)
+
+
+def _polling_wrapper(frames: Sequence[Frame]) -> Frame | None:
+    """Return the innermost frame that is not of the C library if it is a wrapper that locks."""
+    for frame in frames:
+        if classify(frame) not in _BELOW_WRAPPER:
+            return frame if plain_name(frame.function or "") in _POLLING_WRAPPERS else None
+    return None
+
+
+def _may_sleep(state: ThreadState, frames: Sequence[Frame], calls: SystemCalls) -> bool:
+    return describe_activity(state, frames, calls) is OwnerState.SLEEPING
+
+
+def _read_lock(kind: LockKind, address: int, offset: int, near: bytes, *, timed: bool) -> AwaitedLock:
+    """Return the lock at `address`, from the memory `near`, which was read around the lock's byte `offset`."""
     if kind is LockKind.MUTEX:
-        return AwaitedLock(kind, futex, _read_owner(near, _MUTEX_OWNER), False, timed)
-    base = -_offset_in_rwlock(futex, expected)  # where the lock begins, relative to the futex
-    writer = _read_owner(near, base + _RWLOCK_WRITER)
-    read_held = writer is None and _is_read_held(_read_word(near, base + _RWLOCK_READERS))
-    return AwaitedLock(kind, futex + base, writer, read_held, timed)
+        return AwaitedLock(kind, address, _read_owner(near, _MUTEX_OWNER - offset), False, timed)
+    writer = _read_owner(near, _RWLOCK_WRITER - offset)
+    read_held = writer is None and _is_read_held(_read_word(near, _RWLOCK_READERS - offset))
+    return AwaitedLock(kind, address, writer, read_held, timed)
 
 
 def describe_activity(state: ThreadState, frames: Sequence[Frame], calls: SystemCalls) -> OwnerState:

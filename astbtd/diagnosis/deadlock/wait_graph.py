@@ -9,9 +9,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from astbtd.backtrace.gdb_frame import Frame
-from astbtd.backtrace.lock_listing import LockListing
+from astbtd.backtrace.lock_listing import ListedLock, LockListing
 from astbtd.backtrace.parser import Backtrace
 from astbtd.diagnosis.deadlock import wait_sentences
+from astbtd.diagnosis.deadlock.cycles import find_cycles
 from astbtd.diagnosis.deadlock.lock_state import (
     MACHINES,
     VERIFIED_MACHINE,
@@ -22,6 +23,7 @@ from astbtd.diagnosis.deadlock.lock_state import (
     find_lock_name,
     find_thread_start,
     read_awaited_lock,
+    read_polled_lock,
 )
 from astbtd.diagnosis.frame_kind import plain_name
 from astbtd.lib.quantities import pluralize
@@ -34,11 +36,15 @@ _Thread = tuple[ThreadState, Sequence[Frame]]
 
 @dataclass(frozen=True)
 class WaitEdge:
-    """A wait, and what the record does not store: whether it has a time limit, and the exact location of the thread."""
+    """A wait, and what the record does not store: whether it has a time limit, and the exact location of the thread.
+
+    `polled`: the thread runs now and then, to try to lock the lock again.
+    """
 
     wait: Wait
     timed: bool
     location: tuple[object, ...]
+    polled: bool = False
 
     @property
     def blockers(self) -> tuple[int, ...]:
@@ -53,19 +59,23 @@ class WaitSample:
     """All waits of one sample. `readable` is False if the registers of this machine cannot be interpreted.
 
     `inactive_lwps` are the threads that have not run since the middle of the interval before, None if not measured.
+    `consistent`: the listing of locks was read from the same memory, not a moment later. `unexplained` are the waits
+    in the listing of threads whose registers show none.
     """
 
     readable: bool
     verified: bool
     edges: tuple[WaitEdge, ...]
     inactive_lwps: frozenset[int] | None = None
+    consistent: bool = False
+    unexplained: frozenset[ListedLock] = frozenset()
 
     @property
     def locations(self) -> set[tuple[object, ...]]:
         """The locations of the waiting threads. A thread that ran in between is contended, not stuck: it has none."""
         edges = self.edges
         if self.inactive_lwps is not None:
-            edges = tuple(edge for edge in edges if edge.wait.lwp in self.inactive_lwps)
+            edges = tuple(edge for edge in edges if edge.polled or edge.wait.lwp in self.inactive_lwps)
         return {edge.location for edge in edges}
 
 
@@ -92,18 +102,27 @@ def build_sample(
     listing: LockListing = _NO_LISTING,
     not_stopped: Collection[int] = (),
     inactive_lwps: frozenset[int] | None = None,
+    *,
+    consistent: bool = False,
 ) -> WaitSample:
-    """Return the waits of all threads of one core. `not_stopped` are the threads that could not be stopped: the
-    core lacks them."""
+    """Return the waits of all threads of one core.
+
+    `not_stopped` are the threads that could not be stopped: the core lacks them. `consistent`: the listing is from the
+    same core.
+    """
     calls = MACHINES.get(states.machine or "")
     if calls is None or not states.threads:
         return _UNREADABLE
     builder = _SampleBuilder(backtrace, states, listing, frozenset(not_stopped), calls)
+    edges = builder.build_edges()
+    waiting = {edge.wait.lwp for edge in edges}
     return WaitSample(
         readable=True,
         verified=states.machine == VERIFIED_MACHINE,
-        edges=builder.build_edges(),
+        edges=edges,
         inactive_lwps=inactive_lwps,
+        consistent=consistent,
+        unexplained=frozenset(lock for lock in listing.awaited if lock.lwp not in waiting),
     )
 
 
@@ -122,6 +141,9 @@ def analyze_samples(samples: Sequence[WaitSample]) -> WaitAnalysis:
     stuck = [wait for wait in waits if wait.stuck or wait.owner_state is OwnerState.GONE]
     if stuck:
         return _stuck(waits, stuck, last)
+    unexplained = frozenset.intersection(*(sample.unexplained for sample in samples))
+    if unexplained:
+        return _unexplained(waits, unexplained)
     return _no_finding(waits, len(samples))
 
 
@@ -134,6 +156,14 @@ def _deadlock(waits: tuple[Wait, ...], cycles: Sequence[tuple[int, ...]], last: 
 def _stuck(waits: tuple[Wait, ...], stuck: Sequence[Wait], last: WaitSample) -> WaitAnalysis:
     first, *others = wait_sentences.describe_chains(stuck, waits)
     return WaitAnalysis(Finding.STUCK, waits, None, f"stuck: {first}{_unverified(last)}", tuple(others))
+
+
+def _unexplained(waits: tuple[Wait, ...], locks: Collection[ListedLock]) -> WaitAnalysis:
+    """The listing shows waits, so that it is not certain that there is no deadlock."""
+    listed = sorted(f"LWP {lock.lwp} for {lock.name.lstrip('&')}" for lock in locks)
+    threads = pluralize(len(listed), "thread waits for a lock", "threads wait for locks")
+    summary = f"unknown: Asterisk's list of locks says that {threads}, which the registers do not show: {listed[0]}"
+    return WaitAnalysis(Finding.UNKNOWN, waits, None, summary, tuple(listed[1:]))
 
 
 def _no_finding(waits: tuple[Wait, ...], samples: int) -> WaitAnalysis:
@@ -164,19 +194,26 @@ class _SampleBuilder:
     def build_edges(self) -> tuple[WaitEdge, ...]:
         frames = {thread.lwp: thread.frames for thread in self.backtrace.threads}
         threads = {state.lwp: (state, frames.get(state.lwp, ())) for state in self.states.threads}
-        locks: dict[int, AwaitedLock] = {}
+        blocked: dict[int, AwaitedLock] = {}
+        polled: dict[int, AwaitedLock] = {}
         for lwp, thread in threads.items():
             if lock := read_awaited_lock(*thread, self.calls):
-                locks[lwp] = lock
+                blocked[lwp] = lock
+            elif lock := read_polled_lock(*thread, self.calls, self.listing):
+                polled[lwp] = lock
+        locks = blocked | polled
         edges = []
         for lwp, lock in sorted(locks.items()):
             owner_state = self._owner_state(lock, threads, waiting=locks)
-            edges.append(self._build_edge(threads[lwp], lock, owner_state))
+            edge = self._build_edge(threads[lwp], lock, owner_state)
+            edges.append(replace(edge, polled=lwp in polled))
         return tuple(edges)
 
     def _build_edge(self, thread: _Thread, lock: AwaitedLock, owner_state: OwnerState) -> WaitEdge:
         state, frames = thread
         frame = find_lock_frame(frames)
+        name = self.listing.names.get(lock.address, "").lstrip("&") or find_lock_name(frames) or state.symbol
+        holders = self.listing.holders.get(lock.address, ()) if lock.read_held else ()
         wait = Wait(
             lwp=state.lwp,
             thread_name=find_thread_start(frames),
@@ -184,14 +221,23 @@ class _SampleBuilder:
             file=frame.file if frame else None,
             line=frame.line if frame else None,
             lock=f"{lock.address:#x}",
-            lock_name=self.listing.names.get(lock.address) or find_lock_name(frames) or state.symbol,
+            lock_name=name,
             kind=lock.kind,
             owner_lwp=lock.owner,
             owner_state=owner_state,
-            holders=self.listing.holders.get(lock.address, ()) if lock.read_held else (),
+            holders=holders,
+            locked_at=self._locked_at(lock, holders),
         )
         location = (wait.lwp, wait.lock, wait.function, wait.line, state.stack_pointer)
         return WaitEdge(wait, lock.timed, location)
+
+    def _locked_at(self, lock: AwaitedLock, holders: Sequence[int]) -> str | None:
+        """Return where the owner, or the first of the readers, locked the lock."""
+        for lwp in (lock.owner, *holders):
+            held = self.listing.holding(lwp, lock.address) if lwp is not None else None
+            if held:
+                return f"{held.file}:{held.line} ({held.function})"
+        return None
 
     def _owner_state(self, lock: AwaitedLock, threads: Mapping[int, _Thread], waiting: Collection[int]) -> OwnerState:
         if lock.owner is None:
@@ -217,44 +263,18 @@ def _mark_stuck(samples: Sequence[WaitSample]) -> tuple[WaitEdge, ...]:
 
 
 def _find_cycles(edges: Iterable[WaitEdge]) -> list[tuple[int, ...]]:
-    """Return the cycles, each starting with its lowest LWP.
-
-    This is a depth-first search without recursion, because chains may be long. It visits each thread once. Cycles that
-    share a thread, which readers of a lock make possible, may be found only once, which is enough.
-    """
-    blockers = {edge.wait.lwp: edge.blockers for edge in edges}
-    cycles = set()
-    finished: set[int] = set()
-    for start in blockers:
-        path: list[int] = []
-        pending = [iter((start,))]  # for each thread of the path, its blockers that are not visited yet
-        while pending:
-            lwp = next(pending[-1], None)
-            if lwp is None:
-                pending.pop()
-                if path:
-                    finished.add(path.pop())
-            elif lwp in path:
-                cycles.add(_rotate_to_lowest(path[path.index(lwp) :]))
-            elif lwp in blockers and lwp not in finished:
-                path.append(lwp)
-                pending.append(iter(blockers[lwp]))
-    return sorted(cycles)
-
-
-def _rotate_to_lowest(cycle: Sequence[int]) -> tuple[int, ...]:
-    lowest = cycle.index(min(cycle))
-    return (*cycle[lowest:], *cycle[:lowest])
+    return find_cycles({edge.wait.lwp: edge.blockers for edge in edges})
 
 
 def _is_confirmed(cycle: tuple[int, ...], samples: Sequence[WaitSample]) -> bool:
     """Return True if a cycle is certain.
 
-    The owner of a lock is in the lock itself. Readers are taken from `core show locks`, which ran a moment later: a
-    cycle through readers has to be in every sample.
+    The owner of a lock is in the lock itself. Readers are taken from Asterisk's list of locks: if that was read a
+    moment later, a cycle through readers has to be in every sample.
     """
-    members = [edge for edge in samples[-1].edges if edge.wait.lwp in cycle]
-    if all(edge.wait.owner_lwp is not None for edge in members):
+    last = samples[-1]
+    members = [edge for edge in last.edges if edge.wait.lwp in cycle]
+    if last.consistent or all(edge.wait.owner_lwp is not None for edge in members):
         return True
     if len(samples) == 1:
         return False

@@ -16,6 +16,9 @@ MACHINES = {  # registers: the number of the system call, its arguments, the sta
     "i386:x86-64": ("orig_rax", ("rdi", "rsi", "rdx", "r10", "r8", "r9"), "rsp"),
     "aarch64": ("x8", ("x0", "x1", "x2", "x3", "x4", "x5"), "sp"),
 }
+SLEEPS = {"i386:x86-64": (35, 230), "aarch64": (101, 115)}  # nanosleep, clock_nanosleep
+MAX_FRAMES_TO_WRAPPER = 6
+LOCK_WRAPPERS = ("__ast_pthread_mutex_lock", "__ast_rwlock_rdlock", "__ast_rwlock_wrlock")
 SYMBOL = re.compile(r"([A-Za-z_][\w.]{0,200})(?: \+ (?:8|12))? in section ")
 
 
@@ -38,7 +41,7 @@ def thread_states() -> dict[str, object]:
 
 
 def read_state(frame: gdb.Frame, machine: str) -> dict[str, object]:
-    """Return the system call of a thread, its arguments, and the memory around the first argument."""
+    """Return the system call of a thread, its arguments, and the memory around the lock that it may wait for."""
     number_register, argument_registers, stack_pointer = MACHINES[machine]
     state: dict[str, object] = {
         "syscall": None,
@@ -51,7 +54,9 @@ def read_state(frame: gdb.Frame, machine: str) -> dict[str, object]:
     arguments = [read_unsigned(frame, name) for name in argument_registers]
     state["syscall"] = syscall
     state["arguments"] = arguments
-    address = arguments[0]
+    polled = polled_lock(frame) if syscall in SLEEPS[machine] else None
+    state["polled_lock"] = polled
+    address = polled or arguments[0]
     try:
         state["near"] = read_memory(address - BYTES_BEFORE, BYTES_BEFORE + BYTES_BEHIND).hex()
     except (gdb.error, OverflowError):
@@ -59,6 +64,23 @@ def read_state(frame: gdb.Frame, machine: str) -> dict[str, object]:
     found = SYMBOL.match(gdb.execute(f"info symbol {address}", to_string=True))
     state["symbol"] = found.group(1) if found else None
     return state
+
+
+def polled_lock(frame: gdb.Frame | None) -> int | None:
+    """Return the address of the lock that a sleeping thread tries to lock: Asterisk built with DETECT_DEADLOCKS.
+
+    It is the argument `t` of the wrapper that calls usleep().
+    """
+    for _ in range(MAX_FRAMES_TO_WRAPPER):
+        if frame is None:
+            return None
+        if frame.name() in LOCK_WRAPPERS:
+            try:
+                return int(frame.read_var("t")) or None
+            except (gdb.error, ValueError):  # no debug information, or optimized out
+                return None
+        frame = frame.older()
+    return None
 
 
 def is_at_system_call(pc: int) -> bool:

@@ -49,3 +49,61 @@ def test_a_thread_without_an_lwp_holds_nothing_that_could_be_joined() -> None:
 @given(st.text(max_size=300))
 def test_junk_never_raises(text: str) -> None:
     parse(LISTING[: len(text)] + text)
+
+
+# Since 22, the times are in a second line. Recorded from 22.10.1, built with DEBUG_THREADS.
+LISTING_WITH_TIMES = """
+=======================================================================
+=== 22.10.1
+=== Currently Held Locks at Time: 498874:10:32.210312 =================
+=======================================================================
+===
+=== <pending> <lock#> (<file>): <lock type> <line num> <function> <lock name> <lock addr>
+=== <locked at>, <failed at>, <held for> (attempts, times locked)
+===
+=== Thread ID: 0x7f503e7b06c0 LWP:7461 (routine              started at [  131] res_scenes.c start())
+=== ---> Lock #0 (res_scenes.c): RDLOCK 63 read_routes &routes 0x55e5cf85d580
+===      498874:10:23.888061, 00:00:00.000000, 00:00:11.078816 (1, 1)
+\t[0x55e5be74127a] asterisk lock.c:979 __ast_rwlock_rdlock()
+=== ---> Waiting for Lock #1 (res_scenes.c): MUTEX 36 want_a &mutex_a 0x7f5055ee10c0
+===      498874:10:23.888133, 00:00:00.000000, 00:00:11.093395 (1, 1)
+=== --- ---> Locked Here: res_scenes.c line 36 (want_a)
+=== -------------------------------------------------------------------
+===
+=== Thread ID: 0x7f503e7336c0 LWP:7462 (routine              started at [  131] res_scenes.c start())
+=== ---> Lock #0 (res_scenes.c): MUTEX 37 want_a &mutex_a 0x7f5055ee10c0
+===      498874:10:23.888103, 00:00:00.000000, 00:00:11.098589 (1, 1)
+=== ---> Waiting for Lock #1 (res_scenes.c): WRLOCK 64 write_routes &routes 0x55e5cf85d580
+===      498874:10:23.888121, 00:00:00.000000, 00:00:11.103654 (1, 1)
+=== -------------------------------------------------------------------
+"""
+
+
+def test_a_listing_with_times_in_a_second_line_names_locks_holders_and_waiters() -> None:
+    listing = parse(LISTING_WITH_TIMES)
+
+    assert listing.names == {0x55E5CF85D580: "&routes", 0x7F5055EE10C0: "&mutex_a"}
+    assert listing.holders == {0x55E5CF85D580: (7461,), 0x7F5055EE10C0: (7462,)}
+    assert {lwp: lock.address for lwp, lock in listing.awaited_by_lwp.items()} == {
+        7461: 0x7F5055EE10C0,
+        7462: 0x55E5CF85D580,
+    }
+    assert listing.is_read_held(0x55E5CF85D580)
+    assert not listing.is_read_held(0x7F5055EE10C0)
+
+
+def test_an_entry_says_where_the_lock_was_locked() -> None:
+    held = parse(LISTING_WITH_TIMES).holding(7462, 0x7F5055EE10C0)
+
+    assert held is not None
+    assert (held.file, held.line, held.function) == ("res_scenes.c", 37, "want_a")
+
+
+def test_a_suspended_lock_is_neither_held_nor_awaited() -> None:
+    """Its thread waits for a condition, which releases the mutex. locks.txt lists it."""
+    listing = parse(
+        "=== Thread ID: 0x7f503e7b06c0 LWP:7461 (wait)\n=== ---> Suspended Lock #0 (a.c): MUTEX 36 f &guard 0x7f50\n"
+    )
+
+    assert (listing.held, listing.awaited) == ((), ())
+    assert listing.names == {0x7F50: "&guard"}

@@ -1,5 +1,6 @@
 """Who waits for whom, read from registers, locks and frames, and what it means."""
 
+import struct
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from astbtd.backtrace import lock_listing
 from astbtd.backtrace.parser import parse
-from astbtd.diagnosis.deadlock.wait_graph import analyze_samples, build_sample
+from astbtd.diagnosis.deadlock.wait_graph import WaitSample, analyze_samples, build_sample
 from astbtd.model.deadlock_capture import Finding, LockKind, OwnerState, ThreadState, ThreadStates
 from tests.support.deadlocks import (
     FUTEX,
@@ -243,7 +244,7 @@ def test_core_show_locks_names_locks_and_readers() -> None:
     analysis = analyze_samples([seen, seen])
 
     assert analysis.cycle == (11, 12)
-    assert analysis.summary.endswith("waits for q->lock held by LWP 12, which waits for &queue_lock held by LWP 11")
+    assert analysis.summary.endswith("waits for q->lock held by LWP 12, which waits for queue_lock held by LWP 11")
     assert analyze_samples([seen]).cycle is None, "the listing is from a moment later, and may describe other locks"
 
 
@@ -306,3 +307,65 @@ def test_a_deadlock_is_found_exactly_if_following_owners_leads_back(owners: dict
         return False
 
     assert (analysis.cycle is not None) == any(map(leads_back, owners))
+
+
+def sample_with_listing(*threads: ReportedThread, consistent: bool = False, listing: str = LISTING) -> WaitSample:
+    return build_sample(
+        parse("".join(text for _, text in threads)),
+        ThreadStates("i386:x86-64", tuple(state for state, _ in threads)),
+        lock_listing.parse(listing),
+        consistent=consistent,
+    )
+
+
+def test_a_listing_from_the_same_core_makes_a_cycle_through_a_reader_certain() -> None:
+    """locks.txt of a crash is read from the core; there is no second sample."""
+    sample = sample_with_listing(mutex(11, A, 12), rwlock(12, B, 0, readers=1, futex=12), consistent=True)
+
+    analysis = analyze_samples([sample])
+
+    assert analysis.cycle == (11, 12)
+    assert {wait.lwp: wait.locked_at for wait in analysis.waits} == {11: None, 12: "app_queue.c:900 (leave_queue)"}
+
+
+POLLING_FRAMES = ("clock_nanosleep", "nanosleep", "usleep", "__ast_pthread_mutex_lock")
+
+
+def polling(lwp: int, lock: int, owner: int) -> ReportedThread:
+    """Return a thread of a build with DETECT_DEADLOCKS that sleeps before it tries to lock a mutex again."""
+    words = struct.pack("<IIIII", 1, 1, owner, 1, 0)
+    near = (bytes(16) + words).ljust(80, b"\xee").hex()
+    state = ThreadState(lwp, 230, (0, 0, 0x7F00, 0, 0, 0), 0x7F00 + lwp, near, None, polled_lock=lock)
+    return state, listing(lwp, *POLLING_FRAMES, f"wait_{lwp}", "start_thread")
+
+
+def test_threads_that_try_and_sleep_in_turns_are_a_deadlock() -> None:
+    analysis = analyze_samples([sample_of(polling(11, A, 12), polling(12, B, 11))])
+
+    assert (analysis.finding, analysis.cycle) == (Finding.DEADLOCK, (11, 12))
+
+
+def test_a_thread_that_sleeps_elsewhere_does_not_poll() -> None:
+    state, _ = polling(11, A, 12)
+    text = listing(11, "clock_nanosleep", "nanosleep", "usleep", "wait_11", "start_thread")
+
+    assert build_sample(parse(text), ThreadStates("i386:x86-64", (state,))).edges == ()
+
+
+def test_the_listing_says_which_lock_a_thread_polls_if_the_frames_do_not() -> None:
+    state, text = polling(11, A, 12)
+    unread = (replace(state, polled_lock=None, near=None), text)
+    listed = f"{LISTING}=== Thread ID: 0x7f02 LWP:12 (x)\n=== ---> Lock #0 (a.c): MUTEX 1 f q->lock {A:#x} (1)\n"
+
+    (edge,) = sample_with_listing(unread, elsewhere(12, 7, "poll"), listing=listed).edges
+
+    assert (edge.wait.lock, edge.wait.owner_lwp, edge.polled) == (f"{A:#x}", 12, True)
+
+
+def test_it_is_not_called_no_deadlock_while_the_listing_shows_waiters() -> None:
+    sample = sample_with_listing(elsewhere(11, None, "spin"), elsewhere(12, 7, "poll"))
+
+    analysis = analyze_samples([sample, sample])
+
+    assert analysis.finding is Finding.UNKNOWN
+    assert "LWP 11 for q->lock" in analysis.summary

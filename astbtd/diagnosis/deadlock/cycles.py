@@ -1,0 +1,35 @@
+"""Finds cycles in a wait-for graph."""
+
+from collections.abc import Mapping, Sequence
+
+
+def find_cycles(blockers: Mapping[int, Sequence[int]]) -> list[tuple[int, ...]]:
+    """Return the cycles in a graph that maps a thread to those it waits for.
+
+    Each starts with its lowest LWP.
+
+    This is a depth-first search without recursion, because chains may be long. It visits each thread once. Cycles that
+    share a thread, which readers of a lock make possible, may be found only once, which is enough.
+    """
+    cycles = set()
+    finished: set[int] = set()
+    for start in blockers:
+        path: list[int] = []
+        pending = [iter((start,))]  # for each thread of the path, its blockers that are not visited yet
+        while pending:
+            lwp = next(pending[-1], None)
+            if lwp is None:
+                pending.pop()
+                if path:
+                    finished.add(path.pop())
+            elif lwp in path:
+                cycles.add(_rotate_to_lowest(path[path.index(lwp) :]))
+            elif lwp in blockers and lwp not in finished:
+                path.append(lwp)
+                pending.append(iter(blockers[lwp]))
+    return sorted(cycles)
+
+
+def _rotate_to_lowest(cycle: Sequence[int]) -> tuple[int, ...]:
+    lowest = cycle.index(min(cycle))
+    return (*cycle[lowest:], *cycle[:lowest])
