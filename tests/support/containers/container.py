@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.containers.asterisk_builds import Build, cached_build
 from tests.support.containers.image import FORKY, Suite, cached_image, images_directory
 from tests.support.containers.nspawn import ENVIRONMENT, boot
 
@@ -39,10 +40,11 @@ class Container:
 
     @classmethod
     @contextmanager
-    def booted(cls, suite: Suite = FORKY) -> Iterator["Container"]:
+    def booted(cls, suite: Suite | Build = FORKY) -> Iterator["Container"]:
         """Boot a container for the duration of a block, and wait until its systemd has finished starting up."""
         scratch = tempfile.TemporaryDirectory(prefix="container-", dir=images_directory())
-        with scratch as directory, boot(cached_image(suite), Path(directory)) as starting:
+        image = cached_build(suite) if isinstance(suite, Build) else cached_image(suite)
+        with scratch as directory, boot(image, Path(directory)) as starting:
             yield cls(starting.wait())
 
     def run(

@@ -1,0 +1,146 @@
+"""An Asterisk built from source, run by safe_asterisk as user asterisk in /tmp, as FreePBX does."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.support.containers.asterisk_builds import DETECT_DEADLOCKS, Build
+from tests.support.containers.container import Container, wait_until
+from tests.support.containers.image import BOOKWORM
+from tests.support.containers.service import Service
+
+SCENE_MODULE = Path(__file__).parent / "scene_module"
+MODULE = "res_astbtd_scenes"
+CORE_DIRECTORY = "/tmp"
+_SOURCES = "/usr/src/scene_module"
+_UNIT = "pbx.service"
+_SOCKET = "/var/run/asterisk/asterisk.ctl"
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class BuiltAsterisk:
+    """An Asterisk of one of the builds, with the module of scenes, and astbtd installed but not started."""
+
+    container: Container
+    build: Build
+
+    @classmethod
+    @contextmanager
+    def booted(cls, build: Build) -> Iterator["BuiltAsterisk"]:
+        """Boot a machine with this build for the duration of a block. Asterisk does not run yet."""
+        with Container.booted(build) as container:
+            asterisk = cls(container, build)
+            asterisk.prepare()
+            yield asterisk
+
+    def prepare(self) -> None:
+        """Install the module of scenes and astbtd, and let safe_asterisk run without a terminal."""
+        self.container.run("systemctl", "stop", "asterisk.service", check=False)
+        self.container.copy_in(SCENE_MODULE, _SOURCES)
+        self._make("install")
+        # The default is a virtual terminal, which a container does not have.
+        self.container.write("/etc/asterisk/startup.d/terminal.sh", "TTY=\nPRIORITY=0\n")
+        self.container.run("install", "-d", "-o", "asterisk", "-g", "asterisk", "/var/run/asterisk")
+        Service(self.container).install()
+
+    @property
+    def modules(self) -> str:
+        """The directory of Asterisk's modules."""
+        library = "/usr/lib" if self.build.base is BOOKWORM else "/usr/lib/x86_64-linux-gnu"
+        return f"{library}/asterisk/modules"
+
+    def start(self, program: str = "/usr/sbin/asterisk") -> int:
+        """Start Asterisk, after stopping one that runs. Return its process id when the scenes can be played."""
+        self.stop()
+        arguments = ("-g", "-U", "asterisk", "-G", "asterisk")
+        if program == DETECT_DEADLOCKS:
+            kind, command = "exec", (program, "-f", *arguments)
+        else:
+            kind, command = "forking", ("/usr/sbin/safe_asterisk", *arguments)
+        # A container may not raise the limit on open files, which safe_asterisk otherwise does.
+        self.container.run(
+            *("systemd-run", "--collect", f"--unit={_UNIT}", "--setenv=MAXFILES=1024", f"--property=Type={kind}"),
+            *("--property=LimitCORE=infinity", "--property=WorkingDirectory=/tmp", *command),
+        )
+        wait_until(self._answers, "Asterisk answers on its console", seconds=60)
+        # A module that is loaded before this makes Asterisk crash.
+        self.container.run("asterisk", "-rx", "core waitfullybooted")
+        self.container.run("asterisk", "-rx", f"module load {MODULE}.so")
+        wait_until(lambda: "scene" in self.console("core show help scene"), "the scenes are loaded")
+        return self.pid()
+
+    def stop(self) -> None:
+        """Kill Asterisk and safe_asterisk, and remove the cores."""
+        self.container.run("systemctl", "kill", "--signal=KILL", _UNIT, check=False)
+        self.container.run("sh", "-c", f"pkill -KILL -x asterisk; rm -f {_SOCKET} {CORE_DIRECTORY}/core*", check=False)
+
+    def pid(self) -> int:
+        """Return the process id of Asterisk."""
+        output = self.container.run("sh", "-c", "pgrep -o -x 'asterisk|asterisk-detect'", check=False).stdout.split()
+        return int(output[0]) if output else 0
+
+    def console(self, command: str) -> str:
+        """Run a console command and return its output; empty if there is no answer."""
+        return self.container.run("timeout", "10", "asterisk", "-rx", command, check=False).stdout
+
+    def crash(self, scene: str) -> Record:
+        """Play a scene that ends in a crash, and return the record of the extraction."""
+        self.console(f"scene {scene}")
+        return self.extract(self.wait_for_core())
+
+    def wait_for_core(self) -> str:
+        """Wait for a complete core of Asterisk; stop Asterisk, and return the path of the core."""
+        find = f"find {CORE_DIRECTORY} -maxdepth 1 -name 'core*' -size +1M"
+        wait_until(lambda: bool(self.container.run("sh", "-c", find).stdout), "a core is written")
+        size = ""
+
+        def is_complete() -> bool:
+            nonlocal size
+            before, size = (
+                size,
+                self.container.run("sh", "-c", f"stat -c %s {CORE_DIRECTORY}/core*", check=False).stdout,
+            )
+            return bool(size) and size == before
+
+        wait_until(is_complete, "the core is complete")
+        self.container.run("systemctl", "kill", "--signal=KILL", _UNIT, check=False)
+        kept = "/var/tmp/scene-core"
+        self.container.run("sh", "-c", f"mv {CORE_DIRECTORY}/core* {kept}")  # safe_asterisk may have renamed it
+        return kept
+
+    def extract(self, core: str) -> Record:
+        """Extract a core and return its record, with the report as `report`."""
+        output = self.container.run("astbtd", "extract", "--json", core, check=False).stdout
+        record: Record = json.loads(output.splitlines()[-1])
+        record["report"] = self.container.run("astbtd", "show", record["id"]).stdout
+        return record
+
+    def section(self, record: Record, name: str) -> str:
+        """Return a section of a crash."""
+        return self.container.run("astbtd", "show", record["id"], "--section", name).stdout
+
+    def capture(self, scene: str, *options: str) -> Record:
+        """Play a scene in which threads wait for locks, and return the capture."""
+        if scene == "lock_channel":
+            self.console("channel originate Local/s@default application Wait 60")
+        self.console(f"scene {scene}")
+        output = self.container.run("astbtd", "deadlock", "--json", *options, check=False).stdout
+        captured: Record = json.loads(output)
+        captured["report"] = self.container.run("astbtd", "show", captured["id"]).stdout
+        return captured
+
+    def replace_module(self) -> None:
+        """Replace the module of scenes on disk by another build, while Asterisk runs the old one."""
+        self._make("replace")
+
+    def _make(self, target: str) -> None:
+        self.container.run("make", f"--directory={_SOURCES}", f"MODULES={self.modules}", target)
+
+    def _answers(self) -> bool:
+        return re.search(r"System uptime", self.console("core show uptime")) is not None

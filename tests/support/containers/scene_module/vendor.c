@@ -1,0 +1,22 @@
+/* A library that does not belong to Asterisk. */
+
+#include <unistd.h>
+
+static volatile int *bitstream;
+
+static __attribute__((noinline)) void read_bits(void)
+{
+	*bitstream = 1;
+}
+
+void vendor_decode(void)
+{
+	read_bits();
+}
+
+void vendor_poll(void)
+{
+	for (;;) {
+		usleep(1000);
+	}
+}
