@@ -1,8 +1,8 @@
-"""Compares the diagnosis with a corpus of real backtraces labelled by people: `make evaluate CORPUS=DIR`.
+"""Prints the diagnosis of texts, and compares it with labels: `make evaluate CORPUS="DIR..."`.
 
-DIR has the texts and index.jsonl, with one object per file: `file`, fields of a diagnosis, `crash_function_alt` (other
-functions that are correct as well), `same_bug_as` (another file with the same bug), `n_threads` and
-`n_frames_crash_thread`. Exits with 1 if a figure misses its goal.
+A DIR has texts, and may have index.jsonl, with one object per file: `file`, fields of a diagnosis, `crash_function_alt`
+(other functions that are correct as well), `same_bug_as` (another file with the same bug), `n_threads` and
+`n_frames_crash_thread`. Texts without a label are printed only. Exits with 1 if a figure misses its goal.
 """
 
 import argparse
@@ -10,23 +10,24 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from astbtd.cli.commands.diagnose import read_pieces
 from astbtd.diagnosis.verdict import diagnose
-from astbtd.model.diagnosis import Diagnosis
+from astbtd.model.diagnosis import Diagnosis, Kind, Signature
 
-_PIECE_LENGTH = 1 << 16  # characters
 _GOALS = {
     "crash_function": 0.95,
+    "signal": 0.97,
+    "kind": 0.95,
     "memory_corruption": 0.95,
     "optimized": 0.95,
     "missing_symbols": 0.95,
     "deadlock": 0.95,
     "parsed": 1.0,
-    "same bug, same signature": 0.80,
+    "same bug, same signature": 0.90,
     "other bug, other signature": 1.0,
 }
 _FIELDS = (
@@ -63,21 +64,21 @@ class Comparison:
 
 
 def read(corpus: Path) -> list[Sample]:
-    """Diagnose all texts of the corpus."""
-    labels = [json.loads(line) for line in (corpus / "index.jsonl").read_text().splitlines() if line.strip()]
-    return [Sample(label, _diagnose_file(corpus / label["file"])) for label in labels]
+    """Diagnose all texts of a directory. Those without a label come last."""
+    index = corpus / "index.jsonl"
+    lines = index.read_text().splitlines() if index.exists() else []
+    labels = [json.loads(line) for line in lines if line.strip()]
+    labelled = {label["file"] for label in labels}
+    others = [{"file": path.name} for path in sorted(corpus.glob("*.txt")) if path.name not in labelled]
+    return [Sample(label, diagnose(read_pieces(str(corpus / label["file"])))) for label in [*labels, *others]]
 
 
 def comparisons(samples: Sequence[Sample]) -> Iterator[Comparison]:
     """Yield all comparisons."""
-    for sample in samples:
+    labelled = [sample for sample in samples if len(sample.label) > 1]
+    for sample in labelled:
         yield from _compare_fields(sample)
-    yield from _compare_pairs(samples)
-
-
-def _diagnose_file(path: Path) -> Diagnosis:
-    with path.open(encoding="utf-8", errors="replace", newline="\n") as text:
-        return diagnose(iter(partial(text.read, _PIECE_LENGTH), ""))
+    yield from _compare_pairs(labelled)
 
 
 def _compare_fields(sample: Sample) -> Iterator[Comparison]:
@@ -93,6 +94,8 @@ def _compare_fields(sample: Sample) -> Iterator[Comparison]:
     yield compare("parsed", diagnosis.threads, label["n_threads"])
     for field in _FIELDS:
         yield compare(field, getattr(diagnosis, field), label[field])
+    if label.get("kind") in set(Kind):
+        yield compare("kind", diagnosis.kind, label["kind"])
     if label["n_frames_crash_thread"] is not None:
         yield compare("frames", diagnosis.frames, label["n_frames_crash_thread"])
 
@@ -106,13 +109,20 @@ def _compare_pairs(samples: Sequence[Sample]) -> Iterator[Comparison]:
     bugs = _bugs(samples, labelled_pairs)
     for first, second in combinations(samples, 2):
         one, other = first.diagnosis.signature, second.diagnosis.signature
-        if one is None or other is None:
-            continue
-        message = f"{first.file} and {second.file}: {one.text}; {other.text}"
+        is_same = one is not None and other is not None and one.id == other.id
+        message = f"{first.file} and {second.file}: {_signature_text(one)}; {_signature_text(other)}"
         if bugs[first.file] != bugs[second.file]:
-            yield Comparison("other bug, other signature", one.id != other.id, message)
-        elif frozenset((first.file, second.file)) in labelled_pairs:
-            yield Comparison("same bug, same signature", one.id == other.id, message)
+            yield Comparison("other bug, other signature", not is_same, message)
+        elif frozenset((first.file, second.file)) in labelled_pairs and _name_functions(first, second):
+            yield Comparison("same bug, same signature", is_same, message)
+
+
+def _signature_text(signature: Signature | None) -> str:
+    return signature.text if signature else "not grouped"
+
+
+def _name_functions(*samples: Sample) -> bool:
+    return all(sample.label["crash_function"] for sample in samples)
 
 
 def _labelled_pairs(samples: Sequence[Sample]) -> list[frozenset[str]]:
@@ -149,14 +159,37 @@ def _print_figure(figure: str, compared: Sequence[Comparison]) -> bool:
     return not missed
 
 
+def _print_diagnosis(sample: Sample) -> None:
+    diagnosis = sample.diagnosis
+    fields = {
+        "kind": diagnosis.kind,
+        "signal": diagnosis.signal,
+        "function": diagnosis.crash_function,
+        "top": diagnosis.top_frame,
+        "thread": diagnosis.crash_thread,
+        "threads": diagnosis.threads,
+        "frames": diagnosis.frames,
+        "corruption": diagnosis.memory_corruption,
+        "deadlock": diagnosis.deadlock,
+        "verdict": f"{diagnosis.verdict} {diagnosis.quality:g}",
+        "signature": _signature_text(diagnosis.signature),
+    }
+    shown = "; ".join(f"{name} {value}" for name, value in fields.items())
+    sys.stdout.write(f"{sample.file}: {diagnosis.headline}\n    {shown}\n")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print every figure, and each comparison that failed. Return 1 if a figure misses its goal."""
+    """Print every diagnosis, every figure, and each comparison that failed. Return 1 if a figure misses its goal."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
-    parser.add_argument("corpus", type=Path)
+    parser.add_argument("corpora", metavar="DIR", type=Path, nargs="+")
     options = parser.parse_args(arguments)
     by_figure: dict[str, list[Comparison]] = {}
-    for comparison in comparisons(read(options.corpus)):
-        by_figure.setdefault(comparison.figure, []).append(comparison)
+    for corpus in options.corpora:
+        samples = read(corpus)
+        for sample in samples:
+            _print_diagnosis(sample)
+        for comparison in comparisons(samples):
+            by_figure.setdefault(comparison.figure, []).append(comparison)
     with_goals_first = sorted(by_figure, key=lambda figure: figure not in _GOALS)
     results = [_print_figure(figure, by_figure[figure]) for figure in with_goals_first]
     return 0 if all(results) else 1

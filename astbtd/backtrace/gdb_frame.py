@@ -16,12 +16,14 @@ _MAX_NAME_LENGTH = 512
 _MAX_WRAP_INDENT = 7  # gdb indents a wrapped argument by up to 4 blanks, a local variable by 8
 _MAX_LINE_DIGITS = 9
 
-_START = re.compile(r"#(\d{1,9})\s+(?:(0x[0-9a-fA-F]{1,16}) (?:in )?)?(?=\S)")
+_START = re.compile(r"#(\d{1,9})\s+(?:(0x[0-9a-fA-F]{1,16}) (?:in +)?)?(?=\S)")
 _ADDRESS = re.compile(r"(0x[0-9a-fA-F]{1,16})\s*")
 _START_WITHOUT_NUMBER = re.compile(r"()(0x[0-9a-fA-F]{1,16}) in (?=[^\s(][^(]* \()")
 _TOKEN = re.compile(r""""(?:[^"\\]|\\.)*+(?P<closed>")?|'(?:\\(?:[0-7]{1,3}|.)|[^'\\])'|[()]""", re.DOTALL)
 _REST_OF_STRING = re.compile(r'(?:[^"\\]|\\.)*+"')
-_AFTER_ARGUMENTS = re.compile(r"\s*+(?:$|(?:at|from)\s)")
+# In columns, as some people arrange them, the location follows without `at`.
+_COLUMN_LOCATION = re.compile(r"[^\s:()]+\.\w{1,4}:\d{1,9}$")
+_AFTER_ARGUMENTS = re.compile(r"\s*+(?:$|(?:at|from)\s)|\s{2,80}[^\s:()]+\.\w{1,4}:\d{1,9}\s*$")
 _SHARED_OBJECT = re.compile(r"\.so(?:\.[\w.]*)?$")
 UNKNOWN_NAMES = ("", "??", "???", "n/a", "<unknown>", "(below main)")
 """What programs print for a function whose name is not known."""
@@ -40,6 +42,8 @@ _NOT_A_CONTINUATION = re.compile(r"#|\t|\d+\t|[ \t]+[\w$.:<>~]+ = |No (?:locals|
 class Frame:
     """One frame. `function` is None for `??`. `optimized`: an argument or a local variable is `<optimized out>`.
 
+    `offset` is the address relative to the start of `library`, if known.
+
     `text` is the frame as printed, without its local variables, with wrapped lines joined.
     """
 
@@ -53,6 +57,7 @@ class Frame:
     library: str | None = None
     signal_handler: bool = False
     optimized: bool = False
+    offset: int | None = None
 
 
 class WrappedFrame:
@@ -191,7 +196,8 @@ def _split_frame(rest: str) -> tuple[str, str, str]:
     if parentheses is None:
         return _split_incomplete_frame(rest)
     opening, closing = parentheses
-    return rest[:opening].strip(), rest[opening + 1 : closing], rest[closing + 1 :].strip()
+    name = rest[:opening].strip().removeprefix("*")  # old glibc's own aliases: *__GI_abort
+    return name, rest[opening + 1 : closing], rest[closing + 1 :].strip()
 
 
 def _find_arguments(rest: str) -> tuple[int, int] | None:
@@ -232,6 +238,8 @@ def _split_incomplete_frame(rest: str) -> tuple[str, str, str]:
 
 def _parse_location(text: str) -> tuple[str | None, int | None, str | None]:
     """Return the file, the line and the shared object that `at ...` or `from ...` names."""
+    if _COLUMN_LOCATION.match(text):
+        return *_parse_source_location(text), None
     word, _, location = text.partition(" ")
     location = location.strip()
     if word == "from":

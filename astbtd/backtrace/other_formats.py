@@ -1,4 +1,4 @@
-"""Parses frames printed by programs other than gdb: Asterisk, glibc, coredumpctl, elfutils, valgrind, lldb, Android.
+"""Parses frames printed by programs other than gdb: Asterisk, glibc, coredumpctl, elfutils, valgrind, lldb and others.
 
 Sources of the forms: Asterisk's main/backtrace.c and main/lock.c; glibc's debug/backtracesyms.c; systemd's
 src/shared/elf-util.c; elfutils' src/stack.c; valgrind's coregrind/m_debuginfo/debuginfo.c; LLVM's
@@ -23,13 +23,13 @@ _RESOLVED = re.compile(
 # Asterisk without BETTER_BACKTRACES: `# 1: /usr/sbin/asterisk(ast_softhangup+0x35) [0x564a]`. glibc prints the same
 # without a number.
 _SYMBOL = re.compile(
-    r"(?:# ?(?P<level>\d{1,6}): )?(?P<object>[^\s()]+)\((?P<name>[^\s()+]*)(?:\+0x[0-9a-f]+)?\) ?"
+    r"(?:# ?(?P<level>\d{1,6}): )?(?P<object>[^\s()]+)\((?P<name>[^\s()+]*)(?:\+(?P<offset>0x[0-9a-f]{1,16}))?\) ?"
     r"\[(?P<address>0x[0-9a-f]+)\]$"
 )
 # `#0  0x00007f5a raise (libc.so.6 + 0x37ed9)`, or, copied by hand, `#1 app_rpt.so + 0x2749b`
 _COREDUMPCTL = re.compile(
     r"#(?P<level>\d{1,6})\s{1,4}(?:(?P<address>0x[0-9a-f]+) )?(?:(?P<name>[^\s(]+) )?"
-    r"\(?(?P<object>[^\s()]+) \+ 0x[0-9a-f]+\)?$"
+    r"\(?(?P<object>[^\s()]+) \+ (?P<offset>0x[0-9a-f]{1,16})\)?$"
 )
 # `#0  0x00007f5a      raise - /usr/lib64/libc.so.6`. ` - 1` follows a return address.
 _ELFUTILS = re.compile(
@@ -44,11 +44,23 @@ _VALGRIND = re.compile(
 # `    #1 0x55d4 in ast_hangup channel.c:2495:3`, with `(/usr/sbin/asterisk+0x9a1)` if the line is unknown
 _SANITIZER = re.compile(
     r"#(?P<level>\d{1,6}) (?P<address>0x[0-9a-f]+) {1,2}(?:in (?P<name>(?:(?! \().)+?)(?<! at)(?<! from) )?"
-    r"(?:\((?P<object>/[^()]+?)\+0x[0-9a-f]+\)(?: \(BuildId: \w+\))?|(?P<file>[^\s():]+):(?P<line>\d{1,7})(?::\d+)?)$"
+    r"(?:\((?P<object>/[^()]+?)\+(?P<offset>0x[0-9a-f]{1,16})\)(?: \(BuildId: \w+\))?|"
+    r"(?P<file>[^\s():]+):(?P<line>\d{1,7})(?::\d+)?)$"
 )
 # Android: `    #01 pc 0000000000022424  /system/lib64/libc.so (abort+116)`
 _ANDROID = re.compile(
-    r"#(?P<level>\d{1,6}) pc (?P<address>[0-9a-f]{8,16})\s{1,4}(?P<object>/\S+)(?: \((?P<name>[^\s()]+)\+\d+\))?$"
+    r"#(?P<level>\d{1,6}) pc (?P<address>[0-9a-f]{8,16})\s{1,4}(?P<object>/\S+)(?: \(offset 0x[0-9a-f]+\))?"
+    r"(?: \((?P<name>[^\s()][^+]{0,300})\+\d+\))?(?: \(BuildId: \w+\))?$"
+)
+# ThreadSanitizer: `    #1 ast_hangup main/channel.c:2495:3 (asterisk+0x9a1)`, `<null>` if the line is unknown
+_THREAD_SANITIZER = re.compile(
+    r"#(?P<level>\d{1,6}) (?P<name>(?!0x)[^\s].{0,300}?) (?:<null>|(?P<file>[^\s():<>]+):(?P<line>\d{1,7})(?::\d+)?)"
+    r" \((?P<object>[^()\s]+)\+0x[0-9a-f]+\)(?: \(BuildId: \w+\))?$"
+)
+# Crash reports of macOS: `1   asterisk    0x0000000104a3 ast_hangup + 35 (channel.c:2495)`
+_APPLE = re.compile(
+    r"(?P<level>\d{1,4})\s+(?P<object>[^\s()]{2,100}(?: \([^()]{1,40}\))?)\s+(?P<address>0x[0-9a-f]{8,16}) "
+    r"(?P<name>[^+]{1,300}?) \+ \d+(?: \((?P<file>[^\s():]+):(?P<line>\d{1,7})\))?$"
 )
 # `* frame #0: 0x00007f5a libc.so.7`raise(s=6) at raise.c:52:10 [opt]`
 _LLDB = re.compile(
@@ -56,7 +68,7 @@ _LLDB = re.compile(
     r"(?:\((?P<arguments>.*)\))?(?: \+ \d+)?(?: at (?P<file>[^\s:]+):(?P<line>\d{1,7})(?::\d+)?)?(?: \[\w+\])*$"
 )
 
-_WITH_NUMBER = (_RESOLVED, _SYMBOL, _COREDUMPCTL, _ELFUTILS, _SANITIZER, _ANDROID)
+_WITH_NUMBER = (_RESOLVED, _SYMBOL, _COREDUMPCTL, _ELFUTILS, _SANITIZER, _ANDROID, _THREAD_SANITIZER)
 _BY_FIRST_CHARACTER = {
     "#": _WITH_NUMBER,
     "[": (_RESOLVED,),
@@ -77,6 +89,8 @@ def parse_other_frame(line: str) -> Frame | None:
     if patterns is None:
         # A report of glibc with a relative path: `asterisk(ast_hangup+0x35) [0x564a]`
         patterns = (_SYMBOL,) if body.endswith("]") else ()
+        if body[:1].isdigit() and " 0x" in body:
+            patterns = (*patterns, _APPLE)
     for pattern in patterns:
         if match := pattern.match(body):
             return _to_frame(match)
@@ -91,14 +105,21 @@ def _to_frame(match: re.Match[str]) -> Frame:
     return Frame(
         level=_level(groups),
         text=match[0],
-        address=int(groups["address"], 16) if groups["address"] else None,
-        function=None if name is None or name in UNKNOWN_NAMES else name,
+        address=int(groups["address"], 16) if groups.get("address") else None,
+        function=None if name is None or name in UNKNOWN_NAMES or name.startswith("0x") else name,
         arguments=arguments,
         file=(groups.get("file") or None) if line else None,
         line=line or None,
         library=groups.get("object"),
+        offset=_offset(groups),
         optimized=is_optimized(arguments),
     )
+
+
+def _offset(groups: dict[str, str | None]) -> int | None:
+    """Return the offset in the object. If the frame has a name, some formats print the offset in the function."""
+    offset = groups.get("offset")
+    return int(offset, 16) if offset and not groups.get("name") else None
 
 
 def _level(groups: dict[str, str | None]) -> int:

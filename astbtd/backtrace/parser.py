@@ -8,25 +8,28 @@ threads that did not crash fewer, if there are many threads. The others are only
 """
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from astbtd.backtrace.gdb_frame import Frame, WrappedFrame, is_optimized, starts_frame
+from astbtd.backtrace.line_prefix import PrefixRemover
 from astbtd.backtrace.lines import LOCAL_VARIABLE_INDENT, split_lines, strip_decoration
-from astbtd.backtrace.markers import (
-    AssertionMarker,
-    HeapError,
+from astbtd.backtrace.marker_types import (
+    EarlierEvent,
     LockListingLine,
     Marker,
     SignalMarker,
     StackStart,
     ThreadSelected,
     UnwindStopped,
-    parse_marker,
 )
+from astbtd.backtrace.markers import parse_marker
+from astbtd.backtrace.markup import clean_line, split_joined_lines
+from astbtd.backtrace.messages import MessageCollector
 from astbtd.backtrace.other_formats import parse_other_frame
+from astbtd.backtrace.parsed_backtrace import Backtrace, Thread
 from astbtd.backtrace.stack_builder import StackBuilder
-from astbtd.backtrace.thread_builder import Thread, ThreadBuilder, ThreadTable
+from astbtd.backtrace.thread_builder import ThreadBuilder, ThreadTable
 
 __all__ = ["Backtrace", "Frame", "Thread", "parse"]
 
@@ -37,34 +40,6 @@ _LOOKS_LIKE_FRAME = re.compile(r"(?:frame )?#\d{1,9}\b")
 _DEBUG_THREADS = re.compile(r"\bast_ree?ntrancy_(?:un)?lock\b|^=== (?:Currently Held Locks|---> .{0,80}Lock #)")
 _MAX_UNPARSED_LENGTH = 200  # characters
 _NO_HEADING = StackStart()
-
-
-@dataclass(frozen=True)
-class Backtrace:
-    """All threads of a text, in its order, and what the lines around them say.
-
-    `signal` is a name such as SIGSEGV. `assertion_function` is the function in which an assertion of Asterisk failed,
-    empty if the log does not name it, None if none failed. `heap_error` is the first message of an allocator.
-    `optimized`: the text contains `<optimized out>`. `debug_threads`: the text contains something that only builds with
-    DEBUG_THREADS have. `unparsed_lines` counts the lines that look like frames but could not be parsed.
-    """
-
-    threads: tuple[Thread, ...] = ()
-    signal: str | None = None
-    assertion_function: str | None = None
-    heap_error: HeapError | None = None
-    optimized: bool = False
-    debug_threads: bool = False
-    threads_omitted: int = 0
-    unparsed_lines: int = 0
-    first_unparsed_line: str | None = None
-
-    def thread(self, number: int) -> Thread | None:
-        """Return the thread with this number in gdb."""
-        for thread in self.threads:
-            if thread.number == number:
-                return thread
-        return None
 
 
 def parse(text: str | Iterable[str]) -> Backtrace:
@@ -84,9 +59,10 @@ class _Parser:
     def __init__(self) -> None:
         self._threads = ThreadTable()
         # what is returned besides the threads
+        self._messages = MessageCollector()
         self._signal: str | None = None
-        self._assertion_function: str | None = None
-        self._heap_error: HeapError | None = None
+        self._ended = False
+        self._sent: bool | None = None
         self._optimized = False
         self._debug_threads = False
         self._unparsed_lines = 0
@@ -100,15 +76,25 @@ class _Parser:
         self._stack = StackBuilder()
         self._stack_is_lock_entry = False  # made of one line of `core show locks`, until a better one follows
         self._unwind_error: str | None = None
-        self._last_assertion: str | None = None
+        self._prefix = PrefixRemover()
 
     def finish(self) -> Backtrace:
         self._end_stack()
+        messages, log_event = self._messages, self._messages.log_event
         return Backtrace(
             threads=self._threads.finish(self._selected_by_gdb),
-            signal=self._signal,
-            assertion_function=self._assertion_function,
-            heap_error=self._heap_error,
+            signal=self._signal or (log_event.signal if log_event else None),
+            ended=self._ended,
+            sent=self._sent,
+            crashed_number=self._selected_by_gdb.number if self._selected_by_gdb else None,
+            live=messages.live,
+            log_event=log_event,
+            report=messages.report,
+            access=messages.access,
+            freed=messages.earlier_stack(EarlierEvent.FREED),
+            allocated=messages.earlier_stack(EarlierEvent.ALLOCATED),
+            assertion_function=messages.assertion_function,
+            heap_error=messages.heap_error,
             optimized=self._optimized,
             debug_threads=self._debug_threads,
             threads_omitted=self._threads.omitted,
@@ -117,13 +103,30 @@ class _Parser:
         )
 
     def add_line(self, line: str) -> None:
+        if self._stack.is_in_argument or line.startswith(LOCAL_VARIABLE_INDENT):
+            self._add_clean_line(clean_line(line))
+            return
+        for piece in split_joined_lines(line):
+            self._add_clean_line(piece)
+
+    def _is_local_variable(self, line: str) -> bool:
+        if not line.startswith(LOCAL_VARIABLE_INDENT) or line.lstrip().startswith(_INDENTED):
+            return False
+        return not self._prefix.knows(line)
+
+    def _add_clean_line(self, line: str) -> None:
         self._detect_build_flags(line)
-        if line.startswith(LOCAL_VARIABLE_INDENT) and not line.lstrip().startswith(_INDENTED):
+        if self._is_local_variable(line):
             self._stack.continue_frame(line)
             return
         stripped = strip_decoration(line)
         if stripped is None:
             return
+        if not self._stack.is_in_argument or self._prefix.knows(stripped):
+            stripped = self._prefix.remove(stripped)
+            if self._is_local_variable(stripped):
+                self._stack.continue_frame(stripped)
+                return
         if stripped.startswith(("(gdb)", "(lldb)")):
             self._stack.end_frame()
             self._prompt_seen = True
@@ -146,8 +149,8 @@ class _Parser:
             if not self._stack.absorb(frame, line):
                 self._add_frame(frame)
             return
-        # The prefix that the log puts before an assertion's message names the function.
-        if marker := parse_marker(whole_line if "FRACK!" in whole_line else body):
+        # The prefix that the log puts before an assertion's message names the function and the thread.
+        if marker := parse_marker(whole_line if _is_logged_by_thread(whole_line) else body):
             self._stack.end_frame()
             self._add_marker(marker)
             return
@@ -180,19 +183,22 @@ class _Parser:
                 self._set_signal(marker)
             case UnwindStopped():
                 self._unwind_error = marker.reason
-            case AssertionMarker():
-                self._last_assertion = marker.function or ""
-                self._assertion_function = self._assertion_function or self._last_assertion
             case LockListingLine():
                 self._add_lock(marker)
-            case HeapError():
-                self._heap_error = self._heap_error or marker
+            case _:
+                self._messages.add(marker)
 
     def _start_stack(self, heading: StackStart) -> None:
+        known = self._heading
+        if heading.report and not self._stack.has_frames and known.number is not None and not known.earlier:
+            heading = replace(heading, number=known.number)  # valgrind prints `Thread 7:` before the error
         self._end_stack()
         self._heading = heading
-        if heading.signal:
-            self._set_signal(SignalMarker(heading.signal))
+        report = heading.report
+        if report:
+            self._messages.add_report(report)
+        if name := heading.signal or (report.signal if report else None):
+            self._set_signal(SignalMarker(name))
 
     def _select(self, selected: ThreadSelected) -> None:
         known = self._selected_by_gdb
@@ -208,6 +214,9 @@ class _Parser:
         if not self._may_replace(self._signal):
             return
         self._signal = marker.signal
+        self._ended = self._ended or marker.ended
+        if marker.sent is not None:
+            self._sent = marker.sent
         if marker.number is not None:
             self._selected_by_gdb = ThreadSelected(marker.number)
 
@@ -233,22 +242,25 @@ class _Parser:
         """End a listing of frames, and add it to its thread."""
         stack = self._stack
         stack.end_frame()
-        if stack.frames and not self._heading.earlier_event:
+        if stack.frames and self._heading.earlier:
+            self._messages.add_earlier_stack(self._heading, stack.frames)
+        elif stack.frames:
             self._keep(stack)
         self._stack = StackBuilder()
         self._stack_is_lock_entry = False
         self._unwind_error = None
 
     def _keep(self, stack: StackBuilder) -> None:
-        thread = self._find_thread(stack.frames[0])
+        thread = self._find_thread(stack.frames)
         thread.unwind_error = thread.unwind_error or self._unwind_error
         thread.crashed = thread.crashed or self._heading.crashed
+        thread.report = thread.report or self._heading.report
         if self._heading.printed_by_assertion:
-            thread.assertion_function = self._last_assertion or ""
+            thread.assertion_function = self._messages.find_assertion(self._heading.log_thread)
         self._threads.add_listing(thread, stack.frames, stack.frame_count)
 
-    def _find_thread(self, frame: Frame | None = None) -> ThreadBuilder:
-        """Return the thread that the next frames belong to. `frame` is their innermost one."""
+    def _find_thread(self, frames: Sequence[Frame] = ()) -> ThreadBuilder:
+        """Return the thread that `frames` belong to."""
         heading = self._heading
         if heading.number is not None:
             return self._threads.with_number(heading.number, heading.lwp)
@@ -257,7 +269,11 @@ class _Parser:
         selected = self._selected_by_user
         if selected and selected.number is not None:
             return self._threads.with_number(selected.number)
-        return self._threads.with_frame(frame)
+        return self._threads.with_frames(frames)
+
+
+def _is_logged_by_thread(line: str) -> bool:
+    return "FRACK!" in line or " backtrace records" in line
 
 
 def _parse_frame(body: str, indent: int) -> Frame | WrappedFrame | None:

@@ -38,6 +38,16 @@ class StackBuilder:
         self._absorbed_frame = True
         return True
 
+    @property
+    def has_frames(self) -> bool:
+        """True if the first frame has started."""
+        return bool(self.frames) or self._last is not None
+
+    @property
+    def is_in_argument(self) -> bool:
+        """True if the argument list of the last frame is not closed yet."""
+        return isinstance(self._last, WrappedFrame) and self._last.is_open
+
     def start_frame(self, frame: Frame | WrappedFrame) -> None:
         """Start the next frame. More lines of it may follow."""
         is_next = frame.level == NEXT_LEVEL or self._are_numbers_removed(frame)

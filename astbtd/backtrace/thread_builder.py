@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from astbtd.backtrace.gdb_frame import Frame
-from astbtd.backtrace.markers import LockListingLine, ThreadSelected
+from astbtd.backtrace.marker_types import LockListingLine, ThreadSelected, ToolReport
+from astbtd.backtrace.parsed_backtrace import Thread
 
 FIRST_THREAD = 1
 """gdb numbers the threads of a core in the order of its notes; the kernel writes the crashed thread first."""
@@ -13,33 +14,10 @@ _MAX_THREADS = 10_000
 _FULL_DETAIL_FRAMES = 10_000  # of all threads; threads that come later are shortened
 _SHORTENED_FRAMES = 8  # frames kept of a thread that is shortened
 _COMPARED_FRAMES = 5  # two listings that agree in so many innermost frames are of one thread
+_MAX_SINGLE_FRAMES = 20  # that somebody printed one by one
 _MAX_ANONYMOUS = 10  # threads with neither number nor LWP that are compared with the numbered ones
 
-_FrameKey = tuple[int, int | None, str | None]
-
-
-@dataclass(frozen=True)
-class Thread:
-    """A thread and its frames, innermost first. `number` is gdb's, `unwind_error` is why gdb could not unwind further.
-
-    `frame_count` is how many frames the text has. `frames` may have fewer: the innermost ones. `crashed`: the text says
-    that this thread crashed. `assertion_function`: the program printed these frames itself, because an assertion failed
-    in this function; empty if the log does not name the function. `locks` are the lines of `core show locks`.
-    """
-
-    number: int | None
-    lwp: int | None
-    frames: tuple[Frame, ...]
-    unwind_error: str | None = None
-    frame_count: int = 0
-    crashed: bool = False
-    assertion_function: str | None = None
-    locks: tuple[LockListingLine, ...] = ()
-
-    @property
-    def text(self) -> str:
-        """The thread's `bt`, one frame per line."""
-        return "\n".join(frame.text for frame in self.frames)
+_FrameKey = tuple[int, int | str]
 
 
 @dataclass(eq=False)
@@ -54,6 +32,9 @@ class ThreadBuilder:
     crashed: bool = False
     assertion_function: str | None = None
     locks: list[LockListingLine] = field(default_factory=list)
+    report: ToolReport | None = None
+    is_single_frames: bool = False
+    """True if each frame was printed alone. Frames of other levels can be added then."""
     _optimized: set[tuple[int, str | None]] = field(default_factory=set)  # in any of the listings
 
     @property
@@ -62,11 +43,38 @@ class ThreadBuilder:
         return self.number is None and self.lwp is None
 
     def add_listing(self, frames: Sequence[Frame], frame_count: int) -> None:
-        """Add one listing of the frames; the text has `frame_count` of them."""
+        """Add one listing of the frames; the text has `frame_count` of them.
+
+        Of two listings of equal length, the later one is kept if it names more functions: symbols were loaded since.
+        """
         self._optimized.update((frame.level, frame.function) for frame in frames if frame.optimized)
-        if frame_count > self.frame_count:
+        if self.is_single_frames and self._has_other_levels(frames):
+            self._insert(frames)
+        elif frame_count > self.frame_count or (
+            frame_count == self.frame_count and _count_named(frames) > _count_named(self.frames)
+        ):
+            self.is_single_frames = frame_count == 1
             self.frames = frames
             self.frame_count = frame_count
+
+    def can_take(self, frames: Sequence[Frame]) -> bool:
+        """Return True if the frames of this thread were printed one by one, and `frames` are more, or all of them."""
+        if not self.is_anonymous or not self.is_single_frames:
+            return False
+        listed = {frame.level: frame for frame in frames}
+        common = [frame for frame in self.frames if frame.level in listed]
+        return all(is_same_frame(frame, listed[frame.level]) for frame in common) and (
+            len(common) == len(self.frames) or self._has_other_levels(frames)
+        )
+
+    def _has_other_levels(self, frames: Sequence[Frame]) -> bool:
+        known = {frame.level for frame in self.frames}
+        return len(frames) <= _MAX_SINGLE_FRAMES and known.isdisjoint(frame.level for frame in frames)
+
+    def _insert(self, frames: Sequence[Frame]) -> None:
+        """Insert frames that were printed alone, by `frame 1` or `up`, in the order of the levels."""
+        self.frames = sorted([*self.frames, *frames], key=lambda frame: frame.level)
+        self.frame_count = len(self.frames)
 
     def merge(self, other: "ThreadBuilder") -> None:
         """Add what another part of the text says about the same thread. What is known already is kept."""
@@ -75,6 +83,7 @@ class ThreadBuilder:
         self.unwind_error = self.unwind_error or other.unwind_error
         self.crashed = self.crashed or other.crashed
         self.locks += other.locks
+        self.report = self.report or other.report
         if self.lwp is None:
             self.lwp = other.lwp
         if self.assertion_function is None:
@@ -91,8 +100,10 @@ class ThreadBuilder:
 
     def resembles(self, other: "ThreadBuilder") -> bool:
         """Return True if the innermost frames are those of `other`, as far as `other` has them."""
-        innermost = [_key(frame) for frame in other.frames[:_COMPARED_FRAMES]]
-        return [_key(frame) for frame in self.frames[: len(innermost)]] == innermost
+        innermost = other.frames[:_COMPARED_FRAMES]
+        if len(self.frames) < len(innermost):
+            return False
+        return all(is_same_frame(*pair) for pair in zip(self.frames, innermost, strict=False))
 
     def to_thread(self) -> Thread:
         """Return the finished thread."""
@@ -105,6 +116,7 @@ class ThreadBuilder:
             crashed=self.crashed,
             assertion_function=self.assertion_function,
             locks=tuple(self.locks),
+            report=self.report,
         )
 
     def _with_optimized(self, frame: Frame) -> Frame:
@@ -136,17 +148,28 @@ class ThreadTable:
         """Return the thread with this LWP, whose number the text does not have."""
         return self._by_lwp.get(lwp) or self._add(ThreadBuilder(lwp=lwp))
 
-    def with_frame(self, frame: Frame | None) -> ThreadBuilder:
-        """Return the thread that has this frame. The text has neither its number nor its LWP."""
-        known = self._by_frame.get(_key(frame)) if frame else None
+    def with_frames(self, frames: Sequence[Frame]) -> ThreadBuilder:
+        """Return the thread that has the first of these frames. The text has neither its number nor its LWP."""
+        known = self._find_by_frames(frames) if frames else None
         return known or self._add(ThreadBuilder())
+
+    def _find_by_frames(self, frames: Sequence[Frame]) -> ThreadBuilder | None:
+        """Return the thread that has the first frame, or to which frames that were printed alone belong."""
+        frame = frames[0]
+        for key in _keys(frame):
+            known = self._by_frame.get(key)
+            if known and any(is_same_frame(frame, each) for each in known.frames if each.level == frame.level):
+                return known
+        last = self._all[-1] if self._all else None
+        return last if last and last.can_take(frames) else None
 
     def add_listing(self, thread: ThreadBuilder, frames: Sequence[Frame], frame_count: int) -> None:
         """Add frames to a thread. Shorten it if there are many frames already."""
         thread.add_listing(frames, frame_count)
         if thread.number is None and not self.omitted:
             for frame in frames:
-                self._by_frame.setdefault(_key(frame), thread)
+                for key in _keys(frame):
+                    self._by_frame.setdefault(key, thread)
         self._frame_count += len(frames)
         may_have_crashed = thread.crashed or thread.number == FIRST_THREAD
         if self._frame_count > _FULL_DETAIL_FRAMES and not may_have_crashed:
@@ -213,8 +236,10 @@ class ThreadTable:
     def _find_similar(self, thread: ThreadBuilder) -> ThreadBuilder | None:
         if not thread.frames:
             return None
-        for other in self._by_number.values():
-            if other.resembles(thread):
+        first = self._by_number.get(FIRST_THREAD)
+        candidates = [first] if first else []
+        for other in [*candidates, *self._by_number.values()]:
+            if other is not thread and other.resembles(thread):
                 return other
         return None
 
@@ -226,6 +251,27 @@ class ThreadTable:
         del self._all[second]
 
 
-def _key(frame: Frame) -> _FrameKey:
-    """Return what makes a frame of one listing the same as one of another listing."""
-    return frame.level, frame.address, frame.function
+def is_same_frame(one: Frame, other: Frame) -> bool:
+    """Return True if two listings may show the same frame.
+
+    gdb prints no address at the start of a source line, and no function before symbols are loaded.
+    """
+    if one.level != other.level:
+        return False
+    has_same_name = one.function == other.function
+    if one.address is not None and other.address is not None:
+        return one.address == other.address and (has_same_name or one.function is None or other.function is None)
+    return one.function is not None and has_same_name
+
+
+def _keys(frame: Frame) -> list[_FrameKey]:
+    keys: list[_FrameKey] = []
+    if frame.address is not None:
+        keys.append((frame.level, frame.address))
+    if frame.function is not None:
+        keys.append((frame.level, frame.function))
+    return keys
+
+
+def _count_named(frames: Sequence[Frame]) -> int:
+    return sum(frame.function is not None for frame in frames)

@@ -4,9 +4,12 @@ The advice is that of Asterisk's documentation: "Getting a Backtrace", "MALLOC_D
 "Locking" (docs.asterisk.org/Development/Debugging).
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 
 EXTRACT_AGAIN = "extract again: `astbtd extract CORE` (for a kept core, first run `astbtd core ID --output CORE`)"
+
+_READ_CORE = re.compile(r",? then (?:extract again: |run `astbtd extract ).*", re.DOTALL)
 
 _INSTALL = "run `make && make install`, and restart Asterisk"
 
@@ -29,6 +32,10 @@ FIND_STACK_OVERRUN = (
     "valgrind and MALLOC_DEBUG do not detect an overrun on the stack. Rebuild with AddressSanitizer: run "
     f"`menuselect/menuselect --enable ADDRESS_SANITIZER menuselect.makeopts`, {_INSTALL}. It reports the variable.",
 )
+USE_MALLOC_DEBUG_LOG = (
+    "Asterisk was built with MALLOC_DEBUG, which reported this: attach /var/log/asterisk/mmlog, with the lines from "
+    "before the crash.",
+)
 FIND_USE_AFTER_FREE = (
     "To find what freed the memory, run Asterisk, built without MALLOC_DEBUG, under valgrind: "
     "`valgrind --suppressions=contrib/valgrind.supp --log-file=valgrind.txt asterisk -cg`.",
@@ -37,6 +44,16 @@ FIND_MEMORY = (
     "Check the limits of the process and its memory usage: `systemctl show asterisk -p MemoryMax -p LimitAS`, "
     "`grep -E 'VmPeak|VmData' /proc/$(pidof asterisk)/status`, `journalctl -k | grep -i oom`.",
 )
+GET_A_CORE = ("For a backtrace, the next crash has to leave a core: run `astbtd check` and follow its hints.",)
+BETTER_BACKTRACES = (
+    "To get names and lines in the log, rebuild with BETTER_BACKTRACES: run `menuselect/menuselect --enable "
+    f"BETTER_BACKTRACES menuselect.makeopts`, {_INSTALL}.",
+)
+DO_CRASH = (
+    "To get a core when an assertion fails, rebuild with DO_CRASH: run `menuselect/menuselect --enable DO_CRASH "
+    f"menuselect.makeopts`, {_INSTALL}. Asterisk then ends at the assertion, so do this on a test system first.",
+)
+CAPTURE_HANG = ("If Asterisk hangs, capture it while it does: `astbtd deadlock`.",)
 SHOW_LOCKS = (
     "Capture Asterisk while it hangs: `astbtd deadlock`.",
     "To list all locks with their owners, rebuild with DEBUG_THREADS: run `menuselect/menuselect --enable "
@@ -48,6 +65,12 @@ _ASTERISK_SYMBOLS = (
     "debian-debug archive; RHEL family: `dnf debuginfo-install asterisk`; your own build: `make install` without "
     "stripping)."
 )
+
+
+def without_core(lines: Iterable[str]) -> tuple[str, ...]:
+    """Return the advice for a crash whose core is removed: nothing about reading the core."""
+    remaining = (_READ_CORE.sub("; this helps with the next crash.", line) for line in lines)
+    return tuple(line for line in remaining if "astbtd extract" not in line and "astbtd core" not in line)
 
 
 def install_symbols(objects: Sequence[str]) -> tuple[str, ...]:
@@ -67,3 +90,11 @@ def install_symbols(objects: Sequence[str]) -> tuple[str, ...]:
 
 def _belongs_to_asterisk(name: str) -> bool:
     return not name.startswith("lib") or name.startswith("libasterisk")
+
+
+def find_address(module: str, offset: int) -> tuple[str, ...]:
+    """Return how to find the function at an offset in a module that a log line names."""
+    return (
+        f"Meanwhile, find the function: `addr2line -Cfi -e FILE {offset:#x}`, where FILE is the {module} that crashed, "
+        "or its debug file.",
+    )

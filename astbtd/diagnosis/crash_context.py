@@ -1,26 +1,31 @@
 """One crash under diagnosis: the backtrace, the thread that crashed, and what else is known."""
 
-import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from astbtd.backtrace.markers import HeapError, parse_marker
+from astbtd.backtrace.lock_listing import LockListing
+from astbtd.backtrace.marker_types import HeapError
+from astbtd.backtrace.markers import parse_marker
 from astbtd.backtrace.parser import Backtrace, Frame, Thread, parse
-from astbtd.backtrace.thread_builder import FIRST_THREAD
 from astbtd.diagnosis.crash_function import CrashStack
+from astbtd.diagnosis.crash_thread import aborts, drop_bogus_frames, find_crash_thread
 from astbtd.diagnosis.deadlock.wait_graph import WaitAnalysis, analyze_samples, build_sample
-from astbtd.diagnosis.frame_kind import FrameKind, classify, in_c_library, plain_name
-from astbtd.diagnosis.hangs import find_hanging_threads, is_sleeping
-from astbtd.diagnosis.memory_corruption import detect_memory_corruption, is_out_of_memory
-from astbtd.diagnosis.signature import compute_signature, find_crash_function
-from astbtd.diagnosis.word_lists import load_words
-from astbtd.model.crash import Asterisk, Extraction, LostCore, Signal
+from astbtd.diagnosis.frame_kind import in_c_library
+from astbtd.diagnosis.hangs import find_hanging_threads
+from astbtd.diagnosis.kind import NOT_GROUPED, decide_kind
+from astbtd.diagnosis.memory_corruption import detect_memory_corruption, is_out_of_memory, judge_report
+from astbtd.diagnosis.recursion import Recursion, find_recursion
+from astbtd.diagnosis.signature import (
+    compute_signature,
+    find_crash_function,
+    signature_of_deadlock,
+    signature_of_overwritten,
+)
+from astbtd.diagnosis.stack_damage import Jump, Overwritten, find_jump, find_overwritten
+from astbtd.model.crash import Asterisk, Extraction, LostCore, ReplacedFile, SentBy, Signal
 from astbtd.model.deadlock_capture import ThreadStates
-from astbtd.model.diagnosis import DecidedSignature, MemoryCorruption
-
-_ABORT_FUNCTIONS = frozenset({"abort", "__assert_fail", "__assert", "__libc_message", "__fortify_fail", "ast_do_crash"})
-_SIGABRT_ARGUMENT = re.compile(r"\bsig(?:no)?(?:=sig(?:no)?@entry)?=6\b")
+from astbtd.model.diagnosis import DecidedSignature, Kind, MemoryCorruption
 
 
 @dataclass(frozen=True)
@@ -30,8 +35,10 @@ class Evidence:
     `signal`, and `lwp`, the thread that got it, are from the core's notes. They take precedence over the text.
     `truncated`: the core file is incomplete. `changed_binary`: the executable on disk has another build ID than the
     core. `unreadable`: the objects that gdb could not read. `abort_message` is the C library's message when it aborted
-    the process. `states` are what the registers of the threads say. `container`: the process ran in a container whose
-    files are not known. `loss`: why there is no core.
+    the process. `states` are what the registers of the threads say, `locks` what locks.txt lists. `sent_by` is the
+    other process that sent the signal. `replaced` are files that are another build now. `container`: the process ran in
+    a container whose files are not known. `loss`: why there is no core. `locate` returns frames with their objects and
+    offsets, as far as the core has them. `memory_corruption` is what was decided when the core could be read.
     """
 
     signal: Signal | None = None
@@ -43,8 +50,13 @@ class Evidence:
     unreadable: tuple[str, ...] = ()
     abort_message: str | None = None
     states: ThreadStates = field(default_factory=ThreadStates)
+    locks: LockListing = field(default_factory=LockListing)
+    sent_by: SentBy | None = None
+    replaced: tuple[ReplacedFile, ...] = ()
     container: bool = False
     loss: LostCore | None = None
+    locate: Callable[[Sequence[Frame]], Sequence[Frame]] = tuple
+    memory_corruption: MemoryCorruption | None = None
 
 
 @dataclass(frozen=True)
@@ -60,9 +72,26 @@ class CrashContext:
         return cls(parse(text), evidence)
 
     @cached_property
+    def kind(self) -> Kind:
+        """What the text is about."""
+        if self.evidence.sent_by:
+            return Kind.SENT
+        hangs = bool(self.hanging_threads)
+        return decide_kind(
+            self.backtrace, self._crash_thread, self.evidence.signal, has_core=self.has_core, hangs=hangs
+        )
+
+    @property
+    def has_core(self) -> bool:
+        """True if there is or was a core."""
+        return self.evidence.extraction is not None or self.evidence.loss is not None
+
+    @cached_property
     def thread(self) -> Thread | None:
-        """The thread that crashed. If nothing crashed, the first one that hangs."""
-        return self._crash_thread if self.crashed else self.hanging_threads[0]
+        """The thread that the diagnosis is about: the one that crashed; if threads wait, the first one that does."""
+        if self.kind is Kind.INCOMPLETE:
+            return None
+        return self.hanging_threads[0] if self.kind is Kind.DEADLOCK else self._crash_thread
 
     @property
     def frames(self) -> tuple[Frame, ...]:
@@ -74,6 +103,41 @@ class CrashContext:
         """The frames that are the crash."""
         source = self.thread or self.backtrace
         return CrashStack.from_frames(self.frames, source.assertion_function)
+
+    @cached_property
+    def located_stack(self) -> CrashStack:
+        """The same frames, with their objects and offsets as far as the core has them."""
+        return replace(self.stack, frames=tuple(self.evidence.locate(self.stack.frames)))
+
+    @cached_property
+    def jump(self) -> Jump | None:
+        """The call of an address where there is no function."""
+        fault = self.evidence.signal.address if self.evidence.signal else None
+        return find_jump(self.located_stack.frames, int(fault, 16) if fault else None)
+
+    @cached_property
+    def overwritten(self) -> Overwritten | None:
+        """Where the stack is overwritten. Frames beyond the start of a thread do not count."""
+        frames = drop_bogus_frames(self.located_stack.frames)
+        return find_overwritten(frames, self.thread.unwind_error if self.thread else None)
+
+    @cached_property
+    def replaced_in_crash(self) -> tuple[ReplacedFile, ...]:
+        """The replaced files that contain frames of the crash."""
+        libraries = {frame.library for frame in self.located_stack.frames if frame.function is None}
+        return tuple(each for each in self.evidence.replaced if each.path in libraries)
+
+    @cached_property
+    def codeless_levels(self) -> frozenset[int]:
+        """The numbers of the frames that are no functions."""
+        return frozenset(level for each in (self.jump, self.overwritten) if each for level in each.levels)
+
+    @cached_property
+    def nameless_levels(self) -> frozenset[int]:
+        """The numbers of the frames that no symbols could name: no code is there, or the file was replaced."""
+        replaced = {each.path for each in self.replaced_in_crash}
+        in_replaced = (frame.level for frame in self.located_stack.frames if frame.library in replaced)
+        return self.codeless_levels.union(in_replaced)
 
     @cached_property
     def valid_frames(self) -> tuple[Frame, ...]:
@@ -88,16 +152,68 @@ class CrashContext:
     @cached_property
     def lock_analysis(self) -> WaitAnalysis | None:
         """Which threads wait for which locks; None if the locks cannot be read."""
-        sample = build_sample(self.backtrace, self.evidence.states)
+        sample = build_sample(self.backtrace, self.evidence.states, self.evidence.locks, consistent=True)
         return analyze_samples([sample]) if sample.readable else None
 
     @property
-    def crash_function(self) -> str | None:
-        return find_crash_function(self.stack)
+    def deadlocked_functions(self) -> tuple[str, ...]:
+        """The functions in which the threads of a deadlock wait, in an order that does not depend on the threads."""
+        analysis = self.lock_analysis
+        cycle = (analysis.cycle or ()) if analysis else ()
+        waits = [wait for wait in analysis.waits if wait.lwp in cycle] if analysis else []
+        return tuple(sorted({wait.function for wait in waits if wait.function}))
 
     @property
-    def signature(self) -> DecidedSignature:
-        return compute_signature(self.stack, self.memory_corruption, waiting=not self.crashed)
+    def crash_function(self) -> str | None:
+        """The function to file the bug under; None if none is named, or if the text shows no bug."""
+        if self.kind in (Kind.LIVE, Kind.INCOMPLETE):
+            return None
+        if self.recursion:
+            return self.recursion.functions[0]
+        if self.overwritten and self.overwritten.function:
+            return self.overwritten.function
+        if self.kind is Kind.SENT and self.deadlocked_functions:
+            return self.deadlocked_functions[0]
+        # A frame in a replaced file has no name, and must not be passed over: only its object is known.
+        stack = self.located_stack if self.replaced_in_crash else self.stack
+        return find_crash_function(stack) or self._function_in_message
+
+    @cached_property
+    def recursion(self) -> Recursion | None:
+        """The functions that call one another until the stack is full."""
+        report = self.backtrace.report
+        overflow = report is not None and report.error.startswith("stack-overflow")
+        frame_count = self.thread.frame_count if self.thread else 0
+        return find_recursion(self.stack, frame_count, overflow=overflow)
+
+    @cached_property
+    def signature(self) -> DecidedSignature | None:
+        """What crashes of this bug have in common; None if the text does not say enough to group it."""
+        if not self.frames or (self.kind in NOT_GROUPED and not self.has_core):
+            return None
+        if self.kind is Kind.SENT and not self.has_core:
+            return None
+        if self.kind is Kind.SENT and self.deadlocked_functions:
+            return signature_of_deadlock(self.deadlocked_functions)
+        if self.overwritten and self.overwritten.function and not self.recursion:
+            return signature_of_overwritten(self.overwritten.function)
+        return compute_signature(
+            self.located_stack,
+            self.memory_corruption,
+            waiting=self.kind is Kind.DEADLOCK,
+            leak=self.kind is Kind.LEAK,
+            recursion=self.recursion.cycle if self.recursion else (),
+            function_in_message=self._function_in_message,
+            has_core=self.has_core,
+        )
+
+    @property
+    def _function_in_message(self) -> str | None:
+        """The function that a message of MALLOC_DEBUG or of assert() names."""
+        error, event = self.backtrace.heap_error, self.backtrace.log_event
+        if error and error.function and error.message.startswith("Freeing"):
+            return error.function
+        return event.function if event else None
 
     @property
     def debug_threads(self) -> bool:
@@ -114,19 +230,16 @@ class CrashContext:
         if self.backtrace.signal:
             return self.backtrace.signal
         thread = self._crash_thread
-        return "SIGABRT" if thread and any(map(aborts, thread.frames)) else None
+        if thread:
+            return "SIGABRT" if any(map(aborts, thread.frames)) else None
+        error = self.backtrace.heap_error
+        aborted = error and not error.out_of_memory and not error.malloc_debug
+        return "SIGABRT" if aborted else None
 
-    @cached_property
+    @property
     def crashed(self) -> bool:
-        """True if the process crashed, False if its threads only wait for one another."""
-        if not self.hanging_threads or self.backtrace.assertion_function is not None:
-            return True
-        if self.signal in load_words("crash_signals"):
-            return True
-        if any(map(_handles_signal_or_aborts, self.backtrace.threads)):
-            return True
-        thread = self._crash_thread
-        return thread is not None and is_known_to_have_crashed(thread) and not is_sleeping(thread)
+        """False if threads only wait for one another, or if nothing is wrong."""
+        return self.kind not in (Kind.DEADLOCK, Kind.LIVE)
 
     @cached_property
     def hanging_threads(self) -> tuple[Thread, ...]:
@@ -135,7 +248,13 @@ class CrashContext:
 
     @property
     def memory_corruption(self) -> MemoryCorruption | None:
-        return detect_memory_corruption(self.stack, self.heap_errors)
+        if self.evidence.memory_corruption is not None:
+            return self.evidence.memory_corruption
+        if self.kind in (Kind.LEAK, Kind.LIVE) or self.recursion:
+            return MemoryCorruption.NONE
+        report = self.backtrace.report
+        decided = judge_report(report) if report else None
+        return decided or detect_memory_corruption(self.stack, self.heap_errors)
 
     @property
     def out_of_memory(self) -> bool:
@@ -153,48 +272,3 @@ class CrashContext:
     @cached_property
     def _crash_thread(self) -> Thread | None:
         return find_crash_thread(self.backtrace, self.evidence.lwp)
-
-
-def find_crash_thread(backtrace: Backtrace, lwp: int | None = None) -> Thread | None:
-    """Return the thread that crashed. `lwp` is the thread that got the signal, if known.
-
-    In this order: the thread that got the signal, the one that the text says crashed, one that is in a signal handler
-    or aborts, gdb's first, the first of the text.
-    """
-    if lwp is not None:
-        for thread in backtrace.threads:
-            if thread.lwp == lwp:
-                return thread
-    for thread in backtrace.threads:
-        if thread.crashed:
-            return thread
-    for thread in backtrace.threads:
-        if _handles_signal_or_aborts(thread):
-            return thread
-    return backtrace.thread(FIRST_THREAD) or next(iter(backtrace.threads), None)
-
-
-def is_known_to_have_crashed(thread: Thread) -> bool:
-    """Return True if the text, or gdb's numbering, says that `thread` crashed; False if that is a guess."""
-    return thread.crashed or thread.number == FIRST_THREAD or _handles_signal_or_aborts(thread)
-
-
-def drop_bogus_frames(frames: tuple[Frame, ...]) -> tuple[Frame, ...]:
-    """Return the frames up to the thread's start function. gdb may invent frames beyond it. Without one, return all."""
-    for index in range(len(frames) - 1, -1, -1):
-        if classify(frames[index]) is FrameKind.THREAD_START:
-            return frames[: index + 1]
-    return frames
-
-
-def aborts(frame: Frame) -> bool:
-    """Return True if the process ends itself in `frame`."""
-    if not frame.function:
-        return False
-    if plain_name(frame.function) in _ABORT_FUNCTIONS:
-        return True
-    return classify(frame) is FrameKind.ABORT and _SIGABRT_ARGUMENT.search(frame.arguments) is not None
-
-
-def _handles_signal_or_aborts(thread: Thread) -> bool:
-    return any(frame.signal_handler or aborts(frame) for frame in thread.frames)

@@ -1,4 +1,4 @@
-"""Finds the functions that a crash is filed under, or, if functions have no names, the modules."""
+"""Finds the functions that a crash is filed under, or, where functions have no names, the offsets in their modules."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,6 +12,8 @@ from astbtd.diagnosis.word_lists import load_words
 _CALLER = re.compile(r'\b(?:func|function|funcname|func_name)=(?:[\w@]+=)?[^"=]{0,200}"([^"]{1,400})"')
 _IDENTIFIER = re.compile(r"([A-Za-z_][\w:~]*) ?(?:\(|$)")
 _MAY_BE_CODE = (FrameKind.CODE, FrameKind.NAMELESS, FrameKind.UNKNOWN)
+# Kinds of functions that call any code: an unnamed function below them is not a part of them.
+_CALLS_ANY_FUNCTION = (FrameKind.THREAD_START, FrameKind.C_LIBRARY, FrameKind.SIGNAL_HANDLER, FrameKind.UNKNOWN)
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,37 @@ class CrashStack:
         return self.frames
 
     @property
+    def deciding_frames(self) -> tuple[Frame, ...]:
+        """The innermost frames, up to the first of Asterisk's or a module's own code that serves one purpose only.
+
+        That frame may have no name. If there is none, these are all frames.
+        """
+        index = self._deciding_index
+        return self.frames if index is None else self.frames[: index + 1]
+
+    @property
+    def is_decided(self) -> bool:
+        """True if there is such a frame."""
+        return self._deciding_index is not None
+
+    @property
+    def _deciding_index(self) -> int | None:
+        for index, frame in enumerate(self.frames):
+            is_specific = classify(frame) is FrameKind.CODE and not is_generic(frame)
+            if is_specific or self.is_unnamed_code(index):
+                return index
+        return None
+
+    @property
+    def has_unnamed_code(self) -> bool:
+        """True if a function of Asterisk or of a module has no name."""
+        return any(map(self.is_unnamed_code, range(len(self.frames))))
+
+    def is_unnamed_code(self, index: int) -> bool:
+        """Return True if the frame at `index` is code of Asterisk or a module, has no name, and may contain the bug."""
+        return classify(self.frames[index]) is FrameKind.NAMELESS and not _is_helper(self, index)
+
+    @property
     def library_kinds(self) -> frozenset[FrameKind]:
         """The kinds of the library frames."""
         return frozenset(map(classify, self.library_frames))
@@ -62,25 +95,67 @@ def from_log(stack: CrashStack, _: str | None = None) -> Iterator[str]:
 
 
 def from_code(stack: CrashStack, skip: str | None = None) -> Iterator[str]:
-    """Yield the functions that may contain the bug, innermost first, without those in the list `skip`.
+    """Yield the functions that may contain the bug, innermost first.
 
-    Addresses that belong to no object are skipped: gdb invents them if a stack is damaged. A module without symbols is
-    skipped if the caller has debug information. If the caller has only an exported name (a stripped build), nothing is
-    yielded: the next exported name is not where it crashed.
+    With a list of names to `skip`, functions of third_party_objects.txt are skipped as well.
+
+    Addresses that belong to no object are skipped: gdb invents them if a stack is damaged. An unnamed function ends the
+    search if its offset is known, because that identifies it. If not, its module is skipped if the caller has debug
+    information. If the caller has only an exported name (a stripped build), nothing is yielded: the next exported name
+    is not where it crashed.
     """
     skipped = load_words(skip) if skip else ()
     nameless_seen = False
     for index, frame in enumerate(stack.frames):
         kind = classify(frame)
-        if kind is FrameKind.NAMELESS and not _is_check(stack, index):
+        if stack.is_unnamed_code(index):
+            if frame.offset is not None:
+                return
             nameless_seen = True
         if kind is not FrameKind.CODE or not frame.function:
             continue
         if nameless_seen and frame.line is None:
             return
         name = plain_name(frame.function)
-        if name not in skipped:
+        if name not in skipped and not (skip and is_third_party(frame)):
             yield name
+
+
+def from_offsets(stack: CrashStack, skip: str | None = None) -> Iterator[str]:
+    """Yield `MODULE+OFFSET` of the innermost unnamed function that may contain the bug, then of what calls it.
+
+    Nothing is yielded if a function with a name comes first, or if the offset is not known. Functions in the list
+    `skip` do not count.
+    """
+    skipped = load_words(skip) if skip else ()
+    unnamed_seen = False
+    for index, frame in enumerate(stack.frames):
+        if stack.is_unnamed_code(index):
+            if frame.offset is None or frame.library is None:
+                return
+            unnamed_seen = True
+            yield f"{plain_object(frame.library)}+{frame.offset:#x}"
+        elif classify(frame) is FrameKind.CODE and frame.function:
+            name = plain_name(frame.function)
+            if name in skipped or is_third_party(frame):
+                continue
+            if not unnamed_seen:
+                return
+            yield name
+
+
+def is_generic(frame: Frame) -> bool:
+    """Return True if a named frame serves many callers: a crash in it does not identify the bug."""
+    if frame.function and plain_name(frame.function) in load_words("generic"):
+        return True
+    return is_third_party(frame)
+
+
+def is_third_party(frame: Frame) -> bool:
+    """Return True if `frame` is in a shared object of another project that Asterisk uses."""
+    if not frame.library:
+        return False
+    return plain_object(frame.library).partition(".so")[0].partition("-")[0] in load_words("third_party_objects")
 
 
 def from_arguments(stack: CrashStack, _: str | None = None) -> Iterator[str]:
@@ -101,16 +176,6 @@ def from_reference_counting(stack: CrashStack, _: str | None = None) -> Iterator
             yield plain_name(frame.function or "")
 
 
-def from_modules(stack: CrashStack, _: str | None = None) -> Iterator[str]:
-    """Yield the functions that may contain the bug, or the object's name for functions without a name."""
-    for frame in stack.frames:
-        kind = classify(frame)
-        if kind is FrameKind.CODE and frame.function:
-            yield plain_name(frame.function)
-        elif kind in (FrameKind.NAMELESS, FrameKind.UNKNOWN) and frame.library:
-            yield plain_object(frame.library)
-
-
 def from_all_frames(stack: CrashStack, _: str | None = None) -> Iterator[str]:
     """Yield all functions that have a name."""
     for frame in stack.frames:
@@ -124,7 +189,7 @@ SOURCES: dict[str, Source] = {
     "code": from_code,
     "arguments": from_arguments,
     "reference_counting": from_reference_counting,
-    "modules": from_modules,
+    "offsets": from_offsets,
     "all_frames": from_all_frames,
 }
 """The values of `from` in words/signature.toml."""
@@ -137,6 +202,23 @@ def unique(names: Iterable[str]) -> Iterator[str]:
 
 def _is_code(name: str) -> bool:
     return classify(Frame(0, "", function=name)) is FrameKind.CODE
+
+
+def _is_helper(stack: CrashStack, index: int) -> bool:
+    """Return True if the unnamed frame at `index` is a part of an assertion, or of the generic function that calls it.
+
+    That it is a part is known if both are in the same object. A function that calls back (words/callback.txt) may call
+    any code.
+    """
+    if _is_check(stack, index):
+        return True
+    frame = stack.frames[index]
+    caller = next((each for each in stack.frames[index:] if classify(each) is not FrameKind.NAMELESS), None)
+    if caller is None or caller.function is None or caller.library is None or caller.library != frame.library:
+        return False
+    kind = classify(caller)
+    serves_many = is_generic(caller) if kind is FrameKind.CODE else kind not in _CALLS_ANY_FUNCTION
+    return serves_many and plain_name(caller.function) not in load_words("callback")
 
 
 def _is_check(stack: CrashStack, index: int) -> bool:

@@ -23,14 +23,14 @@ _OUTCOMES = {
 
 
 def find_missing_frames(context: CrashContext) -> Finding | None:
-    """The text has no frame: there was no core, or gdb could not read it."""
-    if context.frames:
+    """There is no frame of a core: it was lost, or gdb could not read it."""
+    if context.frames or not context.has_core:
         return None
     if loss := context.evidence.loss:
         return Finding(loss.reason, (loss.remedy,), Verdict.UNUSABLE)
     return Finding(
         "The text contains no stack frame.",
-        ("Read gdb.log for gdb's messages about the core, and check that the text is the output of gdb's `bt`.",),
+        ("Read gdb.log for gdb's messages about the core.",),
         Verdict.UNUSABLE,
     )
 
@@ -97,7 +97,7 @@ def find_unreadable_objects(context: CrashContext) -> Finding | None:
 
 def find_unwind_error(context: CrashContext) -> Finding | None:
     """gdb stopped unwinding, because the stack is damaged or unwind information is missing."""
-    if not context.thread or not context.thread.unwind_error:
+    if not context.thread or not context.thread.unwind_error or context.overwritten:
         return None
     return Finding(
         f"gdb could not unwind the stack to its end: {context.thread.unwind_error}.",

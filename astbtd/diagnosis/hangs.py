@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from astbtd.backtrace.parser import Thread
 from astbtd.backtrace.thread_builder import FIRST_THREAD
 from astbtd.diagnosis.crash_function import CrashStack
-from astbtd.diagnosis.frame_kind import plain_name
+from astbtd.diagnosis.frame_kind import in_c_library, plain_name
 from astbtd.diagnosis.word_lists import load_words
+
+_MAX_FRAMES_IN_LOCK = 5  # between the kernel and the function that takes the lock
 
 
 def find_hanging_threads(threads: Sequence[Thread]) -> tuple[Thread, ...]:
@@ -30,12 +32,51 @@ def waits_for_lock(thread: Thread) -> bool:
     functions = _library_functions(thread)
     if _has_word(functions, "lock_wait"):
         return True
-    return _has_word(functions, "sleep") and _has_word(functions, "lock_taking")
+    if _has_word(functions, "sleep") and _has_word(functions, "lock_taking"):
+        return True
+    return _is_cut_inside_lock(thread) or _is_nameless_inside_lock(thread)
+
+
+def _is_cut_inside_lock(thread: Thread) -> bool:
+    """Return True if the frames that are left start with a function that takes a lock: those inside it were cut."""
+    innermost = thread.frames[:1]
+    if not innermost or not 0 < innermost[0].level <= _MAX_FRAMES_IN_LOCK or len(thread.frames) == 1:
+        return False
+    if not innermost[0].function:
+        return False
+    name = plain_name(innermost[0].function)
+    return name in load_words("lock_taking") or name in load_words("asterisk_lock_taking")
+
+
+def _is_nameless_inside_lock(thread: Thread) -> bool:
+    """Return True if nameless functions of the C library were called by one that takes a lock.
+
+    A thread that crashes because of an invalid lock does so in the function that takes it.
+    """
+    if not thread.frames or thread.frames[0].level != 0 or thread.frames[0].function:
+        return False
+    for frame in thread.frames:
+        if frame.function:
+            return plain_name(frame.function) in load_words("lock_taking")
+        if not in_c_library(frame):
+            return False
+    return False
 
 
 def is_sleeping(thread: Thread) -> bool:
     """Return True if `thread` is idle, as most threads are most of the time."""
     return _has_word(_library_functions(thread), "sleep")
+
+
+def is_sleeping_stack(stack: CrashStack) -> bool:
+    """Return True if the innermost frames of `stack` sleep, or wait for a lock that another thread holds."""
+    functions = [plain_name(frame.function) for frame in stack.library_frames if frame.function]
+    return _has_word(functions, "sleep") or _has_word(functions, "lock_wait")
+
+
+def calls_library(thread: Thread) -> bool:
+    """Return True if the innermost frames of `thread` are in the C library."""
+    return bool(_library_functions(thread))
 
 
 def find_lock_cycle(threads: Sequence[Thread]) -> tuple[Thread, ...]:

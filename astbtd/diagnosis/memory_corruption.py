@@ -9,7 +9,8 @@ import re
 from collections.abc import Sequence
 
 from astbtd.backtrace.gdb_frame import Frame
-from astbtd.backtrace.markers import HeapError
+from astbtd.backtrace.marker_types import HeapError, ToolReport
+from astbtd.backtrace.tool_reports import VALGRIND
 from astbtd.diagnosis.crash_function import CrashStack
 from astbtd.diagnosis.frame_kind import FrameKind, classify, plain_name
 from astbtd.diagnosis.word_lists import load_words
@@ -21,6 +22,22 @@ _ABORT_PATH_KINDS = frozenset({FrameKind.ABORT, FrameKind.SIGNAL_HANDLER, FrameK
 _MALLOC_MESSAGE = re.compile(r"\b(?:malloc|calloc|realloc|memalign|malloc_consolidate|sysmalloc)\b")
 _PJLIB_THROW = ("pj_throw_exception_", "pj_throw_exception")
 _PJ_NO_MEMORY = re.compile(r"\bexception_id=1\b")  # PJ_NO_MEMORY_EXCEPTION, the first id that pjlib allocates
+
+# What AddressSanitizer calls accesses that are wrong. Signals that it catches, leaks and others are no corruption.
+_WRONG_ACCESS = re.compile(
+    r"heap-|stack-buffer-|stack-use-|global-buffer-|dynamic-stack-|use-after-|double-free|attempting (?:double-)?free|"
+    r"bad-free|container-overflow|intra-object|tag-mismatch"
+)
+_WRONG_WRITE = re.compile(r"Invalid (?:write|free)")
+
+
+def judge_report(report: ToolReport) -> MemoryCorruption | None:
+    """Return whether memory was corrupted according to a tool; None if its report does not decide that."""
+    if report.tool == VALGRIND:
+        if report.signal:
+            return None
+        return MemoryCorruption.CERTAIN if _WRONG_WRITE.match(report.error) else MemoryCorruption.NONE
+    return MemoryCorruption.CERTAIN if _WRONG_ACCESS.match(report.error) else MemoryCorruption.NONE
 
 
 def detect_memory_corruption(stack: CrashStack, heap_errors: Sequence[HeapError]) -> MemoryCorruption | None:
@@ -70,12 +87,7 @@ def _messages_about(stack: CrashStack, heap_errors: Sequence[HeapError]) -> list
     """Return the messages about a damaged heap that may be why this thread ended."""
     # A message of an allocator belongs to this crash only if the thread aborted, or if no frames are left of it.
     may_be_cause = stack.is_assertion or not stack.frames
-    messages = []
-    for error in heap_errors:
-        belongs_to_crash = error.from_sanitizer or may_be_cause
-        if belongs_to_crash and not error.out_of_memory:
-            messages.append(error.message)
-    return messages
+    return [error.message for error in heap_errors if may_be_cause and not error.out_of_memory]
 
 
 def _ends_in_abort(stack: CrashStack) -> bool:

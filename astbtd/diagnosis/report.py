@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 from astbtd.backtrace.parser import parse
-from astbtd.diagnosis.crash_context import find_crash_thread
+from astbtd.diagnosis.crash_thread import find_crash_thread
+from astbtd.diagnosis.frame_folding import fold_frames
 from astbtd.lib.escaping import printable, printable_line
 from astbtd.lib.quantities import pluralize
 from astbtd.model.crash import Asterisk, Crash, CrashSignature, Section, Signal, Verdict
-from astbtd.model.diagnosis import Diagnosis, Signature
+from astbtd.model.diagnosis import Diagnosis, Kind, Signature
 
 TRACKER = "https://github.com/asterisk/asterisk/issues"
 
@@ -49,9 +50,9 @@ def summary(crash: Crash) -> str:
 
 def render_diagnosis(diagnosis: Diagnosis) -> str:
     """Return what the text of a backtrace alone says, in the form of a report: summary and advice."""
-    what = f"{_describe_signal(diagnosis.signal, diagnosis)} in {_describe_function(diagnosis)}"
     lines = [
-        *_verdict_lines(what, diagnosis),
+        _wrap("", diagnosis.headline or f"{diagnosis.signal or 'Crash'} in {_describe_function(diagnosis)}"),
+        *_grade_lines(diagnosis),
         _wrap("Parsed:    ", _describe_text(diagnosis)),
         *_signature_line(diagnosis.signature),
         *_reason_lines(diagnosis),
@@ -79,8 +80,12 @@ def _summary_lines(crash: Crash) -> Iterator[str]:
 
 def _verdict_lines(what: str, diagnosis: Diagnosis) -> Iterator[str]:
     verb = "hangs" if diagnosis.deadlock else "crashed"
-    grade = f"{diagnosis.verdict}, quality {diagnosis.quality:g} of 1"
     yield _wrap(f"Asterisk {verb}: ", what)
+    yield from _grade_lines(diagnosis)
+
+
+def _grade_lines(diagnosis: Diagnosis) -> Iterator[str]:
+    grade = f"{diagnosis.verdict}, quality {diagnosis.quality:g} of 1"
     yield _wrap("Good enough to file? ", f"{_ANSWERS[diagnosis.verdict]} ({grade})")
     yield _wrap("Next:      ", diagnosis.advice[0] if diagnosis.advice else _FILE_ISSUE)
 
@@ -95,8 +100,10 @@ def _reason_lines(diagnosis: Diagnosis) -> Iterator[str]:
 def _describe_text(diagnosis: Diagnosis) -> str:
     threads = pluralize(diagnosis.threads, "thread", "threads")
     frames = pluralize(diagnosis.frames, "frame", "frames")
-    which = "waiting" if diagnosis.deadlock else "crashed"
-    return f"{threads}; {frames} in the {which} thread"
+    if diagnosis.kind is Kind.INCOMPLETE or not diagnosis.frames:
+        return threads
+    which = {Kind.CRASH: "crashed", Kind.SENT: "crashed", Kind.DEADLOCK: "waiting"}.get(diagnosis.kind or Kind.CRASH)
+    return f"{threads}; {frames} in the {which or 'first'} thread"
 
 
 def _describe_crash(crash: Crash) -> str:
@@ -148,8 +155,10 @@ def _list_frames(text: str) -> str:
     thread = find_crash_thread(parse(text))
     if not thread:
         return printable(text[:_MAX_RAW_TEXT]).strip("\n") or "gdb printed nothing."
-    lines = [printable_line(frame.text) for frame in thread.frames[:_MAX_FRAMES]]
-    omitted = thread.frame_count - len(lines)
+    shown = thread.frames[:_MAX_FRAMES]
+    folded = fold_frames(shown)
+    lines = [each if isinstance(each, str) else printable_line(each.text) for each in folded]
+    omitted = thread.frame_count - len(shown)
     if omitted:
         lines.append(f"... and {omitted} more frames, in {Section.BACKTRACE}")
     return "\n".join(lines)

@@ -9,11 +9,12 @@ from astbtd.diagnosis.finding import Finding, count_frames, list_names
 from astbtd.diagnosis.frame_kind import in_c_library, plain_object
 from astbtd.lib.quantities import pluralize
 from astbtd.model.crash import Verdict
+from astbtd.model.diagnosis import Kind
 
 
 def find_no_function(context: CrashContext) -> Finding | None:
     """The crash cannot be filed under a function."""
-    if not context.frames or context.crash_function:
+    if not context.frames or context.crash_function or context.kind is Kind.LIVE:
         return None
     if context.own_frames:
         remedy = _advise_symbols(context, _unnamed_frames(context))
@@ -27,11 +28,8 @@ def find_missing_symbols(context: CrashContext) -> Finding | None:
     unnamed = _unnamed_frames(context)
     if not unnamed:
         return None
-    frames = count_frames(len(unnamed), len(context.valid_frames))
-    objects = _object_names(unnamed)
-    location = f", in {list_names(objects)}" if objects else ""
     return Finding(
-        f"No function name (`??`) for {frames} of the crash thread{location}.",
+        f"No function name (`??`) for {_count_unnamed(context, unnamed)}.",
         _advise_symbols(context, unnamed),
         Verdict.PARTIAL,
     )
@@ -97,13 +95,32 @@ def find_unparsed_text(context: CrashContext) -> Finding | None:
 
 def _advise_symbols(context: CrashContext, frames: Sequence[Frame]) -> tuple[str, ...]:
     """Return how to get names and lines for these frames. Symbols of another build than the crashed one do not help."""
-    if context.evidence.changed_binary:
+    if context.evidence.changed_binary or context.replaced_in_crash:
         return ()
+    if context.kind is Kind.ASSERTION:
+        return advice.BETTER_BACKTRACES
     return advice.install_symbols(_object_names(frames))
 
 
 def _unnamed_frames(context: CrashContext) -> list[Frame]:
-    return [frame for frame in context.valid_frames if not frame.function and not in_c_library(frame)]
+    return [
+        frame
+        for frame in context.valid_frames
+        if not frame.function and not in_c_library(frame) and frame.level not in context.nameless_levels
+    ]
+
+
+def _count_unnamed(context: CrashContext, unnamed: Sequence[Frame]) -> str:
+    """Return how many of all frames have no name, as they are shown, and where those are that should have one."""
+    all_unnamed = [frame for frame in context.frames if not frame.function and not frame.signal_handler]
+    total = len(context.frames)
+    shown = "innermost frames of" if context.thread and context.thread.frame_count > total else "frames of"
+    counted = count_frames(len(all_unnamed), total).replace("frames", shown, 1) if total != 1 else "the only frame of"
+    objects = _object_names(unnamed)
+    location = f", in {list_names(objects)}" if objects else ""
+    others = len(all_unnamed) - len(unnamed)
+    rest = f"; {others} of them are in the C library or invented by gdb, and need none" if others else ""
+    return f"{counted} the crash thread{location}{rest}"
 
 
 def _object_names(frames: Sequence[Frame]) -> list[str]:

@@ -2,20 +2,28 @@
 
 from collections.abc import Iterable, Sequence
 
-from astbtd.diagnosis import cause_findings, extraction_findings, text_findings
-from astbtd.diagnosis.crash_context import CrashContext, Evidence, is_known_to_have_crashed
+from astbtd.diagnosis import cause_findings, damage_findings, extraction_findings, kind_findings, text_findings
+from astbtd.diagnosis.crash_context import CrashContext, Evidence
+from astbtd.diagnosis.crash_thread import is_known_to_have_crashed
 from astbtd.diagnosis.finding import WORST_FIRST, Finding, FindingRule
-from astbtd.diagnosis.quality import grade_backtrace
+from astbtd.diagnosis.headline import write_headline
+from astbtd.diagnosis.quality import grade_backtrace, limit_quality, verdict_of_grade
 from astbtd.model.crash import Verdict
-from astbtd.model.diagnosis import Diagnosis
+from astbtd.model.diagnosis import Diagnosis, Kind
 
 __all__ = ["Evidence", "diagnose"]
 
-_MIN_QUALITY_USABLE, _MIN_QUALITY_PARTIAL = 0.8, 0.3
 _NO_EVIDENCE = Evidence()
 
 # In the order in which their reasons and advice are shown, after the worst ones.
 _RULES: tuple[FindingRule, ...] = (
+    kind_findings.find_no_backtrace,
+    kind_findings.find_missing_crash_thread,
+    kind_findings.find_running_process,
+    kind_findings.find_sent_signal,
+    damage_findings.find_replaced_files,
+    damage_findings.find_jump,
+    damage_findings.find_overwritten_stack,
     extraction_findings.find_missing_frames,
     extraction_findings.find_changed_binary,
     extraction_findings.find_container,
@@ -28,10 +36,14 @@ _RULES: tuple[FindingRule, ...] = (
     text_findings.find_optimized_values,
     extraction_findings.find_unwind_error,
     text_findings.find_gaps,
+    kind_findings.find_tool_report,
+    cause_findings.find_recursion,
     cause_findings.find_memory_corruption,
+    cause_findings.find_invalid_lock,
     cause_findings.find_out_of_memory,
     cause_findings.find_use_after_free,
     cause_findings.find_hang,
+    kind_findings.find_failed_assertion,
     text_findings.find_unparsed_text,
     cause_findings.find_deadlock,
 )
@@ -39,11 +51,17 @@ _RULES: tuple[FindingRule, ...] = (
 
 def diagnose(text: str | Iterable[str], evidence: Evidence = _NO_EVIDENCE) -> Diagnosis:
     """Diagnose a backtrace, which may come in pieces. No text raises an error: junk is unusable."""
-    context = CrashContext.from_text(text, evidence)
+    return diagnose_context(CrashContext.from_text(text, evidence))
+
+
+def diagnose_context(context: CrashContext) -> Diagnosis:
+    """Diagnose a backtrace that is parsed already."""
+    evidence = context.evidence
     backtrace, thread = context.backtrace, context.thread
-    quality = grade_backtrace(backtrace, thread)
+    grade = grade_backtrace(backtrace, thread, context.codeless_levels)
     findings = _apply_rules(context)
-    verdict = _worst([_verdict_by_quality(quality), *(finding.best for finding in findings)])
+    verdict = _worst([verdict_of_grade(grade), *(finding.best for finding in findings)])
+    quality = limit_quality(grade, verdict)
     return Diagnosis(
         signal=context.signal,
         crash_thread=_crash_thread_number(context),
@@ -61,23 +79,27 @@ def diagnose(text: str | Iterable[str], evidence: Evidence = _NO_EVIDENCE) -> Di
         reasons=_collect_reasons(findings, evidence, verdict, quality),
         advice=_unique(line for finding in findings for line in finding.advice),
         signature=context.signature,
+        kind=context.kind,
+        headline=write_headline(context),
     )
 
 
+_RULES_WITHOUT_CRASH: tuple[FindingRule, ...] = (
+    kind_findings.find_running_process,
+    text_findings.find_unparsed_text,
+    cause_findings.find_deadlock,
+)
+
+
 def _apply_rules(context: CrashContext) -> list[Finding]:
-    """Return all findings, the worst first."""
-    findings = [finding for rule in _RULES if (finding := rule(context))]
+    """Return all findings, the worst first. Nothing is missing in a text that shows no crash."""
+    rules = _RULES_WITHOUT_CRASH if context.kind is Kind.LIVE and not context.has_core else _RULES
+    findings = [finding for rule in rules if (finding := rule(context))]
     return sorted(findings, key=lambda finding: WORST_FIRST.index(finding.best))
 
 
 def _worst(verdicts: Sequence[Verdict]) -> Verdict:
     return min(verdicts, key=WORST_FIRST.index)
-
-
-def _verdict_by_quality(quality: float) -> Verdict:
-    if quality >= _MIN_QUALITY_USABLE:
-        return Verdict.USABLE
-    return Verdict.PARTIAL if quality >= _MIN_QUALITY_PARTIAL else Verdict.UNUSABLE
 
 
 def _crash_thread_number(context: CrashContext) -> int | None:
@@ -105,7 +127,7 @@ def _is_deadlock(context: CrashContext) -> bool | None:
     """
     if context.lock_analysis:
         return context.lock_analysis.cycle is not None
-    if not context.crashed:
+    if context.kind is Kind.DEADLOCK:
         return True
     had_core = context.evidence.extraction or context.evidence.loss
     return None if had_core else False
@@ -118,7 +140,9 @@ def _collect_reasons(
     reasons = _unique([*(finding.reason for finding in findings), *notes])
     if verdict is Verdict.USABLE:
         return ("The frames of the crash thread have functions, files and lines.", *reasons)
-    return reasons or (f"Too many frames lack a function, a file or a line (quality {quality}).",)
+    lacking = f"Too many frames lack a function, a file or a line (quality {quality:g})."
+    explains_verdict = any(finding.best is verdict for finding in findings)
+    return reasons if explains_verdict else (lacking, *reasons)
 
 
 def _unique(lines: Iterable[str]) -> tuple[str, ...]:

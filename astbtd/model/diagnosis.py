@@ -71,3 +71,5 @@ class Diagnosis:
     advice: tuple[str, ...]
     signature: DecidedSignature | None
     kind: Kind | None = None
+    headline: str | None = None
+    """What happened, in one line; None in records of earlier versions."""

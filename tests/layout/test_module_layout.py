@@ -27,6 +27,7 @@ SHORT_MODULES = {
 TESTS_OF_SEVERAL_MODULES = {
     "cli/test_golden.py": "the JSON of the commands on a store of the previous version",
     "diagnosis/test_properties.py": "the diagnosis, with generated texts",
+    "diagnosis/test_wrappings.py": "the diagnosis of texts as logs, trackers and terminals wrap them",
 }
 
 # Words of the former, private vocabulary: they must not come back as names of modules or classes.

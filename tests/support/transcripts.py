@@ -139,3 +139,34 @@ LOCKS = """\
 =======================================================================
 """
 """The output of `core show locks`: two threads in a deadlock."""
+
+FRACK = """\
+[2026-03-01 12:00:00] ERROR[4242][C-00000001]: res_talk.c:77 stop_talking: FRACK!, Failed assertion bad magic number 0x0 for object 0x55d4 (0)
+[2026-03-01 12:00:00] ERROR[4242][C-00000001]: Got 4 backtrace records
+# 0: [0x55d4aa11bb21] asterisk utils.c:2800 __ast_assert_failed()
+# 1: [0x55d4aa11bb31] asterisk astobj2.c:200 __ao2_lock()
+# 2: [0x7f1122aabb41] res_talk.so res_talk.c:77 stop_talking()
+# 3: [0x55d4aa11bb61] asterisk utils.c:1600 dummy_start()
+[2026-03-01 12:00:01] VERBOSE[4242][C-00000001]: pbx.c: Executing [s@talk:2] NoOp("PJSIP/x-00000001", "") in new stack
+"""
+"""What Asterisk logs about a failed assertion."""
+
+USE_AFTER_FREE = """\
+=================================================================
+==4242==ERROR: AddressSanitizer: heap-use-after-free on address 0x60300000eff0 at pc 0x55d0aa11bb22 bp 0x7f11aaaa0000 sp 0x7f11aaa9fff8
+WRITE of size 8 at 0x60300000eff0 thread T7
+    #0 0x55d0aa11bb21 in speak /usr/src/asterisk/main/talk.c:42:9
+    #1 0x55d0aa11cc21 in talker /usr/src/asterisk/main/talk.c:77:3
+
+0x60300000eff0 is located 0 bytes inside of 24-byte region [0x60300000eff0,0x60300000f008)
+freed by thread T3 here:
+    #0 0x7f11bbbb0000 in __interceptor_free (/lib/x86_64-linux-gnu/libasan.so.6+0xb0000)
+    #1 0x55d0aa11dd21 in talk_destroy /usr/src/asterisk/main/talk.c:90:2
+
+previously allocated by thread T1 here:
+    #0 0x7f11bbbb1000 in __interceptor_calloc (/lib/x86_64-linux-gnu/libasan.so.6+0xb1000)
+    #1 0x55d0aa11ee21 in talk_new /usr/src/asterisk/main/talk.c:12:2
+
+SUMMARY: AddressSanitizer: heap-use-after-free /usr/src/asterisk/main/talk.c:42:9 in speak
+"""
+"""A report of AddressSanitizer."""

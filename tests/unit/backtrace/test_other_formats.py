@@ -127,8 +127,11 @@ freed by thread T5 here:
 
     backtrace = parse(text)
 
-    assert backtrace.heap_error is not None
-    assert backtrace.heap_error.from_sanitizer
+    assert backtrace.report is not None
+    assert (backtrace.report.tool, backtrace.access) == ("AddressSanitizer", "read")
+    assert backtrace.freed is not None
+    assert [frame.function for frame in backtrace.freed.frames] == ["__interceptor_free", "earlier", "much_earlier"]
+    assert backtrace.freed.by_thread == "T5"
     assert locations(text) == [
         (0, "ast_channel_name", "main/channel_internal_api.c", 478),
         (1, "hangup(int)", None, None),

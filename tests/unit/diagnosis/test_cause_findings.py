@@ -1,5 +1,7 @@
 """Findings about the cause of a crash, and the advice for it."""
 
+# ruff: noqa: E501 - the lines are as long as the programs make them
+
 import pytest
 
 from astbtd.diagnosis.verdict import diagnose
@@ -56,3 +58,25 @@ def test_memory_that_ran_out_is_reported(text: str) -> None:
     assert "Memory ran out" in prose(diagnosis)
     assert "systemctl show asterisk" in prose(diagnosis)
     assert "MALLOC_DEBUG" not in prose(diagnosis)
+
+
+@pytest.mark.parametrize(
+    ("message", "function"),
+    [
+        ("WARNING: Freeing unregistered memory 0x5555 by t.c talk_destroy() line 112", "talk_destroy"),
+        ("[2026-03-01 12:00:00] WARNING[42]: astmm.c:400 fence_check: WARNING: High fence violation of 0x7f at t.c talk_new() line 12", None),
+        ("WARNING: Memory corrupted after free of 0x7f allocated at t.c talk_new() line 12", None),
+    ],
+)  # fmt: skip
+def test_malloc_debug_needs_no_rebuild_with_malloc_debug(message: str, function: str | None) -> None:
+    frames = (
+        "#0  __GI_raise (sig=6) at raise.c:50\n#1  0x2 in __GI_abort () at abort.c:79\n"
+        '#2  0x3 in malloc_printerr (str=0x7 "free(): invalid pointer") at malloc.c:5347\n'
+        "#3  0x4 in _int_free (p=0x7) at malloc.c:4173\n#4  0x5 in __ao2_ref (user_data=0x7) at astobj2.c:614\n"
+    )
+
+    diagnosis = diagnose(f"{message}\n{frames}")
+
+    assert "mmlog" in prose(diagnosis)
+    assert "rebuild with MALLOC_DEBUG" not in prose(diagnosis)
+    assert diagnosis.crash_function == function

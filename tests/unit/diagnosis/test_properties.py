@@ -5,7 +5,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from astbtd.diagnosis.verdict import diagnose
-from tests.support.builders import signature_of
 from tests.support.transcripts import COREDUMPCTL, DOUBLE_FREE, LOCKS, OPTIMIZED, STRIPPED, TWO_THREADS, VALGRIND
 
 TRANSCRIPTS = st.sampled_from([TWO_THREADS, DOUBLE_FREE, STRIPPED, OPTIMIZED, COREDUMPCTL, LOCKS, VALGRIND])
@@ -47,7 +46,7 @@ def check_diagnosis(text: str) -> None:
 
     assert 0.0 <= diagnosis.quality <= 1.0
     assert diagnosis.reasons
-    assert signature_of(diagnosis).text
+    assert diagnosis.headline
     assert diagnosis == diagnose(text[start : start + 13] for start in range(0, len(text), 13))
 
 

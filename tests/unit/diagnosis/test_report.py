@@ -43,8 +43,10 @@ def crash(text: str, occurrence: int = 3) -> Crash:
         extraction=Extraction("13.1", 1.0, ExtractionOutcome.OK, {}, Symbols.LAZY),
         diagnosis=diagnosis,
         signature=CrashSignature(
-            signature_of(diagnosis).id, signature_of(diagnosis).text, occurrence, MOMENT - timedelta(days=2)
-        ),
+            diagnosis.signature.id, diagnosis.signature.text, occurrence, MOMENT - timedelta(days=2)
+        )
+        if diagnosis.signature
+        else None,
     )
 
 

@@ -4,14 +4,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from astbtd.diagnosis import signature
 from astbtd.diagnosis.crash_function import CrashStack
-from astbtd.diagnosis.signature import compute_signature, find_crash_function
-from astbtd.model.diagnosis import MemoryCorruption
+from astbtd.diagnosis.signature import find_crash_function
+from astbtd.model.diagnosis import DecidedSignature, MemoryCorruption
 from tests.support.backtraces import (
     stack_from_text,
     stack_of,
     stack_of_objects,
 )
+
+
+def compute_signature(
+    stack: CrashStack,
+    corruption: MemoryCorruption | None = None,
+    *,
+    waiting: bool = False,
+    has_core: bool = False,
+    recursion: tuple[str, ...] = (),
+) -> DecidedSignature:
+    """Return the signature of a stack that has one."""
+    decided = signature.compute_signature(stack, corruption, waiting=waiting, has_core=has_core, recursion=recursion)
+    assert decided
+    return decided
+
 
 NAMES = st.sampled_from(["speak", "__strlen_avx2", "raise", "play.isra.0", "__ast_free", "??", "start_thread"])
 
@@ -34,7 +50,7 @@ def test_a_signature_has_the_ending_the_function_and_the_rule(two_threads: str) 
             ["raise", "abort", "ast_do_crash", "__ast_assert_failed", "log_bad_ao2", "__ao2_ref", "speak"],
             "abort in speak",
         ),
-        (["pthread_mutex_lock", "__ast_pthread_mutex_lock", "__ao2_lock", "speak"], "lock in speak"),
+        (["pthread_mutex_lock", "__ast_pthread_mutex_lock", "__ao2_lock", "speak"], "fault in speak"),
         (["__ao2_ref", "speak"], "fault in speak"),
         (["ast_strlen_zero", "ast_copy_string", "speak"], "fault in speak"),
         (["pj_atomic_inc_and_get", "pj_atomic_inc", "speak"], "fault in speak"),
@@ -94,15 +110,12 @@ def test_the_function_in_the_log_takes_precedence() -> None:
     assert compute_signature(CrashStack(frames, assertion_function="log_bad_ao2")).text == "abort in somebody"
 
 
-def test_code_without_names_is_identified_by_its_modules() -> None:
+def test_code_without_names_and_offsets_is_not_grouped() -> None:
     crashed = stack_of_objects(
         (None, "/usr/lib/asterisk/modules/chan_x.so"), (None, "/usr/sbin/asterisk"), ("run", "libx.so.2")
     )
 
-    assert (compute_signature(crashed).text, compute_signature(crashed).rule) == (
-        "fault in chan_x.so < asterisk < run",
-        "modules",
-    )
+    assert signature.compute_signature(crashed) is None
     assert find_crash_function(crashed) is None
 
 
@@ -112,16 +125,26 @@ def test_the_object_of_the_c_library_is_not_named() -> None:
     assert compute_signature(stack_from_text(text)).text == "fault in run"
 
 
-def test_without_code_the_library_functions_are_named() -> None:
-    result = compute_signature(stack_of("__GI_raise", "__GI_abort"))
+def test_without_code_the_library_functions_are_named_if_there_is_a_core() -> None:
+    result = compute_signature(stack_of("__GI_raise", "__GI_abort"), has_core=True)
 
     assert (result.text, result.rule) == ("abort in raise < abort", "machinery")
+    assert signature.compute_signature(stack_of("__GI_raise", "__GI_abort")) is None
 
 
-def test_without_frames_there_is_a_signature() -> None:
-    result = compute_signature(stack_of())
+@pytest.mark.parametrize("has_core", [True, False])
+def test_without_frames_there_is_no_signature(has_core: bool) -> None:
+    assert signature.compute_signature(stack_of(), has_core=has_core) is None
 
-    assert (result.text, result.rule) == ("fault in ??", "nothing")
+
+def test_functions_of_other_projects_are_replaced_by_their_caller() -> None:
+    by_object = stack_of_objects(
+        ("mem_write", "/lib64/libcrypto.so.3"), ("ssl_write", "/lib64/libssl.so.3"), ("send_it", "res_x.so")
+    )
+    by_name = stack_of("CRYPTO_malloc", "BIO_write", "SSL_write", "send_it")
+
+    assert (compute_signature(by_object).text, find_crash_function(by_object)) == ("fault in send_it", "mem_write")
+    assert compute_signature(by_name).text == "fault in send_it"
 
 
 @given(st.lists(NAMES, min_size=1), st.lists(st.integers(0, 2**64 - 1), min_size=1), st.booleans())
@@ -135,9 +158,9 @@ def test_addresses_arguments_and_lines_do_not_change_the_signature(
         for level, (name, number) in enumerate(zip(names, numbers * len(names), strict=False))
     )
 
-    assert compute_signature(stack_from_text(plain)) == compute_signature(stack_from_text(varied))
+    assert signature.compute_signature(stack_from_text(plain)) == signature.compute_signature(stack_from_text(varied))
 
 
 @given(st.lists(st.text()))
 def test_any_name_gives_a_signature(names: list[str]) -> None:
-    assert compute_signature(stack_of(*names)) == compute_signature(stack_of(*names))
+    assert signature.compute_signature(stack_of(*names)) == signature.compute_signature(stack_of(*names))

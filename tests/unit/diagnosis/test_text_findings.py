@@ -75,3 +75,40 @@ def test_objects_without_symbols_are_named_with_their_packages() -> None:
     assert "for 2 of 2 frames of the crash thread, in chan_x.so, libfoo.so" in prose(diagnosis)
     assert "asterisk-dbgsym" in prose(diagnosis)
     assert "debug symbols of libfoo.so" in prose(diagnosis)
+
+
+def test_the_frames_without_names_are_counted_as_they_are_shown() -> None:
+    """Two of nine frames lack symbols that exist; the reader sees seven `??`."""
+    frames = [
+        "?? () from /lib/libc.so.6",
+        "?? () from /lib/libc.so.6",
+        "?? () from /usr/lib/asterisk/modules/app_x.so",
+        "?? () from /usr/sbin/asterisk",
+        "pbx_exec () from /usr/sbin/asterisk",
+        "?? () from /lib/libpthread.so.0",
+        "start_thread () from /lib/libpthread.so.0",
+        "?? ()",
+        "?? ()",
+    ]
+    text = "".join(f"#{level}  {level + 1:#x} in {frame}\n" for level, frame in enumerate(frames))
+
+    assert (
+        "No function name (`??`) for 7 of 9 frames of the crash thread, in app_x.so, asterisk; "
+        "5 of them are in the C library or invented by gdb, and need none."
+    ) in diagnose(text).reasons
+
+
+@pytest.mark.parametrize("name", ["two_threads", "double_free", "stripped", "optimized"])
+def test_the_quality_is_in_the_range_of_the_verdict(request: pytest.FixtureRequest, name: str) -> None:
+    diagnosis = diagnose(request.getfixturevalue(name))
+
+    lowest, highest = {Verdict.USABLE: (0.8, 1), Verdict.PARTIAL: (0.3, 0.79), Verdict.UNUSABLE: (0, 0.29)}[
+        diagnosis.verdict
+    ]
+    assert lowest <= diagnosis.quality <= highest
+
+
+def test_a_text_that_names_only_the_c_library_has_no_good_quality() -> None:
+    diagnosis = diagnose("#0  __GI_raise (sig=6) at raise.c:50\n")
+
+    assert (diagnosis.verdict, diagnosis.quality) == (Verdict.UNUSABLE, 0.29)

@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli_types import Run
-from tests.support.transcripts import DOUBLE_FREE, STRIPPED, TWO_THREADS
+from tests.support.transcripts import (
+    DOUBLE_FREE,
+    FRACK,
+    LOCKS,
+    STRIPPED,
+    TWO_THREADS,
+    USE_AFTER_FREE,
+    VALGRIND,
+)
 
 
 @pytest.fixture
@@ -71,6 +79,44 @@ def test_a_file_that_cannot_be_read_does_not_stop_the_others(run: Run, text: Pat
     assert "No such file" in answer.err
     assert "hint: " in answer.err
     assert "SIGSEGV in speak" in answer.out
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (TWO_THREADS, 0),
+        (STRIPPED, 4),
+        (USE_AFTER_FREE, 0),
+        (VALGRIND, 0),
+        (FRACK, 0),
+        (LOCKS, 0),
+        ("Segmentation fault (core dumped)\n", 4),
+        ("Program terminated with signal SIGSEGV, Segmentation fault.\n", 4),
+        ("Thread 3 (LWP 3):\n#0  0x1 in poll ()\n#1  0x2 in listener () at l.c:1\n", 3),
+        ("", 3),
+    ],
+    ids=["crash", "stripped", "sanitizer", "valgrind", "assertion", "deadlock", "log", "incomplete", "live", "nothing"],
+)
+def test_the_exit_code_follows_the_kind_and_the_verdict(run: Run, tmp_path: Path, text: str, code: int) -> None:
+    file = tmp_path / "bt.txt"
+    file.write_text(text)
+
+    assert run("diagnose", file).code == code
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_texts_of_windows_programs_are_decoded(run: Run, tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "bt.txt"
+    file.write_bytes(TWO_THREADS.replace("\n", "\r\n").encode(encoding))
+
+    assert run("diagnose", file).out.startswith("Asterisk crashed: SIGSEGV in speak\n")
+
+
+def test_utf_16_on_standard_input_is_decoded(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = io.BufferedReader(io.BytesIO(TWO_THREADS.encode("utf-16")))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(file))
+
+    assert "SIGSEGV in speak" in run("diagnose", "-").out
 
 
 def test_bytes_that_are_not_utf_8_are_accepted(run: Run, tmp_path: Path) -> None:
