@@ -35,10 +35,11 @@ class Evidence:
     `signal`, and `lwp`, the thread that got it, are from the core's notes. They take precedence over the text.
     `truncated`: the core file is incomplete. `changed_binary`: the executable on disk has another build ID than the
     core. `unreadable`: the objects that gdb could not read. `abort_message` is the C library's message when it aborted
-    the process. `states` are what the registers of the threads say, `locks` what locks.txt lists. `sent_by` is the
-    other process that sent the signal. `replaced` are files that are another build now. `container`: the process ran in
-    a container whose files are not known. `loss`: why there is no core. `locate` returns frames with their objects and
-    offsets, as far as the core has them. `memory_corruption` is what was decided when the core could be read.
+    the process. `states` are what the registers of the threads say, `locks` what locks.txt lists. `frame_count` is the
+    number of frames of the crashed thread if the text has only a part of them. `sent_by` is the other process that sent
+    the signal. `replaced` are files that are another build now. `container`: the process ran in a container whose files
+    are not known. `loss`: why there is no core. `locate` returns frames with their objects and offsets, as far as the
+    core has them. `memory_corruption` is what was decided when the core could be read.
     """
 
     signal: Signal | None = None
@@ -51,6 +52,7 @@ class Evidence:
     abort_message: str | None = None
     states: ThreadStates = field(default_factory=ThreadStates)
     locks: LockListing = field(default_factory=LockListing)
+    frame_count: int | None = None
     sent_by: SentBy | None = None
     replaced: tuple[ReplacedFile, ...] = ()
     container: bool = False
@@ -117,7 +119,12 @@ class CrashContext:
 
     @cached_property
     def overwritten(self) -> Overwritten | None:
-        """Where the stack is overwritten. Frames beyond the start of a thread do not count."""
+        """Where the stack is overwritten. Frames beyond the start of a thread do not count.
+
+        Behind a frame in a replaced file, gdb finds wrong return addresses, which proves nothing.
+        """
+        if self.replaced_in_crash:
+            return None
         frames = drop_bogus_frames(self.located_stack.frames)
         return find_overwritten(frames, self.thread.unwind_error if self.thread else None)
 
@@ -183,7 +190,7 @@ class CrashContext:
         """The functions that call one another until the stack is full."""
         report = self.backtrace.report
         overflow = report is not None and report.error.startswith("stack-overflow")
-        frame_count = self.thread.frame_count if self.thread else 0
+        frame_count = self.evidence.frame_count or (self.thread.frame_count if self.thread else 0)
         return find_recursion(self.stack, frame_count, overflow=overflow)
 
     @cached_property

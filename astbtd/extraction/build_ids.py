@@ -1,58 +1,125 @@
-"""List the program and shared objects of a crashed process by build id, for the end of info.txt."""
+"""Compare the program and shared objects of a crashed process with the files on disk, by build id.
 
-from collections.abc import Iterable
+A file that was replaced after the process started, for example by an upgrade, must not give names to the frames in it:
+another build has other functions at the same offsets.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from astbtd.elf import headers
 from astbtd.elf.core_memory import NT_FILE, CoreMemory, FileMapping, parse_file_mappings
 from astbtd.extraction import shared_objects
 from astbtd.lib.escaping import printable_line
+from astbtd.model.crash import MappedFile, ObjectState
 
 _NO_BUILD_ID = "-" * 40
 _PAGE = 4096
+_MAX_RECORDED = 512
+_WORST_FIRST = (ObjectState.REPLACED, ObjectState.GONE, ObjectState.KEPT, ObjectState.SAME)
+
+
+@dataclass(frozen=True)
+class MappedObject:
+    """A program or shared object that the process had mapped. `build_id` is from the core, None if unknown.
+
+    `state` is None if the build ids cannot be compared. `disk_build_id` and `replaced_at` are set if the file was
+    replaced; the time is that of the last change of the inode, since packages keep the modification time of a file.
+    """
+
+    path: str
+    build_id: str | None
+    state: ObjectState | None
+    disk_build_id: str | None = None
+    replaced_at: datetime | None = None
+
+
+def read_mapped_objects(core: int, root: str = "") -> tuple[MappedObject, ...]:
+    """Return the objects in the core open at `core`. `root` is the root directory of the process. Raise NotElf."""
+    read = headers.file_reader(core)
+    header = headers.read_header(read)
+    memory = CoreMemory(header, read)
+    objects = (_mapped_object(mapping, memory, root) for mapping in _first_mappings(header, read))
+    return tuple(filter(None, objects))
+
+
+def list_mapped_objects(core: int, root: str = "") -> tuple[MappedObject, ...]:
+    """Do the same, but return nothing if the core was changed since it was claimed."""
+    try:
+        return read_mapped_objects(core, root)
+    except headers.NotElf:
+        return ()
+
+
+def outdated_paths(objects: Iterable[MappedObject]) -> frozenset[str]:
+    """Return the paths at which another build than that of the process is now."""
+    return frozenset(each.path for each in objects if each.state is ObjectState.REPLACED)
+
+
+def to_record(objects: Iterable[MappedObject]) -> tuple[MappedFile, ...]:
+    """Return the objects whose state is known, for the record: at most 512, those that are no longer there first."""
+    known = [MappedFile(each.path, each.build_id, each.state) for each in objects if each.state is not None]
+    kept = sorted(known, key=lambda each: _WORST_FIRST.index(each.state))[:_MAX_RECORDED]
+    return tuple(kept)
 
 
 def format_object_list(core: int, root: str = "") -> str:
-    """Return one line for each object in the core open at `core`: build id, path, and whether it was replaced.
-
-    `root` is the root directory of the process.
-    """
-    read = headers.file_reader(core)
+    """Return one line for each object in the core open at `core`: build id, path, and whether it was replaced."""
     try:
-        header = headers.read_header(read)
+        return format_objects(read_mapped_objects(core, root))
     except headers.NotElf as error:  # it was a core when it was claimed
         return f"Program and modules in use: unknown, the core was changed in the meantime: {error}\n"
-    memory = CoreMemory(header, read)
-    lines = [_format_object(mapping, memory, root) for mapping in _first_mappings(header, read)]
-    objects = list(filter(None, lines))
-    return f"Program and modules in use ({len(objects)}), by build id:\n" + "".join(objects)
 
 
-def _first_mappings(header: headers.Header, read: headers.Read) -> Iterable[FileMapping]:
-    """Return the first mapping of each file."""
+def format_objects(objects: Sequence[MappedObject]) -> str:
+    """Return the list for the end of info.txt."""
+    lines = (
+        f"{each.build_id or _NO_BUILD_ID}  {printable_line(each.path)}{_replacement_remark(each)}\n" for each in objects
+    )
+    return f"Program and modules in use ({len(objects)}), by build id:\n" + "".join(lines)
+
+
+def _first_mappings(header: headers.Header, read: headers.Read) -> Iterator[FileMapping]:
+    """Yield the first mapping of each file."""
     first: dict[str, FileMapping] = {}
     for note in headers.read_notes(header, read):
         if note.type == NT_FILE and note.owner == b"CORE":
             for mapping in parse_file_mappings(note.content, header):
                 first.setdefault(mapping.path, mapping)
             break
-    return first.values()
+    yield from first.values()
 
 
-def _format_object(mapping: FileMapping, memory: CoreMemory, root: str) -> str | None:
-    """Return the line for one object, None if the file is not an object."""
+def _mapped_object(mapping: FileMapping, memory: CoreMemory, root: str) -> MappedObject | None:
+    """Return the object that is mapped; None if the file is not an object."""
     page = memory.read(mapping.start - mapping.offset, _PAGE)
-    core_build_id = headers.build_id_in(page) or memory.build_id(mapping)
-    if core_build_id is None and not shared_objects.is_named_like_object(mapping.path):
+    build_id = headers.build_id_in(page) or memory.build_id(mapping)
+    if build_id is None:
+        named_like_object = shared_objects.is_named_like_object(mapping.path)
+        return MappedObject(mapping.path, None, None) if named_like_object else None
+    path = root + mapping.path
+    disk_build_id = _build_id_on_disk(path, build_id, page)
+    if disk_build_id == build_id:
+        return MappedObject(mapping.path, build_id, ObjectState.SAME)
+    if disk_build_id is None:
+        state = None if os.path.lexists(path) else ObjectState.GONE
+        return MappedObject(mapping.path, build_id, state)
+    return MappedObject(mapping.path, build_id, ObjectState.REPLACED, disk_build_id, _changed_at(path))
+
+
+def _changed_at(path: str) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(int(os.stat(path).st_ctime), UTC)
+    except (OSError, ValueError, OverflowError):
         return None
-    remark = _replacement_remark(root + mapping.path, core_build_id, page) if core_build_id else ""
-    return f"{core_build_id or _NO_BUILD_ID}  {printable_line(mapping.path)}{remark}\n"
 
 
-def _replacement_remark(path: str, core_build_id: str, page: bytes) -> str:
-    disk_build_id = _build_id_on_disk(path, core_build_id, page)
-    if disk_build_id in (None, core_build_id):
+def _replacement_remark(mapped: MappedObject) -> str:
+    if mapped.state is not ObjectState.REPLACED:
         return ""
-    return f"  (the file on disk is another build now: {disk_build_id})"
+    return f"  (the file on disk is another build now: {mapped.disk_build_id})"
 
 
 def _build_id_on_disk(path: str, core_build_id: str, page: bytes) -> str | None:

@@ -4,12 +4,10 @@ If a run ends before it has written even the crashed thread, it is repeated once
 recursion has hundreds of thousands. A gdb without Python runs the commands of the Asterisk documentation instead.
 """
 
-import fcntl
 import json
-import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +15,8 @@ from types import MappingProxyType
 
 from astbtd.errors import AstbtdError
 from astbtd.extraction import build_ids, script_archive, shared_objects
+from astbtd.extraction.build_ids import MappedObject, outdated_paths
+from astbtd.extraction.gdb_files import copies_directory, descriptor_path, sealed_file
 from astbtd.extraction.object_server import ObjectServer, serve_objects
 from astbtd.extraction.output_files import OutputFiles, create_output_files
 from astbtd.extraction.sandbox_command import SandboxUser, grant_read, kill_leftovers, sandboxed_command
@@ -40,19 +40,22 @@ _SETTINGS = (
 _NO_ROOT = "/nonexistent"
 _TABLE_SECONDS = 20  # of CPU time, for one table of info.txt or locks.txt; 20,000 channels took two
 _DOCUMENTED_COMMANDS = ("bt", "bt full", "thread apply all bt")
+_DISK_FULL_STATUS = 28  # as in script/job.py, which only gdb can import
 _NO_PYTHON = b"Python scripting is not supported"
 _NO_PYTHON_NOTE = "this gdb has no Python, so only backtrace.txt was written; install gdb instead of gdb-minimal"
 
 
 @dataclass(frozen=True)
 class ExtractionResult:
-    """What gdb reported besides the sections' texts."""
+    """What gdb reported besides the sections' texts. `crashed_frames` is the number of frames of the crashed thread."""
 
     extraction: Extraction
     asterisk: Asterisk
     abort_message: str | None
     thread_states: ThreadStates
     objects: SharedObjects
+    mapped: tuple[MappedObject, ...] = ()
+    crashed_frames: int | None = None
 
 
 NO_EXTRACTION = ExtractionResult(
@@ -85,27 +88,35 @@ class Extractor:
     ) -> ExtractionResult:
         """Write the sections of the core open at `core` into `directory`, which must be empty.
 
-        Raise AstbtdError if gdb cannot be started, and whatever `check_interrupt` raises.
+        Raise AstbtdError if gdb cannot be started, NoRoom if the disk was full, and whatever `check_interrupt` raises.
         """
         if shutil.which(self.settings.program, path=subprocesses.ENVIRONMENT["PATH"]) is None:
             raise AstbtdError(f"{self.settings.program} is not installed", "apt install gdb, or set gdb.program")
         with (
-            _copies_directory(directory.with_name(f"{directory.name}.objects"), self.user) as copies,
+            copies_directory(directory.with_name(f"{directory.name}.objects"), self.user) as copies,
             create_output_files(directory, self.group) as output,
             grant_read(core, self.user) as readable_core,
         ):
-            root, objects = self._prepare_objects(facts, copies)
-            run = _CoreExtraction(self, readable_core, facts, objects, copies, output, root, crash_thread_only)
+            root = self._root(facts)
+            mapped = build_ids.list_mapped_objects(core, root or "")
+            root, objects = self._prepare_objects(facts, copies, root, outdated_paths(mapped))
+            run = _CoreExtraction(self, readable_core, facts, objects, mapped, copies, output, root, crash_thread_only)
             return run.extract()
 
-    def _prepare_objects(self, facts: CoreFacts, copies: Path) -> tuple[str, SharedObjects]:
-        """Return the root directory that gdb uses and the objects that it needs, copied if it cannot read them."""
-        process, root = facts.process, self._root(facts)
+    def _prepare_objects(
+        self, facts: CoreFacts, copies: Path, root: str | None, outdated: frozenset[str]
+    ) -> tuple[str, SharedObjects]:
+        """Return the root directory that gdb uses and the objects that it needs, copied if it cannot read them.
+
+        `outdated` files are of another build: gdb must not read them.
+        """
+        process = facts.process
         fifos = tuple(filter(shared_objects.is_fifo, facts.objects))
         if root is None or fifos:  # gdb would block on a FIFO
             return _NO_ROOT, SharedObjects(missing=fifos)
         copier = ObjectCopier(self.user, copies, self.check_reserve, root)
-        return root, copier.prepare(process.executable, process.build_id, facts.objects)
+        needed = [path for path in facts.objects if path not in outdated]
+        return root, copier.prepare(process.executable, process.build_id, needed)
 
     def _root(self, facts: CoreFacts) -> str | None:
         """Return the root directory of the process, empty for that of the host; None if it is not configured.
@@ -132,6 +143,7 @@ class _CoreExtraction:
     core: int
     facts: CoreFacts
     objects: SharedObjects
+    mapped: tuple[MappedObject, ...]
     copies: Path
     output: OutputFiles
     root: str
@@ -139,7 +151,7 @@ class _CoreExtraction:
 
     def extract(self) -> ExtractionResult:
         finished, notes = self._run_best()
-        self.output.append(Section.INFO, f"\n{build_ids.format_object_list(self.core, self.root)}")
+        self.output.append(Section.INFO, f"\n{build_ids.format_objects(self.mapped)}")
         facts = GdbFacts.from_json(self.output.read_facts())
         unreadable = (f"gdb could not read {path}" for path in self.objects.missing)
         extraction = Extraction(
@@ -152,11 +164,21 @@ class _CoreExtraction:
             brief=self.crash_thread_only,
         )
         thread_states = parse_thread_states(self.output.read_states())
-        return ExtractionResult(extraction, facts.asterisk, facts.abort_message, thread_states, self.objects)
+        return ExtractionResult(
+            extraction,
+            facts.asterisk,
+            facts.abort_message,
+            thread_states,
+            self.objects,
+            self.mapped,
+            facts.crashed_frames,
+        )
 
     def _run_best(self) -> tuple[subprocesses.Finished, tuple[str, ...]]:
         """Run gdb until there is a backtrace; return how it ended, and notes for the record."""
         first = self._run_script(frame_limit=0)
+        if first.status == _DISK_FULL_STATUS:  # and there is room again; otherwise NoRoom was raised
+            first = self._run_script(frame_limit=0)
         if self.output.read_facts():
             return first, ()
         if _NO_PYTHON in self.output.read_start(Section.LOG):
@@ -173,10 +195,10 @@ class _CoreExtraction:
 
     def _run_script(self, frame_limit: int) -> subprocesses.Finished:
         """Run gdb with our script; a limit of 0 is none."""
-        with _sealed_file(script_archive.build_archive()) as archive, self._object_server() as server:
+        with sealed_file(script_archive.build_archive()) as archive, self._object_server() as server:
             job = self._job(frame_limit, server)
             return self._run(
-                ["-ex", script_archive.start_command(_descriptor_path(archive))],
+                ["-ex", script_archive.start_command(descriptor_path(archive))],
                 Section.LOG,
                 pass_fds=(archive, server.client_socket.fileno()) if server else (archive,),
                 environment={"ASTBTD_JOB": json.dumps(job)},
@@ -187,8 +209,9 @@ class _CoreExtraction:
         """Return the parameters of the script, see script/job.py."""
         settings = self.extractor.settings
         return {
-            "core": _descriptor_path(self.core),
+            "core": descriptor_path(self.core),
             "executable": self._executable(),
+            "outdated": sorted(outdated_paths(self.mapped)),
             "object_directory": server and server.name,
             "request_fd": server and server.client_socket.fileno(),
             "frame_limit": frame_limit,
@@ -205,7 +228,7 @@ class _CoreExtraction:
         executable = self._executable()
         program = ["-se", executable] if executable else []
         commands = _with_option("-ex", _DOCUMENTED_COMMANDS)
-        return self._run([*program, "-c", _descriptor_path(self.core), *commands], Section.BACKTRACE)
+        return self._run([*program, "-c", descriptor_path(self.core), *commands], Section.BACKTRACE)
 
     def _run(
         self,
@@ -233,6 +256,9 @@ class _CoreExtraction:
         )
         with kill_leftovers(user):
             finished = run_sandboxed(run, writable=[str(self.copies)])
+        if finished.status == _DISK_FULL_STATUS or not self.output.read_facts():
+            with files.wrap_os_error("cannot write the backtrace"):  # before anything is removed
+                self.output.check_space()
         self.output.truncate(settings.output)
         return finished
 
@@ -242,7 +268,7 @@ class _CoreExtraction:
         The path becomes part of a gdb command, so it must be printable: a newline would end the command.
         """
         executable = self.facts.process.executable
-        if executable is None or not executable.isprintable():
+        if executable is None or not executable.isprintable() or executable in outdated_paths(self.mapped):
             return None
         if executable in self.objects.copied:
             return shared_objects.copy_path(".", executable)
@@ -253,11 +279,14 @@ class _CoreExtraction:
     def _object_server(self) -> AbstractContextManager[ObjectServer | None]:
         """Return the server for the objects that gdb requests; None if gdb reads all of them.
 
-        The objects of a container are read below its root: symbolic links to them would lead out of it.
+        The objects of a container are read below its root: symbolic links to them would lead out of it. If files were
+        replaced, gdb must not read all.
         """
-        if self.extractor.symbols is Symbols.ALL or self.root:
+        outdated = outdated_paths(self.mapped)
+        if self.root or (self.extractor.symbols is Symbols.ALL and not outdated):
             return nullcontext()
-        return serve_objects(self.copies, self.facts.objects, self.extractor.user.gid)
+        served = (path for path in self.facts.objects if path not in outdated)
+        return serve_objects(self.copies, served, self.extractor.user.gid)
 
     def _check_limits(self) -> ExtractionOutcome | None:
         self.extractor.check_interrupt()
@@ -269,32 +298,3 @@ class _CoreExtraction:
 def _with_option(option: str, commands: Sequence[str]) -> list[str]:
     """Return the arguments that make gdb execute these commands, each preceded by `option`."""
     return [word for command in commands for word in (option, command)]
-
-
-def _descriptor_path(descriptor: int) -> str:
-    """Return a path by which gdb opens an inherited descriptor: no directory permissions are needed."""
-    return f"/proc/self/fd/{descriptor}"
-
-
-@contextmanager
-def _copies_directory(directory: Path, user: SandboxUser) -> Iterator[Path]:
-    """Create the directory for copies of objects, and remove it at the end."""
-    files.remove_tree(directory)
-    files.make_directory(directory, group=user.gid if user.switched else -1)
-    try:
-        yield directory
-    finally:
-        files.remove_tree(directory)
-
-
-@contextmanager
-def _sealed_file(content: bytes) -> Iterator[int]:
-    """Yield a descriptor of an anonymous file with `content` that cannot be changed."""
-    descriptor = os.memfd_create("astbtd", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    try:
-        files.write_all(descriptor, content)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
-        yield descriptor
-    finally:
-        os.close(descriptor)

@@ -17,6 +17,7 @@ _BLOCK_SIZE = 512  # the unit of st_blocks
 _MAX_FACTS_BYTES = 1 << 20
 _MAX_STATES_BYTES = 16 << 20  # about 500 bytes per thread
 _START_BYTES = 1 << 16
+_SPACE_NEEDED = 1 << 20  # bytes; the sections of a small core
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,15 @@ class OutputFiles:
         """Return the sum of all file sizes, or of allocated disk space where that is more."""
         found = map(os.fstat, self.descriptors.values())
         return sum(max(status.st_size, status.st_blocks * _BLOCK_SIZE) for status in found)
+
+    def check_space(self) -> None:
+        """Raise OSError with ENOSPC or EDQUOT if the disk has hardly any space left."""
+        descriptor = self.descriptors[STATES]
+        size = os.fstat(descriptor).st_size
+        try:
+            os.posix_fallocate(descriptor, size, _SPACE_NEEDED)
+        finally:
+            os.ftruncate(descriptor, size)
 
     def truncate(self, limit: int) -> None:
         """Truncate the files to `limit` bytes in total, the least valuable first.

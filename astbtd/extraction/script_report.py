@@ -38,6 +38,7 @@ class _FactsReport:
     asterisk: _AsteriskReport = _AsteriskReport()
     deep_threads: tuple[int, ...] = ()
     threads_without_locals: tuple[int, ...] = ()
+    crashed_frames: int | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class GdbFacts:
     """Facts from gdb: its version, the symbols it read, Asterisk's build, and the C library's abort message.
 
     `deep_threads` and `threads_without_locals` are the gdb numbers of threads with omitted frames or locals.
+    `crashed_frames` is the number of frames of the crashed thread, if it is one with omitted frames.
     """
 
     gdb_version: str | None
@@ -53,6 +55,7 @@ class GdbFacts:
     asterisk: Asterisk
     deep_threads: tuple[int, ...] = ()
     threads_without_locals: tuple[int, ...] = ()
+    crashed_frames: int | None = None
 
     @classmethod
     def from_json(cls, data: bytes) -> "GdbFacts":
@@ -66,6 +69,7 @@ class GdbFacts:
             parse_build(build.version, build.all_options, build.abi_options, lock_table=build.lock_table),
             report.deep_threads,
             report.threads_without_locals,
+            report.crashed_frames,
         )
 
     def omissions(self, settings: GdbSettings) -> Iterator[str]:

@@ -8,9 +8,10 @@ import time
 import gdb
 
 from astbtd.extraction.script.job import JOB, run, write, written_bytes
-from astbtd.extraction.script.object_loading import has_deep_stack
+from astbtd.extraction.script.object_loading import count_frames, has_deep_stack
 from astbtd.extraction.script.thread_entry import outermost_functions
 
+MAX_COUNTED_FRAMES = 10_000  # which takes gdb two seconds and 110 MB
 FULL_SECONDS = 10  # the time for printing each thread in full at once
 FRAME = re.compile(r"^#", re.MULTILINE)
 LOCALS = re.compile(r"^(?:        .*|No locals\.|No symbol table info available\.)\n", re.MULTILINE)
@@ -20,12 +21,16 @@ class Backtraces:
     """Prints backtraces.
 
     `deep_threads` are the gdb numbers of threads with too many frames, of which only the innermost are shown;
-    `threads_without_locals` those with omitted locals.
+    `threads_without_locals` those with omitted locals; `crashed_frames` is the number of frames of the crashed thread,
+    if it is a deep one and they could be counted.
     """
 
     def __init__(self) -> None:
         self.deep_threads: list[int] = []
         self.threads_without_locals: list[int] = []
+        self.crashed_frames: int | None = None
+        crashed = gdb.selected_thread()
+        self._crashed = crashed.num if crashed is not None else None
 
     def write_crashed_thread(self) -> None:
         """Write the selected thread, in short and in full."""
@@ -90,11 +95,21 @@ class Backtraces:
         gdb.execute(f"set backtrace limit {JOB['innermost_frames']}")
         text = run(command)
         gdb.execute("set backtrace limit unlimited")
-        callers = outermost_functions()
-        note = f"More stack frames follow: more than {JOB['deep_frames']}, only the innermost are shown"
-        if callers:
-            note += f"; the outermost frames return to {', '.join(callers)}"
-        return f"{text}({note})\n"
+        return f"{text}({self._describe_omitted()})\n"
+
+    def _describe_omitted(self) -> str:
+        """Return how many frames the selected thread has, and which functions the outermost ones are in."""
+        counted = count_frames(MAX_COUNTED_FRAMES)
+        if counted is None:
+            callers = outermost_functions()
+            note = f"More stack frames follow: more than {JOB['deep_frames']}, only the innermost are shown"
+            return f"{note}; the outermost frames return to {', '.join(callers)}" if callers else note
+        count, names = counted
+        thread = gdb.selected_thread()
+        if thread is not None and thread.num == self._crashed:
+            self.crashed_frames = count
+        note = f"More stack frames follow: {count} in all, only the innermost are shown"
+        return f"{note}; the outermost are in {', '.join(names)}"
 
 
 def remaining_bytes() -> int:

@@ -12,6 +12,7 @@ JOB = json.loads(os.environ["ASTBTD_JOB"])
 """Parameters by name:
 
 core, executable: paths to open them by; executable may be None
+outdated: paths of mapped files that are another build now, whose names would be wrong
 object_directory: the directory in which requested objects are linked, None if gdb reads all objects
 request_fd: the socket for requests of objects
 frame_limit: the maximum number of frames per thread, 0 for no limit
@@ -23,6 +24,10 @@ sections: descriptors of the output files by name
 crashed_at: seconds since 1970
 table_seconds: the maximum CPU time for one table of info.txt or locks.txt
 """
+
+
+DISK_FULL_STATUS = 28
+"""The exit status of gdb if the disk is full: ENOSPC. Numbers below 64 have no other meaning for gdb than failure."""
 
 
 def run(command: str) -> str:
@@ -47,13 +52,18 @@ def execute(command: str) -> str:
 
 
 def write(section: str, text: str) -> None:
-    """Append text to a section. A section that has reached the limit on file sizes gets no more text."""
+    """Append text to a section. A section that has reached the limit on file sizes gets no more text.
+
+    If the disk is full, end gdb at once: the extraction is repeated when there is room.
+    """
     descriptor = JOB["sections"].get(section)
     rest = text.encode("utf-8", "surrogateescape")
     while rest and descriptor is not None:
         try:
             rest = rest[os.write(descriptor, rest) :]
         except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                os._exit(DISK_FULL_STATUS)
             if error.errno != errno.EFBIG:
                 raise
             JOB["sections"][section] = None

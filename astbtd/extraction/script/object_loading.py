@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterator
 
 import gdb
@@ -18,6 +19,7 @@ from astbtd.extraction.script import job
 from astbtd.extraction.script.job import JOB, run
 
 MIN_GDB_VERSION = 11  # older versions cannot read the memory of objects that are not loaded
+MAX_OUTERMOST = 12  # functions
 MAX_NAMES = 2  # of one object
 VERSION = re.compile(r"(\d+)\.")
 MAPPING = re.compile(r"^\s*0x([0-9a-f]+)\s+0x([0-9a-f]+)\s+0x[0-9a-f]+\s+0x[0-9a-f]+\s+(/.*?) ?$", re.MULTILINE)
@@ -87,7 +89,7 @@ class SharedObjects:
                 missing = {thread.num: self._first_missing(thread) for thread in pending}
             except NeedsAllObjects:
                 self._lazy = False
-                return messages + run("set sysroot /")
+                return messages + self._load_all()
             pending = [thread for thread in pending if missing[thread.num]]
             messages += self._load(set(filter(None, missing.values())))
         return messages
@@ -99,13 +101,20 @@ class SharedObjects:
             if address in self._resolved:
                 continue
             path = self._mapped.path_at(address)
-            if path is None or path == self._program or gdb.solib_name(address):
+            is_outdated = path in JOB["outdated"]
+            if path is None or path == self._program or is_outdated or gdb.solib_name(address):
                 self._resolved.add(address)
                 continue
             if path in self._names:
                 return path
             raise NeedsAllObjects  # its object cannot be linked
         return None
+
+    def _load_all(self) -> str:
+        """Load all objects; return gdb's messages. Files of another build are not loaded."""
+        if not JOB["outdated"]:
+            return run("set sysroot /")
+        return self._load(set(self._names).difference(JOB["outdated"]))
 
     def _load(self, paths: set[str]) -> str:
         """Request links to these objects and load them; return gdb's messages."""
@@ -180,6 +189,26 @@ def frame_addresses() -> Iterator[int]:
 def has_deep_stack() -> bool:
     """Return whether the selected thread has so many frames that it is a runaway recursion; all may take 2 GB."""
     return sum(1 for _ in frame_addresses()) > int(JOB["deep_frames"])
+
+
+def count_frames(most: int) -> tuple[int, list[str]] | None:
+    """Return how many frames the selected thread has, and the functions of the outermost ones, the outermost last.
+
+    Return None if there are more than `most`: each takes about 11 kB.
+    """
+    count = 0
+    names: deque[str] = deque(maxlen=MAX_OUTERMOST)
+    try:
+        frame: gdb.Frame | None = gdb.newest_frame()
+        while frame is not None:
+            count += 1
+            if count > most:
+                return None
+            names.append(frame.name() or "??")
+            frame = frame.older()
+    except gdb.error:
+        return None
+    return count, list(names)
 
 
 def request_link(path: str, name: str) -> None:

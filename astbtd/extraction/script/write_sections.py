@@ -71,6 +71,7 @@ def facts(build: BuildInfo, objects: SharedObjects, backtraces: Backtraces) -> d
         "asterisk": asterisk,
         "deep_threads": backtraces.deep_threads,
         "threads_without_locals": backtraces.threads_without_locals,
+        "crashed_frames": backtraces.crashed_frames,
     }
 
 

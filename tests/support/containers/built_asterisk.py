@@ -60,9 +60,9 @@ class BuiltAsterisk:
         self.stop()
         arguments = ("-g", "-U", "asterisk", "-G", "asterisk")
         if program == DETECT_DEADLOCKS:
-            kind, command = "exec", (program, "-f", *arguments)
+            kind, command = "exec", [program, "-f", *arguments]
         else:
-            kind, command = "forking", ("/usr/sbin/safe_asterisk", *arguments)
+            kind, command = "forking", ["/usr/sbin/safe_asterisk", *arguments]
         # A container may not raise the limit on open files, which safe_asterisk otherwise does.
         self.container.run(
             *("systemd-run", "--collect", f"--unit={_UNIT}", "--setenv=MAXFILES=1024", f"--property=Type={kind}"),

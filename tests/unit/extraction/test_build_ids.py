@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from astbtd.elf.headers import FileType
-from astbtd.extraction.build_ids import format_object_list
+from astbtd.extraction.build_ids import MappedObject, format_object_list, outdated_paths, read_mapped_objects, to_record
+from astbtd.model.crash import MappedFile, ObjectState
 from tests.support.builders import FORMS, NT_FILE, PT_NOTE, DeadProcess, Form, Part, elf_file, program
 
 RAN = "ab" * 20
@@ -57,3 +58,38 @@ def test_a_path_cannot_forge_a_line(tmp_path: Path) -> None:
 
 def test_a_core_without_a_file_table_has_an_empty_list(tmp_path: Path) -> None:
     assert list_objects(DeadProcess(without=(NT_FILE,)).core(), tmp_path) == []
+
+
+def mapped_objects(core: bytes, directory: Path) -> tuple[MappedObject, ...]:
+    (directory / "core").write_bytes(core)
+    with (directory / "core").open("rb") as file:
+        return read_mapped_objects(file.fileno())
+
+
+def test_objects_are_the_same_replaced_or_gone(tmp_path: Path) -> None:
+    same, replaced, gone = tmp_path / "same.so", tmp_path / "replaced.so", tmp_path / "gone.so"
+    same.write_bytes(program())
+    replaced.write_bytes(program(build_id=bytes.fromhex(NOW)))
+
+    objects = mapped_objects(DeadProcess(mapped=(str(same), str(replaced), str(gone))).core(), tmp_path)
+
+    assert {each.path: each.state for each in objects} == {
+        str(same): ObjectState.SAME,
+        str(replaced): ObjectState.REPLACED,
+        str(gone): ObjectState.GONE,
+    }
+    assert outdated_paths(objects) == {str(replaced)}
+    assert [each.replaced_at.timestamp() for each in objects if each.replaced_at] == [int(replaced.stat().st_ctime)]
+
+
+def test_the_record_has_the_replaced_objects_first_and_a_limit(tmp_path: Path) -> None:
+    replaced = tmp_path / "replaced.so"
+    replaced.write_bytes(program(build_id=bytes.fromhex(NOW)))
+    same = [MappedObject(f"/m/{number}.so", RAN, ObjectState.SAME) for number in range(600)]
+    objects = mapped_objects(DeadProcess(mapped=(str(replaced),)).core(), tmp_path)
+
+    recorded = to_record([*same, *objects, MappedObject("/m/unknown.so", None, None)])
+
+    assert recorded[0] == MappedFile(str(replaced), RAN, ObjectState.REPLACED)
+    assert len(recorded) == 512
+    assert {each.state for each in recorded[1:]} == {ObjectState.SAME}

@@ -2,7 +2,8 @@
 
 #include <unistd.h>
 
-static volatile int *bitstream;
+/* Not static: the compiler must not see that it is never set. */
+volatile int *volatile bitstream;
 
 static __attribute__((noinline)) void read_bits(void)
 {

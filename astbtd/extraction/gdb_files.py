@@ -1,0 +1,39 @@
+"""Files for one run of gdb: a sealed file with the script, a directory for copies, paths of descriptors."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from astbtd.extraction.sandbox_command import SandboxUser
+from astbtd.lib import files
+
+
+def descriptor_path(descriptor: int) -> str:
+    """Return a path by which gdb opens an inherited descriptor: no directory permissions are needed."""
+    return f"/proc/self/fd/{descriptor}"
+
+
+@contextmanager
+def copies_directory(directory: Path, user: SandboxUser) -> Iterator[Path]:
+    """Create the directory for copies of objects, and remove it at the end."""
+    files.remove_tree(directory)
+    files.make_directory(directory, group=user.gid if user.switched else -1)
+    try:
+        yield directory
+    finally:
+        files.remove_tree(directory)
+
+
+@contextmanager
+def sealed_file(content: bytes) -> Iterator[int]:
+    """Yield a descriptor of an anonymous file with `content` that cannot be changed."""
+    descriptor = os.memfd_create("astbtd", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        files.write_all(descriptor, content)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
+        yield descriptor
+    finally:
+        os.close(descriptor)
