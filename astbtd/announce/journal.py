@@ -17,7 +17,8 @@ from astbtd.errors import AstbtdError, BadConfiguration
 from astbtd.lib.escaping import printable_line
 from astbtd.lib.quantities import pluralize
 from astbtd.lib.serialization import to_plain
-from astbtd.model.crash import CoreState, Crash, CrashLoop, ExtractionOutcome
+from astbtd.model.crash import CoreState, Crash, ExtractionOutcome
+from astbtd.model.crash_loop import CrashLoop
 from astbtd.model.deadlock_capture import Deadlock, Finding
 
 _MAX_VALUE_LENGTH = 4096
@@ -28,6 +29,7 @@ class Event(Enum):
     """The kinds of journal entry, by MESSAGE_ID. The ids are documented and never change."""
 
     CRASH_COLLECTED = "308e4492d2224abeb4594329b574afc9"
+    FOREIGN_CRASH_COLLECTED = "b3c8f0d1a5be4f6f9e0d7c52a1764f38"
     EXTRACTION_FAILED = "62b580ea50bd430fb5350bf7bd9872fc"
     WAITING_CORES_COLLECTED = "8ccc05fedbf14496a6cfbe1784035a1a"
     CORE_REFUSED = "f6f8840ad5ee45bea22c8722cbd97d48"
@@ -106,6 +108,14 @@ def announce_crash(crash: Crash, directory: str) -> None:
         _send(Event.EXTRACTION_FAILED, Priority.WARNING, message, fields)
 
 
+def announce_foreign_crash(crash: Crash, directory: str) -> None:
+    """Announce the crash of a program that is not the PBX. Raise JournalUnavailable."""
+    program = crash.process.executable or "an unknown program"
+    user = "unknown" if crash.process.uid is None else str(crash.process.uid)
+    message = f"a foreign program crashed, not the PBX: {program}, user id {user}, {crash.what}: {directory}"
+    _make_entry(Event.FOREIGN_CRASH_COLLECTED, Priority.NOTICE, message, _crash_fields(crash, directory)).send()
+
+
 def announce_earlier_crashes(ids: Sequence[str], store: str) -> None:
     """Announce, in one entry, the crashes whose cores existed when astbtd was first started."""
     crashes = "an earlier crash" if len(ids) == 1 else "earlier crashes"
@@ -182,6 +192,9 @@ def crash_line(crash: Crash, directory: str) -> str:
     """Return one line about a crash: signal, function, verdict, directory."""
     if crash.core.state is CoreState.LOST:
         return f"Asterisk crashed, but its core {crash.core.path} is lost: {directory}"
+    if crash.core.state is CoreState.NONE:
+        signal = crash.signal.name if crash.signal else "an unknown signal"
+        return f"Asterisk was terminated by {signal}, but no core appeared: {directory}"
     return f"Asterisk crashed: {crash.what}; backtrace {crash.diagnosis.verdict}: {directory}"
 
 
@@ -199,7 +212,7 @@ def _crash_fields(crash: Crash, directory: str) -> dict[str, str]:
 
 
 def _loop_fields(loop: CrashLoop, store: str) -> dict[str, str]:
-    return {"ASTBTD_SIGNATURE": loop.signature, "ASTBTD_CRASHES": str(loop.crashes), "ASTBTD_PATH": store}
+    return {"ASTBTD_SIGNATURE": loop.signature or "", "ASTBTD_CRASHES": str(loop.crashes), "ASTBTD_PATH": store}
 
 
 def _local_time(moment: datetime) -> str:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from astbtd.lib.escaping import printable_line
 from astbtd.lib.quantities import format_size, pluralize
-from astbtd.model.crash import Crash, CrashLoop
+from astbtd.model.crash import Crash
+from astbtd.model.crash_loop import CrashLoop
 
 _MAX_LENGTH = 1000  # characters; systemctl cuts a line at the edge of the terminal anyway
 

@@ -1,5 +1,7 @@
 """The jobs of the daemon's worker: take a claim through the pipeline, record a rename, run maintenance."""
 
+from collections.abc import Callable
+
 from astbtd.announce import journal
 from astbtd.announce.journal import Priority
 from astbtd.announce.rate_limit import RateLimitedJournal
@@ -18,7 +20,11 @@ _RETENTION = "retention"
 
 
 class CrashJobHandler:
-    """Does the jobs with one pipeline. A reload of the configuration creates a new one. Used in the worker's thread."""
+    """Does the jobs with one pipeline. A reload of the configuration creates a new one. Used in the worker's thread.
+
+    `is_interrupted` returns True if a claim is queued, which has priority over what was postponed. `check_deaths`
+    claims the deaths of the PBX without a core.
+    """
 
     def __init__(
         self,
@@ -26,11 +32,15 @@ class CrashJobHandler:
         maintenance: Maintenance,
         statistics: StoreStatistics,
         rate_limited: RateLimitedJournal,
+        is_interrupted: Callable[[], bool] = lambda: False,
+        check_deaths: Callable[[], None] = lambda: None,
     ) -> None:
         self._pipeline = pipeline
         self._maintenance = maintenance
         self._statistics = statistics
         self._rate_limited = rate_limited
+        self._is_interrupted = is_interrupted
+        self._check_deaths = check_deaths
 
     def process_claim(self, claim: Claim) -> ClaimProcessed:
         """Take a claimed core through the pipeline. Raises AstbtdError if a stage cannot be done now."""
@@ -49,8 +59,11 @@ class CrashJobHandler:
         return self._pipeline.record_rename(rename)
 
     def run_maintenance(self, *, idle: bool) -> None:
-        """Run the maintenance that is due."""
+        """Run the maintenance that is due. If `idle`, do what was postponed as well, until a claim is queued."""
         self._maintenance.run(idle=idle)
+        if idle:
+            self._pipeline.catch_up(self._is_interrupted)
+        self._check_deaths()
         self._statistics.clear_failure(_RETENTION)
 
     def report_failure(self, job: Job, error: Exception) -> None:

@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from astbtd.announce import journal, systemd
-from astbtd.announce.journal import Priority
 from astbtd.announce.rate_limit import RateLimitedJournal
 from astbtd.claims.core_filter import RefusedFile
-from astbtd.claims.finder import CoreClaimed, CoreFinder, CoreRenamed, FinderResult
+from astbtd.claims.finder import CoreClaimed, CoreFinder, CoreRenamed, CoreReplaced, FinderResult
+from astbtd.claims.finder_results import OlderCoresLeft
+from astbtd.claims.first_sight import FirstSight
 from astbtd.daemon import announcements, collector_journal, deadlock_monitor
+from astbtd.daemon.claim_accounting import ClaimAccounting
 from astbtd.daemon.deadlock_monitor import DeadlockMonitorThread
+from astbtd.daemon.death_monitor import GRACE, DeathMonitor
 from astbtd.daemon.job_handler import CrashJobHandler
 from astbtd.daemon.maintenance import Maintenance
 from astbtd.daemon.readiness_monitor import ReadinessMonitor
@@ -22,15 +25,18 @@ from astbtd.daemon.worker import Worker
 from astbtd.errors import AstbtdError
 from astbtd.lib import files
 from astbtd.lib.event_loop import Timers, WakeupDescriptor
-from astbtd.pipeline.components import Components, assemble, console_socket
+from astbtd.pipeline.components import Components, assemble
 from astbtd.settings import Settings
+from astbtd.sources import known_directories
 from astbtd.store.staging_cleanup import remove_leftovers
 from astbtd.watch.supervisor import WatchSupervisor
 
+_DIRECTORIES_FILE = "directories"
 _TIME_BEYOND_GDB = 900.0  # seconds that the other stages of one core may take; compression may, without progress
 _FIRST_RECHECK = 1.0  # seconds until an incomplete core is examined again; doubled each time
 _MAX_RECHECK = 60.0
 _JOURNAL_RETRY = 5.0  # seconds between two attempts to send the entries that the journal did not accept
+_METADATA_RETRY = 2.0  # seconds between two searches for journal entries of collectors
 _STATUS_RETRY = 1.0  # seconds between two attempts to send the status to a service manager that did not accept it
 _RESPONSE_CHECK = 5.0  # seconds between two checks whether remote file systems still respond
 
@@ -43,6 +49,7 @@ class Daemon:
     """
 
     _supervisor: WatchSupervisor  # created by `run`, when the store exists
+    _accounting: ClaimAccounting
 
     def __init__(self, settings: Settings, reload: Callable[[], Settings], check_command: Sequence[str]) -> None:
         self._settings = settings
@@ -55,7 +62,7 @@ class Daemon:
         self._statistics = StoreStatistics(store)
         self._maintenance = Maintenance(store, settings.retention, self._statistics, self._worker.raise_if_stopping)
         self._readiness = ReadinessMonitor(check_command, self._wakeup.wake)
-        self._checked_asterisks: frozenset[int] = frozenset()
+        self._deaths = DeathMonitor(store, self._worker.submit)
         self._deadlock_monitor: DeadlockMonitorThread | None = None
         self._loops = self._components.crash_loops(settings)
         self._rate_limited = RateLimitedJournal()
@@ -71,7 +78,8 @@ class Daemon:
             self._wakeup,
             selectors.DefaultSelector() as selector,
         ):
-            self._supervisor = WatchSupervisor(self._settings, self._core_finder(), store.incoming / "directories")
+            self._supervisor = WatchSupervisor(self._settings, self._core_finder(), store.incoming / _DIRECTORIES_FILE)
+            self._accounting = ClaimAccounting(self._worker, self._supervisor.is_local)
             selector.register(self._wakeup.fileno(), selectors.EVENT_READ)
             selector.register(self._supervisor.fileno(), selectors.EVENT_READ)
             try:
@@ -95,7 +103,7 @@ class Daemon:
         self._restart_deadlock_monitor()
         self._status.update(self._supervisor)
         systemd.notify("READY=1")
-        self._checked_asterisks = self._supervisor.asterisks
+        self._deaths.note_running(self._supervisor.asterisks)
         self._readiness.request_check()
 
     def _run_once(self) -> bool:
@@ -106,7 +114,7 @@ class Daemon:
         self._handle(self._supervisor.process_events())
         self._timers.run_due()
         self._schedule_recheck(_FIRST_RECHECK)
-        self._check_new_asterisks()
+        self._note_asterisks()
         self._schedule_response_check()
         self._announce_ended_loops()
         self._claim_postponed()
@@ -132,6 +140,10 @@ class Daemon:
                     self._worker.submit(claim)
                 case CoreRenamed():
                     self._worker.submit_rename(result)
+                case CoreReplaced(record):
+                    announcements.log_replaced_core(record)
+                case OlderCoresLeft(directory, count):
+                    announcements.log_older_cores(directory, count)
                 case RefusedFile(path, reason):
                     self._rate_limited.log_refused_core(path, reason)
 
@@ -142,9 +154,11 @@ class Daemon:
             self._timers.schedule("watchdog", interval / 2, self._ping_watchdog)
 
     def _rescan(self) -> None:
+        self._accounting.recover(self._components.claims)
         self._handle(self._supervisor.rescan())
         self._rate_limited.reset()
         self._worker.retry_deferred()
+        self._check_deaths()
         if self._readiness.problems:  # somebody may have fixed them meanwhile
             self._readiness.request_check()
 
@@ -156,11 +170,18 @@ class Daemon:
         if not self._worker.is_overdue:
             systemd.notify("WATCHDOG=1")
 
-    def _check_new_asterisks(self) -> None:
-        """Check the readiness again if an Asterisk was started."""
-        if self._supervisor.asterisks - self._checked_asterisks:
+    def _note_asterisks(self) -> None:
+        """Check the readiness if an Asterisk was started; if one has ended, look soon whether it left no core."""
+        started, ended = self._deaths.note_running(self._supervisor.asterisks)
+        if started:
             self._readiness.request_check()
-        self._checked_asterisks = self._supervisor.asterisks
+        if ended:
+            self._timers.schedule("deaths", 2 * GRACE, self._check_deaths)
+
+    def _check_deaths(self) -> None:
+        self._timers.cancel("deaths")
+        self._deaths.is_due = True
+        self._worker.request_maintenance()
 
     def _schedule_recheck(self, delay: float) -> None:
         """Schedule another examination of incomplete cores: there may be no event when the last writer ends."""
@@ -185,7 +206,8 @@ class Daemon:
 
     def _claim_postponed(self) -> None:
         """Claim more of the cores for which there was no room, once most of the queue is processed."""
-        if self._worker.more_expected and self._worker.is_almost_empty:
+        has_room = self._worker.more_expected and self._worker.is_almost_empty
+        if has_room or self._supervisor.has_postponed_foreign:
             self._handle(self._supervisor.recheck_postponed())
         self._worker.expect_more(self._supervisor.has_postponed)
 
@@ -194,6 +216,8 @@ class Daemon:
         self._timers.schedule_while(bool(journal.pending), "journal", _JOURNAL_RETRY, self._retry_journal)
         accepted = self._status.update(self._supervisor)
         self._timers.schedule_while(not accepted, "status", _STATUS_RETRY, _only_wake_up)
+        awaits = self._maintenance.awaits_metadata
+        self._timers.schedule_while(awaits, "metadata", _METADATA_RETRY, self._worker.request_maintenance)
 
     def _retry_journal(self) -> None:
         if journal.pending.deliver():
@@ -229,27 +253,26 @@ class Daemon:
         self._restart_deadlock_monitor()
 
     def _restart_deadlock_monitor(self) -> None:
-        if self._deadlock_monitor:
-            self._deadlock_monitor.stop()
-        self._deadlock_monitor = deadlock_monitor.start(
-            self._settings,
-            console_socket(self._settings),
-            systemd.runtime_directory() or self._components.store.incoming,
-            self._components.captures,
-            lambda message: journal.log(message, Priority.WARNING),
-        )
+        self._deadlock_monitor = deadlock_monitor.restart(self._deadlock_monitor, self._settings, self._components)
 
     def _assemble(self, settings: Settings) -> Components:
         return assemble(settings, self._worker.raise_if_stopping, lambda needed: self._maintenance.make_room(needed))
 
     def _core_finder(self) -> CoreFinder:
+        incoming = self._components.store.incoming
         return CoreFinder(
             self._components.claims,
             self._components.store.collected.among,
             self._settings.asterisk.executables,
             self._settings.cores.action,
             self._worker,
+            FirstSight(incoming / "first-sight", self._directories_searched_before()),
         )
+
+    def _directories_searched_before(self) -> list[str]:
+        """Return the directories that an earlier version has searched, as globs. A new store has none."""
+        store = self._components.store
+        return [] if store.is_new else list(known_directories.read(store.incoming / _DIRECTORIES_FILE, 0.0))
 
     def _configure_worker(self) -> None:
         """Let the worker use a pipeline with the current settings from the next job on."""
@@ -258,14 +281,18 @@ class Daemon:
             self._loops,
             announce=partial(announcements.announce_crash, self._loops, self._components.store),
             progress=lambda _: self._worker.keep_alive(),
-            collect_metadata=partial(
-                collector_journal.find_metadata,
-                raise_if_stopping=self._worker.raise_if_stopping,
-                has_queued=self._worker.has_queued,
-            ),
+            collect_metadata=collector_journal.find_metadata,
         )
-        handler = CrashJobHandler(pipeline, self._maintenance, self._statistics, self._rate_limited)
+        deaths = partial(self._deaths.check_if_due, self._components.claims, self._settings.asterisk.executables)
+        handler = CrashJobHandler(
+            pipeline, self._maintenance, self._statistics, self._rate_limited, self._is_catch_up_interrupted, deaths
+        )
         self._worker.configure(handler, self._settings.gdb.time * 2 + _TIME_BEYOND_GDB)
+
+    def _is_catch_up_interrupted(self) -> bool:
+        """Report progress; return True if a claim is queued."""
+        self._worker.keep_alive()
+        return self._worker.has_queued()
 
 
 def _only_wake_up() -> None:

@@ -7,17 +7,18 @@ import hashlib
 import os
 import signal as signals
 import struct
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from astbtd.elf import headers
+from astbtd.elf.code_map import CodeMap
 from astbtd.elf.core_memory import NT_FILE, CoreMemory, FileMapping, parse_file_mappings
 from astbtd.elf.headers import PT_LOAD
-from astbtd.elf.stack_fingerprint import compute_site
-from astbtd.model.crash import CoreFacts, IdentityFrom, Process, Signal
+from astbtd.elf.stack_fingerprint import compute_fingerprint
+from astbtd.model.crash import CoreFacts, IdentityFrom, Process, SentBy, Signal
 
-_PF_X = 1
 _NT_PRSTATUS, _NT_PRPSINFO, _NT_AUXV = 1, 3, 6
 _NT_SIGINFO = 0x53494749
 _WANTED = frozenset((_NT_PRSTATUS, _NT_PRPSINFO, _NT_AUXV, NT_FILE, _NT_SIGINFO))
@@ -35,6 +36,8 @@ _DUMPING = frozenset(  # the signals whose default action is "Core" in signal(7)
 )
 _PR_PID_OFFSET = {True: 32, False: 24}  # in NT_PRSTATUS, by whether the core is 64-bit
 _SI_ADDR_OFFSET = {True: 16, False: 12}  # in NT_SIGINFO
+_SI_PID_OFFSET = {True: 16, False: 12}  # si_uid follows it
+_SENT_CODES = (0, -1, -6)  # SI_USER (kill), SI_QUEUE (sigqueue), SI_TKILL (tgkill)
 _RANDOM_BYTES = 16
 _DIGEST_LENGTH = 32  # hexadecimal digits
 # Python fails to convert times near the end of its range to some time zones.
@@ -107,29 +110,23 @@ class _Core:
         return CoreFacts(
             identity=identity,
             identity_from=identity_from,
-            crashed_at=_crash_time(self._status.st_mtime_ns),
+            crashed_at=_crash_time(self._status),
             size=self._status.st_size,
             truncated=self._is_truncated(),
             process=process,
             signal=signal,
+            sent_by=self._sender(process.pid),
             objects=tuple(dict.fromkeys(mapping.path for mapping in self._mappings)),
-            site=self._site(signal),
+            site=self._fingerprint(signal),
         )
 
-    def _site(self, signal: Signal | None) -> str | None:
-        """Return the site of the crash; sites are defined for 64-bit little-endian machines."""
+    def _fingerprint(self, signal: Signal | None) -> str | None:
+        """Return the fingerprint of the stack, which is defined for 64-bit little-endian machines."""
         if not self._header.is_64bit or self._header.byte_order != "<":
             return None
         status = self._notes.get(_NT_PRSTATUS)
-        return compute_site(self._header.machine, status, signal, self._code(), self._memory.read)
-
-    def _code(self) -> list[FileMapping]:
-        """Return the executable file mappings, ordered by address."""
-        starts = {
-            segment.address for segment in self._header.segments if segment.type == PT_LOAD and segment.flags & _PF_X
-        }
-        code = [mapping for mapping in self._mappings if mapping.start in starts]
-        return sorted(code, key=lambda mapping: mapping.start)
+        code = CodeMap(self._header, self._mappings, self._memory)
+        return compute_fingerprint(self._header.machine, status, signal, code.find, self._memory.read)
 
     def _is_truncated(self) -> bool:
         return any(segment.offset + segment.file_size > self._status.st_size for segment in self._loads)
@@ -177,6 +174,21 @@ class _Core:
             return None
         code = notes.unpack(_NT_SIGINFO, byte_order + "i", 8)
         return Signal(number, _signal_name(number), code, self._fault_address(number, code))
+
+    def _sender(self, pid: int | None) -> SentBy | None:
+        """Return the process that sent the signal; None if it is a fault, or if the process sent it to itself.
+
+        abort() is a signal of the process to itself.
+        """
+        offset = _SI_PID_OFFSET[self._header.is_64bit]
+        byte_order = self._header.byte_order
+        code, sender, uid = (
+            self._notes.unpack(_NT_SIGINFO, f"{byte_order}{layout}", at)
+            for layout, at in (("i", 8), ("i", offset), ("I", offset + 4))
+        )
+        if code not in _SENT_CODES or sender is None or uid is None or sender == pid:
+            return None
+        return SentBy(sender, uid)
 
     def _fault_address(self, number: int, code: int | None) -> str | None:
         """Return si_addr, which is only valid for a fault; a code of 0 or less means that a process sent the signal."""
@@ -230,9 +242,13 @@ def _parse_auxv(content: bytes, header: headers.Header) -> dict[int, int]:
     return dict(layout.iter_unpack(content[:whole]))
 
 
-def _crash_time(mtime_ns: int) -> datetime:
-    """Return the file's modification time in milliseconds. The owner can set it to anything: raise NotACore."""
-    seconds = mtime_ns // 1_000_000 / 1000
+def _crash_time(status: os.stat_result) -> datetime:
+    """Return when a core was written, to the millisecond. Raise NotACore if that is no valid time.
+
+    The owner can set the modification time to anything. The earliest of it, of the last change of the inode, and of the
+    current time can only be too early. The status must be read before we change the inode, as a claim does.
+    """
+    seconds = min(status.st_mtime_ns, status.st_ctime_ns, time.time_ns()) // 1_000_000 / 1000
     if not 0 <= seconds < _MAX_TIMESTAMP:
         raise NotACore(f"invalid modification time, {seconds:.0f} s after 1970")
     return datetime.fromtimestamp(seconds, UTC)

@@ -63,6 +63,7 @@ class IdentityFrom(StrEnum):
 
     AT_RANDOM = "at_random"
     FILE = "file"
+    DEATH = "death"
 
 
 class ExtractionOutcome(StrEnum):
@@ -126,6 +127,14 @@ class MappedFile:
 
 
 @dataclass(frozen=True)
+class ReplacedFile:
+    """A mapped file that is another build now. `at` is when it was replaced, None if unknown."""
+
+    path: str
+    at: datetime | None
+
+
+@dataclass(frozen=True)
 class ExtractionRun:
     """An earlier or repeated extraction: when, why, and the result."""
 
@@ -175,10 +184,15 @@ class Process:
 
 @dataclass(frozen=True)
 class LostCore:
-    """Why the core of a crash is missing, and how to get the next one."""
+    """Why the core of a crash is missing, and how to get the next one.
+
+    `is_none`: no core is known to have been written. `frame` is then where the process crashed, if that was logged.
+    """
 
     reason: str
     remedy: str
+    is_none: bool = False
+    frame: SiteFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -207,7 +221,7 @@ class Extraction:
     """The result of running gdb. `sections` maps file names of sections to their sizes.
 
     `notes` say what was truncated or is missing. `brief`: only as much was extracted as is needed to recognize a crash
-    of a crash loop.
+    of a crash loop. `postponed`: the same, but the core is kept, and is extracted in full when no core is queued.
     """
 
     gdb_version: str | None
@@ -217,6 +231,7 @@ class Extraction:
     symbols: Symbols
     notes: tuple[str, ...] = ()
     brief: bool = False
+    postponed: bool = False
 
 
 @dataclass(frozen=True)
@@ -262,7 +277,10 @@ class Crash:
 
 @dataclass(frozen=True)
 class CoreFacts:
-    """What is read from a core file. `objects` are the files that the process had mapped, executable included."""
+    """What is read from a core file. `objects` are the files that the process had mapped, executable included.
+
+    `sent_by` is the other process that sent the signal, None if there is none.
+    """
 
     identity: str
     identity_from: IdentityFrom
@@ -273,22 +291,9 @@ class CoreFacts:
     signal: Signal | None
     objects: tuple[str, ...]
     site: str | None = None
+    sent_by: SentBy | None = None
 
     @property
     def crash_id(self) -> str:
         """The id of this core's crash in the store."""
         return f"{self.crashed_at:%Y%m%dT%H%M%SZ}-{self.process.pid or 0}-{self.identity[:6]}"
-
-
-@dataclass(frozen=True)
-class CrashLoop:
-    """Crashes of one signature in quick succession; `since` and `until` are the first and the last crash time.
-
-    `what` is `Crash.what` of one of them.
-    """
-
-    signature: str
-    what: str
-    since: datetime
-    until: datetime
-    crashes: int

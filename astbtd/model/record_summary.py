@@ -55,6 +55,7 @@ class CrashSignature:
     """The signature of a crash, and its number among the crashes with this signature, from 1 by crash time.
 
     `after_version`: the version of Asterisk in the last crash before the first one with this signature, if different.
+    `rule`: the rule that decided it, with the version of the rules: `function/2`; None in records of schema 1.
     """
 
     id: str
@@ -62,3 +63,4 @@ class CrashSignature:
     occurrence: int
     first_seen: datetime
     after_version: str | None = None
+    rule: str | None = None

@@ -1,15 +1,22 @@
 """Analyze one core: run gdb, diagnose its output, write the report. In a crash loop, less is done."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import TextIO
 
+from astbtd.backtrace import lock_listing
+from astbtd.backtrace.lock_listing import LockListing
+from astbtd.diagnosis.advice import without_core
+from astbtd.diagnosis.crash_context import CrashContext
 from astbtd.diagnosis.report import render
-from astbtd.diagnosis.verdict import Evidence, diagnose
+from astbtd.diagnosis.verdict import Evidence, diagnose, diagnose_context
+from astbtd.extraction.build_ids import MappedObject, to_record
 from astbtd.extraction.gdb_runner import NO_EXTRACTION, Extractor
 from astbtd.lib import files
+from astbtd.lib.escaping import printable_line
 from astbtd.model.crash import (
     REPORT_FILE,
     Asterisk,
@@ -18,18 +25,33 @@ from astbtd.model.crash import (
     Extraction,
     ExtractionOutcome,
     LostCore,
+    MappedFile,
+    ObjectState,
+    ReplacedFile,
     Section,
+    Site,
     Symbols,
 )
 from astbtd.model.diagnosis import Diagnosis
+from astbtd.pipeline.crash_site import FrameLocator, logged_site, program_key, site_key
 from astbtd.pipeline.loop_detection import CrashLoops
+from astbtd.pipeline.new_sites import MOST as MOST_NEW_SITES
 from astbtd.store.store import DamagedRecord, Store
 
 _CHUNK = 1 << 16  # characters of a backtrace that are read at a time
+_MAX_LOCKS = 1 << 24  # characters of locks.txt
 _MAX_EXCERPT = 1 << 20  # characters of the crashed thread in the report
 _REPORT_INTERNAL_ERROR = (
     "Report this internal error of astbtd. The core is kept: once the error is fixed, write it out with "
     "`astbtd core` and analyze it with `astbtd extract --output`."
+)
+_IN_LOOP = (
+    "only the crashed thread was extracted, and the core was not kept: in a crash loop, and an earlier crash at the "
+    "same site was extracted in full"
+)
+_POSTPONED = (
+    f"only the crashed thread was extracted so far: more than {MOST_NEW_SITES} new sites of this program within ten "
+    "minutes; the core is extracted in full when no core is queued"
 )
 _WITHOUT_GDB = Extraction(None, 0.0, ExtractionOutcome.OK, {}, Symbols.LAZY, brief=True)
 
@@ -41,15 +63,31 @@ class AnalysisResult:
     extraction: Extraction
     asterisk: Asterisk
     diagnosis: Diagnosis
+    site: Site | None = None
+    objects: tuple[MappedFile, ...] | None = None
+
+    def with_note(self, note: str) -> "AnalysisResult":
+        """Return the same result with one more note, which is a reason as well."""
+        extraction = replace(self.extraction, notes=(*self.extraction.notes, note))
+        diagnosis = replace(self.diagnosis, reasons=(*self.diagnosis.reasons, f"{note[0].upper()}{note[1:]}."))
+        return replace(self, extraction=extraction, diagnosis=diagnosis)
+
+    def without_core(self) -> "AnalysisResult":
+        """Return the same result for a core that is not kept: without advice to read it."""
+        return replace(self, diagnosis=replace(self.diagnosis, advice=without_core(self.diagnosis.advice)))
 
 
 @dataclass(frozen=True)
 class CoreAnalyzer:
-    """Analyzes cores; the cores of a crash loop only as far as necessary."""
+    """Analyzes cores; the cores of a crash loop only as far as necessary.
+
+    `may_postpone`: the core will be kept, so that most of the work can be done later.
+    """
 
     store: Store
     extractor: Extractor
     loops: CrashLoops
+    may_postpone: bool
 
     def analyze(self, core: int, facts: CoreFacts, staged: Path, loss: LostCore | None) -> AnalysisResult:
         """Analyze the core open at `core`; write the sections to the empty directory `staged`.
@@ -58,12 +96,13 @@ class CoreAnalyzer:
         """
         if loss:
             nothing = NO_EXTRACTION
-            return AnalysisResult(nothing.extraction, nothing.asterisk, diagnose("", Evidence(loss=loss)))
+            diagnosis = diagnose("", Evidence(loss=loss))
+            return AnalysisResult(nothing.extraction, nothing.asterisk, diagnosis, site=logged_site(loss.frame))
         return self._reuse_result(facts) or self._run_gdb(core, facts, staged)
 
     def _reuse_result(self, facts: CoreFacts) -> AnalysisResult | None:
-        """In a crash loop, return the result of a crash with exactly the same site: gdb would find nothing new."""
-        known = self.loops.match_site(facts.site)
+        """In a crash loop, return the result of a crash with exactly the same stack: gdb would find nothing new."""
+        known = self.loops.match_fingerprint(facts.process, facts.site)
         if known is None:
             return None
         try:
@@ -71,18 +110,26 @@ class CoreAnalyzer:
         except DamagedRecord:  # retention may have removed it
             self.loops.forget_crash(known)
             return None
-        extraction = replace(
-            _WITHOUT_GDB, notes=(f"gdb was not run: in a crash loop, and the same site as crash {before.id}",)
-        )
-        return AnalysisResult(extraction, before.asterisk, before.diagnosis)
+        note = f"gdb was not run, and the core was not kept: in a crash loop, and the same stack as crash {before.id}"
+        result = AnalysisResult(_WITHOUT_GDB, before.asterisk, before.diagnosis, before.site)
+        return result.with_note(note).without_core()
 
     def _run_gdb(self, core: int, facts: CoreFacts, staged: Path) -> AnalysisResult:
-        """Analyze the core with gdb; in a crash loop the crashed thread first: it may be one more of the loop."""
-        if self.loops.current:
+        """Analyze the core with gdb. Extract the crashed thread first if that may be enough for now.
+
+        It is enough for one more crash of a loop, and for a new site if there are many of them: that one is extracted
+        in full later.
+        """
+        program = program_key(facts.process)
+        many_new = self.may_postpone and self.loops.new_sites.are_many(program, facts.crashed_at)
+        if many_new or self.loops.has_loop_of(program):
             result = analyze_core(core, facts, staged, self.extractor, crash_thread_only=True)
-            signature = result.diagnosis.signature
-            if signature is not None and self.loops.contains(signature.id):
-                return result
+            key = site_key(facts.process, result.site)
+            if self.loops.contains_key(key):
+                return result.with_note(_IN_LOOP).without_core()
+            if many_new and self.loops.new_sites.is_new(program, key):
+                postponed = result.with_note(_POSTPONED)
+                return replace(postponed, extraction=replace(postponed.extraction, brief=False, postponed=True))
             self.store.stage(facts.crash_id)
         return analyze_core(core, facts, staged, self.extractor)
 
@@ -101,9 +148,17 @@ class FailedAnalyzer:
         note = f"internal error while analyzing this core: {self.error}; see journalctl -u astbtd"
         extraction = replace(NO_EXTRACTION.extraction, ended=ExtractionOutcome.FAILED, notes=(note,))
         evidence = Evidence(
-            signal=facts.signal, lwp=facts.process.tid, extraction=extraction, truncated=facts.truncated
+            signal=facts.signal,
+            lwp=facts.process.tid,
+            extraction=extraction,
+            truncated=facts.truncated,
+            sent_by=facts.sent_by,
         )
-        return AnalysisResult(extraction, Asterisk(), replace(diagnose("", evidence), advice=(_REPORT_INTERNAL_ERROR,)))
+        try:
+            diagnosis = diagnose("", evidence)
+        except Exception:  # the core's facts are what our code fails at
+            diagnosis = diagnose("", Evidence(extraction=extraction))
+        return AnalysisResult(extraction, Asterisk(), replace(diagnosis, advice=(_REPORT_INTERNAL_ERROR,)))
 
 
 def analyze_core(
@@ -114,6 +169,7 @@ def analyze_core(
     With `crash_thread_only`, only as much is extracted as is needed to recognize a crash of a loop.
     """
     extracted = extractor.extract(core, facts, directory, crash_thread_only=crash_thread_only)
+    locator = FrameLocator.from_core(core)
     evidence = Evidence(
         signal=facts.signal,
         lwp=facts.process.tid,
@@ -125,20 +181,59 @@ def analyze_core(
         unreadable=extracted.objects.missing,
         abort_message=extracted.abort_message,
         states=extracted.thread_states,
+        locks=_read_locks(directory),
+        frame_count=extracted.crashed_frames,
+        sent_by=facts.sent_by,
+        replaced=_replaced_files(extracted.mapped),
+        locate=locator.locate,
     )
-    with _open_section(directory / Section.BACKTRACE) as text:
-        diagnosis = diagnose(iter(partial(text.read, _CHUNK), ""), evidence)
-    return AnalysisResult(extracted.extraction, extracted.asterisk, diagnosis)
+    with open_section(directory / Section.BACKTRACE) as text:
+        context = CrashContext.from_text(iter(partial(text.read, _CHUNK), ""), evidence)
+    site = locator.site(context.located_stack, facts.site)
+    diagnosis = diagnose_context(context)
+    return AnalysisResult(extracted.extraction, extracted.asterisk, diagnosis, site, to_record(extracted.mapped))
+
+
+def _replaced_files(mapped: Iterable[MappedObject]) -> tuple[ReplacedFile, ...]:
+    return tuple(ReplacedFile(each.path, each.replaced_at) for each in mapped if each.state is ObjectState.REPLACED)
+
+
+def _read_locks(directory: Path) -> LockListing:
+    with open_section(directory / Section.LOCKS) as text:
+        return lock_listing.parse(text.read(_MAX_LOCKS))
 
 
 def write_report(crash: Crash, directory: Path, group: int = -1) -> None:
     """Write report.txt next to the sections."""
-    with _open_section(directory / Section.THREAD1) as thread:
-        report = render(crash, thread.read(_MAX_EXCERPT))
-    files.write_new(directory / REPORT_FILE, report.encode(errors="replace"), group=group)
+    files.write_new(directory / REPORT_FILE, render_report(crash, directory), group=group)
 
 
-def _open_section(path: Path) -> TextIO:
+def render_report(crash: Crash, directory: Path) -> bytes:
+    """Return the content of report.txt; the sections are in `directory`.
+
+    An internal error must not cost the record: the report is then replaced by the error.
+    """
+    try:
+        with open_section(directory / Section.THREAD1) as thread:
+            return render(crash, thread.read(_MAX_EXCERPT)).encode(errors="replace")
+    except OSError:
+        raise
+    except Exception as error:
+        return _replacement_report(crash, error).encode(errors="replace")
+
+
+def _replacement_report(crash: Crash, error: Exception) -> str:
+    description = printable_line(f"{type(error).__name__}: {error}")
+    sections = ", ".join(sorted(crash.extraction.sections)) or "there are none"
+    return (
+        f"Crash {crash.id}\n\n"
+        f"internal error while writing this report: {description}\n"
+        f"hint: the record (crash.json) and the sections are complete ({sections}). Report this internal error of "
+        "astbtd; `astbtd fsck` writes the report again once it is fixed and this file is removed.\n"
+    )
+
+
+def open_section(path: Path) -> TextIO:
     """Open a section, or an empty text if it is missing. Only a newline ends a line."""
     try:
         return path.open(encoding="utf-8", errors="replace", newline="\n")

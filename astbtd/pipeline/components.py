@@ -72,7 +72,7 @@ def assemble(
     `check_interrupt` is called during long work, and raises to interrupt it. `make_room` may free disk space: it is
     called with the number of bytes that do not fit.
     """
-    store = Store(Path(settings.store), reader_group())
+    store = Store(Path(os.path.realpath(settings.store)), reader_group())
     reserve = DiskReserve(store.root, settings.retention.minimum_free, make_room)
     gdb = find_sandbox_user(settings.gdb.user)
     unpacker = Unpacker(settings.unpacking, reserve.check, check_interrupt)

@@ -11,15 +11,20 @@ from pathlib import Path
 from astbtd.claims.claim import AlreadyClaimed, Claim, ClaimRecord, Claims
 from astbtd.claims.finder import CoreRenamed
 from astbtd.claims.private_copy import NotUnpacked
+from astbtd.diagnosis.signature import versioned_rule
 from astbtd.errors import AstbtdError
 from astbtd.extraction.gdb_runner import Extractor
 from astbtd.lib import files, sparse
 from astbtd.model.crash import RECORD_FILE, Core, CoreAction, CoreFacts, CoreState, Crash, CrashSignature, DiscoveredBy
-from astbtd.model.diagnosis import Signature
+from astbtd.model.diagnosis import DecidedSignature
 from astbtd.pipeline.analysis import AnalysisResult, CoreAnalyzer, FailedAnalyzer, write_report
+from astbtd.pipeline.known_deaths import replace_death
 from astbtd.pipeline.loop_detection import CrashLoops
+from astbtd.pipeline.postponed_extraction import FullExtraction, PostponedExtractions
+from astbtd.pipeline.resigning import Resigning
 from astbtd.sources.collectors.collector import CollectorMetadata, InconsistentMetadata, merge_metadata
 from astbtd.store.core_archive import Progress, compress_core
+from astbtd.store.foreign_crashes import ForeignCrashes
 from astbtd.store.occurrence import assign_occurrence, postpone_numbering
 from astbtd.store.retention.disk_reserve import DiskReserve
 from astbtd.store.store import DamagedRecord, Store
@@ -65,7 +70,7 @@ class CrashPipeline:
         with files.wrap_os_error(f"cannot record the crash of {claim.record.path}"):
             crash = self._commit(claim)
             self._mark_collected(claim)
-            if crash.id != next(self.store.newest()):
+            if not crash.foreign and crash.id != next(self.store.newest()):
                 postpone_numbering(self.store, crash)
             self.store.update_latest()
             crash = self._announce(claim, crash)
@@ -77,7 +82,7 @@ class CrashPipeline:
 
         If the core was to be removed and this is the same file, remove it at its new path.
         """
-        if rename.crash_id in self.claims.ids():
+        if self.claims.exists(rename.crash_id):
             return False
         try:
             crash = self.store.load(rename.crash_id)
@@ -89,6 +94,15 @@ class CrashPipeline:
         if rename.file is not None and crash.core.state in (CoreState.KEPT, CoreState.REMOVED):
             self.claims.remove_core(rename.directory, rename.name, rename.crash_id, rename.file)
         return True
+
+    def catch_up(self, is_interrupted: Callable[[], bool]) -> bool:
+        """Do what was postponed until no core is queued: signatures by changed rules, extractions in full.
+
+        Return False if `is_interrupted` returned True before all was done. The next call continues.
+        """
+        if not Resigning(self.store, is_interrupted).run():
+            return False
+        return FullExtraction(self.store, self.extractor, self.reserve, self.progress).run(is_interrupted)
 
     def _secure(self, claim: Claim) -> bool:
         """Make all of the core readable. Return False, and give up the claim, if its crash was collected before."""
@@ -119,7 +133,9 @@ class CrashPipeline:
         if self._is_committed(claim):
             return self.store.load(claim.id)
         try:
-            return self._store_crash(claim, CoreAnalyzer(self.store, self.extractor, self.loops))
+            by_command = claim.record.found is DiscoveredBy.COMMAND
+            may_postpone = self.action is CoreAction.MOVE and not by_command and not claim.record.foreign
+            return self._store_crash(claim, CoreAnalyzer(self.store, self.extractor, self.loops, may_postpone))
         except (AstbtdError, OSError):
             raise
         except Exception as error:  # an internal error, which every further attempt would hit again
@@ -132,7 +148,13 @@ class CrashPipeline:
         staged = self.store.stage(claim.id)
         try:
             crash = self._analyze(claim, staged, analyzer)
+            if crash.foreign:
+                ForeignCrashes(self.store).add(crash.id)
+            if crash.extraction.postponed:
+                PostponedExtractions(self.store).add(crash.id)
             self.store.commit(staged, crash)
+            if crash.core.state is not CoreState.NONE and not crash.foreign:
+                replace_death(self.store, crash)
         finally:
             files.remove_tree(staged)
         return crash
@@ -141,7 +163,7 @@ class CrashPipeline:
         facts = self._facts(claim)
         result = analyzer.analyze(claim.descriptor, facts, staged, claim.record.loss)
         signature = first_of_signature(result.diagnosis.signature, facts.crashed_at)
-        if signature is not None:
+        if signature is not None and not claim.record.foreign:
             signature = assign_occurrence(self.store, signature, claim.id, result.asterisk.version)
         crash = make_record(facts, origin(claim.record), result, signature)
         write_report(crash, staged, self.store.group)
@@ -160,8 +182,11 @@ class CrashPipeline:
     def _announce(self, claim: Claim, crash: Crash) -> Crash:
         if crash.announced_at is not None:
             return crash
-        self.announce(claim, crash, self.store.directory(crash.id))
-        return self.store.change(crash.id, lambda stored: replace(stored, announced_at=datetime.now(UTC)))
+        if claim.announced_at is None:
+            self.announce(claim, crash, self.store.directory(crash.id))
+            claim.announced_at = datetime.now(UTC)  # not again if the record does not accept it now
+        announced_at = claim.announced_at
+        return self.store.change(crash.id, lambda stored: replace(stored, announced_at=announced_at))
 
     def _dispose_of_core(self, crash: Crash, claim: Claim) -> Crash:
         """Keep, leave or remove the core as configured, and give up the claim."""
@@ -181,29 +206,41 @@ class CrashPipeline:
             return CoreState.LEFT
         if self.action is CoreAction.DELETE or crash.extraction.brief:
             return CoreState.LEFT if claim.record.copied else CoreState.REMOVED
-        self.reserve.check(sparse.allocated_bytes(claim.descriptor))
+        reserve = replace(self.reserve, make_room=_make_no_room) if crash.foreign else self.reserve
+        reserve.check(sparse.allocated_bytes(claim.descriptor))
         compress_core(claim.descriptor, self.store.kept_core(crash.id), self.progress)
         return CoreState.KEPT
 
 
+def _make_no_room(_: int) -> None:
+    """Remove nothing: the core of a foreign crash takes no room from the PBX's cores."""
+
+
 @dataclass(frozen=True)
 class CoreOrigin:
-    """Where a core was found, and its state when its crash is recorded."""
+    """Where a core was found, its state when its crash is recorded, and whether it is foreign: not the PBX's."""
 
     path: str
     source: str
     found: DiscoveredBy
     state: CoreState = CoreState.CLAIMED
+    foreign: bool = False
 
 
 def origin(note: ClaimRecord) -> CoreOrigin:
     """Return the origin of a claimed core."""
-    return CoreOrigin(note.path, note.source, note.found, CoreState.LOST if note.loss else CoreState.CLAIMED)
+    state = CoreState.CLAIMED
+    if note.loss:
+        state = CoreState.NONE if note.loss.is_none else CoreState.LOST
+    path = "" if state is CoreState.NONE else note.path
+    return CoreOrigin(path, note.source, note.found, state, note.foreign)
 
 
-def first_of_signature(signature: Signature | None, crashed_at: datetime) -> CrashSignature | None:
+def first_of_signature(signature: DecidedSignature | None, crashed_at: datetime) -> CrashSignature | None:
     """Return what the signature of a crash is if it is the first one; None if the crash is not grouped."""
-    return CrashSignature(signature.id, signature.text, 1, crashed_at) if signature else None
+    if signature is None:
+        return None
+    return CrashSignature(signature.id, signature.text, 1, crashed_at, rule=versioned_rule(signature))
 
 
 def make_record(
@@ -234,6 +271,11 @@ def make_record(
         extraction=result.extraction,
         diagnosis=result.diagnosis,
         signature=signature,
+        site=result.site,
+        foreign=origin.foreign,
+        kind=result.diagnosis.kind,
+        sent_by=facts.sent_by,
+        objects=result.objects,
     )
 
 

@@ -1,4 +1,8 @@
-"""Crash loops: detect that Asterisk crashes repeatedly in the same way, so that each crash of a loop costs little."""
+"""Crash loops: detect that Asterisk crashes repeatedly at the same site, so that each crash of a loop costs little.
+
+Crashes of another build, of another user or at another site never belong to a loop, whatever their signature: what a
+loop skips cannot be made up for later.
+"""
 
 import json
 import threading
@@ -11,11 +15,15 @@ from pathlib import Path
 
 from astbtd.lib import files
 from astbtd.lib.serialization import Decoder, to_plain
-from astbtd.model.crash import Crash, CrashLoop, CrashSignature
+from astbtd.model.crash import Crash, Process
+from astbtd.model.crash_loop import CrashLoop
+from astbtd.pipeline.crash_site import program_key, site_key
+from astbtd.pipeline.new_sites import WINDOW as NEW_SITES_WINDOW
+from astbtd.pipeline.new_sites import NewSites
 from astbtd.settings import CrashLoopSettings
 
-_MAX_SITES = 64
-"""How many sites of one loop are remembered. Part of a stack is garbage, so one bug may have a few sites."""
+_MAX_FINGERPRINTS = 64
+"""How many fingerprints of one loop are remembered. Part of a stack is garbage, so one site may have a few."""
 
 
 @dataclass(frozen=True)
@@ -28,20 +36,27 @@ class _RecentCrash:
     """The fields of a crash that matter here. A loop that lasts for days has many."""
 
     id: str
-    signature: str
+    key: str
+    signature: str | None
     what: str
     crashed_at: datetime
-    site: str | None
+    fingerprint: str | None
 
     @classmethod
-    def from_crash(cls, crash: Crash, signature: CrashSignature) -> "_RecentCrash":
-        return cls(crash.id, signature.id, crash.what, crash.crashed_at, crash.core.site)
+    def from_crash(cls, crash: Crash) -> "_RecentCrash | None":
+        """Return the fields of a crash, None if its site is not known."""
+        key = site_key(crash.process, crash.site)
+        if key is None:
+            return None
+        signature = crash.signature.id if crash.signature else None
+        return cls(crash.id, key, signature, crash.what, crash.crashed_at, crash.core.site)
 
 
 class CrashLoops:
     """The current crash loops. The file `memory` keeps them across restarts. Thread-safe.
 
-    A signature is in a loop from its N-th crash within the window on, until there was no crash of it for one window.
+    A site is in a loop from its N-th crash within the window on, until there was no crash at it for one window.
+    `new_sites` are the sites seen recently, whether in a loop or not.
     """
 
     def __init__(self, settings: CrashLoopSettings, memory: Path) -> None:
@@ -50,9 +65,10 @@ class CrashLoops:
         self._lock = threading.Lock()
         self._recent: dict[str, list[_RecentCrash]] = {}
         self._loops: dict[str, CrashLoop] = {}
-        self._last_seen: dict[str, float] = {}  # by signature, on the monotonic clock
-        self._sites: dict[str, dict[str, str]] = {}  # by signature: site to crash id
+        self._last_seen: dict[str, float] = {}  # by key, on the monotonic clock
+        self._fingerprints: dict[str, dict[str, str]] = {}  # by key: fingerprint to crash id
         self._already_counted: set[str] = set()
+        self.new_sites = NewSites()
 
     def update_settings(self, settings: CrashLoopSettings) -> None:
         """Use other settings from now on."""
@@ -64,7 +80,7 @@ class CrashLoops:
 
         Return the loops that are not in the memory file: they have not been announced yet.
         """
-        self._loops = {loop.signature: replace(loop, crashes=0) for loop in _read(self._memory)}
+        self._loops = {loop.key: replace(loop, crashes=0) for loop in _read(self._memory)}
         self._last_seen = dict.fromkeys(self._loops, time.monotonic() - self._settings.within)
         crashes = list(self._relevant_crashes(newest_first, now))
         counted = (self._count(crash, now - crash.crashed_at) for crash in reversed(crashes))
@@ -82,7 +98,9 @@ class CrashLoops:
             if crash.id in self._already_counted:
                 self._already_counted.discard(crash.id)
                 return None
-        return self._count(_RecentCrash.from_crash(crash, crash.signature)) if crash.signature else None
+        self.new_sites.record(crash)
+        recent = _RecentCrash.from_crash(crash)
+        return self._count(recent) if recent else None
 
     def skip_next_count(self, crash: Crash) -> None:
         """Do not count this crash the next time: announcing it failed after it was counted, and will be repeated."""
@@ -92,8 +110,8 @@ class CrashLoops:
     def take_ended(self) -> list[CrashLoop]:
         """Remove and return the loops that have had no crash for one window."""
         with self._lock:
-            ended = [signature for signature, seen in self._last_seen.items() if self._seconds_left(seen) <= 0]
-            return [self._remove(signature) for signature in ended]
+            ended = [key for key, seen in self._last_seen.items() if self._seconds_left(seen) <= 0]
+            return [self._remove(key) for key in ended]
 
     def seconds_until_next_end(self) -> float | None:
         """Return the seconds until a loop may have ended, None if there is no loop."""
@@ -106,22 +124,33 @@ class CrashLoops:
         with self._lock:
             return tuple(self._loops.values())
 
-    def contains(self, signature: str) -> bool:
-        """Return whether this signature is in a loop."""
-        return signature in self._loops
+    def contains(self, crash: Crash) -> bool:
+        """Return True if the site of a crash is in a loop."""
+        return self.contains_key(site_key(crash.process, crash.site))
 
-    def match_site(self, site: str | None) -> str | None:
-        """Return the id of a crash of a current loop that has exactly this site, None if there is none."""
-        if site is None:
-            return None
+    def contains_key(self, key: str | None) -> bool:
+        """Return True if this site of a program (crash_site.site_key) is in a loop."""
+        return key in self._loops
+
+    def has_loop_of(self, program: str) -> bool:
+        """Return True if a site of this program (crash_site.program_key) is in a loop."""
         with self._lock:
-            return next((sites[site] for sites in self._sites.values() if site in sites), None)
+            return any(key.startswith(f"{program}|") for key in self._loops)
+
+    def match_fingerprint(self, process: Process, fingerprint: str | None) -> str | None:
+        """Return the id of a crash of a current loop of this program with exactly this stack, None if there is none."""
+        if fingerprint is None:
+            return None
+        prefix = f"{program_key(process)}|"
+        with self._lock:
+            known = (prints for key, prints in self._fingerprints.items() if key.startswith(prefix))
+            return next((prints[fingerprint] for prints in known if fingerprint in prints), None)
 
     def forget_crash(self, crash_id: str) -> None:
-        """Forget the sites of a crash whose record is gone."""
+        """Forget the fingerprints of a crash whose record is gone."""
         with self._lock:
-            for signature, sites in self._sites.items():
-                self._sites[signature] = {site: known for site, known in sites.items() if known != crash_id}
+            for key, prints in self._fingerprints.items():
+                self._fingerprints[key] = {each: known for each, known in prints.items() if known != crash_id}
 
     @property
     def _window(self) -> timedelta:
@@ -133,13 +162,13 @@ class CrashLoops:
     def _count(self, crash: _RecentCrash, age: timedelta = timedelta()) -> CrashLoop | None:
         with self._lock:
             recent = self._add_recent(crash)
-            known = self._loops.get(crash.signature)
+            known = self._loops.get(crash.key)
             if known is None and len(recent) < self._settings.crashes:
                 return None
             loop = _extend(known, crash) if known else _new_loop(recent)
-            self._loops[crash.signature] = loop
-            self._last_seen[crash.signature] = time.monotonic() - max(0.0, age.total_seconds())
-            self._remember_sites([crash] if known else recent)
+            self._loops[crash.key] = loop
+            self._last_seen[crash.key] = time.monotonic() - max(0.0, age.total_seconds())
+            self._remember_fingerprints([crash] if known else recent)
             return None if known else loop
 
     def _relevant_crashes(self, newest_first: Iterable[Crash], now: datetime) -> Iterator[_RecentCrash]:
@@ -149,42 +178,46 @@ class CrashLoops:
         clock was set back, and they are not recent.
         """
         window_start, window_end = now - self._window, now + self._window
-        earliest = min([window_start, *(loop.since for loop in self._loops.values())])
+        earliest = min([window_start, now - NEW_SITES_WINDOW, *(loop.since for loop in self._loops.values())])
         for crash in takewhile(lambda crash: crash.crashed_at >= earliest, newest_first):
-            if crash.announced_at is None or crash.signature is None:
+            if crash.announced_at is None:
                 continue
-            loop = self._loops.get(crash.signature.id)
+            if abs(now - crash.crashed_at) <= NEW_SITES_WINDOW:
+                self.new_sites.record(crash)
+            recent = _RecentCrash.from_crash(crash)
+            loop = self._loops.get(recent.key) if recent else None
             relevant = crash.crashed_at >= loop.since if loop else window_start <= crash.crashed_at <= window_end
-            if relevant:
-                yield _RecentCrash.from_crash(crash, crash.signature)
+            if recent and relevant:
+                yield recent
 
     def _add_recent(self, crash: _RecentCrash) -> list[_RecentCrash]:
-        """Return the latest crashes of this signature within the window, this one included, as many as make a loop."""
+        """Return the latest crashes at this site within the window, this one included, as many as make a loop."""
         near = {key: [other for other in some if self._is_near(other, crash)] for key, some in self._recent.items()}
         self._recent = {key: some for key, some in near.items() if some}
-        before = self._recent.get(crash.signature, [])
-        self._recent[crash.signature] = [*before[1 - self._settings.crashes :], crash]
-        return self._recent[crash.signature]
+        before = self._recent.get(crash.key, [])
+        self._recent[crash.key] = [*before[1 - self._settings.crashes :], crash]
+        return self._recent[crash.key]
 
     def _is_near(self, other: _RecentCrash, crash: _RecentCrash) -> bool:
         return abs(other.crashed_at - crash.crashed_at) < self._window and other.id != crash.id
 
-    def _remember_sites(self, crashes: Iterable[_RecentCrash]) -> None:
+    def _remember_fingerprints(self, crashes: Iterable[_RecentCrash]) -> None:
         for crash in crashes:
-            sites = self._sites.setdefault(crash.signature, {})
-            if crash.site and len(sites) < _MAX_SITES:
-                sites.setdefault(crash.site, crash.id)
+            prints = self._fingerprints.setdefault(crash.key, {})
+            if crash.fingerprint and len(prints) < _MAX_FINGERPRINTS:
+                prints.setdefault(crash.fingerprint, crash.id)
 
-    def _remove(self, signature: str) -> CrashLoop:
-        self._sites.pop(signature, None)
-        self._recent.pop(signature, None)
-        del self._last_seen[signature]
-        return self._loops.pop(signature)
+    def _remove(self, key: str) -> CrashLoop:
+        self._fingerprints.pop(key, None)
+        self._recent.pop(key, None)
+        del self._last_seen[key]
+        return self._loops.pop(key)
 
 
 def _new_loop(crashes: list[_RecentCrash]) -> CrashLoop:
     times = [crash.crashed_at for crash in crashes]
-    return CrashLoop(crashes[-1].signature, crashes[-1].what, min(times), max(times), len(crashes))
+    last = crashes[-1]
+    return CrashLoop(last.key, last.signature, last.what, min(times), max(times), len(crashes))
 
 
 def _extend(loop: CrashLoop, crash: _RecentCrash) -> CrashLoop:

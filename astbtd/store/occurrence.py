@@ -23,9 +23,9 @@ def assign_occurrence(store: Store, signature: CrashSignature, crash_id: str, ve
     """
     order = (signature.first_seen, crash_id)
     for crash in dropwhile(lambda crash: _order(crash) >= order, store.summaries(until=crash_id)):
-        previous = crash.signature
+        previous = None if crash.foreign else crash.signature
         if previous is not None and previous.id == signature.id:
-            return replace(previous, text=signature.text, occurrence=previous.occurrence + 1)
+            return replace(previous, text=signature.text, occurrence=previous.occurrence + 1, rule=signature.rule)
         if signature.after_version is None and version and crash.asterisk.version not in (None, version):
             signature = replace(signature, after_version=crash.asterisk.version)
     return signature
@@ -37,7 +37,8 @@ def renumber_after(store: Store, crash: Crash | RecordSummary) -> None:
     if previous is None:
         return
     later = takewhile(lambda other: _order(other) > _order(crash), store.summaries())
-    same = (other for other in later if other.signature is not None and other.signature.id == previous.id)
+    counted = (other for other in later if not other.foreign)
+    same = (other for other in counted if other.signature is not None and other.signature.id == previous.id)
     ids = [other.id for other in same]  # ids only: there may be thousands
     for crash_id in reversed(ids):
         with suppress(DamagedRecord):  # removed meanwhile
@@ -57,7 +58,7 @@ def number_postponed(store: Store) -> None:
     if since is None:
         return
     later = takewhile(lambda crash: crash_second(crash.id) >= crash_second(since), store.summaries())
-    grouped = ((crash.signature, crash) for crash in later)
+    grouped = ((crash.signature, crash) for crash in later if not crash.foreign)
     oldest = {signature.id: crash for signature, crash in grouped if signature}  # the last one replaces the others
     for crash in oldest.values():
         renumber_after(store, crash)
@@ -81,7 +82,8 @@ def _renumber(store: Store, crash_id: str, previous: CrashSignature) -> CrashSig
     before = store.load_summary(crash_id).signature
     if before is None:  # not grouped any more
         return previous
-    after = replace(previous, text=before.text, occurrence=max(before.occurrence, previous.occurrence + 1))
+    number = max(before.occurrence, previous.occurrence + 1)
+    after = replace(previous, text=before.text, occurrence=number, rule=before.rule)
     if after != before:
         store.change(crash_id, lambda crash: replace(crash, signature=after))
     return after

@@ -22,6 +22,27 @@ class Damaged(AstbtdError):
     """A record is missing or invalid."""
 
 
+class DamagedRecord(AstbtdError):
+    """The record of a crash is missing or invalid. `crashed_at` is taken from the id of the crash."""
+
+    def __init__(self, crash_id: str, reason: str) -> None:
+        super().__init__(f"the record of {crash_id} is damaged: {reason}")
+        self.crashed_at = datetime.strptime(crash_second(crash_id), "%Y%m%dT%H%M%S%z")
+
+
+class RemovedCrash(DamagedRecord):
+    """The crash does not exist, or was removed after its id was read, for example by retention."""
+
+    def __init__(self, crash_id: str) -> None:
+        super().__init__(crash_id, "the crash was removed")
+        self.message = f"crash {crash_id} was removed"
+
+
+def crash_second(crash_id: str) -> str:
+    """Return the crash time at the start of an id, as text: `20261122T205000Z`."""
+    return crash_id.partition("-")[0]
+
+
 def read(path: str | Path, kind: type[T], largest: int) -> T:
     """Read a record as a `kind`. No more than `largest` bytes are read. Raise Damaged."""
     try:
@@ -98,8 +119,60 @@ class RecordSummary:
 
 
 @dataclass(frozen=True)
+class ProgramSummary:
+    """Part of `process`: the program and its user."""
+
+    uid: int | None = None
+    executable: str | None = None
+    build_id: str | None = None
+
+
+@dataclass(frozen=True)
+class SiteFrameSummary:
+    """Part of `site.frames`."""
+
+    object: str | None
+    offset: str
+
+
+@dataclass(frozen=True)
+class SiteWithFrames:
+    """The site."""
+
+    id: str
+    frames: tuple[SiteFrameSummary, ...] = ()
+
+
+@dataclass(frozen=True)
+class SiteFields:
+    """The part of `crash.json` that `top --sites` shows."""
+
+    id: str
+    crashed_at: datetime
+    core: CoreSummary
+    asterisk: AsteriskSummary
+    process: ProgramSummary
+    signature: CrashSignature | None
+    site: SiteWithFrames | None = None
+    foreign: bool | None = None
+
+    @property
+    def place(self) -> str | None:
+        """The frame that decides the site, as `OBJECT+OFFSET`; None if the site is not known."""
+        located = [frame for frame in self.site.frames if frame.object] if self.site else []
+        return f"{os.path.basename(located[-1].object or '')}+{located[-1].offset}" if located else None
+
+
+@dataclass(frozen=True)
 class SignatureSummary:
     """Part of `signature`."""
+
+    id: str
+
+
+@dataclass(frozen=True)
+class SiteSummary:
+    """Part of `site`."""
 
     id: str
 
@@ -115,4 +188,6 @@ class RetentionFields:
     pinned: bool = False
     texts_removed_at: datetime | None = None
     aging_since: datetime | None = None
+    process: ProgramSummary = ProgramSummary()
+    site: SiteSummary | None = None
     foreign: bool | None = None

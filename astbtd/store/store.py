@@ -19,22 +19,23 @@ from astbtd.lib import files
 from astbtd.model.record_summary import CRASH_ID, KEPT_CORE_FILE, RECORD_FILE
 from astbtd.store import record
 from astbtd.store.collected_identities import CollectedIdentities
-from astbtd.store.record import RecordSummary, RetentionFields
+from astbtd.store.record import (
+    DamagedRecord,
+    RecordSummary,
+    RemovedCrash,
+    RetentionFields,
+    SiteFields,
+    crash_second,
+)
 
 if TYPE_CHECKING:
     from astbtd.model.crash import Crash
 
+__all__ = ["DamagedRecord", "RemovedCrash", "Store", "crash_second"]
+
 _LARGEST_RECORD = 4 << 20  # bytes
 _REMOVED_SUFFIX = ".removed"
 T = TypeVar("T")
-
-
-class DamagedRecord(AstbtdError):
-    """The record of a crash is missing or invalid. `crashed_at` is taken from the id of the crash."""
-
-    def __init__(self, crash_id: str, reason: str) -> None:
-        super().__init__(f"the record of {crash_id} is damaged: {reason}")
-        self.crashed_at = datetime.strptime(crash_second(crash_id), "%Y%m%dT%H%M%S%z")
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,14 @@ class Store:
             if until is None or moment <= crash_second(until):
                 yield from self._newest_first(list(same_second))
 
+    def newest_of_pbx(self) -> Iterator[str]:
+        """Yield the ids of the PBX's crashes, newest first, without the foreign ones. Damaged records count as its."""
+        for crash_id in self.newest():
+            with suppress(DamagedRecord):
+                if self.load_summary(crash_id).foreign:
+                    continue
+            yield crash_id
+
     def _names(self) -> list[str]:
         try:
             return os.listdir(self._crashes)
@@ -173,6 +182,10 @@ class Store:
     def load_summary(self, crash_id: str) -> RecordSummary:
         """Read the fields of a record that lists show. Raise DamagedRecord."""
         return self._read(crash_id, RecordSummary)
+
+    def load_site_fields(self, crash_id: str) -> SiteFields:
+        """Read the fields of a record that lists of sites show. Raise DamagedRecord."""
+        return self._read(crash_id, SiteFields)
 
     def load_retention_fields(self, crash_id: str) -> RetentionFields:
         """Read the fields of a record that retention needs. Raise DamagedRecord."""
@@ -237,7 +250,7 @@ class Store:
         return sorted(same_second, key=lambda crash_id: (_crash_time(self, crash_id), crash_id), reverse=True)
 
     def _newest_crash(self) -> str | None:
-        return next((f"crashes/{crash_id}" for crash_id in self.newest()), None)
+        return next((f"crashes/{crash_id}" for crash_id in self.newest_of_pbx()), None)
 
     def _latest_target(self) -> str | None:
         return os.readlink(self._latest) if self._latest.is_symlink() else None
@@ -258,6 +271,8 @@ class Store:
         try:
             return record.read(self._path(crash_id, RECORD_FILE), kind, _LARGEST_RECORD)
         except record.Damaged as error:
+            if not os.path.isdir(self._path(crash_id)):
+                raise RemovedCrash(crash_id) from error
             raise DamagedRecord(crash_id, error.message) from error
 
     def _path(self, crash_id: str, *name: str) -> str:
@@ -275,8 +290,3 @@ def _crash_time(store: Store, crash_id: str) -> datetime:
         return store.load_summary(crash_id).crashed_at
     except DamagedRecord as error:
         return error.crashed_at
-
-
-def crash_second(crash_id: str) -> str:
-    """Return the crash time at the start of an id, as text: `20261122T205000Z`."""
-    return crash_id.partition("-")[0]

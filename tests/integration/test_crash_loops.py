@@ -1,14 +1,18 @@
-"""A crash loop: every crash is recorded at low cost, and a different crash among them is found."""
+"""A crash loop: every crash is recorded at low cost, and a different crash among them is found.
+
+In a stripped build, and if another user crashes on purpose, a crash must not count as one more of a loop.
+"""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from astbtd.model.crash import KEPT_CORE_FILE, RECORD_FILE, CoreState, Crash
 from tests.support.builders import signature_of
-from tests.support.harness import RunningDaemon, crash
+from tests.support.commands import build, run_astbtd
+from tests.support.harness import RunningDaemon, crash, scratch_directory
 
 _CRASHES = 1000
 _IN_FULL = 3
@@ -148,3 +152,109 @@ def test_a_loop_continues_across_a_restart_and_is_announced_once(
     assert [each.extraction.brief for each in recorded] == [True, True, False, False, False]
     looping.wait_until(lambda: "SIGSEGV in do_forward, 5 crashes" in looping.manager.status, "the count")
     assert looping.output().count("crash loop:") == 1
+
+
+@pytest.fixture(scope="module")
+def stripped() -> Iterator[Path]:
+    """An optimised and stripped Asterisk, whose modules app_rpt and chan_iax2 crash in one of many places."""
+    with scratch_directory() as directory:
+        yield build(directory, "sites") / "sites"
+
+
+@pytest.fixture
+def watching(running: RunningDaemon, spool: Path) -> RunningDaemon:
+    """A daemon for which five crashes in ten minutes are a loop: the default."""
+    running.configure({"watch": {"directories": [str(spool)]}, "crash_loop": {"crashes": 5, "within": "10min"}})
+    return running
+
+
+def crash_in_module(stripped: Path, spool: Path, module: str, place: int = 0) -> None:
+    """Let a module crash at a place, and give the core a unique name."""
+    core = crash(stripped, spool.parent, str(stripped / f"{module}.so"), str(place))
+    core.rename(spool / f"core.{core.stat().st_ino}")
+
+
+def test_in_a_stripped_build_a_loop_in_one_module_costs_a_crash_in_another_one_nothing(
+    watching: RunningDaemon, stripped: Path, spool: Path
+) -> None:
+    watching.start()
+    for count in range(1, 8):
+        crash_in_module(stripped, spool, "app_rpt")
+        watching.wait_for_crashes(count)
+
+    crash_in_module(stripped, spool, "chan_iax2")
+
+    last, *loop = watching.wait_for_crashes(8)
+    assert [each.extraction.brief for each in loop] == [True, True, False, False, False, False, False]
+    assert len({signature_of(each).id for each in loop}) == 1
+    assert signature_of(loop[0]).text.startswith("fault in app_rpt.so+0x")
+    assert len({each.site for each in loop}) == 1
+    assert signature_of(last).text.startswith("fault in chan_iax2.so+0x")
+    assert (signature_of(last).occurrence, last.extraction.brief, last.core.state) == (1, False, CoreState.KEPT)
+    assert (watching.store.directory(last.id) / "full.txt").exists()
+    assert watching.store.kept_core(last.id).exists()
+    assert str(watching.store.directory(last.id)) in watching.output()
+    assert watching.output().count("Asterisk crashed") == 6
+    for each in loop[:2]:
+        assert each.core.state is CoreState.REMOVED
+        assert "the core was not kept" in each.extraction.notes[-1]
+        assert not any("astbtd extract" in line or "astbtd core" in line for line in each.diagnosis.advice)
+
+
+def test_of_fifty_sites_in_turn_fifty_cores_are_kept_and_extracted_in_full(
+    watching: RunningDaemon, stripped: Path, spool: Path
+) -> None:
+    watching.start()
+    for place in range(50):
+        crash_in_module(stripped, spool, "app_rpt", place)
+
+    recorded = watching.wait_for_crashes(50)
+    watching.wait_until(lambda: not any(each.extraction.postponed for each in watching.crashes()), "the extractions")
+
+    recorded = watching.crashes()
+    assert len({each.site.id for each in recorded if each.site}) == 50
+    assert len({signature_of(each).text for each in recorded}) == 50
+    assert [each.core.state for each in recorded] == [CoreState.KEPT] * 50
+    assert all(watching.store.kept_core(each.id).exists() for each in recorded)
+    assert all((watching.store.directory(each.id) / "full.txt").exists() for each in recorded)
+    assert not any(each.extraction.brief for each in recorded)
+    assert not list(watching.store.incoming.glob("postponed"))
+    sites = run_astbtd(watching, "top", "--sites", signature_of(recorded[0]).id).stdout
+    assert "app_rpt.so+0x" in sites
+
+
+def test_a_postponed_extraction_is_done_after_a_restart(watching: RunningDaemon, stripped: Path, spool: Path) -> None:
+    for place in range(12):
+        crash_in_module(stripped, spool, "app_rpt", place)
+    watching.start()
+    watching.wait_until(lambda: any(each.extraction.postponed for each in watching.crashes()), "a postponed extraction")
+    watching.kill()
+
+    watching.start()
+
+    watching.wait_for_crashes(12)
+    watching.wait_until(lambda: not any(each.extraction.postponed for each in watching.crashes()), "the extractions")
+    assert all((watching.store.directory(each.id) / "full.txt").exists() for each in watching.crashes())
+    assert [path.name for path in watching.store.incoming.glob("*.core")] == []
+
+
+def test_crashes_of_another_user_in_a_function_of_the_same_name_cost_the_next_crash_nothing(
+    looping: RunningDaemon, programs: Path, spool: Path
+) -> None:
+    """The other user runs the same executable, so that build, signature and site are the same."""
+    looping.start()
+    spool.chmod(0o777)
+    for count in range(1, 6):
+        core = crash(programs, spool, "segv", user="nobody")
+        looping.wait_for_crashes(count)
+        core.unlink(missing_ok=True)
+
+    crash_with_unique_core(programs, spool)
+
+    newest = looping.wait_for_crashes(6)[0]
+    assert newest.process.uid == 0
+    assert (newest.extraction.brief, newest.core.state) == (False, CoreState.KEPT)
+    assert (looping.store.directory(newest.id) / "full.txt").exists()
+    assert (
+        f"Asterisk crashed: {newest.what}; backtrace usable: {looping.store.directory(newest.id)}" in looping.output()
+    )

@@ -30,7 +30,7 @@ from astbtd.readiness.facts import Facts
 from astbtd.readiness.result import Readiness
 from astbtd.settings import Settings
 from astbtd.store.captures import Captures
-from astbtd.store.signature_statistics import SignatureCount
+from astbtd.store.signature_statistics import SignatureCount, SiteCount
 from astbtd.store.store import Store
 from tests.support.builders import crash
 from tests.support.deadlocks import capture
@@ -43,6 +43,7 @@ DATACLASSES = {
     "CRASH.JSON": Crash,
     "DEADLOCK.JSON": Deadlock,
     "ASTBTD TOP": SignatureCount,
+    "ASTBTD TOP --SITES": SiteCount,
     "ASTBTD CHECK": Readiness,
 }
 """The sections of astbtd.json(5) that document a dataclass. Those of the other verbs document what the verb prints."""

@@ -1,8 +1,9 @@
 """Builds test data: crash records, and ELF files byte by byte."""
 
+import os
 import struct
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import overload
 
@@ -21,6 +22,8 @@ from astbtd.model.crash import (
     IdentityFrom,
     Process,
     Signal,
+    Site,
+    SiteFrame,
     Source,
     Symbols,
     Verdict,
@@ -66,6 +69,7 @@ def crash(
         extraction=Extraction("13.1", 1.5, ended, {"backtrace.txt": 12}, Symbols.ALL, ("cut after 200 frames",)),
         diagnosis=diagnosis(function, signature),
         signature=CrashSignature(signature, "SIGSEGV ast_bridge_join", 1, at),
+        site=Site(f"site of {signature}", (SiteFrame("ab" * 20, "/usr/sbin/asterisk", "0x1234"),)),
     )
 
 
@@ -92,7 +96,7 @@ def diagnosis(function: str | None, signature: str) -> Diagnosis:
 
 
 def facts(minutes: float = 0, pid: int = 4242) -> CoreFacts:
-    """What the core of a crash so many minutes after NOON says."""
+    """Return the facts in the core of a crash `minutes` after NOON."""
     return CoreFacts(
         identity=f"{pid:032x}",
         identity_from=IdentityFrom.AT_RANDOM,
@@ -192,7 +196,7 @@ class DeadProcess:
     form: Form = FORMS[0]
     pid: int = 4242
     tid: int = 4243
-    uid: int = 110
+    uid: int = field(default_factory=os.geteuid)
     gid: int = 115
     signal: int = 11
     code: int = 1

@@ -83,7 +83,7 @@ class Limit(ABC):
 
 
 class _PartLimit(Limit):
-    """A limit on one part."""
+    """A limit on one part. Foreign crashes have a quota of their own: of them, only the age is limited here."""
 
     def __init__(self, part: RemovedPart, reason: str) -> None:
         self.part = part
@@ -91,7 +91,8 @@ class _PartLimit(Limit):
         self.reason = reason
 
     def find_excess(self, plan: RemovalPlan) -> Iterable[tuple[StoredCrash, RemovedPart]]:
-        return [(crash, self.part) for crash in self.select(plan.crashes_with(self.part))]
+        counted = [crash for crash in plan.crashes_with(self.part) if self.only_time_matters or not crash.foreign]
+        return [(crash, self.part) for crash in self.select(counted)]
 
     @abstractmethod
     def select(self, crashes: Sequence[StoredCrash]) -> list[StoredCrash]:
@@ -141,11 +142,11 @@ class AgeLimit(_PartLimit):
         return (self._now - crash.collected_at).total_seconds() > self._age
 
 
-class SignatureLimit(_PartLimit):
-    """How many crashes of one signature keep a part."""
+class SiteLimit(_PartLimit):
+    """How many crashes at one site keep a part. The setting has its name from the time when signatures were counted."""
 
     def __init__(self, part: RemovedPart, count: int) -> None:
-        super().__init__(part, f"more than {count} of its signature")
+        super().__init__(part, f"more than {count} of its site")
         self._count = count
 
     @classmethod
@@ -155,10 +156,10 @@ class SignatureLimit(_PartLimit):
                 yield cls(part, limits.per_signature)
 
     def select(self, crashes: Sequence[StoredCrash]) -> list[StoredCrash]:
-        by_signature = defaultdict(list)
+        groups = defaultdict(list)
         for crash in crashes:
-            by_signature[crash.signature].append(crash)
-        return [crash for group in by_signature.values() for crash in _beyond_count(group, self._count)]
+            groups[crash.group].append(crash)
+        return [crash for group in groups.values() for crash in _beyond_count(group, self._count)]
 
     def may_be_exceeded(self, totals: StoreTotals) -> bool:
         return _is_core(self.part) or totals.numbers[self.part] > self._count
@@ -256,7 +257,7 @@ class DiskLimit(Limit):
         return self._disk.missing(self._minimum_free, self._needed) > 0
 
 
-LIMITS: tuple[type[Limit], ...] = (InterruptedRemoval, AgeLimit, SignatureLimit, CountLimit, SizeLimit, DiskLimit)
+LIMITS: tuple[type[Limit], ...] = (InterruptedRemoval, AgeLimit, SiteLimit, CountLimit, SizeLimit, DiskLimit)
 """Every limit there is, in the order in which they are applied to each part."""
 
 
@@ -274,13 +275,24 @@ def _beyond_count(crashes: Sequence[StoredCrash], count: int) -> list[StoredCras
 
 
 def _removal_order(crashes: Sequence[StoredCrash]) -> list[StoredCrash]:
-    """Return the crashes that may be removed, the first to be removed first."""
+    """Return the crashes that may be removed, the first to be removed first: foreign ones, then by time."""
     by_time = sorted(crashes, key=lambda crash: (crash.crashed_at, crash.id))
-    newest = {crash.signature: crash.id for crash in by_time}
-    first = {crash.signature: crash.id for crash in reversed(by_time)}
-    removed_last = {*first.values(), *newest.values()}
+    of_pbx = [crash for crash in by_time if not crash.foreign]
+    newest_of_signature = {crash.signature: crash.id for crash in of_pbx if crash.signature}
+    newest = {crash.group: crash.id for crash in of_pbx}
+    first = {crash.group: crash.id for crash in reversed(of_pbx)}
+
+    def value(crash: StoredCrash) -> int:
+        if crash.foreign or crash.signature is None:
+            return 0
+        if newest_of_signature[crash.signature] == crash.id:
+            return 3
+        if newest[crash.group] == crash.id:
+            return 2
+        return 1 if first[crash.group] == crash.id else 0
+
     removable = [crash for crash in by_time if not crash.fixed]
-    return sorted(removable, key=lambda crash: crash.id in removed_last)  # a stable sort: still by time
+    return sorted(removable, key=lambda crash: (not crash.foreign, value(crash)))
 
 
 def _is_core(part: RemovedPart) -> bool:

@@ -90,8 +90,18 @@ def _read(store: Store, crash_id: str) -> StoredCrash | None:
         texts,
         record,
         fixed=fields.pinned or fields.core.state is CoreState.CLAIMED,
+        foreign=bool(fields.foreign),
         unfinished=_unfinished(fields, core, texts),
+        site=_site(fields),
     )
+
+
+def _site(fields: RetentionFields) -> str | None:
+    """Return what identifies the site. Sites of other builds or users are others, whatever code is there."""
+    if fields.site is None:
+        return None
+    program = fields.process
+    return f"{program.build_id or program.executable} {program.uid} {fields.site.id}"
 
 
 def _unfinished(fields: RetentionFields, core: int, texts: int) -> RemovedPart | None:

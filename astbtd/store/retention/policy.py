@@ -4,15 +4,18 @@ A crash has a core, texts and a record. Each part has its own limits. A part nev
 loses its texts loses its core too, and a crash that loses its record loses everything.
 
 Age               Crashes older than the limit lose the part.
-Number, size      While there are too many of one signature, too many in all, or too much in all, the next in the
+Number, size      While there are too many at one site, too many in all, or too much in all, the next in the
                   removal order loses the part. A part that exceeds the size limit by itself is removed alone.
 Disk              While less than the minimum is free, the next core in the removal order is removed. Texts, and then
                   records, are removed only if that restores the minimum: a few texts do not free a disk that other
                   programs have filled.
 
-Removal order: oldest crash time first. The first and the newest crash of each signature, among those that have the
-part, come last, again by crash time. They are removed last, but no limit is exceeded for them. A pinned crash, or one
-that is still being processed, loses nothing, but counts for every limit except the age.
+Removal order, among the crashes that have the part, each step by crash time, oldest first:
+1. duplicates, that is all but the first and the newest crash at each site, and crashes without a signature;
+2. the first crash at each site, if it is not the newest; 3. the newest at each site, if its signature has a newer one;
+4. the newest crash of each signature. These are removed last, but no limit is exceeded for them. Where the site is not
+known, the signature takes its place. A pinned crash, or one that is still being processed, loses nothing, but counts
+for every limit except the age.
 
 limits.py has a class for each limit, and the list of all.
 """

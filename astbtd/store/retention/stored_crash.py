@@ -26,8 +26,9 @@ class StoredCrash:
     """What the store holds of one crash. Sizes are in bytes.
 
     Ages count from `collected_at`, or from the moment when a wrong clock was set. The order is that of `crashed_at`.
-    `fixed`: nothing may be removed (pinned, or still being processed). `unfinished`: the part whose removal was
-    interrupted.
+    `fixed`: nothing may be removed (pinned, or still being processed). `foreign`: it is not the PBX's, and has a quota
+    of its own. `unfinished`: the part whose removal was
+    interrupted. `site` identifies the program, its user and the exact place of the crash.
     """
 
     id: str
@@ -39,6 +40,18 @@ class StoredCrash:
     record: int
     fixed: bool = False
     unfinished: RemovedPart | None = None
+    foreign: bool = False
+    site: str | None = None
+
+    @property
+    def group(self) -> str:
+        """What crashes have in common that can replace one another: the site; the signature if the site is not known.
+
+        A crash without both is a group of its own.
+        """
+        if self.site:
+            return f"site {self.site}"
+        return f"signature {self.signature}" if self.signature else f"crash {self.id}"
 
     def size(self, part: RemovedPart) -> int:
         """Return the size of one part in bytes."""

@@ -1,5 +1,6 @@
 """The jobs of the worker: failures are shown until they are resolved, and a finished claim is never processed again."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -34,8 +35,14 @@ class FakePipeline:
             raise self.error
         return self.crash
 
+    caught_up: int = 0
+
     def record_rename(self, _: CoreRenamed) -> bool:
         return self.recorded
+
+    def catch_up(self, _: Callable[[], bool]) -> bool:
+        self.caught_up += 1
+        return True
 
 
 @dataclass

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from astbtd.elf import core_notes
 from astbtd.elf.core_notes import NotACore, is_snapshot
 from astbtd.elf.headers import FileType, Segment
-from astbtd.model.crash import CRASH_ID, CoreFacts, IdentityFrom, Process, Signal
+from astbtd.model.crash import CRASH_ID, CoreFacts, IdentityFrom, Process, SentBy, Signal
 from tests.support.builders import (
     FORMS,
     NT_AUXV,
@@ -43,7 +43,7 @@ def facts_of(memory_file: Callable[[bytes], int]) -> Facts:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_all_facts_are_read_from_the_notes(facts_of: Facts, form: Form) -> None:
-    facts = facts_of(DeadProcess(form).core())
+    facts = facts_of(DeadProcess(form, uid=110).core())
 
     assert facts.process == Process(
         pid=4242,
@@ -61,7 +61,7 @@ def test_all_facts_are_read_from_the_notes(facts_of: Facts, form: Form) -> None:
 
 
 def test_the_16_bit_user_ids_of_32_bit_x86_are_read(facts_of: Facts) -> None:
-    process = facts_of(DeadProcess(Form(wide=False), short_ids=True).core()).process
+    process = facts_of(DeadProcess(Form(wide=False), short_ids=True, uid=110).core()).process
 
     assert (process.pid, process.uid, process.gid, process.command_line) == (4242, 110, 115, "asterisk -g -f")
 
@@ -174,7 +174,25 @@ def test_the_crash_time_is_that_of_the_file(memory_file: Callable[[bytes], int])
     assert facts.crash_id == f"20261122T230653Z-4242-{facts.identity[:6]}"
 
 
-@pytest.mark.parametrize("seconds", [-1, -62_000_000_000, 253_402_300_799, 253_402_300_800, 1 << 40])
+def test_a_modification_time_in_the_future_does_not_make_a_crash_newer(memory_file: Callable[[bytes], int]) -> None:
+    descriptor = memory_file(PLAIN.core())
+    os.utime(descriptor, ns=(0, 4_000_000_000 * SECOND))
+
+    facts = core_notes.read_facts(descriptor)
+
+    assert facts.crashed_at.timestamp() <= os.fstat(descriptor).st_ctime
+
+
+def test_without_a_valid_current_time_a_crash_is_not_newer_than_that(
+    memory_file: Callable[[bytes], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    descriptor = memory_file(PLAIN.core())
+    monkeypatch.setattr(core_notes.time, "time_ns", lambda: 1_000 * SECOND)  # type: ignore[attr-defined]
+
+    assert core_notes.read_facts(descriptor).crashed_at == datetime.fromtimestamp(1_000, UTC)
+
+
+@pytest.mark.parametrize("seconds", [-1, -62_000_000_000])
 def test_an_invalid_file_time_is_rejected(memory_file: Callable[[bytes], int], seconds: int) -> None:
     descriptor = memory_file(PLAIN.core())
     os.utime(descriptor, ns=(0, seconds * SECOND))
@@ -279,3 +297,17 @@ def assert_read_or_rejected(data: bytes) -> None:
         except NotACore:
             return
         assert CRASH_ID.fullmatch(facts.crash_id)
+
+
+@pytest.mark.parametrize("code", [0, -1, -6])
+def test_the_sender_of_a_signal_is_read(facts_of: Facts, code: int) -> None:
+    """si_pid and si_uid are at the place of si_addr."""
+    facts = facts_of(DeadProcess(code=code, address=2705 | 110 << 32).core())
+
+    assert facts.sent_by == SentBy(pid=2705, uid=110)
+
+
+@pytest.mark.parametrize(("code", "sender"), [(1, 2705), (0x80, 2705), (-6, 4242), (-2, 2705)])
+def test_a_fault_and_a_signal_to_itself_have_no_sender(facts_of: Facts, code: int, sender: int) -> None:
+    """abort() is a signal of the process to itself, whose pid is 4242; code -2 is that of a timer."""
+    assert facts_of(DeadProcess(code=code, address=sender).core()).sent_by is None

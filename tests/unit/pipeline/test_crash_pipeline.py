@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -13,8 +13,9 @@ from astbtd.claims.claim import Claim, Claims
 from astbtd.claims.core_filter import Candidate, examine
 from astbtd.claims.finder import CoreRenamed
 from astbtd.claims.private_copy import NotUnpacked, Unpacker
+from astbtd.diagnosis.verdict import Evidence, diagnose
 from astbtd.elf.core_notes import file_identity
-from astbtd.errors import AstbtdError
+from astbtd.errors import AstbtdError, NoRoom
 from astbtd.extraction.gdb_runner import NO_EXTRACTION, ExtractionResult, Extractor
 from astbtd.model.crash import (
     CoreAction,
@@ -26,6 +27,7 @@ from astbtd.model.crash import (
     Section,
     Verdict,
 )
+from astbtd.model.diagnosis import Diagnosis
 from astbtd.pipeline.crash_pipeline import CrashPipeline
 from astbtd.pipeline.loop_detection import CrashLoops
 from astbtd.settings import CrashLoopSettings, GdbSettings, UnpackingSettings
@@ -37,8 +39,8 @@ from tests.support.builders import DeadProcess, signature_of
 
 BACKTRACE = """\
 Thread 1 (LWP 4243):
-#0  0x0000000000001234 in ast_bridge_join (bridge=0x0) at bridge.c:17
-#1  0x0000000000002345 in main () at asterisk.c:1
+#0  0x0000000010000123 in ast_bridge_join (bridge=0x0) at bridge.c:17
+#1  0x0000000010000234 in main () at asterisk.c:1
 """
 
 
@@ -49,15 +51,17 @@ class FakeExtractor:
     error: Exception | None = None
     settings: GdbSettings = field(default_factory=GdbSettings)
     crash_thread_only: list[bool] = field(default_factory=list)
+    ended: ExtractionOutcome = ExtractionOutcome.OK
+    backtrace: str = BACKTRACE
 
     def extract(self, *arguments: object, crash_thread_only: bool = False) -> ExtractionResult:
         self.crash_thread_only.append(crash_thread_only)
         if self.error:
             raise self.error
         directory = cast(Path, arguments[2])
-        (directory / Section.BACKTRACE).write_text(BACKTRACE)
-        (directory / Section.THREAD1).write_text(BACKTRACE)
-        extraction = replace(NO_EXTRACTION.extraction, brief=crash_thread_only)
+        (directory / Section.BACKTRACE).write_text(self.backtrace)
+        (directory / Section.THREAD1).write_text(self.backtrace)
+        extraction = replace(NO_EXTRACTION.extraction, brief=crash_thread_only, ended=self.ended)
         return replace(NO_EXTRACTION, extraction=extraction)
 
 
@@ -216,15 +220,62 @@ def test_in_a_crash_loop_only_the_crashed_thread_is_extracted(bench: Bench) -> N
     assert (crash.extraction.brief, crash.core.state) == (True, CoreState.REMOVED)
 
 
-def test_in_a_crash_loop_another_crash_is_extracted_in_full(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_a_crash_loop_a_crash_at_another_site_is_extracted_in_full(bench: Bench) -> None:
     for number in (1, 2):
         bench.process(bench.claim(process(number)))
-    monkeypatch.setattr("tests.unit.pipeline.test_crash_pipeline.BACKTRACE", BACKTRACE.replace("ast_bridge", "other"))
+    bench.extractor.backtrace = BACKTRACE.replace("0123", "0124")
 
     crash = bench.process(bench.claim(process(3)))
 
     assert bench.extractor.crash_thread_only == [False, False, True, False]
     assert (crash.extraction.brief, crash.core.state) == (False, CoreState.KEPT)
+    assert crash.diagnosis.crash_function == "ast_bridge_join"
+
+
+@pytest.mark.parametrize("other", [{"uid": 1000}, {"build_id": b"\xcd" * 20}])
+def test_a_crash_loop_of_another_user_or_build_costs_the_next_crash_nothing(
+    bench: Bench, other: dict[str, Any]
+) -> None:
+    for number in (1, 2, 3):
+        bench.process(bench.claim(replace(process(number, (0x10, 0x20)), **other)))
+
+    crash = bench.process(bench.claim(process(4, (0x10, 0x20))))
+
+    assert bench.extractor.crash_thread_only == [False, False, False]
+    assert (crash.extraction.brief, crash.core.state) == (False, CoreState.KEPT)
+    assert crash.diagnosis.crash_function == "ast_bridge_join"
+
+
+def test_of_many_new_sites_the_cores_are_kept_and_extracted_in_full_later(bench: Bench) -> None:
+    crashes = []
+    for number in range(1, 8):
+        bench.extractor.backtrace = BACKTRACE.replace("0123", f"01{number:02}")
+        crashes.append(bench.process(bench.claim(process(number))))
+
+    assert bench.extractor.crash_thread_only == [False] * 5 + [True] * 2
+    assert [crash.extraction.postponed for crash in crashes] == [False] * 5 + [True] * 2
+    assert [crash.core.state for crash in crashes] == [CoreState.KEPT] * 7
+    assert "is extracted in full when no core is queued" in crashes[-1].extraction.notes[-1]
+    assert any("is extracted in full when" in reason for reason in crashes[-1].diagnosis.reasons)
+
+
+def test_nothing_is_postponed_if_the_core_is_not_kept(bench: Bench) -> None:
+    bench.action = CoreAction.LEAVE
+    for number in range(1, 8):
+        bench.extractor.backtrace = BACKTRACE.replace("0123", f"01{number:02}")
+        assert not bench.process(bench.claim(process(number))).extraction.postponed
+
+
+def test_a_core_that_is_not_kept_is_not_recommended_for_reading(bench: Bench) -> None:
+    bench.extractor.ended = ExtractionOutcome.TIMEOUT
+    first, _, third = (bench.process(bench.claim(process(number, (0x10, 0x20)))) for number in (1, 2, 3))
+
+    assert any("astbtd extract" in line for line in first.diagnosis.advice)
+    assert third.core.state is CoreState.REMOVED
+    assert third.diagnosis.advice == ("Increase `gdb.time` in /etc/astbtd.yaml; this helps with the next crash.",)
+    report = (bench.store.directory(third.id) / "report.txt").read_text()
+    assert "the core was not kept: in a crash loop" in " ".join(report.split())
+    assert "astbtd extract" not in report
 
 
 def test_in_a_crash_loop_a_crash_at_a_known_site_is_recorded_without_gdb(bench: Bench) -> None:
@@ -234,7 +285,10 @@ def test_in_a_crash_loop_a_crash_at_a_known_site_is_recorded_without_gdb(bench: 
 
     assert len(bench.extractor.crash_thread_only) == 2
     assert signature_of(crash).id == signature_of(first).id
-    assert crash.extraction.notes == (f"gdb was not run: in a crash loop, and the same site as crash {first.id}",)
+    assert crash.site == first.site
+    assert crash.extraction.notes == (
+        f"gdb was not run, and the core was not kept: in a crash loop, and the same stack as crash {first.id}",
+    )
 
 
 def test_a_known_site_whose_record_is_gone_is_extracted_again(bench: Bench) -> None:
@@ -324,6 +378,63 @@ def test_after_repeated_internal_errors_the_crash_is_recorded_without_analysis(b
     assert (recorded.signal, recorded.process.pid) != (None, None)
     assert bench.announced[0].id == recorded.id
     assert os.listdir(bench.store.directory(recorded.id)) != []
+
+
+def test_an_internal_error_in_the_report_costs_only_the_report(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> str:
+        raise KeyError("no such heading")
+
+    monkeypatch.setattr("astbtd.pipeline.analysis.render", fail)
+
+    recorded = bench.process(bench.claim())
+
+    report = (bench.store.directory(recorded.id) / "report.txt").read_text()
+    assert "internal error while writing this report: KeyError: 'no such heading'" in report
+    assert (recorded.diagnosis.crash_function, recorded.core.state) == ("ast_bridge_join", CoreState.KEPT)
+
+
+def test_a_crash_is_recorded_after_repeated_internal_errors_even_if_its_diagnosis_and_its_report_fail(
+    bench: Bench, fail: Fail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diagnose_nothing(text: str, evidence: Evidence) -> Diagnosis:
+        if evidence.signal:
+            raise ZeroDivisionError
+        return diagnose(text, evidence)
+
+    def fail_to_render(*_: object) -> str:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("astbtd.pipeline.analysis.diagnose", diagnose_nothing)
+    monkeypatch.setattr("astbtd.pipeline.analysis.render", fail_to_render)
+    claim = fail(ValueError("wrong index"))
+    for _ in range(2):
+        with pytest.raises(ValueError, match="wrong index"):
+            bench.process(claim)
+
+    recorded = bench.process(claim)
+
+    assert recorded.extraction.ended is ExtractionOutcome.FAILED
+    assert not list(bench.store.incoming.glob("*.claim"))
+
+
+def test_a_crash_is_announced_once_even_if_its_record_cannot_be_updated(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = bench.claim()
+
+    def fail_to_change(*_: object) -> Crash:
+        raise NoRoom("cannot change the record: no space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "change", fail_to_change)
+        for _ in range(3):
+            with pytest.raises(NoRoom):
+                bench.process(claim)
+
+    recorded = bench.process(claim)
+
+    assert [announced.id for announced in bench.announced] == [recorded.id]
+    assert recorded.announced_at is not None
 
 
 def test_the_core_of_a_crash_without_analysis_is_kept(bench: Bench, fail: Fail) -> None:

@@ -1,20 +1,23 @@
-"""A crash loop: several crashes of one signature in quick succession."""
+"""A crash loop: several crashes of one program and user at one site in quick succession."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from astbtd.model.crash import Crash
+from astbtd.model.crash import Crash, Site
 from astbtd.pipeline import loop_detection
+from astbtd.pipeline.crash_site import program_key
 from astbtd.pipeline.loop_detection import CrashLoops
 from astbtd.settings import CrashLoopSettings
 from tests.support.builders import NOON, crash, signature_of
 
 SETTINGS = CrashLoopSettings(crashes=3, within=600.0)
 OTHER = "ffffffffffff"
+PROCESS = crash().process
 
 
 class Clock:
@@ -39,22 +42,23 @@ def loops(tmp_path: Path) -> CrashLoops:
     return CrashLoops(SETTINGS, tmp_path / "loops")
 
 
-def nth(number: int, minutes: float, signature: str = "0123456789ab", site: str | None = None) -> Crash:
-    """The N-th crash of its signature."""
-    made = crash(minutes, pid=1000 + number, signature=signature)
+def nth(number: int, minutes: float, site: str = "0123456789ab", fingerprint: str | None = None) -> Crash:
+    """The N-th crash at its site. All crashes have the same signature."""
+    made = crash(minutes, pid=1000 + number)
     return replace(
         made,
         announced_at=made.crashed_at,
         signature=replace(signature_of(made), occurrence=number),
-        core=replace(made.core, site=site),
+        core=replace(made.core, site=fingerprint),
+        site=Site(site),
     )
 
 
 def restarted(tmp_path: Path, stored: Sequence[Crash], minutes: float) -> tuple[CrashLoops, list[str]]:
-    """The loops after a restart so many minutes after NOON, and the signatures of those not announced yet."""
+    """The loops after a restart so many minutes after NOON, and the sites of those not announced yet."""
     loops = CrashLoops(SETTINGS, tmp_path / "loops")
     unannounced = loops.restore(reversed(stored), NOON + timedelta(minutes=minutes))
-    return loops, [loop.signature for loop in unannounced]
+    return loops, [loop.key.rpartition("|")[2] for loop in unannounced]
 
 
 def test_fewer_crashes_than_the_limit_are_no_loop(loops: CrashLoops) -> None:
@@ -68,19 +72,38 @@ def test_the_crash_that_begins_a_loop_returns_it_once(loops: CrashLoops) -> None
     assert [loop and loop.crashes for loop in started] == [None, None, 3, None]
     (loop,) = loops.current
     assert (loop.crashes, loop.since, loop.until) == (4, nth(1, 1).crashed_at, nth(4, 4).crashed_at)
-    assert loops.contains("0123456789ab")
+    assert loops.contains(nth(9, 9))
 
 
 def test_crashes_outside_the_window_are_no_loop(loops: CrashLoops) -> None:
     assert not any(loops.count(nth(number, 6 * number)) for number in range(1, 20))
 
 
-def test_each_signature_is_counted_by_itself(loops: CrashLoops) -> None:
+def test_each_site_is_counted_by_itself_even_if_the_signature_is_the_same(loops: CrashLoops) -> None:
     for number in (1, 2):
         loops.count(nth(number, number))
         loops.count(nth(number, number, OTHER))
 
     assert loops.current == ()
+
+
+@pytest.mark.parametrize("other", [{"uid": 1000}, {"build_id": "cd" * 20}])
+def test_crashes_of_another_user_or_build_at_the_same_site_do_not_count(
+    loops: CrashLoops, other: dict[str, Any]
+) -> None:
+    for number in range(1, 6):
+        made = nth(number, number, fingerprint="a")
+        loops.count(replace(made, process=replace(made.process, **other)))
+
+    assert loops.count(nth(6, 6, fingerprint="a")) is None
+    assert not loops.contains(nth(6, 6))
+    assert not loops.has_loop_of(program_key(PROCESS))
+    assert loops.match_fingerprint(PROCESS, "a") is None
+
+
+def test_crashes_without_a_site_are_no_loop(loops: CrashLoops) -> None:
+    assert not any(loops.count(replace(nth(number, number), site=None)) for number in range(1, 20))
+    assert not loops.contains(replace(nth(20, 20), site=None))
 
 
 def test_a_crash_that_is_processed_twice_counts_once(loops: CrashLoops) -> None:
@@ -100,41 +123,41 @@ def test_a_loop_ends_after_one_window_without_a_crash(loops: CrashLoops, clock: 
     assert (loops.current, loops.take_ended(), loops.seconds_until_next_end()) == ((), [], None)
 
 
-def test_sites_are_forgotten_when_a_loop_ends(loops: CrashLoops, clock: Clock) -> None:
+def test_fingerprints_are_forgotten_when_a_loop_ends(loops: CrashLoops, clock: Clock) -> None:
     for number in range(1, 6):
-        loops.count(nth(number, number, site="s"))
+        loops.count(nth(number, number, fingerprint="s"))
     clock.now += 600
     loops.take_ended()
 
-    assert loops.count(nth(6, 20, site="s")) is None
-    assert loops.match_site("s") is None
+    assert loops.count(nth(6, 20, fingerprint="s")) is None
+    assert loops.match_fingerprint(PROCESS, "s") is None
 
 
-def test_a_crash_at_a_site_of_a_loop_is_matched(loops: CrashLoops) -> None:
-    for number, site in ((1, "a"), (2, "b"), (3, "a"), (4, None)):
-        loops.count(nth(number, number, site=site))
+def test_a_crash_with_a_stack_of_a_loop_is_matched(loops: CrashLoops) -> None:
+    for number, fingerprint in ((1, "a"), (2, "b"), (3, "a"), (4, None)):
+        loops.count(nth(number, number, fingerprint=fingerprint))
 
-    assert loops.match_site("a") == nth(1, 1).id
-    assert loops.match_site("b") == nth(2, 2).id
-    assert loops.match_site("c") is None
-    assert loops.match_site(None) is None
+    assert loops.match_fingerprint(PROCESS, "a") == nth(1, 1).id
+    assert loops.match_fingerprint(PROCESS, "b") == nth(2, 2).id
+    assert loops.match_fingerprint(PROCESS, "c") is None
+    assert loops.match_fingerprint(PROCESS, None) is None
 
 
-def test_a_site_of_a_forgotten_crash_is_remembered_again_with_the_next_crash(loops: CrashLoops) -> None:
+def test_a_stack_of_a_forgotten_crash_is_remembered_again_with_the_next_crash(loops: CrashLoops) -> None:
     for number in range(1, 4):
-        loops.count(nth(number, number, site="a"))
+        loops.count(nth(number, number, fingerprint="a"))
 
     loops.forget_crash(nth(1, 1).id)
-    assert loops.match_site("a") is None
-    loops.count(nth(4, 4, site="a"))
+    assert loops.match_fingerprint(PROCESS, "a") is None
+    loops.count(nth(4, 4, fingerprint="a"))
 
-    assert loops.match_site("a") == nth(4, 4).id
+    assert loops.match_fingerprint(PROCESS, "a") == nth(4, 4).id
 
 
-def test_sites_outside_a_loop_are_not_matched(loops: CrashLoops) -> None:
-    loops.count(nth(1, 1, site="a"))
+def test_stacks_outside_a_loop_are_not_matched(loops: CrashLoops) -> None:
+    loops.count(nth(1, 1, fingerprint="a"))
 
-    assert loops.match_site("a") is None
+    assert loops.match_fingerprint(PROCESS, "a") is None
 
 
 def test_a_saved_loop_continues_after_a_restart_and_is_not_announced_again(loops: CrashLoops, tmp_path: Path) -> None:
@@ -211,8 +234,16 @@ def test_crashes_dated_in_the_future_are_no_loop(tmp_path: Path) -> None:
     assert unannounced == []
 
 
-def test_a_damaged_memory_file_counts_as_empty(tmp_path: Path) -> None:
-    (tmp_path / "loops").write_bytes(b"\xff{")
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xff{",
+        b'{"loops": [{"signature": "0123456789ab", "what": "w", "since": "2026-11-22T12:00:00Z", '
+        b'"until": "2026-11-22T12:00:00Z", "crashes": 5}]}',  # of the previous version
+    ],
+)
+def test_a_memory_file_that_cannot_be_used_counts_as_empty(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "loops").write_bytes(content)
 
     again, unannounced = restarted(tmp_path, [], 0)
 

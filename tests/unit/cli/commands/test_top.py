@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 
+from astbtd.errors import ExitCode
 from astbtd.lib.serialization import format_rfc3339
-from astbtd.model.crash import RECORD_FILE, Crash
+from astbtd.model.crash import RECORD_FILE, CoreState, Crash, Site, SiteFrame
 from astbtd.store.store import Store
 from tests.support.builders import NOON, crash, signature_of
 from tests.support.cli_types import Keep, Run
@@ -133,3 +134,48 @@ def test_a_name_from_the_core_cannot_forge_a_row(astbtd: Run, keep: Keep, text: 
 
     assert len(lines) == 4
     assert all(harmless(line) for line in lines)
+
+
+@pytest.fixture
+def sites(keep: Keep) -> None:
+    """Three crashes of one signature at two sites, one of a site that is not known, one of another signature."""
+    for minutes, site in ((0, "a"), (1, "b"), (2, "a"), (3, None)):
+        made = crash(minutes, pid=int(minutes) + 1)
+        frames = (SiteFrame("ab", "/usr/sbin/asterisk", "0x10"), SiteFrame("cd", "/usr/lib/app_rpt.so", f"0x{site}1"))
+        state = CoreState.REMOVED if minutes == 2 else CoreState.KEPT
+        keep(replace(made, site=Site(site, frames) if site else None, core=replace(made.core, state=state)))
+    keep(crash(4, pid=5, signature=RARE))
+
+
+@pytest.mark.usefixtures("sites")
+def test_the_sites_of_a_signature_are_listed(astbtd: Run) -> None:
+    heading, *rows = astbtd("top", "--sites", FREQUENT[:6]).out.splitlines()
+
+    assert heading.split()[:2] == ["COUNT", "CORES"]
+    assert [(row.split()[0], row.split()[1], *row.split()[-2:]) for row in rows] == [
+        ("2", "1", "a", "app_rpt.so+0xa1"),
+        ("1", "1", "-", "-"),
+        ("1", "1", "b", "app_rpt.so+0xb1"),
+    ]
+
+
+@pytest.mark.usefixtures("sites")
+def test_the_sites_in_json_have_their_builds_and_versions(astbtd: Run) -> None:
+    first, *_ = json.loads(astbtd("top", "--sites", FREQUENT, "--json", "--limit", "1").out)
+
+    assert first == {
+        "site": "a",
+        "place": "app_rpt.so+0xa1",
+        "build_id": "ab" * 20,
+        "count": 2,
+        "cores": 1,
+        "first_seen": "2026-11-22T12:00:00.000Z",
+        "last_seen": "2026-11-22T12:02:00.000Z",
+        "versions": ["22.10.0"],
+    }
+
+
+@pytest.mark.usefixtures("sites")
+def test_a_signature_without_crashes_has_no_sites(astbtd: Run) -> None:
+    assert astbtd("top", "--sites", "0" * 12).code == ExitCode.NOTHING_MATCHED
+    assert astbtd("top", "--sites", "x").code == ExitCode.USAGE

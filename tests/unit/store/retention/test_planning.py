@@ -57,7 +57,14 @@ def test_what_the_store_holds_of_each_crash_is_found_newest_first(store: Store) 
     record = (store.directory(WITH_CORE) / RECORD_FILE).stat().st_size
     expected = crash(2)
     assert with_core == StoredCrash(
-        WITH_CORE, expected.crashed_at, expected.collected_at, signature_of(expected).id, 1000, 100, record
+        WITH_CORE,
+        expected.crashed_at,
+        expected.collected_at,
+        signature_of(expected).id,
+        1000,
+        100,
+        record,
+        site=f"{'ab' * 20} 110 site of 0123456789ab",
     )
     assert with_core.core + with_core.texts + with_core.record == store.size(WITH_CORE)
 

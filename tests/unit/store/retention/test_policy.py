@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from random import Random
 
 from hypothesis import given
@@ -26,6 +27,7 @@ def stored_crash(
     day: float,
     *,
     signature: str | None = "a",
+    site: str | None = None,
     core: int = 0,
     texts: int = 0,
     record: int = 1,
@@ -36,7 +38,9 @@ def stored_crash(
     """A crash `day` days after NOON, collected at the same time by default."""
     crashed_at = NOON + timedelta(days=day)
     collected_at = NOON + timedelta(days=day if collected is None else collected)
-    return StoredCrash(f"{day:g}", crashed_at, collected_at, signature, core, texts, record, fixed, unfinished)
+    return StoredCrash(
+        f"{day:g}", crashed_at, collected_at, signature, core, texts, record, fixed, unfinished, site=site
+    )
 
 
 def settings(
@@ -95,12 +99,20 @@ def freed(disk: Disk, removals: Collection[Removal]) -> Disk:
 
 
 def removal_order(stored: Sequence[StoredCrash], what: RemovedPart) -> list[str]:
-    """The ids, first to be removed first: the oldest; last of all the first and the newest of each signature."""
+    """The ids, first to be removed first: duplicates and unnamed ones, then firsts of a site, then the newest of a site.
+
+    Last of all come the newest of each signature.
+    """
     having = sorted((each for each in stored if each.has(what)), key=lambda each: (each.crashed_at, each.id))
-    alike = {each.signature: [other for other in having if other.signature == each.signature] for each in having}
-    special = [each for each in having if each in (alike[each.signature][0], alike[each.signature][-1])]
-    ordinary = [each for each in having if each not in special]
-    return [each.id for each in (*ordinary, *special) if not each.fixed]
+    last = [each for each in having if each.signature and each is _alike(having, each, "signature")[-1]]
+    newest = [each for each in having if each.signature and each is _alike(having, each, "group")[-1]]
+    first = [each for each in having if each.signature and each is _alike(having, each, "group")[0]]
+    in_order = list(reversed(dict.fromkeys(reversed([*having, *first, *newest, *last]))))
+    return [each.id for each in in_order if not each.fixed]
+
+
+def _alike(stored: Sequence[StoredCrash], crash: StoredCrash, by: str) -> list[StoredCrash]:
+    return [each for each in stored if getattr(each, by) == getattr(crash, by)]
 
 
 def test_nothing_is_removed_within_the_limits() -> None:
@@ -145,7 +157,34 @@ def test_the_first_and_the_newest_of_a_signature_are_kept_and_then_the_newer_one
     removals = plan(stored, settings(cores=Limits(per_signature=3)))
 
     assert named(removals) == ["core 1", "core 2", "core 3"]
-    assert reasons(removals) == {"more than 3 of its signature"}
+    assert reasons(removals) == {"more than 3 of its site"}
+
+
+def test_the_limit_counts_each_site_of_a_signature_by_itself() -> None:
+    stored = [stored_crash(day, core=1, site="x" if day % 2 else "y") for day in range(8)]
+
+    assert named(plan(stored, settings(cores=Limits(per_signature=3)))) == ["core 2", "core 3"]
+
+
+def test_crashes_that_are_not_grouped_do_not_count_as_one_group() -> None:
+    stored = [stored_crash(day, core=1, signature=None) for day in range(8)]
+
+    assert plan(stored, settings(cores=Limits(per_signature=3))) == ()
+
+
+def test_duplicates_and_unnamed_sites_lose_their_cores_first_and_the_only_core_of_a_signature_last() -> None:
+    stored = [
+        stored_crash(1, core=1, signature="pbx", site="p"),
+        *(stored_crash(day, core=1, signature="loop", site="l") for day in (2, 3, 4)),
+        stored_crash(5, core=1, signature="loop", site="m"),
+        stored_crash(6, core=1, signature=None, site="unnamed"),
+        stored_crash(7, core=1, signature="other", site="o"),
+    ]
+
+    removed = [{removal.id for removal in plan(stored, settings(cores=Limits(size=size)))} for size in range(7, -1, -1)]
+
+    in_order = [min(more - fewer) for fewer, more in pairwise(removed)]
+    assert in_order == ["3", "6", "2", "4", "1", "5", "7"]
 
 
 def test_the_first_and_the_newest_are_removed_if_the_limit_leaves_no_choice() -> None:
@@ -288,6 +327,7 @@ def crashes(draw: st.DrawFn) -> StoredCrash:
     return stored_crash(
         draw(st.floats(-50, 200)),
         signature=draw(st.sampled_from(("a", "b", "c", None))),
+        site=draw(st.sampled_from(("x", "y", None))),
         core=core,
         texts=texts,
         record=draw(st.integers(0, 9)),
@@ -345,8 +385,8 @@ class Kept:
     def exceeds_count(self) -> bool:
         return self.limits.count is not None and len(self.having) > self.limits.count
 
-    def of(self, signature: str | None) -> "Kept":
-        alike = [each for each in self.having if each.signature == signature]
+    def of(self, group: str) -> "Kept":
+        alike = [each for each in self.having if each.group == group]
         return Kept(alike, self.what, Limits(count=self.limits.per_signature))
 
 
@@ -362,7 +402,7 @@ def test_no_limit_stays_exceeded_if_something_can_be_removed(
         assert now is None or not kept.exceeds_age(now)
         assert not (kept.exceeds_size() and kept.has_removable)
         assert not (kept.exceeds_count() and kept.has_removable)
-        alike = [kept.of(signature) for signature in ("a", "b", "c", None)]
+        alike = [kept.of(group) for group in {each.group for each in kept.having}]
         assert not any(each.exceeds_count() and each.has_removable for each in alike)
 
 
@@ -397,13 +437,13 @@ def test_a_count_limit_follows_the_removal_order(stored: list[StoredCrash], what
 
 
 @given(UNDISTURBED, st.sampled_from(RemovedPart), st.integers(0, 5))
-def test_a_signature_limit_follows_the_removal_order_of_the_signature(
+def test_a_site_limit_follows_the_removal_order_of_the_site(
     stored: list[StoredCrash], what: RemovedPart, count: int
 ) -> None:
     removals = plan(stored, limits_of(what, Limits(per_signature=count)))
 
-    for signature in ("a", "b", "c", None):
-        alike = [each for each in stored if each.signature == signature]
+    for group in {each.group for each in stored}:
+        alike = [each for each in stored if each.group == group]
         excess = max(0, sum(each.has(what) for each in alike) - count)
         gone = {removal.id for removal in removals} & {each.id for each in alike}
         assert gone == set(removal_order(alike, what)[:excess])

@@ -1,0 +1,133 @@
+"""Cores that are extracted in full later: none is forgotten, and what they replace is replaced as a whole."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from astbtd.elf.core_notes import read_facts
+from astbtd.errors import AstbtdError
+from astbtd.extraction.gdb_runner import NO_EXTRACTION, ExtractionResult, Extractor
+from astbtd.model.crash import CoreFacts, Crash, Section
+from astbtd.pipeline.postponed_extraction import FullExtraction, PostponedExtractions
+from astbtd.settings import GdbSettings
+from astbtd.store.core_archive import compress_core
+from astbtd.store.retention.disk_reserve import DiskReserve
+from astbtd.store.store import Store
+from tests.support.builders import DeadProcess, crash
+
+BACKTRACE = "Thread 1 (LWP 4243):\n#0  0x10000123 in play (a=1) at p.c:1\n#1  0x10000234 in main () at m.c:1\n"
+
+
+@dataclass
+class FakeExtractor:
+    """Writes a backtrace, or raises. Remembers the facts of each core."""
+
+    error: Exception | None = None
+    settings: GdbSettings = field(default_factory=GdbSettings)
+    facts: list[CoreFacts] = field(default_factory=list)
+
+    def extract(
+        self, core: int, facts: CoreFacts, directory: Path, *, crash_thread_only: bool = False
+    ) -> ExtractionResult:
+        assert not crash_thread_only
+        assert read_facts(core).process.pid == facts.process.pid
+        self.facts.append(facts)
+        if self.error:
+            raise self.error
+        for section in (Section.BACKTRACE, Section.THREAD1, Section.FULL):
+            (directory / section).write_text(BACKTRACE)
+        return replace(NO_EXTRACTION, extraction=replace(NO_EXTRACTION.extraction, sections={"full.txt": 1}))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(tmp_path / "store")
+    store.prepare()
+    return store
+
+
+@pytest.fixture
+def core(tmp_path: Path) -> Iterator[int]:
+    path = tmp_path / "core"
+    path.write_bytes(DeadProcess().core())
+    descriptor = os.open(path, os.O_RDONLY)
+    yield descriptor
+    os.close(descriptor)
+
+
+def add(store: Store, core: int, minutes: float) -> Crash:
+    """Store a crash whose extraction is postponed, with its core."""
+    made = crash(minutes)
+    made = replace(made, extraction=replace(made.extraction, postponed=True))
+    PostponedExtractions(store).add(made.id)
+    staged = store.stage(made.id)
+    (staged / Section.BACKTRACE).write_text("part\n")
+    store.commit(staged, made)
+    compress_core(core, store.kept_core(made.id), lambda _: None)
+    return made
+
+
+def extraction(store: Store, extractor: FakeExtractor) -> FullExtraction:
+    return FullExtraction(store, cast(Extractor, extractor), DiskReserve(store.root, 0.0), lambda _: None)
+
+
+def test_a_postponed_core_is_extracted_and_its_texts_are_replaced(store: Store, core: int) -> None:
+    made, extractor = add(store, core, 1), FakeExtractor()
+
+    assert extraction(store, extractor).run(lambda: False)
+
+    after, directory = store.load(made.id), store.directory(made.id)
+    assert (after.extraction.postponed, after.diagnosis.crash_function) == (False, "play")
+    assert (directory / Section.BACKTRACE).read_text() == (directory / Section.FULL).read_text() == BACKTRACE
+    assert "play" in (directory / "report.txt").read_text()
+    assert (after.signature, after.core, after.crashed_at) == (made.signature, made.core, made.crashed_at)
+    assert (extractor.facts[0].crashed_at, extractor.facts[0].process) == (made.crashed_at, made.process)
+    assert store.kept_core(made.id).exists()
+    assert PostponedExtractions(store).ids() == ()
+    assert sorted(path.name for path in store.incoming.iterdir()) == ["changes", "new"]
+
+
+def test_a_queued_core_comes_first(store: Store, core: int) -> None:
+    for minutes in range(3):
+        add(store, core, minutes)
+    queued = iter([False, True])
+
+    assert not extraction(store, FakeExtractor()).run(lambda: next(queued))
+
+    assert [each.extraction.postponed for each in store.crashes()] == [True, True, False]
+    assert extraction(store, FakeExtractor()).run(lambda: False)
+    assert not any(each.extraction.postponed for each in store.crashes())
+
+
+def test_a_core_that_cannot_be_extracted_now_stays_on_the_list(store: Store, core: int) -> None:
+    made = add(store, core, 1)
+
+    with pytest.raises(AstbtdError):
+        extraction(store, FakeExtractor(AstbtdError("gdb is not installed"))).run(lambda: False)
+
+    assert PostponedExtractions(store).ids() == (made.id,)
+    assert (store.directory(made.id) / Section.BACKTRACE).read_text() == "part\n"
+    assert not list(store.incoming.glob("*.core"))
+
+
+def test_a_removed_core_is_noted(store: Store, core: int) -> None:
+    made = add(store, core, 1)
+    store.kept_core(made.id).unlink()
+
+    assert extraction(store, FakeExtractor()).run(lambda: False)
+
+    after = store.load(made.id)
+    assert not after.extraction.postponed
+    assert "was removed before it could be extracted in full" in after.extraction.notes[-1]
+
+
+def test_a_crash_that_is_gone_is_taken_off_the_list(store: Store, core: int) -> None:
+    store.remove(add(store, core, 1).id)
+
+    assert extraction(store, FakeExtractor()).run(lambda: False)
+
+    assert PostponedExtractions(store).ids() == ()
