@@ -15,7 +15,7 @@ from astbtd.lib.serialization import to_plain
 from astbtd.model.crash import RECORD_FILE, REPORT_FILE, Crash, Section
 from astbtd.model.deadlock_capture import BACKTRACE_FILE, FULL_FILE, LOCKS_FILE, Deadlock
 from astbtd.store.captures import RECORD_FILE as CAPTURE_RECORD_FILE
-from astbtd.store.redaction import Redactor
+from astbtd.store.redaction.redactor import Redactor
 
 _TEXTS = (REPORT_FILE, *map(str, Section), BACKTRACE_FILE, FULL_FILE, LOCKS_FILE)
 _LATER_SAMPLE = re.compile(r"-\d+(?=\.txt$)")

@@ -13,7 +13,8 @@ from astbtd.lib.quantities import pluralize
 from astbtd.store.captures import Captures
 from astbtd.store.id_lookup import find_capture, resolve
 from astbtd.store.issue_bundle import BundleItem, write_bundle
-from astbtd.store.redaction import Kind, Redactor
+from astbtd.store.redaction.placeholders import Kind
+from astbtd.store.redaction.redactor import Redactor
 from astbtd.store.store import Store
 
 _REVIEW = "review the bundle before you publish it: it can still contain private data that the rules do not recognise"

@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from astbtd.store.redaction import Kind, Redactor
+from astbtd.store.redaction.placeholders import Kind
+from astbtd.store.redaction.redactor import Redactor
+from tests.support.redaction_cases import KEPT, REDACTED
 
 HEADINGS = ("Channel", "Unique ID", "Context", "Extension", "State", "Data", "Caller ID", "Caller name", "Created")
 UP = ("PJSIP/a-00000001", "17.1", "default", "5550177", "AST_STATE_UP", "PJSIP/b,30", "+15550100", "Eve", "2025-01-01")
@@ -59,6 +61,30 @@ def test_private_data_is_replaced(text: str, redacted: str) -> None:
 )
 def test_data_useful_for_debugging_is_kept(text: str) -> None:
     assert Redactor(hosts=["pbx7"]).text(text) == text
+
+
+@pytest.mark.parametrize(("text", "private"), REDACTED)
+def test_private_parts_of_a_text_are_replaced(text: str, private: tuple[str, ...]) -> None:
+    redacted = Redactor(hosts=["pbx7"]).text(text)
+
+    assert [part for part in private if part in redacted] == []
+
+
+@pytest.mark.parametrize("text", KEPT)
+def test_data_without_private_parts_is_unchanged(text: str) -> None:
+    assert Redactor(hosts=["pbx7"]).text(text) == text
+
+
+@pytest.mark.parametrize("text", [*(text for text, _ in REDACTED), *KEPT])
+def test_each_text_is_complete_after_one_pass(text: str) -> None:
+    redactor = Redactor(hosts=["pbx7"])
+    once = redactor.text(text)
+
+    assert redactor.text(once) == once
+
+
+def test_the_tables_have_at_least_150_cases() -> None:
+    assert len(REDACTED) + len(KEPT) >= 150
 
 
 def test_equal_values_have_the_same_placeholder_in_all_texts() -> None:
