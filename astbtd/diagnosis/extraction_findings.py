@@ -97,7 +97,7 @@ def find_unreadable_objects(context: CrashContext) -> Finding | None:
 
 def find_unwind_error(context: CrashContext) -> Finding | None:
     """gdb stopped unwinding, because the stack is damaged or unwind information is missing."""
-    if not context.thread or not context.thread.unwind_error or context.overwritten:
+    if not context.thread or not context.thread.unwind_error or context.overwritten or context.replaced_in_crash:
         return None
     return Finding(
         f"gdb could not unwind the stack to its end: {context.thread.unwind_error}.",

@@ -10,6 +10,7 @@ from astbtd.diagnosis.cause_findings import is_invalid_lock
 from astbtd.diagnosis.crash_context import CrashContext
 from astbtd.diagnosis.crash_function import SOURCES, CrashStack, is_third_party
 from astbtd.diagnosis.frame_kind import plain_name, plain_object
+from astbtd.diagnosis.qualified_name import qualify_name
 from astbtd.diagnosis.recursion import describe_recursion
 from astbtd.diagnosis.sender import describe_sender
 from astbtd.diagnosis.signature import find_crash_function
@@ -25,7 +26,7 @@ _PAST = {"read": "read", "write": "written"}
 
 def write_headline(context: CrashContext) -> str:
     """Return one line that says what happened. It is not escaped for a terminal."""
-    function = _shorten(context.crash_function)
+    function = _crash_function(context)
     match context.kind:
         case Kind.ASSERTION:
             return f"An assertion failed in {function}; Asterisk went on"
@@ -140,7 +141,7 @@ def _describe_crash(context: CrashContext) -> str:
             f"{signal} in {_shorten(caller)}, inside {_shorten(inner.function)} of {plain_object(inner.library or '')}"
         )
     lock = ": a lock of a freed or null object" if is_invalid_lock(context) else ""
-    return f"{signal} in {_shorten(context.crash_function)}{lock}"
+    return f"{signal} in {_crash_function(context)}{lock}"
 
 
 def _innermost_frame_of(stack: CrashStack, function: str | None) -> Frame | None:
@@ -152,6 +153,11 @@ def _innermost_frame_of(stack: CrashStack, function: str | None) -> Frame | None
 
 def _plain_error(report: ToolReport) -> str:
     return _ADDRESSES.sub("", report.error).strip(" .")
+
+
+def _crash_function(context: CrashContext) -> str:
+    function = context.crash_function
+    return _shorten(qualify_name(function, context.located_stack.frames) if function else None)
 
 
 def _shorten(name: str | None) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 from astbtd.diagnosis.crash_function import SOURCES, CrashStack, unique
 from astbtd.diagnosis.frame_kind import FrameKind
+from astbtd.diagnosis.qualified_name import qualify_name
 from astbtd.model.diagnosis import DecidedSignature, MemoryCorruption
 
 _MAX_NAME_LENGTH = 100
@@ -99,7 +100,8 @@ def compute_signature(
         rule, names = _MESSAGE_RULE, [function_in_message]
     if not _distinguishes_bugs(rule, has_core):
         return None
-    return _to_signature(_LEAK if leak else ending.text, names, rule)
+    qualified = [qualify_name(name, stack.frames) for name in names]
+    return _to_signature(_LEAK if leak else ending.text, qualified, rule)
 
 
 def signature_of_overwritten(function: str) -> DecidedSignature:

@@ -26,7 +26,7 @@ def find_no_function(context: CrashContext) -> Finding | None:
 def find_missing_symbols(context: CrashContext) -> Finding | None:
     """Frames of the crash thread have no function name."""
     unnamed = _unnamed_frames(context)
-    if not unnamed:
+    if not unnamed or context.replaced_in_crash:  # a frame in a replaced file, and those that gdb invents behind it
         return None
     return Finding(
         f"No function name (`??`) for {_count_unnamed(context, unnamed)}.",
