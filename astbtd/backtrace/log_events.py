@@ -53,10 +53,20 @@ def signal_name(word: str | None) -> str | None:
 
 def parse_log_event(line: str) -> Marker | None:
     """Return what `line` logs about the end of a process, or None."""
+    if not contains_any(line, _ALL_KEYWORDS):
+        return None
     for keywords, pattern, to_marker in _PATTERNS:
-        if any(keyword in line for keyword in keywords) and (match := pattern.search(line)):
+        if contains_any(line, keywords) and (match := pattern.search(line)):
             return to_marker(match)
     return None
+
+
+def contains_any(line: str, keywords: tuple[str, ...]) -> bool:
+    """Return True if one of the words is in `line`. A loop is the fastest way, and this runs for every line."""
+    for keyword in keywords:  # noqa: SIM110 - any() takes twice the time
+        if keyword in line:
+            return True
+    return False
 
 
 def _event(match: re.Match[str], name: str | None) -> LogEvent:
@@ -141,9 +151,10 @@ _PATTERNS: tuple[_Pattern, ...] = (
     (("terminated abnormally",), re.compile(r"\bterminated abnormally with signal (?P<signal>\d{1,2})/"), _to_signal),
     # safe_asterisk, containers
     (
-        ("exit status", "exited with code", "died with code", "status=1", "Exited ("),
+        ("exit status", "exited with code", "died with code", "xit code", "status=1", "Exited ("),
         re.compile(
-            r"(?:\bended with exit status |\bexited with code |\bdied with code |\bcode=exited, status=|\bExited \()"
+            r"(?:\bended with exit status |\bexited with code |\bdied with code |\b[Ee]xit code:? |"
+            r"\bcode=exited, status=|\bExited \()"
             r"(?P<status>13[0-9]|14[0-9])\b"
         ),
         _to_exit_status,
@@ -152,7 +163,7 @@ _PATTERNS: tuple[_Pattern, ...] = (
     (
         tuple(_SHELL),
         re.compile(
-            r"(?:^|: line \d{1,6}: +\d{1,10} )(?P<words>"
+            r"(?:^|: line \d{1,6}: +\d{1,10} |^\d{1,10} +)(?P<words>"
             + "|".join(_SHELL)
             + r")(?::? \d{1,2})?(?: +\(core dumped\)|$| {2,})"
         ),
@@ -160,12 +171,20 @@ _PATTERNS: tuple[_Pattern, ...] = (
     ),
     # glibc's assert()
     (
-        ("Assertion `",),
+        ("Assertion `", 'assertion "'),
         re.compile(
-            r"\b[\w.+/-]{1,100}:\d{1,7}: (?:.{0,200}?\b)?(?P<function>[A-Za-z_]\w{0,200})(?:\(.{0,200}\))?: Assertion `"
+            r"[\w.+/-]{1,100}:\d{1,7}: (?:.{0,200}?\b)?"
+            r"(?P<function>[A-Za-z_]\w{0,200})(?:\(.{0,200}\))?: (?:Assertion `|assertion \")"
         ),
         _to_c_assertion,
     ),
+    (
+        ("Assertion failed: ",),
+        re.compile(r"\bAssertion failed: .{1,200}, function (?P<function>[A-Za-z_]\w{0,200}), file "),
+        _to_c_assertion,
+    ),
+    # Android
+    ((" (SIG",), re.compile(r"\b[Ss]ignal \d{1,2} \((?P<signal>SIG[A-Z]{2,6})\), code "), _to_signal),
     (("buffer overflow detected",), re.compile(r"\*\*\* buffer overflow detected \*\*\*"), _to_abort),
     (("terminate called",), re.compile(r"\bterminate called (?:after throwing|without an active)"), _to_abort),
     # macOS
@@ -176,3 +195,4 @@ _PATTERNS: tuple[_Pattern, ...] = (
     ),
     (("EXC_",), re.compile(r"\bEXC_\w+ \((?P<signal>SIG[A-Z]{2,6})\)"), _to_signal),
 )
+_ALL_KEYWORDS = tuple(dict.fromkeys(keyword for keywords, _, _ in _PATTERNS for keyword in keywords))

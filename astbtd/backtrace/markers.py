@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable
 
-from astbtd.backtrace.log_events import parse_log_event, signal_name
+from astbtd.backtrace.log_events import contains_any, parse_log_event, signal_name
 from astbtd.backtrace.marker_types import (
     AssertionMarker,
     HeapError,
@@ -27,7 +27,7 @@ def parse_marker(line: str) -> Marker | None:
     if report := parse_tool_report(line):
         return report
     for keywords, pattern, to_marker in _ANYWHERE:
-        if any(keyword in line for keyword in keywords) and (match := pattern.search(line)):
+        if contains_any(line, keywords) and (match := pattern.search(line)):
             return to_marker(match)
     return parse_log_event(line)
 

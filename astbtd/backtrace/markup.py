@@ -11,6 +11,8 @@ crashed process's memory must not become frames.
 import html
 import re
 
+from astbtd.backtrace.log_events import contains_any
+
 # Colours and other control sequences (ECMA-48). In text copied from a web page, the escape character may be missing,
 # or be shown as `^[`.
 _ESCAPE = re.compile(
@@ -35,6 +37,7 @@ _TAG = re.compile(
     r"|\[/?(?:code|quote|pre|spoiler)(?:=[^\[\]]{0,40})?\]",
     re.IGNORECASE,
 )
+_TAG_STARTS = ("<", "{", "[/", "[code", "[quote", "[pre", "[spoiler")
 _ENTITY = re.compile(r"&(?:[a-zA-Z]{2,8}|#\d{1,5}|#x[0-9a-fA-F]{1,5});")
 _ESCAPED_MARKDOWN = re.compile(r"\\(?:(\\)|([_<>*#\[\]~|`{}]))")
 # `#0` in backquotes, in bold, as a link, or with a backslash
@@ -78,14 +81,15 @@ def _clean_characters(line: str) -> str:
 
 
 def _remove_colours(line: str) -> str:
-    line = _ESCAPE.sub("", line)
+    if "\x1b" in line or "^[" in line or not line.isascii():
+        line = _ESCAPE.sub("", line)
     if _COLOUR_WITHOUT_ESCAPE.search(line):
         line = _COLOUR_WITHOUT_ESCAPE.sub("", line).replace("[m", "")
     return line
 
 
 def _remove_markup(line: str) -> str:
-    if "<" in line or "{" in line or "[" in line:
+    if contains_any(line, _TAG_STARTS):
         line = _TAG.sub("", line)
     if "&" in line:
         line = _ENTITY.sub(_unescape, line)
@@ -109,6 +113,8 @@ def _remove_backslash(escaped: re.Match[str]) -> str:
 
 def _split(separator: re.Pattern[str], line: str) -> list[str]:
     """Split `line` at each separator that is not inside a string."""
+    if not separator.search(line):
+        return [line]
     strings = [(match.start(), match.end()) for match in _STRING.finditer(line)]
     pieces, start, current = [], 0, 0
     for match in separator.finditer(line):

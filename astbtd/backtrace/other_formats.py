@@ -57,10 +57,10 @@ _THREAD_SANITIZER = re.compile(
     r"#(?P<level>\d{1,6}) (?P<name>(?!0x)[^\s].{0,300}?) (?:<null>|(?P<file>[^\s():<>]+):(?P<line>\d{1,7})(?::\d+)?)"
     r" \((?P<object>[^()\s]+)\+0x[0-9a-f]+\)(?: \(BuildId: \w+\))?$"
 )
-# Crash reports of macOS: `1   asterisk    0x0000000104a3 ast_hangup + 35 (channel.c:2495)`
+# Crash reports of macOS and iOS: `1   asterisk    0x0000000104a3 ast_hangup + 35 (channel.c:2495)`
 _APPLE = re.compile(
-    r"(?P<level>\d{1,4})\s+(?P<object>[^\s()]{2,100}(?: \([^()]{1,40}\))?)\s+(?P<address>0x[0-9a-f]{8,16}) "
-    r"(?P<name>[^+]{1,300}?) \+ \d+(?: \((?P<file>[^\s():]+):(?P<line>\d{1,7})\))?$"
+    r"(?P<level>\d{1,4})\s+(?P<object>[^\s()]\S{0,99}(?: \S{1,60}){0,3})\s{2,}(?P<address>0x[0-9a-f]{2,16}) "
+    r"(?P<name>[^+]{1,300}?)(?: \+ \d+)?(?: \((?P<file>[^\s():]+):(?P<line>\d{1,7})\))?$"
 )
 # `* frame #0: 0x00007f5a libc.so.7`raise(s=6) at raise.c:52:10 [opt]`
 _LLDB = re.compile(
@@ -89,7 +89,7 @@ def parse_other_frame(line: str) -> Frame | None:
     if patterns is None:
         # A report of glibc with a relative path: `asterisk(ast_hangup+0x35) [0x564a]`
         patterns = (_SYMBOL,) if body.endswith("]") else ()
-        if body[:1].isdigit() and " 0x" in body:
+        if body[:1].isdigit() and "0x" in body:
             patterns = (*patterns, _APPLE)
     for pattern in patterns:
         if match := pattern.match(body):

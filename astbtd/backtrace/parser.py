@@ -35,6 +35,7 @@ __all__ = ["Backtrace", "Frame", "Thread", "parse"]
 
 # What other programs indent as far as gdb indents local variables.
 _INDENTED = ("#", "[0x", "* frame #", "frame #", "Signal: ", "Stack trace of thread ")
+_PRINTED_BY_ASTERISK = re.compile(r"# ?\d{1,6}: ")  # no debugger numbers frames like this
 _PROMPT = re.compile(r"(?:\((?:gdb|lldb)\)[ \t]*+){1,100}")
 _LOOKS_LIKE_FRAME = re.compile(r"(?:frame )?#\d{1,9}\b")
 _DEBUG_THREADS = re.compile(r"\bast_ree?ntrancy_(?:un)?lock\b|^=== (?:Currently Held Locks|---> .{0,80}Lock #)")
@@ -255,7 +256,7 @@ class _Parser:
         thread.unwind_error = thread.unwind_error or self._unwind_error
         thread.crashed = thread.crashed or self._heading.crashed
         thread.report = thread.report or self._heading.report
-        if self._heading.printed_by_assertion:
+        if self._heading.printed_by_assertion or _PRINTED_BY_ASTERISK.match(stack.frames[0].text):
             thread.assertion_function = self._messages.find_assertion(self._heading.log_thread)
         self._threads.add_listing(thread, stack.frames, stack.frame_count)
 

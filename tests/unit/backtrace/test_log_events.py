@@ -83,6 +83,17 @@ from tests.support.backtraces import prose
         ("*** buffer overflow detected ***: terminated", "SIGABRT", None),
         ("terminate called after throwing an instance of 'std::out_of_range'", "SIGABRT", None),
         ("Exception Type:        EXC_BAD_ACCESS (SIGSEGV)", "SIGSEGV", None),
+        ("       414 Segmentation fault      (core dumped) | ( pjsua --config-file x )", "SIGSEGV", None),
+        ("[Error] pjsua Exit code: 139", "SIGSEGV", None),
+        ("Assertion failed: (subsys.pf), function get_info, file ../src/audiodev.c, line 645.", "SIGABRT", "get_info"),
+        (
+            '../src/pj/os_core_unix.c:1270: pj_status_t pj_mutex_lock(pj_mutex_t *): assertion "mutex" failed',
+            "SIGABRT",
+            "pj_mutex_lock",
+        ),
+        ("x: src/x.cpp:498: void pollset_process(int): Assertion `sock' failed.", "SIGABRT", "pollset_process"),
+        ("A/libc: Fatal signal 6 (SIGABRT), code -6 in tid 13567 (Thread-14107)", "SIGABRT", None),
+        ("signal 11 (SIGSEGV), code 1 (SEGV_MAPERR), fault addr 0x10", "SIGSEGV", None),
     ],
 )
 @pytest.mark.parametrize("prefix", ["", "Jan  2 03:04:05 pbx start[9]: ", "> "])

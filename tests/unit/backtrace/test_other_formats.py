@@ -156,3 +156,68 @@ def test_frames_of_lldb_are_parsed() -> None:
         ("ast_hangup", 2495),
         ("___lldb_unnamed_symbol7", None),
     ]
+
+
+def test_crash_reports_of_macos_are_parsed() -> None:
+    text = """\
+Exception Type:        EXC_CRASH (SIGABRT)
+
+Thread 0:: Dispatch queue: com.apple.main-thread
+0   libsystem_kernel.dylib        \t0x00007fff9240767a mach_msg_trap + 10
+
+Thread 3 Crashed:: worker
+0   libsystem_kernel.dylib        \t0x00007fff88a56f06 __pthread_kill + 10
+1   libsystem_c.dylib             \t0x00007fff931e1234 abort + 129
+2   libsystem_c.dylib                    0x000000018c08cd30 __assert_rtn + 280
+3   libphone.0.dylib                     0x0000000103ff5f74 get_port (sock_common.c:367)
+4   My Phone                             0x5618 talk + 13 (talk.m:13)
+"""
+
+    backtrace = parse(text)
+
+    assert backtrace.signal == "SIGABRT"
+    (crashed,) = (thread for thread in backtrace.threads if thread.crashed)
+    assert [(frame.level, frame.function, frame.file, frame.line) for frame in crashed.frames] == [
+        (0, "__pthread_kill", None, None),
+        (1, "abort", None, None),
+        (2, "__assert_rtn", None, None),
+        (3, "get_port", "sock_common.c", 367),
+        (4, "talk", "talk.m", 13),
+    ]
+    assert len(backtrace.threads) == 2
+
+
+def test_frames_of_android_are_parsed() -> None:
+    text = """\
+03-01 12:00:00.123  1234  5678 F DEBUG   : signal 11 (SIGSEGV), code 1 (SEGV_MAPERR), fault addr 0x10
+03-01 12:00:00.123  1234  5678 F DEBUG   :       #00 pc 00000000000220ac  /system/lib64/libc.so (abort+116)
+03-01 12:00:00.123  1234  5678 F DEBUG   :       #01 pc 00000000000449634  /data/lib/libpjsua2.so (pj::Endpoint::stop(unsigned int, char*)+88) (BuildId: 79421dc2)
+03-01 12:00:00.123  1234  5678 F DEBUG   :       #02 pc 0000000000680b3c  /data/lib/libpjsua2.so (BuildId: 79421dc2)
+""".replace("00000000000449634", "0000000000449634")
+
+    backtrace = parse(text)
+
+    assert backtrace.signal == "SIGSEGV"
+    assert [frame.function for frame in only_thread(text).frames] == [
+        "abort",
+        "pj::Endpoint::stop(unsigned int, char*)",
+        None,
+    ]
+
+
+def test_frames_of_thread_sanitizer_are_parsed() -> None:
+    frames = only_thread(
+        "    #0 memset <null> (libtsan.so.0+0x1)\n    #1 speak(int) /src/t.c:42:3 (asterisk+0x2)\n"
+    ).frames
+
+    assert [(frame.function, frame.line) for frame in frames] == [("memset", None), ("speak(int)", 42)]
+
+
+@pytest.mark.parametrize("prefix", ["", "error.log.1:", "[2026-03-01 12:00:00] ERROR[4]: logger.c: "])
+def test_frames_in_the_form_of_asterisk_were_printed_by_an_assertion(prefix: str) -> None:
+    lines = ["# 1: /usr/sbin/asterisk(attach+0x40) [0x5648]", "# 2: /usr/sbin/asterisk(set_volume+0x21b) [0x5649]"]
+
+    thread = only_thread("".join(f"{prefix}{line}\n" for line in lines))
+
+    assert thread.assertion_function == ""
+    assert [frame.function for frame in thread.frames] == ["attach", "set_volume"]
