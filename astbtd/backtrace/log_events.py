@@ -13,7 +13,7 @@ from contextlib import suppress
 from astbtd.backtrace.marker_types import HeapError, LogEvent, Marker
 
 _MAX_TEXT = 300  # characters
-_MODULE = re.compile(r"\bin (?P<module>[^\s\[\]]+)\[(?:(?P<offset>[0-9a-f]+),)?(?P<base>[0-9a-f]+)\+[0-9a-f]+\]")
+_MODULE = re.compile(r"\bin (?P<module>[^\s\[\]]+)\[(?:(?P<offset>[0-9a-f]+),)?(?P<base>[0-9a-f]+)\+[0-9a-f]+(?:\]|$)")
 _INSTRUCTION = re.compile(r"\b(?:ip|rip|nip|epc|pc)(?: ?[:=] ?| )(?:0x)?(?P<ip>[0-9a-f]{4,16})\b")
 _TRAPS = {
     "divide error": "SIGFPE",
@@ -120,7 +120,7 @@ _PATTERNS: tuple[_Pattern, ...] = (
     # Linux
     (
         ("segfault",),
-        re.compile(r"\] ?: ?segfault at [0-9a-f]|: segfault (?:at [0-9a-f]+ ip |\(11\) at )"),
+        re.compile(r"\] ?: ?segfault at |: segfault (?:at [0-9a-f]+ ip |\(11\) at )"),
         _to_segfault,
     ),
     (

@@ -28,6 +28,7 @@ _VALGRIND_ERROR = re.compile(
     r"Possible data race|Thread #\d+: lock order|realloc\(\) with size 0).{0,150}"
 )
 _VALGRIND_LEAK = re.compile(r"[\d,]+(?: \([^)]{0,80}\))? bytes in [\d,]+ blocks are .{1,40} in loss record.{0,40}")
+_VALGRIND_LEAK_SUMMARY = re.compile(r"(?:definitely|indirectly|possibly) lost: [1-9][\d,]* bytes in [\d,]+ blocks")
 _VALGRIND_LINE = re.compile(r"([=*-])\1\d+\1\1 {0,2}(?P<text>.*)")
 _VALGRIND_END = re.compile(r"Process terminating .{1,60} signal \d{1,2} \((?P<signal>SIG[A-Z]{2,6})\)")
 _VALGRIND_THREAD = re.compile(r"Thread (?P<number>\d{1,9})(?: \S+)?:$")
@@ -72,7 +73,7 @@ def _parse_valgrind(text: str) -> Marker | None:
         return StackStart(earlier=EarlierEvent.OTHER)
     if error := _VALGRIND_ERROR.match(text):
         return StackStart(report=ToolReport(VALGRIND, error[0]))
-    if leak := _VALGRIND_LEAK.match(text):
+    if leak := _VALGRIND_LEAK.match(text) or _VALGRIND_LEAK_SUMMARY.match(text):
         return StackStart(report=ToolReport(VALGRIND, leak[0], leak=True))
     return None
 

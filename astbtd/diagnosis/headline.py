@@ -86,7 +86,7 @@ def describe_report(context: CrashContext) -> str:
     access = _describe_access(context, report)
     if context.backtrace.freed or "use-after-free" in report.error:
         return _with_history(f"use after free: {access} in {function}", context)
-    accessed = f": {access} in" if context.backtrace.access or access != _USED else " in"
+    accessed = f": {access} in" if context.backtrace.access else " in"  # valgrind's error says it already
     return _with_history(f"{report.tool}: {_plain_error(report)}{accessed} {function}", context)
 
 

@@ -71,6 +71,17 @@ from tests.support.backtraces import prose
         ("Asterisk ended with exit status 139\nAsterisk exited on signal 11.", "SIGSEGV", None),
         ("Asterisk ended with exit status 134", "SIGABRT", None),
         ("asterisk-1 exited with code 139", "SIGSEGV", None),
+        (
+            "asterisk[77]: segfault at xxx ip xxxxxxxxxx sp xxxxxxxxxx error 4 in chan_x.so[7f678e700000+10a000]",
+            "SIGSEGV",
+            "chan_x.so",
+        ),
+        (
+            "asterisk[77]: segfault at 0 ip 00007f9c9b1a2ddb sp 00007f9c error 4 in chan_x.so[7f9c9b193000+30000",
+            "SIGSEGV",
+            "chan_x.so at offset 0xfddb",
+        ),
+        ("Process: 77 ExecStart=/usr/sbin/asterisk -g -f (code=dumped, signal=SEGV)", "SIGSEGV", None),
         ("Segmentation fault (core dumped)", "SIGSEGV", None),
         ("Segmentation fault", "SIGSEGV", None),
         ("./start.sh: line 3:  1234 Aborted                 (core dumped) asterisk -g", "SIGABRT", None),

@@ -118,3 +118,10 @@ def test_the_leaked_bytes_replace_the_title_of_the_report() -> None:
 
     assert report
     assert report.error == "40 byte(s) in 1 object(s)"
+
+
+def test_the_summary_of_a_leak_report_is_one() -> None:
+    text = "==4== LEAK SUMMARY:\n==4==    definitely lost: 40 bytes in 1 blocks\n==4==    indirectly lost: 0 bytes in 0 blocks\n"
+
+    assert diagnose(text).kind is Kind.LEAK
+    assert diagnose(text.replace("40 bytes in 1", "0 bytes in 0")).kind is Kind.NOTHING
