@@ -1,8 +1,8 @@
-"""Files for one run of gdb: a sealed file with the script, a directory for copies, paths of descriptors."""
+"""Files for one run of gdb: a sealed file with the script, a directory for copies, paths of descriptors, arguments."""
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +13,11 @@ from astbtd.lib import files
 def descriptor_path(descriptor: int) -> str:
     """Return a path by which gdb opens an inherited descriptor: no directory permissions are needed."""
     return f"/proc/self/fd/{descriptor}"
+
+
+def with_option(option: str, commands: Sequence[str]) -> list[str]:
+    """Return the arguments that make gdb execute these commands, each preceded by `option`."""
+    return [word for command in commands for word in (option, command)]
 
 
 @contextmanager

@@ -5,6 +5,7 @@ recursion has hundreds of thousands. A gdb without Python runs the commands of t
 """
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -16,7 +17,7 @@ from types import MappingProxyType
 from astbtd.errors import AstbtdError
 from astbtd.extraction import build_ids, script_archive, shared_objects
 from astbtd.extraction.build_ids import MappedObject, outdated_paths
-from astbtd.extraction.gdb_files import copies_directory, descriptor_path, sealed_file
+from astbtd.extraction.gdb_files import copies_directory, descriptor_path, sealed_file, with_option
 from astbtd.extraction.object_server import ObjectServer, serve_objects
 from astbtd.extraction.output_files import OutputFiles, create_output_files
 from astbtd.extraction.sandbox_command import SandboxUser, grant_read, kill_leftovers, sandboxed_command
@@ -41,6 +42,7 @@ _NO_ROOT = "/nonexistent"
 _TABLE_SECONDS = 20  # of CPU time, for one table of info.txt or locks.txt; 20,000 channels took two
 _DOCUMENTED_COMMANDS = ("bt", "bt full", "thread apply all bt")
 _DISK_FULL_STATUS = 28  # as in script/job.py, which only gdb can import
+_NOISE = re.compile(rb"^warning: Unexpected size of section `\.reg-xstate/\d+' in core file\.\n", re.MULTILINE)
 _NO_PYTHON = b"Python scripting is not supported"
 _NO_PYTHON_NOTE = "this gdb has no Python, so only backtrace.txt was written; install gdb instead of gdb-minimal"
 
@@ -151,6 +153,7 @@ class _CoreExtraction:
 
     def extract(self) -> ExtractionResult:
         finished, notes = self._run_best()
+        self.output.remove_lines(Section.LOG, _NOISE)
         self.output.append(Section.INFO, f"\n{build_ids.format_objects(self.mapped)}")
         facts = GdbFacts.from_json(self.output.read_facts())
         unreadable = (f"gdb could not read {path}" for path in self.objects.missing)
@@ -227,7 +230,7 @@ class _CoreExtraction:
     def _run_documented_commands(self) -> subprocesses.Finished:
         executable = self._executable()
         program = ["-se", executable] if executable else []
-        commands = _with_option("-ex", _DOCUMENTED_COMMANDS)
+        commands = with_option("-ex", _DOCUMENTED_COMMANDS)
         return self._run([*program, "-c", descriptor_path(self.core), *commands], Section.BACKTRACE)
 
     def _run(
@@ -241,7 +244,7 @@ class _CoreExtraction:
         """Run gdb in the sandbox; its standard output goes to `section`."""
         self.output.clear()
         settings, user = self.extractor.settings, self.extractor.user
-        gdb_settings = _with_option("-iex", (*_SETTINGS, f"set sysroot {self.root or '/'}"))
+        gdb_settings = with_option("-iex", (*_SETTINGS, f"set sysroot {self.root or '/'}"))
         argv = [settings.program, "-nx", "-nh", "--batch", *gdb_settings, *arguments]
         run = partial(
             subprocesses.run,
@@ -293,8 +296,3 @@ class _CoreExtraction:
         if self.output.total_bytes() > self.extractor.settings.output:
             return ExtractionOutcome.TOO_MUCH_OUTPUT
         return None
-
-
-def _with_option(option: str, commands: Sequence[str]) -> list[str]:
-    """Return the arguments that make gdb execute these commands, each preceded by `option`."""
-    return [word for command in commands for word in (option, command)]

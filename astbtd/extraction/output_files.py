@@ -1,6 +1,7 @@
 """The files that gdb writes its sections to: one descriptor each, opened before gdb starts and checked afterwards."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ _BLOCK_SIZE = 512  # the unit of st_blocks
 _MAX_FACTS_BYTES = 1 << 20
 _MAX_STATES_BYTES = 16 << 20  # about 500 bytes per thread
 _START_BYTES = 1 << 16
+_MAX_FILTERED_BYTES = 8 << 20
 _SPACE_NEEDED = 1 << 20  # bytes; the sections of a small core
 
 
@@ -66,6 +68,19 @@ class OutputFiles:
     def read_start(self, section: Section) -> bytes:
         """Return the first 64 KiB of a section."""
         return os.pread(self.descriptors[section], _START_BYTES, 0)
+
+    def remove_lines(self, section: Section, pattern: re.Pattern[bytes]) -> None:
+        """Remove the lines that match from the first 8 MiB of a section. `pattern` includes the newline."""
+        descriptor = self.descriptors[section]
+        start = os.pread(descriptor, _MAX_FILTERED_BYTES, 0)
+        kept = pattern.sub(b"", start)
+        if len(kept) == len(start):
+            return
+        size = os.fstat(descriptor).st_size
+        rest = os.pread(descriptor, max(0, size - len(start)), len(start))
+        os.ftruncate(descriptor, 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        files.write_all(descriptor, kept + rest)
 
     def append(self, section: Section, text: str) -> None:
         """Append our own text to a section."""

@@ -18,7 +18,7 @@ SHORT_MODULES = {
     "__main__.py": "the entry point of `python -m astbtd`",
     "diagnosis/deadlock/cycles.py": "a graph algorithm, apart from what the graph means",
     "diagnosis/frame_folding.py": "one rule of the report, of use to any list of frames",
-    "extraction/gdb_files.py": "the files of one run, apart from the run",
+    "model/crash_loop.py": "no part of a record; announce and pipeline share it",
     "sources/collectors/registry.py": "imports the collectors, which import collector.py",
     "cli/commands/pin.py": "each verb has its module; this one has two",
     "lib/escaping.py": "packed for gdb, which must not get more than it needs",

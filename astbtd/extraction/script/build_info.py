@@ -32,13 +32,18 @@ class BuildInfo:
             "Built by": _builder(),
             "Build options": _or_none(self.abi_options),
             "All build options": _or_none(self.all_options),
-            "Started": format_time(self.started or 0),
-            "Last reload": format_time(self.reloaded or 0),
+            "Started": format_time(self.started or 0, _microseconds("ast_startuptime")),
+            "Last reload": format_time(self.reloaded or 0, _microseconds("ast_lastreloadtime")),
             "Uptime at the crash": uptime,
             "Abort message": self.abort_message,
         }
         lines = [f"{name}: {printable_line(value)}\n" for name, value in fields.items() if value]
         return "".join(lines) or "Neither version nor build options can be read from this core.\n"
+
+
+def _microseconds(variable: str) -> int:
+    """Return the second field of a struct timeval, which is a long as well."""
+    return evaluate(f"*((long *) &{variable} + 1)") or 0
 
 
 def _static_text(array: str, getter: str) -> str | None:

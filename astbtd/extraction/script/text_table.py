@@ -45,15 +45,19 @@ def as_enumerator(value: gdb.Value) -> str:
 
 def as_time(value: gdb.Value) -> str:
     """Return a struct timeval as a time in UTC."""
-    return format_time(int(value["tv_sec"]))
+    return format_time(int(value["tv_sec"]), int(value["tv_usec"]))
 
 
-def format_time(seconds: int) -> str:
-    """Return a time in seconds since 1970 as text in UTC; empty for 0, and the number if it is not a valid time."""
+def format_time(seconds: int, microseconds: int = 0) -> str:
+    """Return a time since 1970 as text in UTC; empty for 0 seconds, and the number if it is not a valid time.
+
+    Like ast_coredumper, omit the microseconds if they are 0.
+    """
     if not seconds:
         return ""
+    fraction = f".{microseconds:06}" if 0 < microseconds < 1_000_000 else ""
     try:
-        return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(seconds))
+        return time.strftime(f"%Y-%m-%d %H:%M:%S{fraction} UTC", time.gmtime(seconds))
     except (ValueError, OverflowError, OSError):
         return f"{seconds} s"
 

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 from pathlib import Path
 
 from astbtd.extraction.output_files import FACTS, create_output_files
@@ -27,6 +28,14 @@ def test_allocated_space_beyond_the_end_of_a_file_counts_and_is_freed(tmp_path: 
 
         output.truncate(1 << 16)
         assert output.total_bytes() == 0
+
+
+def test_lines_are_removed_and_the_others_stay(tmp_path: Path) -> None:
+    with create_output_files(tmp_path, -1) as output:
+        os.write(output.descriptors[Section.LOG], b"first\nnoise 1\nnoise 2\nlast\n")
+        output.remove_lines(Section.LOG, re.compile(rb"^noise \d\n", re.MULTILINE))
+
+    assert (tmp_path / Section.LOG).read_text() == "first\nlast\n"
 
 
 def test_empty_sections_and_json_files_are_removed_at_the_end(tmp_path: Path) -> None:
