@@ -150,3 +150,23 @@ def test_frames_of_every_form_are_parsed(line: str, expected: Frame) -> None:
         expected.line,
         expected.library,
     )
+
+
+@pytest.mark.parametrize("gap", ["  ", "      ", " " * 22])
+@pytest.mark.parametrize("arguments", ["(session=0x7f1122334455)", "(...)", "()"])
+def test_locations_in_columns_are_parsed(gap: str, arguments: str) -> None:
+    frame = only_frame(f"#0  pong {arguments}{gap}res_x.c:42\n")
+
+    assert (frame.function, frame.file, frame.line) == ("pong", "res_x.c", 42)
+
+
+def test_the_star_of_old_glibc_is_not_part_of_the_name() -> None:
+    text = (
+        "#0  0x00ebecb1 in *__GI_raise (sig=6) at ../nptl/raise.c:64\n#1  0x00ec218e in *__GI_abort () at abort.c:92\n"
+    )
+
+    assert functions(text) == ["__GI_raise", "__GI_abort"]
+
+
+def test_an_empty_name_is_unknown() -> None:
+    assert only_frame("#0  0x00007f1122334455 in  () at /lib/libx.so.1\n").function is None

@@ -205,3 +205,79 @@ def test_a_fault_in_a_lock_is_a_lock_of_a_freed_or_null_object(mutex: str) -> No
     assert diagnosis.headline == "Asterisk crashed: SIGSEGV in take: a lock of a freed or null object"
     assert diagnosis.signature
     assert diagnosis.signature.text == "fault in take"
+
+
+def test_old_glibc_aborts() -> None:
+    text = "#0  0x00ebecb1 in *__GI_raise (sig=6) at raise.c:64\n#1  0x00ec218e in *__GI_abort () at abort.c:92\n#2  0x08123456 in check (p=0x0) at c.c:42\n"
+
+    diagnosis = diagnose(text)
+
+    assert (diagnosis.signal, diagnosis.headline) == ("SIGABRT", "Asterisk crashed: SIGABRT in check")
+    assert diagnosis.signature
+    assert diagnosis.signature.text == "abort in check"
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_threads_that_wait_for_locks_of_one_another_hang(count: int) -> None:
+    text = "".join(thread(number, WAITING.replace("take", f"take_{number}")) for number in range(count, 0, -1))
+
+    diagnosis = diagnose(text)
+
+    assert (diagnosis.kind, diagnosis.threads, diagnosis.crash_function) == (Kind.DEADLOCK, count, f"take_{count}")
+    assert f"{count} threads wait" in prose(diagnosis)
+
+
+@pytest.mark.parametrize(
+    ("signal", "words"),
+    [("SIGFPE", "Arithmetic exception"), ("SIGILL", "Illegal instruction"), ("SIGBUS", "Bus error")],
+)
+def test_a_signal_that_gdb_reports_while_the_program_runs_is_a_crash(signal: str, words: str) -> None:
+    text = f'Thread 5 "asterisk" received signal {signal}, {words}.\n[Switching to Thread 0x7f0000001700 (LWP 1001)]\n0x0000000000533335 in rate (n=0) at r.c:30\n30\t\treturn total / n;\n(gdb) bt\n#0  0x0000000000533335 in rate (n=0) at r.c:30\n#1  0x0000000000544444 in dummy_start (data=0x2) at utils.c:1600\n'
+
+    diagnosis = diagnose(text)
+
+    assert (diagnosis.kind, diagnosis.signal, diagnosis.crash_thread, diagnosis.frames) == (Kind.CRASH, signal, 5, 2)
+
+
+def test_an_uncaught_exception_is_filed_under_the_code_that_threw_it() -> None:
+    names = [
+        "__GI_raise",
+        "__GI_abort",
+        "__gnu_cxx::__verbose_terminate_handler",
+        "__cxxabiv1::__terminate",
+        "std::terminate",
+        "__cxa_throw",
+        "std::__throw_out_of_range",
+        "std::map<int, int>::at",
+        "get_by_name",
+        "main",
+    ]
+    frames = "".join(f"#{level}  {level + 1:#x} in {name} () at x.c:1\n" for level, name in enumerate(names))
+
+    diagnosis = diagnose(f"terminate called after throwing an instance of 'std::out_of_range'\n{frames}")
+
+    assert (diagnosis.kind, diagnosis.signal, diagnosis.crash_function) == (Kind.CRASH, "SIGABRT", "get_by_name")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["[**Current thread is 1** (LWP 901)]", "[*Current thread is 1 (LWP 901)]", "**[Current thread is 1 (LWP 901)]**"],
+)
+def test_the_current_thread_is_read_in_bold_as_well(line: str) -> None:
+    expected = None if line.startswith("[*C") else 1
+
+    assert diagnose(f"{ENDED}{line}\n{FAULT}").crash_thread == expected
+
+
+def test_json_of_abrt_is_not_guessed_at() -> None:
+    assert (
+        diagnose('{   "signal": 11\n,   "stacktrace":\n      [ {   "crash_thread": true } ]\n}\n').kind is Kind.NOTHING
+    )
+
+
+def test_frames_that_somebody_searched_for_in_logs_are_of_an_assertion() -> None:
+    text = "error.log.1:[2026-03-01 12:00:00] ERROR[4]: x.c: FRACK!, Failed assertion bad magic number 0x0 for object 0x7f (0)\nerror.log.1:# 1: /usr/sbin/asterisk(attach+0x40) [0x5648]\nerror.log.1:# 2: /usr/sbin/asterisk(set_volume+0x21b) [0x5649]\n"
+
+    diagnosis = diagnose(text)
+
+    assert (diagnosis.kind, diagnosis.crash_function) == (Kind.ASSERTION, "attach")
