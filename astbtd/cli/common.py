@@ -12,8 +12,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from astbtd.cli.terminal import write_controls
 from astbtd.lib import files
-from astbtd.lib.escaping import printable
+from astbtd.lib.escaping import printable_line
 from astbtd.lib.serialization import to_plain
 from astbtd.store.record import RecordSummary
 from astbtd.store.store import DamagedRecord, Store
@@ -70,23 +71,23 @@ def open_store_for_writing(options: argparse.Namespace) -> Store:
 
 
 def write_text(text: str) -> None:
-    """Print text for people. On a terminal, control characters are escaped: they may come from a crashed process."""
-    sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
+    """Print text for people; `terminal.py` escapes it."""
+    sys.stdout.write(text)
 
 
 def write_row(text: str) -> None:
     """Print a line that may be coloured. The caller must pass untrusted parts of it through `printable_line`."""
-    sys.stdout.write(text)
+    write_controls(sys.stdout, text)
 
 
 def write_json(value: object) -> None:
-    """Print one JSON document, indented."""
-    sys.stdout.write(json.dumps(to_plain(value), indent=2, ensure_ascii=False) + "\n")
+    """Print one JSON document, indented. On a terminal, it is ASCII."""
+    sys.stdout.write(json.dumps(to_plain(value), indent=2, ensure_ascii=sys.stdout.isatty()) + "\n")
 
 
 def write_json_line(value: object) -> None:
-    """Print one JSON document on one line."""
-    sys.stdout.write(json.dumps(to_plain(value), ensure_ascii=False) + "\n")
+    """Print one JSON document on one line. On a terminal, it is ASCII."""
+    sys.stdout.write(json.dumps(to_plain(value), ensure_ascii=sys.stdout.isatty()) + "\n")
 
 
 @contextmanager
@@ -155,11 +156,11 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         """Clear the line."""
         if self._visible:
-            sys.stderr.write("\r\x1b[K")
+            write_controls(sys.stderr, "\r\x1b[K")
             self._visible = False
 
     def _show(self, state: str) -> None:
         if sys.stderr.isatty() and time.monotonic() >= self._next_update:
-            sys.stderr.write(f"\r{self._activity}: {state} ")
+            write_controls(sys.stderr, f"\r{printable_line(self._activity)}: {printable_line(state)} ")
             self._next_update = time.monotonic() + _PROGRESS_INTERVAL
             self._visible = True

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from types import ModuleType
 
 from astbtd import __version__
+from astbtd.cli.terminal import escaped_streams
 from astbtd.errors import AstbtdError, ExitCode
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
@@ -81,6 +82,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises SystemExit after `--help`, `--version` and wrong usage, as argparse does.
     """
     gc.set_threshold(_GC_THRESHOLD)
+    with escaped_streams():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """Run the command line, and turn errors into messages and exit codes."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         try:

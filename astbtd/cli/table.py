@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from astbtd.cli.terminal import write_controls
 from astbtd.lib.escaping import printable_line
 
 _ELLIPSIS = "..."
@@ -67,7 +68,7 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> Non
             filled.append(_FilledColumn(column, [column.heading, *map(printable_line, texts)]))
     fitting = _fit(filled, terminal_width())
     for cells in zip(*(each.cells() for each in fitting), strict=True):
-        sys.stdout.write(" ".join(cells).rstrip() + "\n")
+        write_controls(sys.stdout, " ".join(cells).rstrip() + "\n")
 
 
 def _fit(table: list[_FilledColumn], width: int | None) -> list[_FilledColumn]:

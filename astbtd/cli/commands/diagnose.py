@@ -2,19 +2,17 @@
 
 import argparse
 import codecs
-import json
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from io import BufferedReader, TextIOWrapper
 from pathlib import Path
 
-from astbtd.cli.common import Progress, add_json, warn, write_text
+from astbtd.cli.common import Progress, add_json, warn, write_json_line, write_text
 from astbtd.diagnosis.report import render_diagnosis
 from astbtd.diagnosis.verdict import diagnose
 from astbtd.errors import AstbtdError, ExitCode
 from astbtd.lib.escaping import printable_line
-from astbtd.lib.serialization import to_plain
 from astbtd.model.crash import Verdict
 from astbtd.model.diagnosis import Diagnosis, Kind
 
@@ -100,7 +98,7 @@ def detect_encoding(sample: bytes) -> str:
 
 def _print(name: str, diagnosis: Diagnosis, options: argparse.Namespace) -> None:
     if options.json:
-        sys.stdout.write(json.dumps(to_plain(diagnosis), ensure_ascii=False) + "\n")
+        write_json_line(diagnosis)
         return
     text = render_diagnosis(diagnosis)
     if len(options.files) > 1:
