@@ -3,7 +3,7 @@
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from systemd import journal
@@ -11,7 +11,7 @@ from systemd import journal
 from astbtd.announce import journald_socket
 from astbtd.announce.journald_socket import JournalUnavailable
 
-__all__ = ["JournalUnavailable", "entries", "notify", "runtime_directory", "send", "watchdog_interval"]
+__all__ = ["JournalUnavailable", "entries", "entries_since", "notify", "runtime_directory", "send", "watchdog_interval"]
 
 IDENTIFIER = "astbtd"
 LOG_TARGET = "ASTBTD_LOG_TARGET"  # environment variable: `stderr`, or unset for the journal
@@ -64,6 +64,19 @@ def entries(fields: Mapping[str, str], keep_waiting: Callable[[], bool]) -> Iter
         while keep_waiting():
             reader.wait(_POLL_INTERVAL)
             yield from reader
+
+
+def entries_since(queries: Sequence[Mapping[str, str]], since: float) -> Iterator[Mapping[str, object]]:
+    """Yield the journal entries that match one of the queries, from `since` on (seconds since 1970), oldest first."""
+    if not journald_socket.SOCKET.exists():
+        return
+    with journal.Reader() as reader:
+        for fields in queries:
+            for name, value in fields.items():
+                reader.add_match(**{name: value})
+            reader.add_disjunction()
+        reader.seek_realtime(since)
+        yield from reader
 
 
 def notify(state: str, timeout: float = _TIMEOUT) -> bool:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 from astbtd.claims import claim_file
 from astbtd.claims.claim_file import AlreadyClaimed, ClaimFiles, ClaimRecord
@@ -19,61 +18,22 @@ from astbtd.claims.hard_links import (
     LinkRefused,
     OpenedDirectory,
     Vanished,
+    find_directory,
     give_to_group,
     link_core,
     remove_claimed_file,
     remove_link,
 )
+from astbtd.claims.held_claim import NO_CORE, Claim, ClaimOwner
 from astbtd.claims.private_copy import PrivateCopies, Unpacker, unpacked_facts
 from astbtd.errors import AstbtdError, NoRoom
 from astbtd.lib import files
 from astbtd.model.crash import DiscoveredBy, Source
 
-__all__ = ["PREFIX", "AlreadyClaimed", "Claim", "ClaimRecord", "Claims", "Vanished"]
+__all__ = ["PREFIX", "AlreadyClaimed", "Claim", "ClaimOwner", "ClaimRecord", "Claims", "Vanished"]
 
 PREFIX = ".astbtd."
 """The name of a claim's hard link is this and the id of the crash."""
-
-_NO_CORE = -1
-
-
-class ClaimOwner(Protocol):
-    """The thread that accesses the file system of a claimed core, since that may hang."""
-
-    def request_finish(self, claim: "Claim", *, remove_original: bool) -> None:
-        """Call `Claims.finish_here` in that thread, without waiting for it."""
-
-
-@dataclass(eq=False)
-class Claim:
-    """A claimed core, open at `descriptor`; its claim file is locked through the descriptor `lock`.
-
-    Until it is prepared, `descriptor` is the core as it was found, and the id of a packed core may still change.
-    `internal_errors` counts how often our own code failed to process it. `owner` is None if any thread may access the
-    core's directory.
-    """
-
-    id: str
-    record: ClaimRecord
-    descriptor: int
-    lock: int
-    is_prepared: bool = True
-    internal_errors: int = 0
-    owner: ClaimOwner | None = None
-
-    def __lt__(self, other: "Claim") -> bool:
-        """Order by crash time, newest first."""
-        return self.record.facts.crashed_at > other.record.facts.crashed_at
-
-    def close(self) -> None:
-        """Close the descriptors. The claim itself stays."""
-        if self.descriptor != _NO_CORE:
-            os.close(self.descriptor)
-        os.close(self.lock)
-
-    def has_lost_its_name(self) -> bool:
-        """Return whether only the descriptor keeps the core, so that it is gone when that is closed."""
-        return not self.is_prepared and self.record.packed is None and not os.fstat(self.descriptor).st_nlink
 
 
 @dataclass(frozen=True)
@@ -87,20 +47,30 @@ class Claims:
     reader: int
     unpacker: Unpacker
 
-    def claim_core(self, candidate: Candidate, found: DiscoveredBy, *, copy: bool, quiet: bool = False) -> Claim:
+    def claim_core(
+        self,
+        candidate: Candidate,
+        found: DiscoveredBy,
+        *,
+        copy: bool,
+        quiet: bool = False,
+        leave: bool = False,
+        foreign: bool = False,
+    ) -> Claim:
         """Claim a candidate, by a link unless `copy` is set. The claim takes over the candidate's descriptor.
 
+        The other arguments are as in `ClaimRecord`; a core to leave must be copied.
         Raises AlreadyClaimed, Vanished, or AstbtdError if the claim file cannot be written.
         """
         if not copy and not candidate.packed and os.fstat(candidate.descriptor).st_nlink:
             with suppress(LinkRefused):
-                return self._create(candidate, found, copied=False, quiet=quiet)
-        return self._create(candidate, found, copied=True, quiet=quiet)
+                return self._create(candidate, found, copied=False, quiet=quiet, leave=leave, foreign=foreign)
+        return self._create(candidate, found, copied=True, quiet=quiet, leave=leave, foreign=foreign)
 
     def claim_lost_core(self, lost: ClaimRecord) -> Claim:
         """Claim a crash without a core, so that it is recorded all the same. Raises AlreadyClaimed."""
         crash_id = lost.facts.crash_id
-        return Claim(crash_id, lost, _NO_CORE, self._files.write(crash_id, lost))
+        return Claim(crash_id, lost, NO_CORE, self._files.write(crash_id, lost))
 
     def prepare(self, claim: Claim, heartbeat: Callable[[], None] = lambda: None) -> None:
         """Make the private copy that a claim needs, and unpack a packed core, whose id is final only then.
@@ -126,6 +96,14 @@ class Claims:
     def ids(self) -> Iterator[str]:
         """Yield the ids of all claims on disk, including those of this process."""
         return self._files.ids()
+
+    def exists(self, crash_id: str) -> bool:
+        """Return whether there is a claim with this id on disk."""
+        return self._files.path(crash_id).exists()
+
+    def held_locks(self) -> dict[int, str]:
+        """Return the descriptors of all claim files that this process holds open, with the ids of the claims."""
+        return self._files.held_locks()
 
     def read_record(self, crash_id: str) -> ClaimRecord | None:
         """Return the record of a claim. None if there is no claim, or its file is incomplete."""
@@ -166,7 +144,7 @@ class Claims:
         try:
             record = claim_file.read(lock)
             record = replace(record, directory=directory or record.directory)
-            descriptor = _NO_CORE if record.loss else self._reopen(crash_id, record)
+            descriptor = NO_CORE if record.loss else self._reopen(crash_id, record)
         except (OSError, ValueError):
             os.close(lock)
             return None
@@ -187,8 +165,9 @@ class Claims:
         record = claim.record
         if not record.copied:
             name = record.name if remove_original else None
-            remove_link(record.directory, PREFIX + claim.id, name, record.inode)
-        elif remove_original and record.packed and record.source == Source.FILE:
+            directory = find_directory(claim.descriptor, record.directory, PREFIX + claim.id)
+            remove_link(directory, PREFIX + claim.id, name, record.inode)
+        elif remove_original and record.packed and record.source == Source.FILE and not record.leave:
             self.remove_core(record.directory, record.name, claim.id, record.packed)
         self.forget(claim.id)
         claim.close()
@@ -217,7 +196,9 @@ class Claims:
     def _copies(self) -> PrivateCopies:
         return PrivateCopies(self.incoming, self.reader, self.unpacker)
 
-    def _create(self, candidate: Candidate, found: DiscoveredBy, *, copied: bool, quiet: bool) -> Claim:
+    def _create(
+        self, candidate: Candidate, found: DiscoveredBy, *, copied: bool, quiet: bool, leave: bool, foreign: bool
+    ) -> Claim:
         crash_id = candidate.facts.crash_id
         record = ClaimRecord(
             candidate.facts,
@@ -229,6 +210,8 @@ class Claims:
             quiet,
             candidate.source,
             candidate.facts.identity if candidate.packed else None,
+            leave=leave,
+            foreign=foreign,
         )
         lock = self._files.write(crash_id, record)
         try:

@@ -28,7 +28,8 @@ class ClaimRecord:
 
     `directory` and `name` are where the core was found, `inode` is that of the file. `copied` means that the claim is
     a private copy, not a link. `quiet` marks a core that was there when astbtd was started for the first time.
-    `packed` is the identity of the file in which the core is packed. `loss` says why there is no core.
+    `packed` is the identity of the file in which the core is packed. `loss` says why there is no core. `leave`: the
+    core stays where it is, whatever is done with others. `foreign`: the core is not the PBX's.
     """
 
     facts: CoreFacts
@@ -41,6 +42,8 @@ class ClaimRecord:
     source: str = Source.FILE
     packed: str | None = None
     loss: LostCore | None = None
+    leave: bool = False
+    foreign: bool = False
 
     @property
     def path(self) -> str:
@@ -105,6 +108,16 @@ class ClaimFiles:
         """Remove a claim file that has no core. If that fails, a later scan finds that it has none."""
         with suppress(OSError):
             self.remove(crash_id)
+
+    def held_locks(self) -> dict[int, str]:
+        """Return the descriptors of all claim files that this process holds open, with the ids of the claims."""
+        held, incoming = {}, Path(os.path.realpath(self.incoming))
+        for name in os.listdir("/proc/self/fd"):
+            with suppress(OSError):  # the descriptor of the listing itself, or one that was closed meanwhile
+                path = Path(os.readlink(f"/proc/self/fd/{name}"))
+                if path.suffix == SUFFIX and path.parent == incoming and CRASH_ID.fullmatch(path.stem):
+                    held[int(name)] = path.stem
+        return held
 
     def path(self, crash_id: str) -> Path:
         """Return the path of a claim file."""

@@ -4,8 +4,10 @@ The file is opened once and never again by its name, so that the file that was c
 packed core only the beginning is unpacked here: enough to find the program, not enough to find the core's identity.
 """
 
+import errno
 import os
 import stat
+import time
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
@@ -39,6 +41,8 @@ ANY_NUMBER = 1 << 31
 
 _DEBUGGERS = ("gdb", "lldb")  # prefixes: gdb-minimal, gdb-multiarch, gdb-15, gdbserver, ...
 _HEADER_BYTES = 18  # the bytes of an ELF header up to the file type
+_SECOND_NAME_SECONDS = 60.0  # for which a file may have two names before it is refused
+_NEVER_OPENED = (errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ENXIO, errno.ENODEV)
 _MAX_SIZE = 1 << 40  # bytes, holes included: a file of holes may claim to be millions of times larger
 
 
@@ -108,30 +112,38 @@ class CoreFilter:
     empty_counts: bool = False
 
     def examine(self, directory: str, name: str, seen: os.stat_result | None = None) -> Finding:
-        """Examine the file `name` in or below `directory`. If it is no longer the file `seen`, it is `StillWritten`."""
+        """Examine the file `name` in or below `directory`. If it is no longer the file `seen`, it is `StillWritten`.
+
+        Raises OSError if the file cannot be opened or read now: that says nothing about what it is.
+        """
         path = os.path.join(directory, name)
         try:
             handle = _open_path(directory, name)
         except FileNotFoundError:
             return StillWritten(path) if seen else NotACoreFile()
         except OSError as error:
+            if error.errno not in _NEVER_OPENED:
+                raise
             return RefusedFile(path, f"it cannot be opened: {error.strerror}") if self.collector else NotACoreFile()
         try:
             if seen and not os.path.samestat(os.fstat(handle), seen):
                 return StillWritten(path)
             return self._examine_handle(handle, directory, name)
         except OSError as error:
+            if error.errno not in _NEVER_OPENED:
+                raise
             return RefusedFile(path, f"it cannot be read: {error.strerror}")
         finally:
             os.close(handle)
 
     def examine_open(self, descriptor: int, directory: str, name: str) -> Finding:
-        """Examine an open file that had this name. It is closed unless the finding contains the descriptor."""
+        """Examine an open file that had this name. It is closed unless the finding contains the descriptor.
+
+        Raises OSError if it cannot be read now.
+        """
         finding: Finding = NotACoreFile()
         try:
             finding = self._examine_content(descriptor, directory, name)
-        except OSError as error:
-            finding = RefusedFile(os.path.join(directory, name), f"it cannot be read: {error.strerror}")
         finally:
             if getattr(finding, "descriptor", None) is None:
                 os.close(descriptor)
@@ -168,6 +180,8 @@ class CoreFilter:
         if status.st_size > _MAX_SIZE:
             return RefusedFile(path, f"it is larger than any core, {format_size(_MAX_SIZE)}")
         if status.st_nlink > self.links:
+            if abs(time.time() - status.st_ctime) < _SECOND_NAME_SECONDS:
+                return StillWritten(path, descriptor)  # somebody moves it by `ln` and `rm`, or it gets its name back
             return RefusedFile(path, "it has another name as well (a hard link)")
         try:
             return self._examine_core(descriptor, directory, name, packed=packed)

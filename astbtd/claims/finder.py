@@ -5,81 +5,44 @@ The methods are generators: each result is handled by the caller before the next
 
 import os
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import replace
 
-from astbtd.asterisk.asterisk_processes import is_private_tmp
+from astbtd.asterisk.identity import PbxIdentity
+from astbtd.claims import core_ownership
 from astbtd.claims.claim import PREFIX, AlreadyClaimed, Claim, ClaimRecord, Claims, Vanished
 from astbtd.claims.core_filter import Candidate, CoreFilter, Finding, RefusedFile, StillWritten
-from astbtd.claims.lost_cores import is_still_there, lost_before_copy, lost_in_private_tmp
+from astbtd.claims.finder_results import Capacity, CoreClaimed, CoreRenamed, CoreReplaced, FinderResult
+from astbtd.claims.first_sight import FirstSight
+from astbtd.claims.lost_cores import forget_claims, is_still_there, lost_before_copy, lost_in_private_tmp
+from astbtd.claims.orphaned_claims import has_link_of_claim
 from astbtd.claims.tracked_files import (
     ClaimedFile,
     ClaimedIdentities,
     CollectedIdentities,
+    ExaminedFile,
+    Fields,
     FileCache,
     IncompleteCore,
     IncompleteCores,
+    needs_copy,
+    read_status,
 )
+from astbtd.claims.unclaimed_cores import UnclaimedCores
 from astbtd.elf.core_notes import file_identity
-from astbtd.model.crash import CoreAction, DiscoveredBy
+from astbtd.model.crash import CRASH_ID, CoreAction, DiscoveredBy
 from astbtd.sources.watched_directories import WatchedDirectory
 
+__all__ = ["Capacity", "CoreClaimed", "CoreFinder", "CoreRenamed", "CoreReplaced", "FinderResult"]
+
 _MAX_CLAIMED_FILES = 2000  # claimed files that are recognized by their inode: twice as many as may be queued
-
-
-@dataclass(frozen=True)
-class CoreClaimed:
-    """A core was claimed; the receiver owns the claim."""
-
-    claim: Claim
-
-
-@dataclass(frozen=True)
-class CoreRenamed:
-    """A collected core was found under a new name.
-
-    `file` is the identity of the file if it is the one that was claimed, None if it is a copy.
-    """
-
-    crash_id: str
-    directory: str
-    name: str
-    file: str | None = None
-
-
-FinderResult = CoreClaimed | CoreRenamed | RefusedFile
-"""What the finder reports. A refused file is reported once for each version of the file."""
-
-
-class Capacity(Protocol):
-    """Limits how many claims may be queued."""
-
-    def has_room(self, found: DiscoveredBy, in_transit: int = 0) -> bool:
-        """Return whether one more core that was discovered this way may be claimed now.
-
-        `in_transit` is the number of claims that are not queued yet.
-        """
-
-
-@dataclass(frozen=True)
-class _File:
-    """A file to examine. `name` is relative to the directory; `quiet` as in `ClaimRecord`."""
-
-    directory: WatchedDirectory
-    name: str
-    found: DiscoveredBy
-    quiet: bool = False
-
-    @property
-    def path(self) -> str:
-        return os.path.join(self.directory.directory, self.name)
 
 
 class CoreFinder:
     """Examines the files in watched directories, in one thread.
 
     `incomplete` are cores that are still being written. `lost` are the ids of claims whose core was not found.
-    `postponed` is set if a file was not examined because there was no capacity.
+    `postponed` is set if a file was not examined because there was no capacity, `postponed_foreign` if it was a file
+    of a user who is not the PBX's. `identity` decides whose a core is; `first_sight` remembers searched directories.
     """
 
     def __init__(
@@ -89,19 +52,23 @@ class CoreFinder:
         executables: Collection[str],
         action: CoreAction,
         capacity: Capacity,
+        first_sight: FirstSight | None = None,
     ) -> None:
         self.claims = claims
         self.capacity = capacity
-        self.postponed = False
+        self.first_sight = first_sight or FirstSight()
+        self.identity = PbxIdentity()
+        self.postponed = self.postponed_foreign = False
         self.incomplete = IncompleteCores()
         self.lost: set[str] = set()
         self._identities = ClaimedIdentities(collected)
+        self._unclaimed = UnclaimedCores()
         self._executables = executables
         self._action = action
         self._seen_in_private_tmp: set[str] = set()
         self._examined: FileCache[bool] = FileCache()
-        self._claimed_files: FileCache[ClaimedFile] = FileCache(_MAX_CLAIMED_FILES)
-        self._refused: FileCache[bool] = FileCache()
+        self._claimed_files: FileCache[ClaimedFile] = FileCache(_MAX_CLAIMED_FILES, Fields.CONTENT)
+        self._refused: FileCache[str] = FileCache(fields=Fields.CONTENT)
 
     def update_settings(self, claims: Claims, executables: Collection[str], action: CoreAction) -> None:
         """Judge files by new settings from now on. Refused files are not reported again."""
@@ -112,8 +79,9 @@ class CoreFinder:
 
     def for_another_thread(self, capacity: Capacity) -> "CoreFinder":
         """Return a finder for another thread. If both find the same core, only one of them claims it."""
-        finder = CoreFinder(self.claims, self._identities.collected, self._executables, self._action, capacity)
-        finder._identities = self._identities
+        collected = self._identities.collected
+        finder = CoreFinder(self.claims, collected, self._executables, self._action, capacity, self.first_sight)
+        finder._identities, finder.identity = self._identities, self.identity
         return finder
 
     def examine_entry(
@@ -125,18 +93,18 @@ class CoreFinder:
         """
         if entry.startswith(PREFIX):
             crash_id = entry.removeprefix(PREFIX)
-            if crash_id in self.claims.ids():
+            if CRASH_ID.fullmatch(crash_id) and self.claims.exists(crash_id):
                 yield from self._resume_moved_claim(crash_id, directory.directory)
                 return
         names = directory.collector.core_files(directory.directory, entry) if directory.collector else []
         if not names and directory.kernel_writes:
             names, directory = [entry], replace(directory, collector=None)
         for name in names:
-            yield from self._examine(_File(directory, name, found, quiet))
+            yield from self._examine(ExaminedFile(directory, name, found, quiet))
 
     def recheck(self, core: IncompleteCore) -> Iterator[FinderResult]:
         """Examine a core of `incomplete` again, and claim it if it is complete now."""
-        return self._examine(_File(core.directory, core.name, DiscoveredBy.EVENT))
+        return self._examine(ExaminedFile(core.directory, core.name, DiscoveredBy.EVENT))
 
     def resume_claims(self, is_ours: Callable[[str | None], bool]) -> Iterator[CoreClaimed]:
         """Resume the claims that an earlier process left in the directories for which `is_ours` returns True.
@@ -162,13 +130,7 @@ class CoreFinder:
         Such a claim was never completed, or was already released except for its record. A claim whose directory is
         missing is kept, since a disk or a file server may come back; but a private /tmp does not come back.
         """
-        forgotten = []
-        for crash_id in self.lost:
-            record = self.claims.read_record(crash_id)
-            if record is None or os.path.isdir(record.directory) or is_private_tmp(record.directory):
-                self.claims.forget(crash_id)
-                forgotten += [record] if record else []
-        return forgotten
+        return forget_claims(self.claims, self.lost)
 
     def claim_lost_cores(self, forgotten: list[ClaimRecord]) -> Iterator[CoreClaimed]:
         """Claim the cores that vanished before they were copied, so that their loss is recorded."""
@@ -178,54 +140,99 @@ class CoreFinder:
             if record.copied and not exists:
                 yield CoreClaimed(self.claims.claim_lost_core(lost_before_copy(record)))
 
-    def _examine(self, file: _File) -> Iterator[FinderResult]:
+    def claim_replaced_cores(self) -> Iterator[FinderResult]:
+        """Report, and claim as lost, the cores that could not be claimed before and that no scan finds any more.
+
+        Call this after a scan of all directories: a core that was renamed is claimed by that. Raises AstbtdError if
+        the claim cannot be recorded now: it is repeated after the next scan.
+        """
+        replaced = self._unclaimed.replaced(self._identities.contains_any)
+        yield from map(CoreReplaced, filter(self._unclaimed.is_first_report, replaced))
+        for record in replaced:
+            yield CoreClaimed(self.claims.claim_lost_core(record))
+            self._unclaimed.remove(record.facts.identity)
+
+    def _examine(self, file: ExaminedFile) -> Iterator[FinderResult]:
         held = self.incomplete.take(file.path)
         if held is not None:
             status = os.fstat(held)
-            finding = self._filter(file).examine_open(held, file.directory.directory, file.name)
+            finding = self._examine_held(held, file)
             yield from self._handle_finding(finding, status, file)
             if isinstance(finding, StillWritten):
                 return
         yield from self._examine_by_name(file)  # what was held open may have lost its name to the next core
 
-    def _examine_by_name(self, file: _File) -> Iterator[FinderResult]:
-        status = _status(file.path)
+    def _examine_held(self, descriptor: int, file: ExaminedFile) -> Finding:
+        """Examine a core that is held open. If it cannot be read now, hold it further: its name may be gone."""
+        again = os.dup(descriptor)
+        try:
+            finding = self.filter_for(file.directory).examine_open(descriptor, file.directory.directory, file.name)
+        except OSError:
+            self.incomplete.hold(IncompleteCore(file.directory, file.name, again))
+            raise
+        os.close(again)
+        return finding
+
+    def _examine_by_name(self, file: ExaminedFile) -> Iterator[FinderResult]:
+        status = read_status(file.path)
         if status is None:
             yield from self._claim_if_lost_in_private_tmp(file)
             return
         claimed = self._claimed_files.get(status)
         if claimed:
             yield from self._check_renamed(claimed, status, file)
-        elif status in self._examined:
+        elif status in self._examined or self.first_sight.is_old(status):
             return
+        elif not self.identity.is_known(status.st_uid) and not self.capacity.has_room(file.found, foreign=True):
+            self.postponed_foreign = True
         elif not self.capacity.has_room(file.found):
             self.postponed = True
+            self._remember_unclaimed(status, file)
         else:
-            finding = self._filter(file).examine(file.directory.directory, file.name, status)
+            finding = self.filter_for(file.directory).examine(file.directory.directory, file.name, status)
             yield from self._handle_finding(finding, status, file)
 
-    def _filter(self, file: _File) -> CoreFilter:
-        directory = file.directory
+    def _remember_unclaimed(self, status: os.stat_result, file: ExaminedFile) -> None:
+        """Examine a core for which there is no room now. Only what was just written is likely to be overwritten."""
+        if file.found is not DiscoveredBy.EVENT:
+            return
+        finding = self.filter_for(file.directory).examine(file.directory.directory, file.name, status)
+        if isinstance(finding, Candidate):
+            self._unclaimed.add(finding, file.found, "too many cores were queued")
+        if isinstance(finding, Candidate | StillWritten) and finding.descriptor is not None:
+            os.close(finding.descriptor)
+
+    def filter_for(self, directory: WatchedDirectory) -> CoreFilter:
+        """Return the filter for the files in a directory."""
         return CoreFilter(
             self._executables, collector=directory.collector, empty_counts=directory.volatile_pattern is not None
         )
 
-    def _handle_finding(self, finding: Finding, status: os.stat_result, file: _File) -> Iterator[FinderResult]:
+    def _handle_finding(self, finding: Finding, status: os.stat_result, file: ExaminedFile) -> Iterator[FinderResult]:
         if file.directory.volatile_pattern:
             self._seen_in_private_tmp.add(file.path)
         if isinstance(finding, StillWritten):
-            self.incomplete.hold(IncompleteCore(file.directory, file.name, finding.descriptor))
+            foreign = not self.identity.is_known(status.st_uid)
+            self.incomplete.hold(IncompleteCore(file.directory, file.name, finding.descriptor, foreign))
         elif isinstance(finding, Candidate):
             yield from self._claim(finding, file)
-        else:
+        elif not (
+            isinstance(finding, RefusedFile) and has_link_of_claim(self.claims, file.directory.directory, status)
+        ):
             self._examined.add(status, True)
-            if isinstance(finding, RefusedFile) and status not in self._refused:
-                self._refused.add(status, True)
+            if isinstance(finding, RefusedFile) and self._refused.get(status) != finding.reason:
+                self._refused.add(status, finding.reason)
                 yield finding
 
-    def _claim(self, candidate: Candidate, file: _File) -> Iterator[FinderResult]:
+    def _claim(self, candidate: Candidate, file: ExaminedFile) -> Iterator[FinderResult]:
         status, crash_id = os.fstat(candidate.descriptor), candidate.facts.crash_id
-        self._claimed_files.add(status, ClaimedFile(candidate.path, None if candidate.packed else crash_id))
+        ownership = core_ownership.judge(candidate, self.identity)
+        if ownership.is_foreign and (reason := core_ownership.reason_to_refuse(status.st_blocks * 512)):
+            os.close(candidate.descriptor)
+            yield from self._handle_finding(RefusedFile(candidate.path, reason), status, file)
+            return
+        leave = not ownership.may_move or self.first_sight.is_newest(status)
+        self._claimed_files.add(status, ClaimedFile(candidate.path, None if candidate.packed else crash_id, not leave))
         if not self._identities.reserve(candidate.facts.identity):
             os.close(candidate.descriptor)
             if file.directory.collector is None and not candidate.packed:
@@ -233,36 +240,37 @@ class CoreFinder:
             return
         try:
             claim = self.claims.claim_core(
-                candidate, file.found, copy=self._needs_copy(file.directory), quiet=file.quiet
+                candidate,
+                file.found,
+                copy=leave or needs_copy(self._action, file.directory),
+                quiet=file.quiet,
+                leave=leave,
+                foreign=ownership.is_foreign,
             )
         except BaseException as error:
             self._identities.release(candidate.facts.identity)
             self._claimed_files.remove(status)
+            is_taken = isinstance(error, AlreadyClaimed | Vanished)
+            if not is_taken:
+                self._unclaimed.add(candidate, file.found, str(error))
             os.close(candidate.descriptor)
-            if isinstance(error, AlreadyClaimed | Vanished):
+            if is_taken:
                 return
             raise
+        self._unclaimed.remove(candidate.facts.identity)
         yield CoreClaimed(claim)
 
-    def _needs_copy(self, directory: WatchedDirectory) -> bool:
-        """Return whether cores in this directory must not be altered, or will not stay."""
-        return (
-            self._action is CoreAction.LEAVE
-            or directory.collector is not None
-            or directory.volatile_pattern is not None
-        )
-
-    def _check_renamed(self, claimed: ClaimedFile, status: os.stat_result, file: _File) -> Iterator[CoreRenamed]:
+    def _check_renamed(self, claimed: ClaimedFile, status: os.stat_result, file: ExaminedFile) -> Iterator[CoreRenamed]:
         """Report a claimed file that was renamed, as safe_asterisk does."""
-        before = _status(claimed.path)
+        before = read_status(claimed.path)
         if file.path == claimed.path or (before and before.st_ino == status.st_ino):
             return
         self._claimed_files.add(status, replace(claimed, path=file.path))
         if claimed.crash_id:
-            directory = file.directory.directory
-            yield from _renamed(CoreRenamed(claimed.crash_id, directory, file.name, file_identity(status)))
+            identity = file_identity(status) if claimed.may_remove else None
+            yield from _renamed(CoreRenamed(claimed.crash_id, file.directory.directory, file.name, identity))
 
-    def _claim_if_lost_in_private_tmp(self, file: _File) -> Iterator[CoreClaimed]:
+    def _claim_if_lost_in_private_tmp(self, file: ExaminedFile) -> Iterator[CoreClaimed]:
         pattern = file.directory.volatile_pattern
         if file.found is not DiscoveredBy.EVENT or not pattern or not pattern.matches(file.name):
             return
@@ -280,7 +288,8 @@ class CoreFinder:
     def _resume(self, crash_id: str, directory: str | None) -> Claim | None:
         claim = self.claims.resume(crash_id, directory)
         if claim and claim.descriptor != -1:
-            self._claimed_files.add(os.fstat(claim.descriptor), ClaimedFile(claim.record.path, crash_id))
+            claimed = ClaimedFile(claim.record.path, crash_id, may_remove=not claim.record.leave)
+            self._claimed_files.add(os.fstat(claim.descriptor), claimed)
         if claim:
             self._identities.add(claim.record.facts.identity)
         return claim
@@ -289,10 +298,3 @@ class CoreFinder:
 def _renamed(renamed: CoreRenamed) -> Iterator[CoreRenamed]:
     if not renamed.name.startswith(PREFIX):  # a name that a claim has given the core
         yield renamed
-
-
-def _status(path: str) -> os.stat_result | None:
-    try:
-        return os.lstat(path)
-    except OSError:
-        return None

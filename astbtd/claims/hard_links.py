@@ -26,6 +26,9 @@ _LINK_REFUSED = (
 )
 
 
+_TRY_AGAIN = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN, errno.ETIMEDOUT)
+
+
 class LinkRefused(Exception):
     """A file cannot be given another name in its directory, or has lost its last name."""
 
@@ -64,7 +67,8 @@ def open_directory(path: str, flags: int) -> int:
 def link_core(descriptor: int, path: str, directory: str, link: str, group: int) -> None:
     """Link the open core into its directory, durably, whatever its name leads to by now, and give it to `group`.
 
-    Raises LinkRefused; Vanished if the directory is gone or the core was given another name meanwhile.
+    Raises LinkRefused; OSError if it should be retried later; Vanished if the directory is gone or the core was given
+    another name meanwhile.
     """
     try:
         with OpenedDirectory(directory) as opened:
@@ -73,6 +77,8 @@ def link_core(descriptor: int, path: str, directory: str, link: str, group: int)
     except OSError as error:
         if error.errno in _LINK_REFUSED or not os.fstat(descriptor).st_nlink:
             raise LinkRefused from error
+        if error.errno in _TRY_AGAIN:
+            raise
         raise Vanished(f"{path} is gone: {error.strerror}") from error
 
 
@@ -95,6 +101,20 @@ def link_descriptor(descriptor: int, directory: int, name: str) -> None:
     except FileExistsError:
         os.unlink(name, dir_fd=directory)
         os.link(source, name, dst_dir_fd=directory, follow_symlinks=True)
+
+
+def find_directory(descriptor: int, directory: str, link: str) -> str:
+    """Return the directory in which `link` is a name of the open file: `directory`, or what that was renamed to.
+
+    The kernel follows a renamed directory in the path that it shows for a descriptor. Return `directory` if the link is
+    in neither.
+    """
+    path = os.readlink(f"/proc/self/fd/{descriptor}")
+    for candidate in (directory, os.path.dirname(path)):
+        with suppress(OSError):
+            if os.path.samestat(os.lstat(os.path.join(candidate, link)), os.fstat(descriptor)):
+                return candidate
+    return directory
 
 
 def remove_link(directory: str, link: str, name: str | None, inode: int) -> None:

@@ -2,9 +2,12 @@
 
 import hashlib
 import os
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from astbtd.asterisk.asterisk_processes import is_private_tmp
+from astbtd.claims.claim import Claims
 from astbtd.claims.claim_file import ClaimRecord
 from astbtd.model.crash import CoreFacts, DiscoveredBy, IdentityFrom, LostCore, Process
 
@@ -41,6 +44,20 @@ def lost_in_private_tmp(directory: str, name: str) -> ClaimRecord:
 def lost_before_copy(record: ClaimRecord) -> ClaimRecord:
     """Return the record of a claim whose private copy was never made, marked as lost."""
     return replace(record, loss=_LOST_BEFORE_COPY)
+
+
+def forget_claims(claims: Claims, lost: Collection[str]) -> list[ClaimRecord]:
+    """Remove the records of claims whose core was not found, and return them.
+
+    A claim whose directory is missing is kept, since a disk may come back; but a private /tmp does not come back.
+    """
+    forgotten = []
+    for crash_id in lost:
+        record = claims.read_record(crash_id)
+        if record is None or os.path.isdir(record.directory) or is_private_tmp(record.directory):
+            claims.forget(crash_id)
+            forgotten += [record] if record else []
+    return forgotten
 
 
 def is_still_there(record: ClaimRecord) -> bool:

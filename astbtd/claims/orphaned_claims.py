@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from astbtd.claims import claim_file
-from astbtd.claims.claim import PREFIX
+from astbtd.claims.claim import PREFIX, Claims
 from astbtd.claims.claim_file import AlreadyClaimed, ClaimFiles, ClaimRecord
 from astbtd.claims.hard_links import ASIDE_SUFFIX, remove_link
 from astbtd.model.crash import CRASH_ID
@@ -57,6 +57,18 @@ def find_links(
             crash_id = name.removeprefix(PREFIX).removesuffix(ASIDE_SUFFIX)
             if CRASH_ID.fullmatch(crash_id) and crash_id not in claimed:
                 yield _judge_link(directory, name, is_stored(crash_id))
+
+
+def has_link_of_claim(claims: Claims, directory: str, status: os.stat_result) -> bool:
+    """Return whether a second name of the file with this status is the link of a claim, maybe of another process."""
+    return status.st_nlink > 1 and any(_is_link(directory, crash_id, status) for crash_id in claims.ids())
+
+
+def _is_link(directory: str, crash_id: str, status: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.lstat(os.path.join(directory, PREFIX + crash_id)), status)
+    except OSError:
+        return False
 
 
 def _judge_link(directory: str, name: str, is_stored: bool) -> Orphan:

@@ -3,12 +3,15 @@
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Generic, TypeVar
 
+from astbtd.model.crash import CoreAction, DiscoveredBy
 from astbtd.sources.watched_directories import WatchedDirectory
 
 _MAX_CACHED = 20_000  # a busy /tmp has some thousands of files
+_MAX_FOREIGN = 8  # incomplete cores of other users than the PBX's
 _MAX_OPEN = 64  # descriptors; no machine dumps that many cores at the same time
 
 CollectedIdentities = Callable[[Collection[str]], set[str]]
@@ -17,12 +20,23 @@ CollectedIdentities = Callable[[Collection[str]], set[str]]
 T = TypeVar("T")
 
 
-class FileCache(Generic[T]):
-    """Values by file, for the `limit` files that were added last. A changed size or mtime makes an entry invalid."""
+class Fields(Enum):
+    """Which fields of a file's status tell that it has changed."""
 
-    def __init__(self, limit: int = _MAX_CACHED) -> None:
+    CONTENT = ("st_size", "st_mtime_ns")
+    ALL = ("st_size", "st_mtime_ns", "st_ctime_ns", "st_nlink")
+
+
+class FileCache(Generic[T]):
+    """Values by file, for the `limit` files that were added last. A file that has changed is unknown.
+
+    `fields` tell whether it has. A claim changes the links and the ctime of its file, but not the content.
+    """
+
+    def __init__(self, limit: int = _MAX_CACHED, fields: Fields = Fields.ALL) -> None:
         self._limit = limit
-        self._files: OrderedDict[tuple[int, int], tuple[tuple[int, int], T]] = OrderedDict()
+        self._fields = fields
+        self._files: OrderedDict[tuple[int, int], tuple[tuple[int, ...], T]] = OrderedDict()
 
     def __contains__(self, status: os.stat_result) -> bool:
         return self.get(status) is not None
@@ -30,17 +44,34 @@ class FileCache(Generic[T]):
     def get(self, status: os.stat_result) -> T | None:
         """Return the value of a file. None if the file is unknown, or has changed since it was added."""
         version, value = self._files.get((status.st_dev, status.st_ino), (None, None))
-        return value if version == (status.st_size, status.st_mtime_ns) else None
+        return value if version == self._version(status) else None
 
     def add(self, status: os.stat_result, value: T) -> None:
         """Remember a file in its current version. Forget the oldest file if there are too many."""
-        self._files[status.st_dev, status.st_ino] = (status.st_size, status.st_mtime_ns), value
+        self._files[status.st_dev, status.st_ino] = self._version(status), value
         while len(self._files) > self._limit:
             self._files.popitem(last=False)
 
     def remove(self, status: os.stat_result) -> None:
         """Forget a file."""
         self._files.pop((status.st_dev, status.st_ino), None)
+
+    def _version(self, status: os.stat_result) -> tuple[int, ...]:
+        return tuple(getattr(status, field) for field in self._fields.value)
+
+
+@dataclass(frozen=True)
+class ExaminedFile:
+    """A file to examine. `name` is relative to the directory; `quiet` as in `ClaimRecord`."""
+
+    directory: WatchedDirectory
+    name: str
+    found: DiscoveredBy
+    quiet: bool = False
+
+    @property
+    def path(self) -> str:
+        return os.path.join(self.directory.directory, self.name)
 
 
 class ClaimedIdentities:
@@ -73,22 +104,28 @@ class ClaimedIdentities:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedFile:
-    """Where a claimed file was last seen. `crash_id` is None for a packed core, whose id is not final yet."""
+    """Where a claimed file was last seen. `crash_id` is None for a packed core, whose id is not final yet.
+
+    `may_remove`: if the file is found under another name, it may be removed there.
+    """
 
     path: str
     crash_id: str | None
+    may_remove: bool = True
 
 
 @dataclass(frozen=True)
 class IncompleteCore:
     """A core that is still being written.
 
-    `name` is relative to the directory. `descriptor` is None if the file is not held open.
+    `name` is relative to the directory. `descriptor` is None if the file is not held open. `foreign`: the file's owner
+    is not a user of the PBX.
     """
 
     directory: WatchedDirectory
     name: str
     descriptor: int | None
+    foreign: bool = False
 
     @property
     def path(self) -> str:
@@ -112,11 +149,17 @@ class IncompleteCores:
         return list(self._cores.values())
 
     def hold(self, core: IncompleteCore) -> None:
-        """Add a core and take over its descriptor. If too many are open already, only the path is remembered."""
+        """Add a core and take over its descriptor. If too many are open already, only the path is remembered.
+
+        Of other users' files, few are remembered at all: a rescan finds the others when they are complete.
+        """
         self._close(self._cores.pop(core.path, None))
+        if core.foreign and sum(each.foreign for each in self._cores.values()) >= _MAX_FOREIGN:
+            self._close(core)
+            return
         if len(self._cores) >= _MAX_OPEN:
             self._close(core)
-            core = IncompleteCore(core.directory, core.name, None)
+            core = replace(core, descriptor=None)
         self._cores[core.path] = core
 
     def take(self, path: str) -> int | None:
@@ -134,3 +177,16 @@ class IncompleteCores:
     def _close(core: IncompleteCore | None) -> None:
         if core and core.descriptor is not None:
             os.close(core.descriptor)
+
+
+def needs_copy(action: CoreAction, directory: WatchedDirectory) -> bool:
+    """Return whether cores in this directory must not be altered, or will not stay."""
+    return action is CoreAction.LEAVE or directory.collector is not None or directory.volatile_pattern is not None
+
+
+def read_status(path: str) -> os.stat_result | None:
+    """Return the status of a file, or of a link itself; None if it cannot be read."""
+    try:
+        return os.lstat(path)
+    except OSError:
+        return None

@@ -17,7 +17,7 @@ from astbtd.lib import files
 from astbtd.lib.escaping import printable_line
 from astbtd.lib.serialization import to_plain
 from astbtd.store.record import RecordSummary
-from astbtd.store.store import DamagedRecord, Store
+from astbtd.store.store import DamagedRecord, RemovedCrash, Store
 
 if TYPE_CHECKING:
     from astbtd.settings import Settings
@@ -50,17 +50,22 @@ def load_settings(options: argparse.Namespace) -> "Settings":
 
 
 def iter_summaries(store: Store) -> Iterator[RecordSummary]:
-    """Yield the summaries of all crashes, newest first. Print a warning for each damaged record."""
+    """Yield the summaries of all crashes, newest first. Print a warning for each damaged record.
+
+    Skip crashes that are removed meanwhile.
+    """
     for crash_id in store.newest():
         try:
             yield store.load_summary(crash_id)
+        except RemovedCrash:
+            continue
         except DamagedRecord as error:
             warn([error.message])
 
 
 def open_store(options: argparse.Namespace) -> Store:
     """Open the store for reading. With --store, the configuration is not read, so that errors in it do not matter."""
-    return Store(options.store.absolute() if options.store else Path(load_settings(options).store))
+    return Store(Path(os.path.realpath(options.store or load_settings(options).store)))
 
 
 def open_store_for_writing(options: argparse.Namespace) -> Store:

@@ -89,6 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None) -> int:
     """Run the command line, and turn errors into messages and exit codes."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if "run" in given:
+        _hold_back_reload()
     try:
         try:
             return _run_verb(given)
@@ -122,6 +124,13 @@ def _run_verb(given: Sequence[str]) -> int:
     except AstbtdError as error:
         print_error(error.message, error.remedy)
         return error.exit_code
+
+
+def _hold_back_reload() -> None:
+    """Block SIGHUP, which would end the daemon until its handler is installed. That unblocks it."""
+    import signal  # it is slow to import, and no other verb needs it
+
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
 
 
 def _discard_output() -> None:

@@ -1,40 +1,91 @@
-"""Metadata about a crash from the journal entry of the collector that stored its core, such as systemd-coredump."""
+"""Metadata about a crash from the journal entry of the collector that stored its core, such as systemd-coredump.
 
+systemd-coredump logs a core after it has written it, and journald may need longer still. gdb does not wait for that:
+what is missing when a crash is recorded is added to its record later.
+"""
+
+import os
 import time
-from collections.abc import Callable
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from astbtd.announce import systemd
 from astbtd.claims.claim import ClaimRecord
+from astbtd.model.crash import Crash
 from astbtd.sources.collectors.collector import CollectorMetadata
 from astbtd.sources.collectors.registry import find_collector
+from astbtd.store.store import DamagedRecord, Store
 
-_WAIT = 30.0  # seconds that the entry is waited for: systemd-coredump logs a core after it has read it
-_RECENT = 60.0  # seconds since a crash during which its entry may still appear
+_RECENT = 300.0  # seconds since a crash during which its entry may still appear
 _MAX_ENTRIES = 256  # that are examined; any user may log entries that look alike
+_MAX_AWAITED = 100  # crashes; the entry of one more is not waited for
 
 
-def find_metadata(
-    claim: ClaimRecord, raise_if_stopping: Callable[[], None], has_queued: Callable[[], bool]
-) -> CollectorMetadata | None:
-    """Return the metadata that the collector of a core has logged; None if it logs nothing or there is no entry.
+def find_metadata(claim: ClaimRecord) -> CollectorMetadata | None:
+    """Return the metadata that the collector of a core has logged by now, None if there is no entry."""
+    return _find(claim.source, claim.name)
 
-    An entry that is not there yet is waited for, but only as long as no other core is queued. `raise_if_stopping` is
-    called while waiting, and may raise Interrupted.
-    """
-    collector = find_collector(claim.source)
-    fields = collector.journal_match(claim.name) if collector else None
+
+def _find(source: str, name: str) -> CollectorMetadata | None:
+    collector = find_collector(source)
+    fields = collector.journal_match(name) if collector else None
     if collector is None or fields is None:
         return None
-    age = time.time() - claim.facts.crashed_at.timestamp()
-    deadline = time.monotonic() + _WAIT
-
-    def keep_waiting() -> bool:
-        raise_if_stopping()
-        return age < _RECENT and not has_queued() and time.monotonic() < deadline
-
-    for entry in islice(systemd.entries(fields, keep_waiting), _MAX_ENTRIES):
-        metadata = collector.parse_journal_entry(entry, claim.name)
+    for entry in islice(systemd.entries(fields, lambda: False), _MAX_ENTRIES):
+        metadata = collector.parse_journal_entry(entry, name)
         if metadata is not None:
             return metadata
     return None
+
+
+@dataclass(frozen=True)
+class _Awaited:
+    """A crash whose collector has logged nothing yet, and the name of its core there."""
+
+    crash_id: str
+    source: str
+    name: str
+    until: float
+
+
+class LateMetadata:
+    """The crashes to whose records the metadata of their collectors is still to be added."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._awaited: list[_Awaited] = []
+
+    @property
+    def is_awaited(self) -> bool:
+        """True if `add_found` is to be called now and then."""
+        return bool(self._awaited)
+
+    def expect(self, crash: Crash) -> None:
+        """Wait for the entry about a crash that was just recorded, if its collector logs one and it is missing."""
+        name = os.path.basename(crash.core.path)
+        collector = find_collector(crash.core.source)
+        remaining = crash.crashed_at.timestamp() + _RECENT - time.time()
+        if collector is None or collector.journal_match(name) is None or crash.process.cwd is not None:
+            return
+        if 0 < remaining <= _RECENT and len(self._awaited) < _MAX_AWAITED:
+            self._awaited.append(_Awaited(crash.id, crash.core.source, name, time.monotonic() + remaining))
+
+    def add_found(self) -> None:
+        """Add the metadata that has been logged since, and forget crashes whose time is over."""
+        for awaited in list(self._awaited):
+            if metadata := _find(awaited.source, awaited.name):
+                _add(self._store, awaited.crash_id, metadata)
+            if metadata or time.monotonic() > awaited.until:
+                self._awaited.remove(awaited)
+
+
+def _add(store: Store, crash_id: str, metadata: CollectorMetadata) -> None:
+    def complete(crash: Crash) -> Crash:
+        process = crash.process
+        command_line, cwd = metadata.command_line or process.command_line, metadata.cwd or process.cwd
+        return replace(crash, process=replace(process, command_line=command_line, cwd=cwd))
+
+    try:
+        store.change(crash_id, complete)
+    except DamagedRecord:  # it was removed meanwhile
+        return

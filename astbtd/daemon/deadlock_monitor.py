@@ -11,12 +11,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from astbtd.asterisk import asterisk_processes, console
+from astbtd.announce import journal, systemd
+from astbtd.announce.journal import Priority
+from astbtd.asterisk import console
+from astbtd.asterisk.identity import PbxIdentity, find_identity
 from astbtd.capture import live_process
 from astbtd.errors import AstbtdError
 from astbtd.lib import files
 from astbtd.model.deadlock_capture import AskedBy
+from astbtd.pipeline.components import Components, console_socket
 from astbtd.settings import DeadlockSettings, Settings
+from astbtd.sources.watched_directories import users_file
 from astbtd.store.captures import Captures
 
 _DAY = timedelta(days=1)
@@ -98,6 +103,21 @@ class DeadlockMonitorThread:
                     self._monitor.log(f"the deadlock monitor failed: {logged}")
 
 
+def restart(
+    running: DeadlockMonitorThread | None, settings: Settings, components: Components
+) -> DeadlockMonitorThread | None:
+    """Stop a running monitor, and start one with new settings if these ask for it."""
+    if running:
+        running.stop()
+    return start(
+        settings,
+        console_socket(settings),
+        systemd.runtime_directory() or components.store.incoming,
+        components.captures,
+        lambda message: journal.log(message, Priority.WARNING),
+    )
+
+
 def start(
     settings: Settings, socket: Path, directory: Path, captures: Captures, log: Callable[[str], None]
 ) -> DeadlockMonitorThread | None:
@@ -113,7 +133,7 @@ def start(
             settings=deadlock,
             query_console=lambda: console.try_ask(str(socket), None, deadlock.question, deadlock.limit),
             find_single_process=lambda: _find_single_process(settings),
-            can_capture=_can_capture,
+            can_capture=lambda pid: _find_identity(settings).foreign_process_reason(pid) is None and _can_capture(pid),
             captures_since=lambda since: count_captures(captures, since),
             request_capture=lambda pid: files.replace(
                 directory / _REQUEST_FILE, f"{pid}\n".encode(), files.PRIVATE_FILE_MODE
@@ -127,8 +147,12 @@ def _request_capture(directory: Path, pid: int) -> None:
     files.replace(directory / _REQUEST_FILE, f"{pid}\n".encode(), files.PRIVATE_FILE_MODE)
 
 
+def _find_identity(settings: Settings) -> PbxIdentity:
+    return find_identity(settings.asterisk, users_file(Path(settings.store) / "incoming" / "directories"))
+
+
 def _find_single_process(settings: Settings) -> int | None:
-    running = asterisk_processes.running_asterisks(settings.asterisk.executables)
+    running = _find_identity(settings).running_asterisks(settings.asterisk.executables)
     return running[0].pid if len(running) == 1 else None
 
 

@@ -7,18 +7,23 @@ only if a limit on totals is exceeded.
 
 import gc
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from astbtd.announce import journal
+from astbtd.announce.journal import Priority
+from astbtd.daemon.collector_journal import LateMetadata
 from astbtd.daemon.store_statistics import StoreStatistics
 from astbtd.lib.trusted_clock import TrustedClock
 from astbtd.model.crash import Crash, DiscoveredBy
 from astbtd.settings import RetentionSettings
+from astbtd.store.foreign_crashes import ForeignCrashes
+from astbtd.store.integrity import discard_empty_core, find_empty_cores
 from astbtd.store.occurrence import number_postponed
 from astbtd.store.retention.apply import carry_out, reset_age
 from astbtd.store.retention.planning import plan_removals
 from astbtd.store.retention.removal_plan import Removal, summarize
-from astbtd.store.store import Store
+from astbtd.store.store import DamagedRecord, Store
 
 _MOST_BEFORE_RETENTION = 100  # crashes of a loop
 
@@ -37,6 +42,7 @@ class Maintenance:
         self._settings = settings
         self._statistics = statistics
         self._raise_if_stopping = raise_if_stopping
+        self._late_metadata = LateMetadata(store)
         self._clock = TrustedClock()
         self._is_due = True
         self._is_full_run_due = False
@@ -54,9 +60,18 @@ class Maintenance:
     def record_crash(self, crash: Crash) -> None:
         """Count a crash and schedule retention; in a crash loop, not after each crash."""
         self._statistics.add_crash(crash)
+        self._late_metadata.expect(crash)
+        if crash.foreign:
+            self._statistics.subtract_totals(ForeignCrashes(self._store).remove_excess())
+            return
         self._crashes_since_run += 1
         if not crash.extraction.brief or self.is_overdue:
             self._is_due = True
+
+    @property
+    def awaits_metadata(self) -> bool:
+        """True if `run` is to be called every few seconds, since a collector has not logged a crash yet."""
+        return self._late_metadata.is_awaited
 
     @property
     def is_overdue(self) -> bool:
@@ -65,9 +80,12 @@ class Maintenance:
 
     def run(self, *, idle: bool) -> None:
         """Run pending maintenance. Numbering runs only when `idle` (no core is queued)."""
+        self._late_metadata.add_found()
         if idle:
             self._announce_waiting_cores()
             number_postponed(self._store)
+        if not self._statistics.is_counted:
+            self._discard_empty_cores()
         if self._is_full_run_due or not self._statistics.is_counted:
             self._store.collected.drop_oldest()
             self._statistics.recount()
@@ -92,6 +110,13 @@ class Maintenance:
             if waiting:
                 journal.announce_earlier_crashes(waiting, str(self._store.root))
             self._store.mark_initialized()
+
+    def _discard_empty_cores(self) -> None:
+        """Record at the start which kept cores a power cut has left empty."""
+        for crash_id in find_empty_cores(self._store):
+            with suppress(DamagedRecord):  # fsck reports it
+                discard_empty_core(self._store, crash_id)
+                journal.log(f"the kept core of crash {crash_id} is empty: recorded as lost", Priority.WARNING)
 
     def _now(self) -> datetime | None:
         """Return the time, or None while the clock is not trusted. Reset ages after the clock was corrected."""

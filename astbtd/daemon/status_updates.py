@@ -1,4 +1,4 @@
-"""Update the status line whenever it changes, and log once which directories are not watched."""
+"""Update the status line whenever it changes; log once what is not watched and which cores cannot be claimed."""
 
 from astbtd.announce import journal, status_line, systemd
 from astbtd.announce.rate_limit import RateLimitedJournal
@@ -32,17 +32,17 @@ class StatusUpdater:
 
     def update(self, supervisor: WatchSupervisor) -> bool:
         """Log and send what is new. Return False if the service manager did not accept it: it must be sent again."""
-        unwatched = supervisor.unwatched()
-        for sentence in unwatched:
+        unwatched, problems = supervisor.unwatched(), supervisor.problems()
+        for sentence in (*unwatched, *problems):
             if sentence not in self._logged:
                 self._rate_limited.warn(sentence)
-        self._logged = set(unwatched)
-        line = status_line.format_status(self._status(supervisor, unwatched))
+        self._logged = {*unwatched, *problems}
+        line = status_line.format_status(self._status(supervisor, (*problems, *unwatched)))
         if line != self._sent and systemd.notify(f"STATUS={line}", timeout=0.0):
             self._sent = line
         return line == self._sent
 
-    def _status(self, supervisor: WatchSupervisor, unwatched: tuple[str, ...]) -> status_line.Status:
+    def _status(self, supervisor: WatchSupervisor, of_supervisor: tuple[str, ...]) -> status_line.Status:
         return status_line.Status(
             directories=len(supervisor.watched),
             crashes=self._statistics.totals.numbers[RemovedPart.RECORD],
@@ -55,8 +55,7 @@ class StatusUpdater:
                 *self._journal_problem(),
                 *self._statistics.failures,
                 *self._readiness.problems,
-                *supervisor.problems(),
-                *unwatched,
+                *of_supervisor,
             ),
             more=self._worker.more_expected,
         )

@@ -26,7 +26,7 @@ class StoreStatistics:
         """Count the whole store."""
         now = datetime.now(UTC)
         totals = count_store(self._store)
-        last = next(self._store.crashes(), None)
+        last = next((crash for crash in self._store.crashes() if not crash.foreign), None)
         with self._lock:
             self._totals, self._counted_at, self._last = totals, now, last
 
@@ -39,7 +39,8 @@ class StoreStatistics:
             with self._lock:
                 self._totals += added
         with self._lock:
-            if self._last is None or crash.crashed_at >= self._last.crashed_at:
+            is_latest = self._last is None or crash.crashed_at >= self._last.crashed_at
+            if is_latest and not crash.foreign:
                 self._last = crash
             self._failures.pop(crash.core.path, None)
 
@@ -51,6 +52,11 @@ class StoreStatistics:
             less = StoreTotals.from_part_sizes([{RemovedPart.CORE: removal.bytes} for removal in removed])
             with self._lock:
                 self._totals -= less
+
+    def subtract_totals(self, removed: StoreTotals) -> None:
+        """Subtract whole crashes that were just removed."""
+        with self._lock:
+            self._totals -= removed
 
     def record_failure(self, what: str, reason: str) -> bool:
         """Record that something fails. Return False if the same failure is recorded already."""

@@ -9,6 +9,7 @@ from enum import Enum
 
 from astbtd.claims.claim import Claim
 from astbtd.claims.finder import CoreRenamed
+from astbtd.claims.finder_results import MAX_PENDING_FOREIGN
 from astbtd.daemon.jobs import ClaimProcessed, Job, JobHandler, ProcessClaim, RecordRename, RunMaintenance
 from astbtd.errors import Interrupted
 from astbtd.model.crash import DiscoveredBy
@@ -50,13 +51,14 @@ class Worker:
         self._condition = threading.Condition()
         self._claims: dict[Claim, _ClaimState] = {}
         self._renames: deque[CoreRenamed] = deque()
-        self._deferred_renames: list[CoreRenamed] = []
+        self._deferred_renames: dict[str, list[CoreRenamed]] = {}  # by crash id: each waits for one claim only
         self._maintenance = _Maintenance.NONE
         self._maintenance_failed = False
         self._more_expected = False
         self._stopping = False
         self._busy_since: float | None = None
-        self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
+        self._current_claim: Claim | None = None
+        self._thread = self._new_thread()
 
     def start(self) -> None:
         """Start the thread. `configure` must have been called."""
@@ -74,7 +76,7 @@ class Worker:
             self._condition.notify()
 
     def submit_rename(self, rename: CoreRenamed) -> None:
-        """Queue the recording of a new path. If the crash is not recorded yet, it is repeated after each claim."""
+        """Queue the recording of a new path. If the crash is not recorded yet, it is repeated after its claim."""
         with self._condition:
             self._renames.append(rename)
             self._condition.notify()
@@ -102,11 +104,36 @@ class Worker:
             for claim, state in self._claims.items():
                 if state is _ClaimState.DEFERRED:
                     self._claims[claim] = _ClaimState.QUEUED
-            self._queue_deferred_renames()
+            for crash_id in list(self._deferred_renames):
+                self._queue_deferred_renames(crash_id)
             if self._maintenance_failed:
                 self._maintenance_failed = False
                 self._request_maintenance(urgent=False)
             self._condition.notify()
+
+    def claims(self) -> list[Claim]:
+        """Return all claims that were submitted and are not processed yet."""
+        with self._condition:
+            return list(self._claims)
+
+    def recover(self) -> list[str]:
+        """Repair what violates the invariant of `_claims`; return a sentence about each violation.
+
+        A claim is being processed exactly as long as the current job is about it, and the thread runs until `stop`.
+        """
+        with self._condition:
+            sentences = []
+            current = self._current_claim
+            for claim, state in self._claims.items():
+                if state is _ClaimState.PROCESSING and claim is not current:
+                    self._claims[claim] = _ClaimState.QUEUED
+                    sentences.append(f"the claim of {claim.record.path} was neither queued nor processed: queued again")
+            if self._thread.ident is not None and not self._thread.is_alive() and not self._stopping:
+                self._thread = self._new_thread()
+                self._thread.start()
+                sentences.append("the worker thread had ended: started again")
+            self._condition.notify()
+            return sentences
 
     def stop(self) -> list[Claim]:
         """Stop the thread and return the claims that are not processed. The handler must raise Interrupted soon.
@@ -142,17 +169,24 @@ class Worker:
         with self._condition:
             return sum(state is not _ClaimState.PROCESSING for state in self._claims.values())
 
-    def has_room(self, found: DiscoveredBy, in_transit: int = 0) -> bool:
+    def has_room(self, found: DiscoveredBy, in_transit: int = 0, *, foreign: bool = False) -> bool:
         """Return whether one more claim may be submitted, with `in_transit` claims on their way to the queue.
 
         The limit is higher for a core that was just written: it may be overwritten. A core that a scan found can stay
-        where it is.
+        where it is. Of `foreign` cores, few are queued at a time, so that they take no room from the PBX's.
         """
+        if foreign:
+            return self._pending_foreign + in_transit < MAX_PENDING_FOREIGN
         descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         limit = _MAX_PENDING_FOUND
         if found is DiscoveredBy.EVENT:
             limit = min(_MAX_PENDING_WRITTEN, (descriptors - _OTHER_DESCRIPTORS) // 2)
-        return self.pending + in_transit < limit
+        return self.pending - self._pending_foreign + in_transit < limit
+
+    @property
+    def _pending_foreign(self) -> int:
+        with self._condition:
+            return sum(claim.record.foreign for claim in self._claims)
 
     @property
     def more_expected(self) -> bool:
@@ -177,11 +211,17 @@ class Worker:
         since = self._busy_since
         return since is not None and time.monotonic() - since > self._time_limit
 
+    def _new_thread(self) -> threading.Thread:
+        return threading.Thread(target=self._run, name="worker", daemon=True)
+
     def _run(self) -> None:
-        while job := self._wait_for_job():
-            self._on_change()
-            self._do(job)
-            self._on_change()
+        try:
+            while job := self._wait_for_job():
+                self._on_change()
+                self._do(job)
+                self._on_change()
+        finally:
+            self._current_claim = self._busy_since = None
 
     def _wait_for_job(self) -> Job | None:
         """Wait for a job and take it; return None when the worker is to stop."""
@@ -201,10 +241,13 @@ class Worker:
         if self._renames:
             return RecordRename(self._renames.popleft())
         claim = self._newest_queued()
-        if claim is None or self._maintenance is _Maintenance.URGENT:
+        is_requested = self._maintenance is not _Maintenance.NONE
+        if claim is None or self._maintenance is _Maintenance.URGENT or (claim.record.foreign and is_requested):
             self._maintenance = _Maintenance.NONE
-            return RunMaintenance(idle=not self._claims and not self._more_expected)
+            has_claims = any(not claim.record.foreign for claim in self._claims)
+            return RunMaintenance(idle=not has_claims and not self._more_expected)
         self._claims[claim] = _ClaimState.PROCESSING
+        self._current_claim = claim
         return ProcessClaim(claim)
 
     def _newest_queued(self) -> Claim | None:
@@ -227,12 +270,12 @@ class Worker:
             self._defer(job)
             handler.report_failure(job, error)
         finally:
-            self._busy_since = None
+            self._current_claim = self._busy_since = None
 
     def _finish_claim(self, claim: Claim, processed: ClaimProcessed) -> None:
         with self._condition:
             del self._claims[claim]
-            self._queue_deferred_renames()
+            self._queue_deferred_renames(claim.id)
             self._request_maintenance(processed.maintenance_is_urgent)
 
     def _defer(self, job: Job) -> None:
@@ -240,13 +283,12 @@ class Worker:
             if isinstance(job, ProcessClaim):
                 self._claims[job.claim] = _ClaimState.DEFERRED
             elif isinstance(job, RecordRename):
-                self._deferred_renames.append(job.rename)
+                self._deferred_renames.setdefault(job.rename.crash_id, []).append(job.rename)
             else:
                 self._maintenance_failed = True
 
-    def _queue_deferred_renames(self) -> None:
-        self._renames += self._deferred_renames
-        self._deferred_renames.clear()
+    def _queue_deferred_renames(self, crash_id: str) -> None:
+        self._renames += self._deferred_renames.pop(crash_id, [])
 
     def _request_maintenance(self, urgent: bool) -> None:
         if urgent:

@@ -62,7 +62,8 @@ class Timers:
 class WakeupDescriptor:
     """A descriptor that becomes readable when one of `signals` arrives or `wake` is called.
 
-    Signals are caught while the object is used as a context manager.
+    Signals are caught while the object is used as a context manager. If they were blocked before, in order not to be
+    lost during the start, they are unblocked then.
     """
 
     def __init__(self, signals: Sequence[signal.Signals]) -> None:
@@ -74,6 +75,7 @@ class WakeupDescriptor:
     def __enter__(self) -> "WakeupDescriptor":
         signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
         self._previous_handlers = {number: signal.signal(number, lambda *_: None) for number in self._signals}
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._signals)
         return self
 
     def __exit__(self, *_: object) -> None:

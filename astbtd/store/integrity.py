@@ -44,7 +44,8 @@ class Finding:
 class StoreCheck:
     """A check of one store.
 
-    `claimed` returns the ids of crashes that a daemon is going to process. `cores`: read kept cores to their ends.
+    `claimed` returns the ids of crashes that a daemon is going to process. `cores`: read kept cores to their ends, not
+    only their beginnings.
     `write_report` writes the report of a crash into a directory.
     """
 
@@ -126,16 +127,21 @@ class StoreCheck:
     def _check_core(self, crash: Crash) -> Iterator[Finding]:
         path = self.store.kept_core(crash.id)
         state = crash.core.state
-        if state is CoreState.KEPT and not path.exists():
+        exists = path.exists()
+        if exists and path.stat().st_size == 0:
+            remedy = "removed" if state is CoreState.LOST else "recorded as lost"
+            yield Finding(path, "the kept core is empty", remedy, partial(discard_empty_core, self.store, crash.id))
+            return
+        if state is CoreState.KEPT and not exists:
             repair = partial(self._set_core_state, crash.id, CoreState.LOST)
             yield Finding(path, "the kept core is missing", "recorded as lost", repair)
-        elif state is CoreState.LOST and path.exists():
+        elif state is CoreState.LOST and exists:
             repair = partial(self._set_core_state, crash.id, CoreState.KEPT)
             yield Finding(path, "it is recorded as lost, but exists", "recorded as kept", repair)
-        elif state is CoreState.REMOVED and path.exists():
+        elif state is CoreState.REMOVED and exists:
             yield self._interrupted_removal(path)
             return
-        if self.cores and _is_readable(path):
+        if _is_readable(path):
             yield from self._check_core_content(path)
 
     def _interrupted_removal(self, path: Path) -> Finding:
@@ -146,7 +152,7 @@ class StoreCheck:
 
     def _check_core_content(self, path: Path) -> Iterator[Finding]:
         try:
-            verify_core(path, self.progress)
+            verify_core(path, self.progress, whole=self.cores)
         except (AstbtdError, OSError) as error:
             yield Finding(path, str(error), "the texts of this crash are not affected; remove the core")
 
@@ -241,6 +247,20 @@ class StoreCheck:
         for entry in sorted(find_leftovers(self.store, self.claimed)):
             problem = "it was being made or removed when astbtd was killed"
             yield Finding(entry, problem, "removed", partial(files.remove, entry))
+
+
+def find_empty_cores(store: Store) -> Iterator[str]:
+    """Yield the ids of crashes whose kept core is an empty file, as a power cut may leave it. No record is read."""
+    for crash_id in store.newest():
+        with suppress(OSError):
+            if os.stat(os.path.join(store.root, "crashes", crash_id, KEPT_CORE_FILE)).st_size == 0:
+                yield crash_id
+
+
+def discard_empty_core(store: Store, crash_id: str) -> None:
+    """Record the core of a crash as lost, then remove the empty file. Raise DamagedRecord, AstbtdError."""
+    store.change(crash_id, lambda crash: replace(crash, core=replace(crash.core, state=CoreState.LOST)))
+    store.kept_core(crash_id).unlink()
 
 
 def _expected_mode(*, is_directory: bool, is_private: bool) -> int:

@@ -10,11 +10,14 @@ from contextlib import contextmanager
 
 from astbtd.claims.claim import Claims
 from astbtd.claims.finder import CoreFinder, FinderResult
+from astbtd.claims.finder_results import MAX_PENDING_FOREIGN
+from astbtd.claims.survey import survey
 from astbtd.errors import AstbtdError
 from astbtd.lib import files
 from astbtd.model.crash import CoreAction, DiscoveredBy
 from astbtd.sources.watched_directories import WatchedDirectory
 from astbtd.watch.directory_watch import DirectoryCreated, DirectoryWatch, Hint, RescanNeeded
+from astbtd.watch.fair_order import MAX_OTHERS, FoundFile, fair_order
 
 
 class Problems:
@@ -59,6 +62,7 @@ class DirectoryScanner:
         self._heartbeat = heartbeat
         self._directories: dict[str, WatchedDirectory] = {}
         self._scanned_as = DiscoveredBy.SCAN, False
+        self._early_hints: list[Hint] = []
 
     def fileno(self) -> int:
         """Return a descriptor that is readable when there are events."""
@@ -84,7 +88,7 @@ class DirectoryScanner:
 
     def start(self, found: DiscoveredBy, *, quiet: bool) -> Iterator[FinderResult]:
         """Resume the claims of an earlier process, and scan all directories."""
-        self._watch.read_hints()  # they only ask for the scan that follows
+        self.read_hints()  # they only ask for the scan that follows
         yield from self._scan_everything(found, quiet=quiet)
 
     def rescan(self) -> Iterator[FinderResult]:
@@ -93,18 +97,27 @@ class DirectoryScanner:
 
     def read_hints(self) -> list[Hint]:
         """Return the hints since the last call, without waiting."""
-        return self._watch.read_hints()
+        early, self._early_hints = self._early_hints, []
+        return early + self._watch.read_hints()
 
     def process(self, hints: Iterable[Hint]) -> Iterator[FinderResult]:
         """Examine the files that hints name. Ignore hints about other directories."""
+        hints = [hint for hint in hints if hint.directory in self._directories]
+        yield from self._examine_all(self._named_files(hints), DiscoveredBy.EVENT)
         for hint in hints:
-            directory = self._directories.get(hint.directory)
-            if directory is None:
-                continue
             if isinstance(hint, RescanNeeded):
-                yield from self._scan([directory], DiscoveredBy.SCAN)
-            elif directory.collector or not isinstance(hint, DirectoryCreated):
-                yield from self._examine(directory, hint.name, found=DiscoveredBy.EVENT)
+                yield from self._scan([self._directories[hint.directory]], DiscoveredBy.SCAN)
+
+    def _named_files(self, hints: Iterable[Hint]) -> list[FoundFile]:
+        """Return the files that hints name, without those in directories that wait for their first scan."""
+        named: dict[tuple[str, str], None] = {}
+        for hint in hints:
+            directory = self._directories[hint.directory]
+            is_file = not isinstance(hint, RescanNeeded | DirectoryCreated)
+            if isinstance(hint, RescanNeeded) or not (is_file or directory.collector) or self._is_unsurveyed(directory):
+                continue
+            named[hint.directory, hint.name] = None
+        return [self._found_file(self._directories[directory], name)[1] for directory, name in named]
 
     def recheck_incomplete(self) -> Iterator[FinderResult]:
         """Examine the cores again that were still being written."""
@@ -114,7 +127,10 @@ class DirectoryScanner:
 
     def recheck_postponed(self) -> Iterator[FinderResult]:
         """Scan again for the cores that were postponed, if there is capacity now."""
-        if self.finder.postponed and self.finder.capacity.has_room(DiscoveredBy.SCAN):
+        capacity = self.finder.capacity
+        postponed = self.finder.postponed and capacity.has_room(DiscoveredBy.SCAN)
+        none_pending = capacity.has_room(DiscoveredBy.SCAN, MAX_PENDING_FOREIGN - 1, foreign=True)
+        if postponed or (self.finder.postponed_foreign and none_pending):
             yield from self._scan_directories(*self._scanned_as)
 
     @property
@@ -126,6 +142,16 @@ class DirectoryScanner:
     def has_postponed(self) -> bool:
         """Whether there may be cores that were not claimed because there was no capacity."""
         return self.finder.postponed
+
+    @property
+    def has_unread_hints(self) -> bool:
+        """Whether hints are left that were read during a scan. The descriptor is not readable because of them."""
+        return bool(self._early_hints)
+
+    @property
+    def has_postponed_foreign(self) -> bool:
+        """Whether files of other users than the PBX's were not examined because there was no capacity."""
+        return self.finder.postponed_foreign
 
     @property
     def watched(self) -> tuple[str, ...]:
@@ -142,6 +168,8 @@ class DirectoryScanner:
         with self.problems.recorded("claims", "claims"):
             yield from self.finder.resume_claims(self._is_ours)
         yield from self._scan_directories(found, quiet)
+        with self.problems.recorded("replaced cores", "claims"):
+            yield from self.finder.claim_replaced_cores()
         if self.finder.lost:
             with self.problems.recorded("lost claims", "claims"):
                 forgotten = self.finder.forget_lost_claims()
@@ -153,28 +181,60 @@ class DirectoryScanner:
         """Scan all directories. Cores that an earlier scan postponed keep the reason for which it found them."""
         if not self.finder.postponed:
             self._scanned_as = found, quiet
-        self.finder.postponed = False
+        self.finder.postponed = self.finder.postponed_foreign = False
         yield from self._scan(self._directories.values(), *self._scanned_as)
 
     def _scan(
         self, directories: Iterable[WatchedDirectory], found: DiscoveredBy, quiet: bool = False
     ) -> Iterator[FinderResult]:
-        """Examine all entries, the newest first, in case that there is no capacity for all of them."""
-        entries = [
-            (self._modified_at(directory, entry), directory, entry)
-            for directory in directories
-            for entry in _entries(directory)
-        ]
-        for _, directory, entry in sorted(entries, key=lambda each: each[0], reverse=True):
-            yield from self._examine(directory, entry, found=found, quiet=quiet)
+        """Examine all entries; those of one directory and owner newest first, in case that there is no capacity."""
+        files: list[tuple[float, FoundFile]] = []
+        for directory in directories:
+            entries = _entries(directory)
+            if self._is_unsurveyed(directory):
+                with self.problems.recorded(directory.directory, directory.directory):
+                    yield from survey(self.finder, directory, entries, self._heartbeat)
+                if self._is_unsurveyed(directory):
+                    continue
+            files += [self._found_file(directory, entry) for entry in entries]
+        newest_first = sorted(files, key=lambda each: each[0], reverse=True)
+        yield from self._examine_all([file for _, file in newest_first], found, quiet)
 
-    def _modified_at(self, directory: WatchedDirectory, entry: str) -> float:
-        """Return when an entry was modified, in seconds since 1970. 0.0 if it is gone."""
+    def _is_unsurveyed(self, directory: WatchedDirectory) -> bool:
+        """Return whether nobody has named the directory and it was never scanned."""
+        return directory.is_learned and self.finder.first_sight.is_new(directory.directory)
+
+    def _found_file(self, directory: WatchedDirectory, entry: str) -> tuple[float, FoundFile]:
+        """Return an entry with the time of its last change, in seconds since 1970; 0.0 if it is gone.
+
+        A modification time in the future is the choice of the file's owner. The time of the last change is not.
+        """
         self._heartbeat()
         try:
-            return os.lstat(os.path.join(directory.directory, entry)).st_mtime
+            status = os.lstat(os.path.join(directory.directory, entry))
         except OSError:
-            return 0.0
+            return 0.0, FoundFile(directory, entry)
+        is_foreign = not self.finder.identity.is_known(status.st_uid)
+        return min(status.st_mtime, status.st_ctime), FoundFile(directory, entry, status.st_uid, is_foreign)
+
+    def _examine_all(
+        self, files: Iterable[FoundFile], found: DiscoveredBy, quiet: bool = False
+    ) -> Iterator[FinderResult]:
+        """Examine files in turn. Files of other users do not delay a core that is written meanwhile."""
+        others = 0
+        for file in fair_order(files):
+            yield from self._examine(file.directory, file.entry, found=found, quiet=quiet)
+            others += file.is_foreign
+            if file.is_foreign and others % MAX_OTHERS == 0:
+                yield from self._examine_new()
+
+    def _examine_new(self) -> Iterator[FinderResult]:
+        """Examine what the PBX's users have written since the last hints were read. The hints are kept for later."""
+        hints = self._watch.read_hints()
+        self._early_hints += hints
+        for file in self._named_files(hint for hint in hints if hint.directory in self._directories):
+            if not file.is_foreign:
+                yield from self._examine(file.directory, file.entry, found=DiscoveredBy.EVENT)
 
     def _examine(
         self, directory: WatchedDirectory, entry: str, *, found: DiscoveredBy, quiet: bool = False

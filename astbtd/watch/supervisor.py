@@ -47,7 +47,7 @@ class WatchSupervisor:
         self._mounts = Mounts.current(settings.watch.poll)
         self._directories = WatchedDirectories()
         self._inotify = InotifyWithFallback()
-        self._local = DirectoryScanner(finder, DirectoryWatch(self._inotify), self._is_local)
+        self._local = DirectoryScanner(finder, DirectoryWatch(self._inotify), self.is_local)
         self._remote: dict[Mount, RemoteScanner] = {}
         self._results = ResultQueue()
         self._epoll = select.epoll()
@@ -79,6 +79,7 @@ class WatchSupervisor:
         """
         self._update_local_directories()
         yield from self._local.start(DiscoveredBy.START, quiet=quiet)
+        yield from self._process_early_hints()
         deadline = time.monotonic() + _START_TIMEOUT
         for started in self._sync_remote_scanners(DiscoveredBy.START, quiet=quiet):
             started.wait(max(0.0, deadline - time.monotonic()))
@@ -99,7 +100,7 @@ class WatchSupervisor:
         if self._mounts != Mounts.current(self._settings.watch.poll):
             self._update_directories()
         directories_changed = True
-        while directories_changed:  # new watches bring new hints
+        while directories_changed or self._local.has_unread_hints:  # new watches bring new hints
             hints = self._local.read_hints()
             yield from self._local.process(hints)
             directories_changed = any(self._affects_directories(hint) for hint in hints)
@@ -111,6 +112,7 @@ class WatchSupervisor:
         self._inotify.retry_inotify()
         self._update_directories()
         yield from self._local.rescan()
+        yield from self._process_early_hints()
         for scanner in self._remote.values():
             if not scanner.unresponsive_since:
                 scanner.rescan()
@@ -122,6 +124,16 @@ class WatchSupervisor:
     def recheck_postponed(self) -> Iterator[FinderResult]:
         """Scan for the local cores again that were postponed. Remote scanners do so by themselves."""
         yield from self._local.recheck_postponed()
+        yield from self._process_early_hints()
+
+    def _process_early_hints(self) -> Iterator[FinderResult]:
+        if self._local.has_unread_hints:
+            yield from self.process_events()
+
+    @property
+    def has_postponed_foreign(self) -> bool:
+        """Whether local files of other users than the PBX's wait until some of the others are processed."""
+        return self._local.has_postponed_foreign
 
     @property
     def has_postponed(self) -> bool:
@@ -149,6 +161,10 @@ class WatchSupervisor:
     def asterisks(self) -> frozenset[int]:
         """The pids of Asterisk. Updated when an Asterisk starts, and by each scan."""
         return self._directories.process_ids
+
+    def is_local(self, path: str | None) -> bool:
+        """Return whether a directory is scanned in the main thread, since its file system always responds."""
+        return not self._remote_mount(path)
 
     def unwatched(self) -> tuple[str, ...]:
         """Return sentences about what is not watched, or only by polling."""
@@ -187,9 +203,12 @@ class WatchSupervisor:
     def _update_local_directories(self) -> None:
         self._mounts = Mounts.current(self._settings.watch.poll)
         self._directories = watched_directories.find_current(self._settings, self._known_directories)
-        searched = [self._directories.describe(path) for path in self._directories.searched if self._is_local(path)]
+        self._finder.identity = self._directories.identity
+        for scanner in self._remote.values():
+            scanner.update_identity(self._directories.identity)
+        searched = [self._directories.describe(path) for path in self._directories.searched if self.is_local(path)]
         others = [*self._directories.run_directories, *self._directories.parents, str(core_pattern.KERNEL_DIRECTORY)]
-        self._local.watch(searched, [path for path in others if self._is_local(path)])
+        self._local.watch(searched, [path for path in others if self.is_local(path)])
 
     def _sync_remote_scanners(self, found: DiscoveredBy, *, quiet: bool) -> list[threading.Event]:
         """Start and retire remote scanners, so that each mount in use has one.
@@ -229,9 +248,6 @@ class WatchSupervisor:
         self._remote[mount] = scanner
         scanner.watch(directories)
         return scanner.start(found, quiet=quiet)
-
-    def _is_local(self, path: str | None) -> bool:
-        return not self._remote_mount(path)
 
     def _remote_mount(self, path: str | None) -> Mount | None:
         return self._mounts.remote_mount(path) if path is not None else None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from astbtd.model.crash import CoreState
+from astbtd.model.crash import CoreState, ExtractionOutcome, Verdict
 from tests.support.harness import RunningDaemon, crash
 
 DISK_SIZE = "size=64M"
@@ -138,3 +138,48 @@ def test_a_core_on_a_disk_without_free_inodes_is_copied(running: RunningDaemon, 
         assert recorded.core.state is CoreState.KEPT
         assert os.listdir(spool) == ["core"]
         running.stop()
+
+
+def wait_until_reported(running: RunningDaemon, lost: int) -> None:
+    """Wait until the journal reports this many lost cores, and the status that another core cannot be claimed."""
+    running.wait_until(lambda: running.output().count("before astbtd could claim it") == lost, "a lost core")
+    running.wait_until(lambda: shows(running, "core: cannot record the claim"), "the status to report it")
+
+
+def test_crashes_whose_cores_are_overwritten_on_a_full_disk_are_logged_at_once_and_recorded_as_lost(
+    running: RunningDaemon, programs: Path, spool: Path, disk: Path
+) -> None:
+    running.start()
+    ballast = fill(disk)
+    for number, how in enumerate(("segv", "abort", "segv")):
+        crash(programs, spool, how)
+        wait_until_reported(running, number)
+
+    ballast.unlink()
+    recorded = running.wait_for_crashes(3)
+
+    assert [each.core.state for each in recorded] == [CoreState.KEPT, CoreState.LOST, CoreState.LOST]
+    assert [each.signal.name for each in recorded if each.signal] == ["SIGSEGV", "SIGABRT", "SIGSEGV"]
+    assert all("core_pattern" in " ".join(each.diagnosis.advice) for each in recorded[1:])
+    assert running.output().count("its core") == 2
+
+
+@pytest.mark.parametrize("space", [48 << 10, 80 << 10, 112 << 10])
+def test_a_disk_that_fills_up_while_gdb_writes_defers_the_extraction_until_there_is_space(
+    running: RunningDaemon, programs: Path, spool: Path, disk: Path, space: int
+) -> None:
+    running.start()
+    wait_until_idle(running)
+    ballast = fill(disk)
+    os.truncate(ballast, ballast.stat().st_size - space)
+
+    crash(programs, spool, "segv")
+    running.wait_until(lambda: "(will be retried)" in running.output(), "the journal to report it")
+    assert running.crashes() == []
+
+    ballast.unlink()
+    (recorded,) = running.wait_for_crashes(1)
+
+    assert (recorded.extraction.ended, recorded.core.state) == (ExtractionOutcome.OK, CoreState.KEPT)
+    assert recorded.diagnosis.verdict is Verdict.USABLE
+    assert recorded.diagnosis.crash_function is not None

@@ -7,9 +7,10 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from astbtd.claims.claim import Claim, Claims
+from astbtd.claims.claim import Claim, ClaimRecord, Claims
 from astbtd.claims.core_filter import RefusedFile
-from astbtd.claims.finder import CoreClaimed, CoreFinder, CoreRenamed, FinderResult
+from astbtd.claims.finder import CoreClaimed, CoreFinder, CoreRenamed, CoreReplaced, FinderResult
+from astbtd.claims.finder_results import OlderCoresLeft
 from astbtd.claims.private_copy import Unpacker
 from astbtd.model.crash import CoreAction, DiscoveredBy
 from astbtd.settings import UnpackingSettings
@@ -42,12 +43,18 @@ class Queue:
     """How many cores may be queued that were found by an event."""
     found: int = 1000
     """How many cores may be queued that were found by a scan."""
+    foreign: int = 10
+    """How many cores of foreign programs may be queued."""
     claims: list[Claim] = field(default_factory=list)
     renamed: list[CoreRenamed] = field(default_factory=list)
+    replaced: list[ClaimRecord] = field(default_factory=list)
     refused: list[RefusedFile] = field(default_factory=list)
+    older: list[OlderCoresLeft] = field(default_factory=list)
 
-    def has_room(self, found: DiscoveredBy, in_transit: int = 0) -> bool:
+    def has_room(self, found: DiscoveredBy, in_transit: int = 0, *, foreign: bool = False) -> bool:
         """Decide like the worker."""
+        if foreign:
+            return sum(claim.record.foreign for claim in self.claims) + in_transit < self.foreign
         limit = self.written if found is DiscoveredBy.EVENT else self.found
         return len(self.claims) + in_transit < limit
 
@@ -60,6 +67,10 @@ class Queue:
                 added.append(result.claim)
             elif isinstance(result, CoreRenamed):
                 self.renamed.append(result)
+            elif isinstance(result, CoreReplaced):
+                self.replaced.append(result.record)
+            elif isinstance(result, OlderCoresLeft):
+                self.older.append(result)
             else:
                 self.refused.append(result)
         return added
@@ -87,12 +98,12 @@ class HangingQueue(Queue):
         self.answers = threading.Event()
         self.is_asked = threading.Event()
 
-    def has_room(self, found: DiscoveredBy, in_transit: int = 0) -> bool:
+    def has_room(self, found: DiscoveredBy, in_transit: int = 0, *, foreign: bool = False) -> bool:
         """Decide like the worker, after a while."""
         if threading.current_thread() is not threading.main_thread():
             self.is_asked.set()
             assert self.answers.wait(TIMEOUT)
-        return super().has_room(found, in_transit)
+        return super().has_room(found, in_transit, foreign=foreign)
 
 
 def make_finder(

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from astbtd.asterisk.identity import find_identity
 from astbtd.claims.claim import Claim, Claims
 from astbtd.claims.core_filter import ANY_NUMBER, Candidate, CoreFilter, RefusedFile, StillWritten
 from astbtd.claims.private_copy import PrivateCopies, unpacked_facts
@@ -46,7 +47,7 @@ def run(options: argparse.Namespace) -> ExitCode:
     settings = replace(settings, cores=replace(settings.cores, action=CoreAction.LEAVE))
     progress = Progress("running gdb")
     parts = assemble(settings, progress.tick)
-    names = [_find_newest(options.cores, settings, options)] if options.newest else options.cores
+    names = [_find_newest(options.cores, settings, parts, options)] if options.newest else options.cores
     exit_code = ExitCode.DONE
     for name in names:
         try:
@@ -61,15 +62,19 @@ def run(options: argparse.Namespace) -> ExitCode:
     return exit_code
 
 
-def _find_newest(names: Sequence[str], settings: Settings, options: argparse.Namespace) -> str:
-    """Return the path of the core with the latest crash time. Raises NothingMatched."""
-    crash_times: dict[str, datetime] = {}
+def _find_newest(names: Sequence[str], settings: Settings, parts: Components, options: argparse.Namespace) -> str:
+    """Return the path of the core with the latest crash time. Raises NothingMatched.
+
+    A core that was collected before is only returned if all were: so the older ones can be collected one by one.
+    """
+    crash_times: dict[str, tuple[bool, datetime]] = {}
     for name in _expand(names):
         try:
             candidate = _open_candidate(name, settings, options)
         except AstbtdError:
             continue
-        crash_times[candidate.path] = candidate.facts.crashed_at
+        is_new = bool(options.output) or not parts.store.collected.among({candidate.facts.identity})
+        crash_times[candidate.path] = is_new, candidate.facts.crashed_at
         os.close(candidate.descriptor)
     if not crash_times:
         raise NothingMatched(f"no core of Asterisk in {', '.join(names)}", "give the directory that holds the cores")
@@ -91,7 +96,8 @@ def _open_candidate(name: str, settings: Settings, options: argparse.Namespace) 
     path = os.path.realpath(name)
     executables = None if options.executable else settings.asterisk.executables
     directory, inside, collector = watched_directories.split_collected_path(path, settings.collectors)
-    finding = CoreFilter(executables, ANY_NUMBER, collector).examine(directory, inside)
+    with files.wrap_os_error(f"cannot examine {name}"):
+        finding = CoreFilter(executables, ANY_NUMBER, collector).examine(directory, inside)
     if isinstance(finding, Candidate):
         return _set_executable(finding, options.executable)
     if isinstance(finding, RefusedFile):
@@ -141,13 +147,21 @@ def _store_crash(candidate: Candidate, settings: Settings, parts: Components) ->
     if resumed is None and parts.store.collected.among({identity}):
         os.close(candidate.descriptor)
         return _find_by_identity(identity, candidate.path, parts)
-    claim = resumed or parts.claims.claim_core(candidate, DiscoveredBy.COMMAND, copy=True)
+    foreign = _is_foreign(candidate, settings, parts)
+    claim = resumed or parts.claims.claim_core(candidate, DiscoveredBy.COMMAND, copy=True, foreign=foreign)
     pipeline = parts.crash_pipeline(settings, parts.crash_loops(settings), _announce, lambda _: None)
     crash = pipeline.process(claim)
     number_postponed(parts.store)
     if crash is None:  # collected meanwhile from elsewhere
         return _find_by_identity(claim.record.facts.identity, candidate.path, parts)
     return parts.store.load(crash.id)
+
+
+def _is_foreign(candidate: Candidate, settings: Settings, parts: Components) -> bool:
+    """Return whether a core is not the PBX's. Somebody has named the file, so its owner says nothing."""
+    identity = find_identity(settings.asterisk, watched_directories.users_file(parts.store.incoming / "directories"))
+    process = candidate.facts.process
+    return identity.foreign_crash_reason(process.uid, None, process.executable) is not None
 
 
 def _resume_claim(candidate: Candidate, claims: Claims) -> Claim | None:
@@ -179,7 +193,8 @@ def _find_by_identity(identity: str, path: str, parts: Components) -> Crash:
 def _announce(_: Claim, crash: Crash, directory: Path) -> None:
     from astbtd.announce import journal  # imports systemd, which --output does not need
 
-    journal.announce_crash(crash, str(directory))
+    announce = journal.announce_foreign_crash if crash.foreign else journal.announce_crash
+    announce(crash, str(directory))
 
 
 def _write_sections(candidate: Candidate, parts: Components, directory: Path) -> Crash:

@@ -13,7 +13,7 @@ from astbtd.cli.table import Column, print_table, terminal_width
 from astbtd.errors import AstbtdError, ExitCode, NothingMatched
 from astbtd.store.captures import Captures
 from astbtd.store.record import RecordSummary
-from astbtd.store.store import DamagedRecord, Store
+from astbtd.store.store import DamagedRecord, RemovedCrash, Store
 
 if TYPE_CHECKING:
     from astbtd.model.crash import Crash
@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_filter_options(parser)
     parser.add_argument("--signature", metavar="ID", help="only crashes with this signature (id or prefix)")
     parser.add_argument("--signal", metavar="NAME", help="only crashes by this signal, such as SIGSEGV")
+    parser.add_argument("--foreign", action="store_true", help="only crashes of programs that are not the PBX")
     parser.add_argument("--deadlocks", action="store_true", help="only captures of a running Asterisk")
 
 
@@ -47,7 +48,8 @@ def run(options: argparse.Namespace) -> ExitCode:
 
 def _find_crashes(store: Store, options: argparse.Namespace) -> Iterator[RecordSummary]:
     for crash in filter_by_time(iter_summaries(store), options):
-        if _has_signature(crash, options.signature) and _has_signal(crash, options.signal):
+        matches = _has_signature(crash, options.signature) and _has_signal(crash, options.signal)
+        if matches and (crash.foreign or not options.foreign):
             yield crash
 
 
@@ -69,7 +71,7 @@ def _find_captures(store: Store, options: argparse.Namespace) -> Iterator["Deadl
 
     JSON has one kind of record only: captures with --deadlocks, else crashes.
     """
-    if options.signature or options.signal:
+    if options.signature or options.signal or options.foreign:
         return
     if options.json and not options.deadlocks:
         return
@@ -89,6 +91,8 @@ def _load_records(store: Store, crashes: Iterable[RecordSummary]) -> Iterator["C
     for crash in crashes:
         try:
             yield store.load(crash.id)
+        except RemovedCrash:
+            continue
         except DamagedRecord as error:
             warn([error.message])
 
@@ -116,7 +120,7 @@ def _rows(crashes: Iterable[RecordSummary], captures: Iterable["Deadlock"]) -> I
 
 
 def _crash_row(crash: RecordSummary) -> tuple[str, ...]:
-    notes = []
+    notes = ["foreign"] if crash.foreign else []
     if crash.pinned:
         notes.append("pinned")
     if crash.texts_removed_at:

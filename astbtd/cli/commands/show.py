@@ -2,17 +2,17 @@
 
 import argparse
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from astbtd.cli.common import add_json, format_local_time, open_store, write_json, write_text
 from astbtd.errors import AstbtdError, ExitCode, NothingMatched
+from astbtd.lib.escaping import printable_line
 from astbtd.model.deadlock_capture import BACKTRACE_FILE, FULL_FILE, LOCKS_FILE
 from astbtd.model.record_summary import REPORT_FILE, Section
 from astbtd.store.captures import Captures
 from astbtd.store.id_lookup import find_capture, resolve
-from astbtd.store.store import DamagedRecord, Store
+from astbtd.store.store import DamagedRecord, RemovedCrash, Store
 
 if TYPE_CHECKING:
     from astbtd.model.crash import Crash
@@ -45,7 +45,14 @@ def run(options: argparse.Namespace) -> ExitCode:
     captures = Captures(store.root)
     if capture_id := find_capture(store, captures, options.id):
         return _show_capture(captures, capture_id, options)
-    crash_id = resolve(store, options.id)
+    try:
+        _show_crash(store, resolve(store, options.id), options)
+    except RemovedCrash:  # after it was chosen: choose again
+        _show_crash(store, resolve(store, options.id), options)
+    return ExitCode.DONE
+
+
+def _show_crash(store: Store, crash_id: str, options: argparse.Namespace) -> None:
     if options.json:
         write_json(store.load(crash_id))
     elif options.path:
@@ -54,7 +61,6 @@ def run(options: argparse.Namespace) -> ExitCode:
         write_text(_read_crash_file(store, crash_id, _section_file(options.section)))
     else:
         write_text(_report(store, crash_id))
-    return ExitCode.DONE
 
 
 def _section_file(name: str) -> str:
@@ -83,8 +89,15 @@ def _report(store: Store, crash_id: str) -> str:
         crash = store.load(crash_id)
     except DamagedRecord:
         return _read_crash_file(store, crash_id, REPORT_FILE)
+    mark = f"{_foreign_line(crash)}\n" if crash.foreign else ""
     report = _summary(crash) if crash.texts_removed_at else _read_crash_file(store, crash_id, REPORT_FILE)
-    return report + "".join(f"\n{line}\n" for line in _retention_lines(crash))
+    return mark + report + "".join(f"\n{line}\n" for line in _retention_lines(crash))
+
+
+def _foreign_line(crash: "Crash") -> str:
+    program = crash.process.executable or "an unknown program"
+    user = "unknown" if crash.process.uid is None else crash.process.uid
+    return f"Foreign: this is not a crash of the PBX, but of {printable_line(program)}, user id {user}\n"
 
 
 def _summary(crash: "Crash") -> str:
@@ -120,9 +133,15 @@ def _read(path: Path) -> str:
 
 
 def _missing_file_error(store: Store, crash_id: str, file: str) -> NothingMatched:
-    with suppress(DamagedRecord):
-        if moment := store.load_summary(crash_id).texts_removed_at:
-            message = f"the texts of crash {crash_id} were removed on {format_local_time(moment)}"
-            return NothingMatched(message, f"`astbtd show {crash_id}` prints what is left")
+    """Return the error for a file that a crash does not have. Raise RemovedCrash if the crash is gone."""
+    try:
+        moment = store.load_summary(crash_id).texts_removed_at
+    except RemovedCrash:
+        raise
+    except DamagedRecord:
+        moment = None
+    if moment:
+        message = f"the texts of crash {crash_id} were removed on {format_local_time(moment)}"
+        return NothingMatched(message, f"`astbtd show {crash_id}` prints what is left")
     present = ", ".join(sorted(store.sizes(crash_id)))
     return NothingMatched(f"crash {crash_id} has no {file}", f"its files are {present}")

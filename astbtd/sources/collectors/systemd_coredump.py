@@ -5,6 +5,7 @@ Sources: systemd's src/coredump/coredump-submit.c (names, attributes, journal fi
 
 import errno
 import os
+import pwd
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ _NAME = re.compile(
 )
 _ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
 _UNIT = re.compile(r"systemd-coredump@[^/]*\.service|systemd-coredumpd\.service")
+_USER = "systemd-coredump"
 _IN_NAME_AND_ATTRIBUTES = ("comm", "uid", "pid", "timestamp")
 
 
@@ -72,11 +74,13 @@ class SystemdCoredump(Collector):
     def parse_journal_entry(self, entry: Mapping[str, object], name: str) -> CollectorMetadata | None:
         """Return the metadata in a journal entry of this core; None if systemd-coredump did not log it.
 
-        Any user can log an entry that looks the same. Only `_SYSTEMD_UNIT`, which journald adds, proves the origin.
+        Any user can log an entry that looks the same. `_SYSTEMD_UNIT`, which journald adds, proves the origin. It is
+        missing if systemd-coredump had ended when journald read the entry; `_UID`, from the kernel, never is.
         Only the last component of COREDUMP_FILENAME is compared.
         """
         fields = {key: value for key, value in entry.items() if isinstance(value, str)}
-        if not _UNIT.fullmatch(fields.get("_SYSTEMD_UNIT", "")):
+        unit = fields.get("_SYSTEMD_UNIT")
+        if not (_is_user_of_collector(entry.get("_UID")) if unit is None else _UNIT.fullmatch(unit)):
             return None
         if os.path.basename(fields.get("COREDUMP_FILENAME", "")) != name:
             return None
@@ -85,6 +89,14 @@ class SystemdCoredump(Collector):
             cwd=_valid_line(fields.get("COREDUMP_CWD")),
             contained=True if "COREDUMP_CONTAINER_CMDLINE" in fields else None,
         )
+
+
+def _is_user_of_collector(uid: object) -> bool:
+    """Return whether this is root, or the user to which systemd-coredump changes for a core of a system user."""
+    try:
+        return uid == 0 or uid == pwd.getpwnam(_USER).pw_uid
+    except KeyError:
+        return False
 
 
 def unescape(text: str) -> bytes:

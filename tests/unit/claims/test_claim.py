@@ -391,3 +391,17 @@ def test_a_core_whose_directory_refuses_a_hard_link_is_copied(
 
     assert claim.record.copied
     assert list(claims.ids()) == [claim.id]
+
+
+def test_a_claim_whose_directory_was_renamed_removes_its_link_and_the_core_there(
+    claims: Claims, take: Take, dump: Dump, spool: Path, tmp_path: Path
+) -> None:
+    claim = take(dump())
+    renamed = spool.rename(tmp_path / "renamed")
+    spool.mkdir()
+    (spool / "core").touch()
+
+    claims.finish(claim, remove_original=True)
+
+    assert os.listdir(renamed) == []
+    assert os.listdir(spool) == ["core"]

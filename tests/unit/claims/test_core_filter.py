@@ -198,7 +198,15 @@ def test_a_fifo_named_like_a_core_is_refused_without_waiting(spool: Path) -> Non
     assert reason(spool / "core") == "it is not a regular file"
 
 
-def test_a_core_with_another_hard_link_is_refused(dump: Dump, spool: Path) -> None:
+def test_a_core_that_was_just_given_another_hard_link_is_examined_again_later(dump: Dump, spool: Path) -> None:
+    path = dump()
+    (spool / "other").hardlink_to(path)
+
+    assert isinstance(examined(path), StillWritten)
+
+
+def test_a_core_with_another_hard_link_is_refused(dump: Dump, spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(core_filter, "_SECOND_NAME_SECONDS", 0.0)
     path = dump()
     (spool / "other").hardlink_to(path)
 
@@ -264,26 +272,47 @@ def test_descriptors_of_refused_files_are_closed(dump: Dump, spool: Path) -> Non
     assert count_descriptors() == before
 
 
-def test_a_file_that_cannot_be_read_is_refused(dump: Dump, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_read_now_is_neither_a_core_nor_refused(
+    dump: Dump, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = dump()
 
     def fail(*_: object) -> bytes:
         raise OSError(errno.EIO, "Input/output error")
 
+    before = count_descriptors()
     monkeypatch.setattr(os, "pread", fail)
 
-    assert reason(path) == "it cannot be read: Input/output error"
+    with pytest.raises(OSError, match="Input/output error"):
+        examined(path)
+
+    assert count_descriptors() == before
 
 
-def test_a_file_that_cannot_be_reopened_is_refused(dump: Dump, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENFILE])
+def test_a_file_that_cannot_be_reopened_now_is_neither_a_core_nor_refused(
+    dump: Dump, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
     path = dump()
 
     def fail(_: int) -> int:
-        raise OSError(errno.EIO, "Input/output error")
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(core_filter, "reopen", fail)
 
-    assert reason(path) == "it cannot be read: Input/output error"
+    with pytest.raises(OSError, match=os.strerror(number)):
+        examined(path)
+
+
+def test_a_file_that_permissions_forbid_to_read_is_refused(dump: Dump, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = dump()
+
+    def fail(_: int) -> int:
+        raise OSError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(core_filter, "reopen", fail)
+
+    assert reason(path) == "it cannot be read: Permission denied"
 
 
 def test_no_link_on_the_way_to_the_file_of_a_collector_is_followed(dump: Dump, spool: Path) -> None:

@@ -229,6 +229,40 @@ def test_a_core_that_cannot_be_claimed_now_is_claimed_later(
     assert len(search.examine("core")) == 1
 
 
+def test_a_held_core_that_cannot_be_read_now_is_held_further(
+    search: Search, dump: Dump, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = dump()
+    with path.open("ab"):
+        search.examine("core")
+        path.unlink()
+    (core,) = search.finder.incomplete.all()
+
+    def fail(*_: object) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pread", fail)
+        with pytest.raises(OSError, match="Input/output error"):
+            search.queue.add(search.finder.recheck(core))
+
+    (held,) = search.finder.incomplete.all()
+    assert len(search.queue.add(search.finder.recheck(held))) == 1
+
+
+def test_a_core_whose_second_name_is_the_link_of_a_claim_is_not_refused(
+    searching: Searching, dump: Dump, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("astbtd.claims.core_filter._SECOND_NAME_SECONDS", 0.0)
+    path = dump()
+    searching().claim_one("core")
+    other = searching()
+
+    assert other.examine("core") == []
+    assert other.queue.refused == []
+    assert path.exists()
+
+
 def test_a_core_that_another_process_has_claimed_is_left_to_it(searching: Searching, dump: Dump) -> None:
     dump()
     searching().claim_one("core")
@@ -481,3 +515,58 @@ def test_a_claim_is_handled_before_the_capacity_is_checked_for_the_next_core(sea
 
     assert len(search.scan()) == 2
     assert search.finder.postponed
+
+
+def test_a_core_that_could_not_be_claimed_and_was_replaced_is_reported_at_once_and_claimed_as_lost_later(
+    search: Search, dump: Dump, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = dump()
+    with monkeypatch.context() as patched:
+        patched.setattr("astbtd.lib.files.write_all", fail)
+        with pytest.raises(AstbtdError, match="No space left"):
+            search.examine("core")
+        path.unlink()
+        for _ in range(2):
+            with pytest.raises(AstbtdError, match="No space left"):
+                search.queue.add(search.finder.claim_replaced_cores())
+    (reported,) = search.queue.replaced
+
+    (claim,) = search.queue.add(search.finder.claim_replaced_cores())
+
+    assert claim.record == reported
+    assert claim.record.loss is not None
+    assert "No space left" in claim.record.loss.reason
+    assert search.queue.add(search.finder.claim_replaced_cores()) == []
+
+
+def test_a_core_that_was_just_written_while_the_queue_was_full_is_lost_if_it_is_replaced(
+    search: Search, dump: Dump
+) -> None:
+    search.queue.written = 0
+    path = dump()
+    assert search.examine("core") == []
+    path.unlink()
+    search.queue.written = 1000
+
+    (claim,) = search.queue.add(search.finder.claim_replaced_cores())
+
+    assert claim.record.loss is not None
+    assert "too many cores were queued" in claim.record.loss.reason
+
+
+def test_a_core_that_could_not_be_claimed_and_was_renamed_is_not_lost(
+    search: Search, dump: Dump, spool: Path
+) -> None:
+    search.queue.written = 0
+    path = dump()
+    assert search.examine("core") == []
+    path.rename(spool / "core.renamed")
+    search.queue.written = 1000
+
+    assert len(search.scan()) == 1
+
+    assert search.queue.add(search.finder.claim_replaced_cores()) == []
+    assert search.queue.replaced == []

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from astbtd.claims import tracked_files
-from astbtd.claims.tracked_files import ClaimedIdentities, FileCache, IncompleteCore, IncompleteCores
+from astbtd.claims.tracked_files import ClaimedIdentities, Fields, FileCache, IncompleteCore, IncompleteCores
 from astbtd.sources.watched_directories import WatchedDirectory
 from tests.support.finding import count_descriptors
 
@@ -23,6 +23,20 @@ def test_a_file_is_remembered_until_it_changes(tmp_path: Path) -> None:
     assert cache.get(before) == "examined"
 
     assert status(tmp_path / "core", b"longer") not in cache
+
+
+def test_a_verdict_is_forgotten_when_links_or_attributes_of_its_file_change(tmp_path: Path) -> None:
+    verdicts: FileCache[bool] = FileCache()
+    claimed: FileCache[bool] = FileCache(fields=Fields.CONTENT)
+    before = status(tmp_path / "core")
+    verdicts.add(before, True)
+    claimed.add(before, True)
+
+    (tmp_path / "other").hardlink_to(tmp_path / "core")
+
+    now = (tmp_path / "core").stat()
+    assert now not in verdicts
+    assert now in claimed
 
 
 def test_the_files_that_were_added_first_are_forgotten_if_there_are_too_many(tmp_path: Path) -> None:

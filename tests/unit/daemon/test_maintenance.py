@@ -11,7 +11,7 @@ from astbtd.announce import systemd
 from astbtd.cli.main import main
 from astbtd.daemon.maintenance import Maintenance
 from astbtd.daemon.store_statistics import StoreStatistics
-from astbtd.model.crash import KEPT_CORE_FILE, REPORT_FILE, Crash
+from astbtd.model.crash import KEPT_CORE_FILE, REPORT_FILE, CoreState, Crash
 from astbtd.settings import Limits, RetentionSettings
 from astbtd.store.record import RetentionFields
 from astbtd.store.retention import limits
@@ -209,3 +209,14 @@ def test_a_limit_added_in_one_place_is_enforced_by_every_caller(
     caller(store, maintenance)
 
     assert store.ids() == [crash(4).id, crash(3).id, crash(2).id]
+
+
+def test_a_core_that_is_empty_at_the_start_is_recorded_as_lost(store: Store, sent: list[str]) -> None:
+    empty, kept = with_cores(store)
+    (store.directory(empty) / KEPT_CORE_FILE).write_bytes(b"")
+
+    start(store, NO_LIMITS)
+
+    assert with_cores(store) == [kept]
+    assert store.load(empty).core.state is CoreState.LOST
+    assert sent == [f"the kept core of crash {empty} is empty: recorded as lost"]

@@ -12,7 +12,7 @@ import pytest
 from astbtd.claims.claim import Claim
 from astbtd.claims.finder import CoreRenamed
 from astbtd.daemon.jobs import ClaimProcessed, Job, ProcessClaim
-from astbtd.daemon.worker import Worker
+from astbtd.daemon.worker import Worker, _ClaimState
 from astbtd.errors import AstbtdError
 from astbtd.model.crash import DiscoveredBy
 from tests.support.builders import claim
@@ -61,7 +61,7 @@ class Handler:
         if self.rename_errors:
             raise self.rename_errors.pop()
         self.renames.append((rename.name, list(self.processed)))
-        recorded = int(rename.crash_id) in self.processed
+        recorded = int(rename.crash_id.split("-")[1]) in self.processed
         if recorded:
             self.renamed.set()
         return recorded
@@ -247,7 +247,7 @@ def test_a_sleeping_worker_is_woken_by_each_kind_of_job(worker: Worker, handler:
     worker.submit(claim(1, pid=1))
     assert is_set(handler.failed)
     handler.processed.append(7)
-    worker.submit_rename(CoreRenamed("7", "/srv", "core.renamed"))
+    worker.submit_rename(CoreRenamed("x-7-x", "/srv", "core.renamed"))
     assert is_set(handler.renamed)
 
 
@@ -278,17 +278,77 @@ def test_maintenance_that_failed_runs_again_after_retry(worker: Worker, handler:
 def test_a_rename_is_recorded_once_its_crash_is(worker: Worker, handler: Handler) -> None:
     worker.submit(claim(2, pid=2))
     worker.submit(claim(1, pid=1))
-    worker.submit_rename(CoreRenamed("1", "/srv", "core.renamed"))
+    worker.submit_rename(CoreRenamed(claim(1, pid=1).id, "/srv", "core.renamed"))
     worker.start()
 
     assert is_set(handler.renamed)
-    assert handler.renames == [("core.renamed", []), ("core.renamed", [2]), ("core.renamed", [2, 1])]
+    assert handler.renames == [("core.renamed", []), ("core.renamed", [2, 1])]
+
+
+def test_each_of_many_renames_is_tried_before_and_after_its_own_claim_only(worker: Worker, handler: Handler) -> None:
+    claims = [claim(number, pid=number) for number in range(100)]
+    for each in claims:
+        worker.submit(each)
+        worker.submit_rename(CoreRenamed(each.id, "/srv", f"core.{each.record.inode}"))
+
+    worker.start()
+
+    assert is_set(handler.maintained)
+    assert len(handler.processed) == 100
+    assert len(handler.renames) == 200
+
+
+def test_a_claim_that_is_marked_as_being_processed_by_no_job_is_queued_again(worker: Worker, handler: Handler) -> None:
+    forgotten = claim(1, pid=1)
+    worker.submit(forgotten)
+    worker._claims[forgotten] = _ClaimState.PROCESSING
+
+    (sentence,) = worker.recover()
+
+    assert "neither queued nor processed" in sentence
+    assert worker.recover() == []
+    worker.start()
+    assert is_set(handler.maintained)
+    assert handler.processed == [1]
+
+
+def test_a_claim_that_is_being_processed_is_not_queued_again(worker: Worker, handler: Handler, gate: Gate) -> None:
+    start_and_block(worker, handler, gate, claim(1, pid=1))
+
+    assert worker.recover() == []
+
+    gate.opened.set()
+    worker.request_maintenance()
+    assert is_set(handler.maintained)
+    assert handler.processed == [1]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_worker_thread_that_has_ended_is_started_again(handler: Handler) -> None:
+    failures = [RuntimeError("the descriptor to wake the loop is closed")]
+
+    def on_change() -> None:
+        if failures:
+            raise failures.pop()
+
+    watched = Worker(on_change)
+    watched.configure(handler, TIMEOUT)
+    watched.submit(claim(1, pid=1))
+    watched.start()
+    watched._thread.join(TIMEOUT)
+
+    sentences = watched.recover()
+
+    assert len(sentences) == 2
+    assert is_set(handler.maintained)
+    watched.stop()
+    assert handler.processed == [1]
 
 
 def test_a_rename_that_could_not_be_recorded_is_repeated_after_retry(worker: Worker, handler: Handler) -> None:
     handler.rename_errors = [AstbtdError("no space left")]
     handler.processed.append(1)
-    worker.submit_rename(CoreRenamed("1", "/srv", "core"))
+    worker.submit_rename(CoreRenamed(claim(1, pid=1).id, "/srv", "core"))
     worker.start()
     assert is_set(handler.failed)
 
@@ -302,7 +362,7 @@ def test_a_rename_that_arrives_when_a_claim_was_just_taken_does_not_lose_the_cla
 
     def submit_rename() -> None:  # what the main thread may do between the taking of a job and the beginning of it
         if watched.current_crash_id and not handler.renames and not handler.processed:
-            watched.submit_rename(CoreRenamed("1", "/srv", "core.renamed"))
+            watched.submit_rename(CoreRenamed(claim(1, pid=1).id, "/srv", "core.renamed"))
 
     watched = Worker(submit_rename)
     watched.configure(handler, TIMEOUT)

@@ -167,10 +167,37 @@ def test_a_damaged_core_is_reported_and_not_removed(astbtd: Run, sound: Crash, s
     assert "is damaged" in answer.out
 
 
-def test_a_quick_run_does_not_read_cores(astbtd: Run, sound: Crash, store: Store) -> None:
-    os.truncate(store.kept_core(sound.id), 10)
+def test_a_quick_run_does_not_read_cores_to_their_ends(astbtd: Run, sound: Crash, store: Store) -> None:
+    kept, core = store.kept_core(sound.id), os.memfd_create("core")
+    os.write(core, os.urandom(4 << 20))
+    kept.unlink()
+    compress_core(core, kept, lambda _: None)
+    os.close(core)
+    os.truncate(kept, 3 << 20)
 
     assert astbtd("fsck", "--quick").code == 0
+    assert "is damaged" in astbtd("fsck").out
+
+
+def test_a_quick_run_reports_a_core_without_a_beginning(astbtd: Run, sound: Crash, store: Store) -> None:
+    store.kept_core(sound.id).write_bytes(bytes(5000))
+
+    answer = astbtd("fsck", "--quick")
+
+    assert (answer.code, "is damaged" in answer.out) == (1, True)
+
+
+@pytest.mark.parametrize("state", [CoreState.KEPT, CoreState.LOST])
+def test_an_empty_core_is_recorded_as_lost_by_a_quick_run(
+    astbtd: Run, sound: Crash, store: Store, state: CoreState
+) -> None:
+    store.change(sound.id, lambda crash: replace(crash, core=replace(crash.core, state=state)))
+    os.truncate(store.kept_core(sound.id), 0)
+
+    assert "the kept core is empty" in astbtd("fsck", "--quick").out
+
+    assert (store.load(sound.id).core.state, store.has_core(sound.id)) == (CoreState.LOST, False)
+    assert no_problems(astbtd)
 
 
 def test_a_truncated_text_is_reported_with_commands_to_restore_it(astbtd: Run, sound: Crash, store: Store) -> None:

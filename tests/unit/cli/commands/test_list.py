@@ -194,3 +194,30 @@ def test_an_invalid_time_is_wrong_usage(astbtd: Run) -> None:
 
     assert answer.code == 2
     assert "invalid time 'soon'" in answer.err
+
+
+@pytest.mark.parametrize("verb", [("list",), ("list", "--json"), ("top",)])
+def test_a_crash_that_retention_removes_meanwhile_is_not_reported_as_damaged(
+    astbtd: Run, keep: Keep, store: Store, monkeypatch: pytest.MonkeyPatch, verb: tuple[str, ...]
+) -> None:
+    kept, removed = crash(1, identity="a" * 32), crash(2, identity="b" * 32)
+    keep(kept)
+    keep(removed)
+    ids = store.ids()
+    store.remove(removed.id)
+    monkeypatch.setattr(Store, "newest", lambda *_: iter(ids))
+
+    answer = astbtd(*verb)
+
+    assert (answer.code, answer.err) == (0, "")
+
+
+def test_foreign_crashes_are_marked_and_can_be_selected(astbtd: Run, keep: Keep) -> None:
+    keep(crash(1))
+    keep(replace(crash(2), foreign=True))
+
+    rows = astbtd("list").out.splitlines()[1:]
+
+    assert [("foreign" in row, row.split()[-1]) for row in rows] == [(True, crash(2).id), (False, crash(1).id)]
+    assert ids(astbtd("list", "--foreign").out) == [crash(2).id]
+    assert [each["foreign"] for each in json.loads(astbtd("list", "--foreign", "--json").out)] == [True]

@@ -10,6 +10,7 @@ from astbtd.cli.commands.show import SECTIONS
 from astbtd.cli.common import format_local_time
 from astbtd.lib.serialization import to_plain
 from astbtd.model.crash import RECORD_FILE, CoreState, Crash
+from astbtd.store.store import Store
 from tests.support.builders import NOON, crash
 from tests.support.cli_types import Keep, Run
 
@@ -138,3 +139,21 @@ def test_an_empty_store_exits_with_3(astbtd: Run, selector: str) -> None:
 
 def test_json_and_path_are_mutually_exclusive(astbtd: Run) -> None:
     assert astbtd("show", "--json", "--path").code == 2
+
+
+@pytest.mark.parametrize("option", [(), ("--json",), ("--section", "brief")])
+def test_if_retention_removes_the_chosen_crash_the_next_one_is_shown(
+    astbtd: Run, keep: Keep, store: Store, monkeypatch: pytest.MonkeyPatch, option: tuple[str, ...]
+) -> None:
+    kept, removed = crash(1, identity="a" * 32), crash(2, identity="b" * 32)
+    keep(kept, brief=kept.id.encode())
+    keep(removed)
+    chosen = [store.ids(), [kept.id]]
+    store.remove(removed.id)
+    monkeypatch.setattr(Store, "newest", lambda *_: iter(chosen.pop(0)))
+    monkeypatch.setattr(Store, "ids", lambda _: [kept.id])
+
+    answer = astbtd("show", *option)
+
+    assert (answer.code, answer.err) == (0, "")
+    assert kept.id in answer.out

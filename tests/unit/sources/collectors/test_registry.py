@@ -70,7 +70,7 @@ systemd.entries = lambda fields, keep_waiting: iter([{"EXAMPLE_CWD": fields["EXA
 record = SimpleNamespace(
     source="example-collector", name="core.1", facts=SimpleNamespace(crashed_at=datetime.now(UTC))
 )
-assert find_metadata(record, lambda: None, lambda: False).cwd == "core.1"
+assert find_metadata(record).cwd == "core.1"
 """
 
 

@@ -113,6 +113,12 @@ def test_the_journal_entry_adds_command_line_and_working_directory(unit: str) ->
     assert COLLECTOR.parse_journal_entry(entry, SYSTEMD_NAME) == JOURNAL_METADATA
 
 
+def test_an_entry_that_journald_read_after_its_sender_had_ended_is_trusted_by_its_user() -> None:
+    entry = {name: value for name, value in JOURNAL_ENTRY.items() if name != "_SYSTEMD_UNIT"}
+
+    assert COLLECTOR.parse_journal_entry({**entry, "_UID": 0}, SYSTEMD_NAME) == JOURNAL_METADATA
+
+
 def test_the_journal_entry_is_matched_by_pid_and_timestamp() -> None:
     assert COLLECTOR.journal_match(SYSTEMD_NAME) == {
         "MESSAGE_ID": systemd_coredump.MESSAGE_ID,
@@ -132,6 +138,8 @@ def test_a_file_with_another_name_has_no_journal_entry() -> None:
         {"_SYSTEMD_UNIT": "evil-systemd-coredump@1.service"},
         {"_SYSTEMD_UNIT": "systemd-coredump@/../x.service"},
         {"_SYSTEMD_UNIT": None},
+        {"_SYSTEMD_UNIT": None, "_UID": 1000},
+        {"_SYSTEMD_UNIT": "user@0.service", "_UID": 0},
         {"COREDUMP_FILENAME": "/etc/shadow"},
         {"COREDUMP_FILENAME": None},
     ],

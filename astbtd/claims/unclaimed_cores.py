@@ -1,0 +1,79 @@
+"""Cores that were examined but could not be claimed. If such a core is replaced, its crash is still recorded."""
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from astbtd.claims.claim_file import ClaimRecord
+from astbtd.claims.core_filter import Candidate
+from astbtd.model.crash import DiscoveredBy, LostCore
+
+_MAX_UNCLAIMED = 1000
+_REMEDY = (
+    "Give each core a name of its own, so that the next crash does not overwrite it: "
+    "`sysctl -w kernel.core_pattern=core.%e.%p`."
+)
+
+
+@dataclass(frozen=True)
+class _Unclaimed:
+    """What a lost core's claim record will say, and the version of the file."""
+
+    record: ClaimRecord
+    version: tuple[int, int, int, int]
+
+
+class UnclaimedCores:
+    """The cores that could not be claimed, by identity: at most 1000, then the oldest are forgotten."""
+
+    def __init__(self) -> None:
+        self._cores: OrderedDict[str, _Unclaimed] = OrderedDict()
+        self._reported: set[str] = set()
+
+    def add(self, candidate: Candidate, found: DiscoveredBy, reason: str) -> None:
+        """Remember a core that cannot be claimed now for the `reason`, a phrase for people."""
+        status = os.fstat(candidate.descriptor)
+        facts = candidate.facts
+        loss = LostCore(
+            f"The core is lost: it was replaced or removed before astbtd could claim it ({reason}).", _REMEDY
+        )
+        record = ClaimRecord(
+            facts, candidate.directory, candidate.name, found, status.st_ino, True, source=candidate.source, loss=loss
+        )
+        self._cores.pop(facts.identity, None)
+        self._cores[facts.identity] = _Unclaimed(record, _version(status))
+        while len(self._cores) > _MAX_UNCLAIMED:
+            self.remove(next(iter(self._cores)))
+
+    def remove(self, identity: str) -> None:
+        """Forget a core: it was claimed, or its loss is recorded."""
+        self._cores.pop(identity, None)
+        self._reported.discard(identity)
+
+    def replaced(self, is_claimed: Callable[[set[str]], bool]) -> list[ClaimRecord]:
+        """Return the records of the cores that are no longer where they were seen. Forget those that were claimed."""
+        gone = [unclaimed.record for unclaimed in self._cores.values() if not _is_still_there(unclaimed)]
+        claimed = {record.facts.identity for record in gone if is_claimed({record.facts.identity})}
+        for identity in claimed:
+            self.remove(identity)
+        return [record for record in gone if record.facts.identity not in claimed]
+
+    def is_first_report(self, record: ClaimRecord) -> bool:
+        """Return whether the loss of this core was not reported yet, and remember that it is reported now."""
+        identity = record.facts.identity
+        is_first = identity not in self._reported
+        self._reported.add(identity)
+        return is_first
+
+
+def _is_still_there(unclaimed: _Unclaimed) -> bool:
+    try:
+        return _version(os.lstat(unclaimed.record.path)) == unclaimed.version
+    except OSError:
+        return False
+
+
+def _version(status: os.stat_result) -> tuple[int, int, int, int]:
+    """Return what tells a file from its successor, which may have the same inode."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

@@ -1,0 +1,86 @@
+"""Record deaths of the PBX of which no core appears, from the messages of the kernel and of the service manager."""
+
+import time
+from collections.abc import Callable, Collection
+from itertools import islice
+from pathlib import Path
+
+from astbtd.announce import systemd
+from astbtd.asterisk import pbx_users
+from astbtd.claims.claim import AlreadyClaimed, Claim, ClaimRecord, Claims
+from astbtd.claims.deaths import death_record, find_deaths
+from astbtd.lib import files
+from astbtd.pipeline.known_deaths import find_crash
+from astbtd.sources.death_messages import QUERIES, parse_entry
+from astbtd.store.store import Store
+
+GRACE = 20.0
+"""Seconds that a death must be past: by then its core was found, if there is one, and all messages have arrived."""
+
+_OVERLAP = 180.0  # seconds before the mark that are read again: of two messages about one death, one may be older
+_MAX_ENTRIES = 10_000
+_MAX_ENDED = 1000
+
+
+class DeathMonitor:
+    """Looks for deaths in the journal. `note_running` is called in the main thread, `check` in the worker's.
+
+    The file `incoming/deaths` has the time up to which deaths are recorded. A new store begins with its own time.
+    """
+
+    def __init__(self, store: Store, submit: Callable[[Claim], None]) -> None:
+        self._store = store
+        self._submit = submit
+        self._running: frozenset[int] = frozenset()
+        self._ended: dict[int, None] = {}
+        self.is_due = True
+        self._mark = store.incoming / "deaths"
+
+    def note_running(self, pids: frozenset[int]) -> tuple[bool, bool]:
+        """Note which processes of the PBX run now. Return whether one was started, and whether one has ended."""
+        started, ended = pids - self._running, self._running - pids
+        self._running = pids
+        self._ended.update(dict.fromkeys(ended))
+        while len(self._ended) > _MAX_ENDED:
+            self._ended.pop(next(iter(self._ended)))
+        return bool(started), bool(ended)
+
+    def check_if_due(self, claims: Claims, executables: Collection[str]) -> None:
+        """Do what `check` does if it was requested by `is_due`. Raise OSError, AstbtdError."""
+        if self.is_due:
+            self.check(claims, executables)
+            self.is_due = False
+
+    def check(self, claims: Claims, executables: Collection[str]) -> None:
+        """Claim each death without a core, so that it is recorded. Raise OSError, AstbtdError."""
+        until = time.time() - GRACE
+        since = _read(self._mark)
+        if since is not None:
+            entries = islice(systemd.entries_since(QUERIES, since - _OVERLAP), _MAX_ENTRIES)
+            messages = [message for message in map(parse_entry, entries) if message]
+            units = pbx_users.find_units(executables)
+            known: set[str] = set()
+            for death in find_deaths(messages, units, list(self._ended), executables):
+                crash_id = find_crash(self._store, claims, death, known)
+                if crash_id is None and since <= death.last_at.timestamp() < until:
+                    crash_id = self._claim(claims, death_record(death))
+                known |= {crash_id} if crash_id else set()
+        files.replace(self._mark, f"{until if since is None else max(since, until):.6f}\n".encode())
+
+    def _claim(self, claims: Claims, record: ClaimRecord) -> str | None:
+        """Claim a death, unless it was recorded before: retention may have removed the record."""
+        if self._store.collected.among({record.facts.identity}):
+            return None
+        try:
+            claim = claims.claim_lost_core(record)
+        except AlreadyClaimed:
+            return None
+        self._submit(claim)
+        return claim.id
+
+
+def _read(mark: Path) -> float | None:
+    try:
+        return float(mark.read_text())
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,162 @@
+"""A death of the PBX without a core is recorded once, with cause and remedy; a late core replaces the record."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from astbtd.model.crash import CoreState, IdentityFrom
+from tests.support.harness import RunningDaemon, crash
+
+KERNEL = {"_TRANSPORT": "kernel", "_BOOT_ID": "0f" * 16}
+SYSTEMD = {
+    "_PID": "1",
+    "_UID": "0",
+    "_BOOT_ID": "0f" * 16,
+    "MESSAGE_ID": "98e322203f7a4ed290d09fe03c09fe15",
+    "UNIT": "asterisk.service",
+    "INVOCATION_ID": "ab" * 16,
+}
+SEGFAULT = (
+    "asterisk[4242]: segfault at 10 ip 00007f1200001234 sp 00007ffd00000000 error 4 in app_dial.so[7f1200000000+9000]"
+)
+OOM = "Out of memory: Killed process 4242 (asterisk) total-vm:900000kB, anon-rss:800000kB, UID:110 pgtables:1kB"
+
+
+@pytest.fixture
+def journal(running: RunningDaemon, spool: Path) -> Path:
+    """The file with the entries of the journal of a daemon, which has looked for deaths once and is not running."""
+    entries = running.configuration.with_name("entries")
+    running.configure({"watch": {"directories": [str(spool)], "rescan": "1s"}, "retention": {"minimum_free": "0%"}})
+    running.wrapper = (sys.executable, "-m", "tests.support.faulty_daemon", "replace-journal")
+    running.environment = {"FAULT_ENTRIES": str(entries)}
+    running.start()
+    mark = running.store.incoming / "deaths"
+    running.wait_until(mark.exists, "the first look for deaths")
+    running.stop()
+    return entries
+
+
+def start(running: RunningDaemon) -> None:
+    """Start the daemon as if it had looked for deaths last five minutes ago."""
+    (running.store.incoming / "deaths").write_text(f"{time.time() - 300}\n")
+    running.start()
+
+
+def log(journal: Path, *entries: Mapping[str, object], seconds_ago: float = 60.0) -> None:
+    """Write entries into the journal, all at once, a tenth of a second apart."""
+    start = time.time() - seconds_ago
+    lines = [json.dumps({**entry, "at": start + number / 10}) for number, entry in enumerate(entries)]
+    temporary = journal.with_name("entries.new")
+    temporary.write_text("\n".join(lines))
+    temporary.rename(journal)
+
+
+def test_a_death_by_a_signal_is_recorded_with_its_cause_its_site_and_the_remedy(
+    running: RunningDaemon, journal: Path
+) -> None:
+    log(journal, {**KERNEL, "MESSAGE": SEGFAULT}, {**SYSTEMD, "EXIT_CODE": "killed", "EXIT_STATUS": "11"})
+
+    start(running)
+    (recorded,) = running.wait_for_crashes(1)
+
+    assert (recorded.core.state, recorded.core.identity_from) == (CoreState.NONE, IdentityFrom.DEATH)
+    assert recorded.signal is not None
+    assert recorded.signal.name == "SIGSEGV"
+    assert recorded.site is not None
+    assert [(frame.object, frame.offset) for frame in recorded.site.frames] == [("app_dial.so", "0x1234")]
+    assert "segfault at 10" in recorded.diagnosis.reasons[0]
+    assert "astbtd check" in recorded.diagnosis.advice[0]
+    assert "Asterisk was terminated by SIGSEGV, but no core appeared" in running.output()
+
+
+def test_a_death_by_the_oom_killer_is_recorded(running: RunningDaemon, journal: Path) -> None:
+    log(journal, {**KERNEL, "MESSAGE": OOM}, {**SYSTEMD, "EXIT_CODE": "killed", "EXIT_STATUS": "9"})
+
+    start(running)
+    (recorded,) = running.wait_for_crashes(1)
+
+    assert recorded.core.state is CoreState.NONE
+    assert "out of memory" in recorded.diagnosis.reasons[0]
+
+
+def test_a_death_is_recorded_once_even_after_a_restart(running: RunningDaemon, journal: Path) -> None:
+    entries = ({**KERNEL, "MESSAGE": SEGFAULT}, {**SYSTEMD, "EXIT_CODE": "killed", "EXIT_STATUS": "11"})
+    log(journal, *entries)
+    start(running)
+    running.wait_for_crashes(1)
+    running.stop()
+    mark = running.store.incoming / "deaths"
+
+    start(running)
+    running.wait_until(lambda: float(mark.read_text()) > time.time() - 200, "another look for deaths")
+
+    assert len(running.crashes()) == 1
+
+
+def test_entries_that_others_wrote_and_kills_on_purpose_are_not_recorded(running: RunningDaemon, journal: Path) -> None:
+    unit = {**SYSTEMD, "EXIT_CODE": "killed", "EXIT_STATUS": "11"}
+    forged = [
+        {**KERNEL, "_TRANSPORT": "journal", "MESSAGE": SEGFAULT},
+        {**unit, "_PID": "77"},
+        {**unit, "_UID": "1000"},
+        {**unit, "UNIT": "other.service"},
+        {**unit, "EXIT_STATUS": "9"},
+        {**KERNEL, "MESSAGE": SEGFAULT.replace("asterisk", "perl")},
+        {**KERNEL, "MESSAGE": SEGFAULT},  # any user may run a program called asterisk
+    ]
+    log(journal, *forged, {**unit, "EXIT_STATUS": "6", "INVOCATION_ID": "cd" * 16})
+
+    start(running)
+    (recorded,) = running.wait_for_crashes(1)
+
+    assert recorded.signal is not None
+    assert recorded.signal.name == "SIGABRT"
+
+
+def test_a_death_whose_core_was_collected_is_not_recorded(
+    running: RunningDaemon, programs: Path, spool: Path, journal: Path
+) -> None:
+    start(running)
+    core = crash(programs, spool.parent, "segv")
+    written = time.time() - 60
+    os.utime(core, (written, written))
+    core.rename(spool / "core")
+    running.wait_for_crashes(1)
+    running.stop()
+
+    log(
+        journal,
+        {**SYSTEMD, "EXIT_CODE": "dumped", "EXIT_STATUS": "11"},
+        {**SYSTEMD, "EXIT_CODE": "killed", "EXIT_STATUS": "6", "INVOCATION_ID": "cd" * 16},
+        seconds_ago=58,
+    )
+    start(running)
+    without_core, with_core = running.wait_for_crashes(2)
+
+    assert [each.core.state for each in (without_core, with_core)] == [CoreState.NONE, CoreState.KEPT]
+    assert without_core.signal is not None
+    assert without_core.signal.name == "SIGABRT"
+
+
+def test_a_core_that_turns_up_later_replaces_the_record_without_a_core(
+    running: RunningDaemon, programs: Path, spool: Path, journal: Path
+) -> None:
+    exited = {**SYSTEMD, "EXIT_CODE": "dumped", "EXIT_STATUS": "11"}
+    log(journal, exited, seconds_ago=60)
+    start(running)
+    (without_core,) = running.wait_for_crashes(1)
+    core = crash(programs, spool.parent, "segv")
+    written = without_core.crashed_at.timestamp() - 1
+    os.utime(core, (written, written))
+
+    core.rename(spool / "core")
+    running.wait_until(lambda: running.store.ids() != [without_core.id], "the core")
+    (recorded,) = running.wait_for_crashes(1)
+
+    assert recorded.core.state is CoreState.KEPT
+    assert recorded.id != without_core.id

@@ -1,0 +1,86 @@
+"""Which messages are about one death of the PBX, and which crash a death is."""
+
+from datetime import datetime, timedelta
+
+from astbtd.claims.deaths import Death, death_record, find_deaths
+from astbtd.model.crash import SiteFrame
+from astbtd.sources.death_messages import KernelMessage, UnitExit
+from tests.support.builders import NOON
+
+UNITS, EXECUTABLES = {"asterisk.service"}, ("asterisk",)
+
+
+def unit(seconds: float = 1, signal: str = "SIGSEGV", name: str = "asterisk.service") -> UnitExit:
+    return UnitExit(later(seconds), "boot", name, f"invocation {seconds}", signal, dumped=False)
+
+
+def fault(seconds: float = 0, task: int = 4243, name: str = "asterisk") -> KernelMessage:
+    return KernelMessage(later(seconds), "boot", task, name, "SIGSEGV", False, "segfault", "app_dial.so", 0x1234)
+
+
+def out_of_memory(task: int = 4242) -> KernelMessage:
+    return KernelMessage(NOON, "boot", task, "asterisk", "SIGKILL", True, "Killed process")
+
+
+def later(seconds: float) -> datetime:
+    return NOON + timedelta(seconds=seconds)
+
+
+def deaths(*messages: KernelMessage | UnitExit, ended: tuple[int, ...] = ()) -> list[Death]:
+    return list(find_deaths(messages, UNITS, ended, EXECUTABLES))
+
+
+def test_two_messages_about_one_death_are_one_death() -> None:
+    assert deaths(fault(), unit(), ended=(100, 4242, 5000)) == [Death(unit(), fault(), 4242)]
+
+
+def test_each_of_two_deaths_has_its_own_line_of_the_kernel() -> None:
+    found = deaths(fault(0, 10), unit(1), fault(5, 20), unit(6))
+
+    assert [(death.unit, death.message) for death in found] == [(unit(1), fault(0, 10)), (unit(6), fault(5, 20))]
+
+
+def test_a_line_of_the_kernel_alone_counts_for_a_process_that_was_the_pbx() -> None:
+    assert deaths(fault(), out_of_memory(), ended=(4242,)) == [
+        Death(None, fault(), 4242),
+        Death(None, out_of_memory(), 4242),
+    ]
+    assert deaths(fault(), out_of_memory(7)) == []
+    assert deaths(fault(name="perl"), ended=(4242,)) == []
+
+
+def test_a_kill_counts_only_if_the_kernel_was_out_of_memory() -> None:
+    assert deaths(unit(signal="SIGKILL")) == []
+    assert deaths(out_of_memory(), unit(signal="SIGKILL")) == [Death(unit(signal="SIGKILL"), out_of_memory(), None)]
+
+
+def test_other_units_do_not_count() -> None:
+    assert deaths(unit(name="other.service")) == []
+
+
+def test_a_crash_is_a_death_by_its_process_or_else_by_its_time() -> None:
+    with_pid, without_pid = Death(unit(), fault(), 4242), Death(unit(), None, None)
+
+    assert with_pid.is_crash(4242, later(100))
+    assert not with_pid.is_crash(4243, NOON)
+    assert not with_pid.is_crash(4242, later(-100))
+    assert without_pid.is_crash(7, later(10))
+    assert not without_pid.is_crash(7, later(12))
+
+
+def test_the_record_has_a_stable_identity_and_where_the_process_crashed() -> None:
+    record = death_record(Death(unit(), fault(), 4242))
+
+    assert record == death_record(Death(unit(), fault(), 4242))
+    assert record.facts.identity != death_record(Death(unit(2), fault(), 4242)).facts.identity
+    assert record.facts.crash_id == f"20261122T120000Z-4242-{record.facts.identity[:6]}"
+    assert record.loss is not None
+    assert (record.loss.is_none, record.loss.frame) == (True, SiteFrame(None, "app_dial.so", "0x1234"))
+
+
+def test_without_memory_no_core_could_be_written() -> None:
+    record = death_record(Death(unit(signal="SIGKILL"), out_of_memory(), 4242))
+
+    assert record.loss is not None
+    assert "out of memory" in record.loss.reason
+    assert "MemoryMax" in record.loss.remedy

@@ -1,0 +1,68 @@
+"""A core that could not be claimed is known to be lost once its file is gone or another one."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from astbtd.claims import unclaimed_cores
+from astbtd.claims.core_filter import Candidate, examine
+from astbtd.claims.unclaimed_cores import UnclaimedCores
+from astbtd.model.crash import DiscoveredBy
+from tests.support.builders import DeadProcess
+
+
+def add(cores: UnclaimedCores, directory: Path, pid: int = 4242) -> str:
+    """Write a core and remember it as unclaimed; return its identity."""
+    (directory / "core").unlink(missing_ok=True)
+    (directory / "core").write_bytes(DeadProcess(pid=pid).core())
+    found = examine(str(directory), "core", None)
+    assert isinstance(found, Candidate)
+    cores.add(found, DiscoveredBy.EVENT, "the disk is full")
+    os.close(found.descriptor)
+    return found.facts.identity
+
+
+def lost(cores: UnclaimedCores) -> list[str]:
+    return [record.facts.identity for record in cores.replaced(lambda _: False)]
+
+
+def test_a_core_that_is_still_there_is_not_lost(tmp_path: Path) -> None:
+    cores = UnclaimedCores()
+    add(cores, tmp_path)
+
+    assert lost(cores) == []
+
+
+def test_a_core_that_was_replaced_or_removed_is_lost_with_the_reason(tmp_path: Path) -> None:
+    cores = UnclaimedCores()
+    first = add(cores, tmp_path, pid=1)
+    second = add(cores, tmp_path, pid=2)
+    assert lost(cores) == [first]
+
+    (tmp_path / "core").unlink()
+
+    assert lost(cores) == [first, second]
+    (record, _) = cores.replaced(lambda _: False)
+    assert record.loss is not None
+    assert "the disk is full" in record.loss.reason
+    assert "core_pattern" in record.loss.remedy
+    assert (cores.is_first_report(record), cores.is_first_report(record)) == (True, False)
+
+
+def test_a_core_that_was_claimed_under_another_name_is_not_lost(tmp_path: Path) -> None:
+    cores = UnclaimedCores()
+    claimed = add(cores, tmp_path)
+    (tmp_path / "core").unlink()
+
+    assert cores.replaced(lambda identities: claimed in identities) == []
+    assert lost(cores) == []
+
+
+def test_only_some_cores_are_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unclaimed_cores, "_MAX_UNCLAIMED", 2)
+    cores = UnclaimedCores()
+    identities = [add(cores, tmp_path, pid) for pid in (1, 2, 3)]
+    (tmp_path / "core").unlink()
+
+    assert lost(cores) == identities[1:]
