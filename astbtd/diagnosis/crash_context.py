@@ -38,8 +38,9 @@ class Evidence:
     the process. `states` are what the registers of the threads say, `locks` what locks.txt lists. `frame_count` is the
     number of frames of the crashed thread if the text has only a part of them. `sent_by` is the other process that sent
     the signal. `replaced` are files that are another build now. `container`: the process ran in a container whose files
-    are not known. `loss`: why there is no core. `locate` returns frames with their objects and offsets, as far as the
-    core has them. `memory_corruption` is what was decided when the core could be read.
+    are not known. `loss`: why there is no core. `executable` is the path of the program; `package_of` returns the
+    package that owns a file. `locate` returns frames with their objects and offsets, as far as the core has them.
+    `memory_corruption` is what was decided when the core could be read.
     """
 
     signal: Signal | None = None
@@ -57,6 +58,8 @@ class Evidence:
     replaced: tuple[ReplacedFile, ...] = ()
     container: bool = False
     loss: LostCore | None = None
+    executable: str | None = None
+    package_of: Callable[[str], str | None] = lambda _: None
     locate: Callable[[Sequence[Frame]], Sequence[Frame]] = tuple
     memory_corruption: MemoryCorruption | None = None
 

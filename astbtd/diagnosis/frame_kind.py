@@ -83,7 +83,7 @@ def classify(frame: Frame) -> FrameKind:
         return FrameKind.C_LIBRARY
     if frame.function:
         return FrameKind.CODE
-    if frame.library and _is_asterisk_object(frame.library):
+    if frame.library and is_asterisk_object(frame.library):
         return FrameKind.NAMELESS
     return FrameKind.UNKNOWN
 
@@ -95,7 +95,8 @@ def in_c_library(frame: Frame) -> bool:
     return classify(frame) in _C_LIBRARY_KINDS
 
 
-def _is_asterisk_object(path: str) -> bool:
+def is_asterisk_object(path: str) -> bool:
+    """Return True if the path is that of Asterisk or one of its modules, by its name."""
     return "/asterisk/modules/" in path or _ASTERISK_OBJECT.match(plain_object(path)) is not None
 
 

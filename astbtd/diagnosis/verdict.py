@@ -2,7 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 
-from astbtd.diagnosis import cause_findings, damage_findings, extraction_findings, kind_findings, text_findings
+from astbtd.diagnosis import (
+    cause_findings,
+    damage_findings,
+    extraction_findings,
+    kind_findings,
+    text_findings,
+    third_party,
+)
 from astbtd.diagnosis.crash_context import CrashContext, Evidence
 from astbtd.diagnosis.crash_thread import is_known_to_have_crashed
 from astbtd.diagnosis.finding import WORST_FIRST, Finding, FindingRule
@@ -23,6 +30,7 @@ _RULES: tuple[FindingRule, ...] = (
     kind_findings.find_sent_signal,
     damage_findings.find_replaced_files,
     damage_findings.find_jump,
+    third_party.find_third_party,
     damage_findings.find_overwritten_stack,
     extraction_findings.find_missing_frames,
     extraction_findings.find_changed_binary,

@@ -15,6 +15,7 @@ from astbtd.diagnosis.report import render
 from astbtd.diagnosis.verdict import Evidence, diagnose, diagnose_context
 from astbtd.extraction.build_ids import MappedObject, to_record
 from astbtd.extraction.gdb_runner import NO_EXTRACTION, Extractor
+from astbtd.extraction.package_owner import find_package
 from astbtd.lib import files
 from astbtd.lib.escaping import printable_line
 from astbtd.model.crash import (
@@ -183,6 +184,8 @@ def analyze_core(
         states=extracted.thread_states,
         locks=_read_locks(directory),
         frame_count=extracted.crashed_frames,
+        executable=facts.process.executable,
+        package_of=find_package,
         sent_by=facts.sent_by,
         replaced=_replaced_files(extracted.mapped),
         locate=locator.locate,
