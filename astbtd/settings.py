@@ -46,6 +46,12 @@ def _parse_program(value: object) -> str:
     return _parse_path(value) if isinstance(value, str) and "/" in value else _parse_name(value)
 
 
+def _parse_user(value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return str(value)
+    return _parse_name(value)
+
+
 def _parse_command(value: object) -> str:
     if not isinstance(value, str) or not value.isprintable() or not value.strip():
         raise ValueError(value)
@@ -63,6 +69,7 @@ _SIZE = HumanFormat(quantities.parse_size, quantities.SIZE_ALLOWED)
 
 PathText = Annotated[str, HumanFormat(_parse_path, "an absolute path")]
 Name = Annotated[str, HumanFormat(_parse_name, "a name of letters, digits, '.', '_', '+' and '-'")]
+User = Annotated[str, HumanFormat(_parse_user, "the name or the number of a user")]
 Program = Annotated[str, HumanFormat(_parse_program, "the name of a program or its absolute path")]
 Seconds = Annotated[float, _at_least(1, _DURATION)]
 Bytes = Annotated[int, _SIZE]
@@ -78,9 +85,13 @@ Command = Annotated[str, HumanFormat(_parse_command, "a command of Asterisk's co
 
 @dataclass(frozen=True)
 class AsteriskSettings:
-    """How to recognise Asterisk, and where its configuration and its control socket are."""
+    """How to recognise Asterisk, and where its configuration and its control socket are.
+
+    `users` are users of the PBX in addition to those that are found; see `asterisk.pbx_users`.
+    """
 
     executables: tuple[Name, ...] = ("asterisk",)
+    users: tuple[User, ...] = ()
     configuration: PathText = "/etc/asterisk/asterisk.conf"
     run_directory: Annotated[str | None, HumanFormat(_parse_path, "an absolute path")] = None
 
@@ -240,14 +251,40 @@ def parse(text: bytes, origin: str) -> Settings:
     import yaml  # takes longer to import than most commands run, and the installed configuration has only comments
 
     try:
+        duplicates = _duplicate_keys(yaml.compose(text, yaml.SafeLoader))
         data = yaml.safe_load(text)
     except (yaml.YAMLError, AttributeError, LookupError, RecursionError, ValueError) as error:  # what YAML tags raise
         raise BadConfiguration(origin, [f"invalid YAML: {' '.join(str(error).split())}"]) from error
     decoder = Decoder(strict=True)
     settings = decoder.decode(Settings, {} if data is None else data, "")
-    if settings is None:
-        raise BadConfiguration(origin, decoder.problems)
+    if settings is None or duplicates:
+        raise BadConfiguration(origin, [*duplicates, *decoder.problems])
     return settings
+
+
+def _duplicate_keys(root: object) -> list[str]:
+    """Return an error for each key that is given twice in one mapping: YAML would silently use the last one."""
+    problems: list[str] = []
+    remaining = [("", root)]
+    visited: set[int] = set()  # aliases can make a document refer to itself
+    while remaining:
+        where, node = remaining.pop()
+        children = getattr(node, "value", None)
+        if id(node) in visited or not isinstance(children, list):
+            continue
+        visited.add(id(node))
+        seen: dict[str, int] = {}
+        for child in children:
+            key, value = child if isinstance(child, tuple) else (None, child)
+            path = f"{where}.{key.value}".lstrip(".") if key is not None else where
+            remaining.append((path, value))
+            if key is None or not isinstance(key.value, str):
+                continue
+            line = key.start_mark.line + 1
+            if key.value in seen:
+                problems.append(f"{path}: given twice, in lines {seen[key.value]} and {line}")
+            seen[key.value] = line
+    return problems
 
 
 def _read_trusted(path: Path) -> bytes:

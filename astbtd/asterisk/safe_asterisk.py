@@ -7,7 +7,7 @@ evaluated.
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from astbtd.asterisk import asterisk_processes
@@ -22,9 +22,12 @@ _ASSIGNMENT = re.compile(r"""^\s*(?:export\s+)?DUMPDROP=["']?(/[^"'$`;\s]*)["']?
 _MAX_SCRIPT_BYTES = 1 << 16
 
 
-def find_dump_drops(configuration: Path) -> tuple[str, ...]:
-    """Return the directories to which running safe_asterisks move cores; `configuration` is asterisk.conf."""
-    running = list(filter(_is_safe_asterisk, asterisk_processes.all_pids()))
+def find_dump_drops(configuration: Path, is_trusted: Callable[[int], bool] = lambda _: True) -> tuple[str, ...]:
+    """Return the directories to which running safe_asterisks move cores; `configuration` is asterisk.conf.
+
+    Only processes for whose pid `is_trusted` returns True count: any user can run a script of that name.
+    """
+    running = [pid for pid in asterisk_processes.all_pids() if is_safe_asterisk(pid) and is_trusted(pid)]
     if not running:
         return ()
     configured = _configured_dump_drop(configuration.parent / "startup.d")
@@ -34,8 +37,11 @@ def find_dump_drops(configuration: Path) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _is_safe_asterisk(pid: int) -> bool:
-    """Look at the command line: comm is the script's name only if it was not started as `sh safe_asterisk`."""
+def is_safe_asterisk(pid: int) -> bool:
+    """Return whether a process calls itself safe_asterisk.
+
+    The command line shows it: comm is the script's name only if it was not started as `sh safe_asterisk`.
+    """
     try:
         words = (_PROC / str(pid) / "cmdline").read_bytes().split(b"\0")[:2]
     except OSError:

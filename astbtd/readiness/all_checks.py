@@ -11,7 +11,7 @@ from astbtd.settings import RetentionSettings
 
 def run_checks(facts: Facts, retention: RetentionSettings) -> Readiness:
     """Determine whether the next crash will give a usable backtrace."""
-    checks = list(_host_checks(facts, retention))
+    checks = [*_host_checks(facts, retention), *asterisk_start.check_foreign_processes(facts.foreign)]
     for instance in facts.instances:
         instance_checks = [check for check in _instance_checks(instance, facts.host) if check]
         if len(facts.instances) > 1:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 
+from astbtd.asterisk.identity import ForeignProcess
 from astbtd.model.crash import Asterisk
 from astbtd.readiness.result import Unknown
 from astbtd.sources.core_pattern import CorePattern
@@ -284,10 +285,11 @@ class HostFacts:
 
 @dataclass(frozen=True)
 class Facts:
-    """All facts. There is at least one instance."""
+    """All facts. There is at least one instance. `foreign` are the processes called Asterisk that are not the PBX."""
 
     host: HostFacts
     instances: Sequence[Instance]
+    foreign: Sequence[ForeignProcess] = ()
 
 
 def is_below(path: str, directories: Sequence[str]) -> bool:

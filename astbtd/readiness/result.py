@@ -22,6 +22,7 @@ class Name(StrEnum):
     """The names of the checks, in the order of the output. Scripts may rely on them."""
 
     ASTERISK = "asterisk"
+    FOREIGN = "foreign"
     DUMPCORE = "dumpcore"
     CORE_LIMIT = "core-limit"
     UNIT_CORE_LIMIT = "unit-core-limit"
@@ -46,6 +47,7 @@ class Name(StrEnum):
 
 NEVER_FAILING = frozenset(
     (
+        Name.FOREIGN,
         Name.CORE_USES_PID,
         Name.STORE_SPACE,
         Name.READABLE,

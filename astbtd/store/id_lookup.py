@@ -12,13 +12,13 @@ _LIST_HINT = "`astbtd list` shows all crashes"
 
 
 def resolve(store: Store, selector: str) -> str:
-    """Return the id for a full id, a unique prefix, `latest` or `-N` (N-th newest). Raise NothingMatched."""
+    """Return the id for a full id, a unique prefix, `latest` or `-N` (N-th newest of the PBX). Raise NothingMatched."""
     selector = "-1" if selector == "latest" else selector
-    ids = list(islice(store.newest(), 1 if selector == "-1" else None))
+    if re.fullmatch(r"-\d{1,9}", selector):
+        return _by_position(store, int(selector[1:]))
+    ids = store.ids()
     if not ids:
         raise empty_store_error(store)
-    if re.fullmatch(r"-\d{1,9}", selector):
-        return _by_position(store, ids, int(selector[1:]))
     return selector if selector in ids else _by_prefix(ids, selector)
 
 
@@ -44,10 +44,14 @@ def empty_store_error(store: Store) -> NothingMatched:
     )
 
 
-def _by_position(store: Store, ids: list[str], position: int) -> str:
+def _by_position(store: Store, position: int) -> str:
+    ids = list(islice(store.newest_of_pbx(), position))
     if 1 <= position <= len(ids):
         return ids[position - 1]
-    raise NothingMatched(f"there is no crash -{position}: the store {store.root} has {len(ids)}", _LIST_HINT)
+    if not ids and not store.ids():
+        raise empty_store_error(store)
+    count = len(list(store.newest_of_pbx()))
+    raise NothingMatched(f"there is no crash -{position}: the store {store.root} has {count}", _LIST_HINT)
 
 
 def _by_prefix(ids: list[str], prefix: str) -> str:

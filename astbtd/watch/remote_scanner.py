@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
 
+from astbtd.asterisk.identity import PbxIdentity
 from astbtd.claims.claim import Claim, Claims
 from astbtd.claims.finder import CoreClaimed, CoreFinder, FinderResult
 from astbtd.lib.mounts import Mount
@@ -122,6 +123,10 @@ class RemoteScanner:
     def update_settings(self, claims: Claims, executables: Collection[str], action: CoreAction) -> None:
         """Request that files are judged by new settings."""
         self._request(UpdateSettings(claims, executables, action))
+
+    def update_identity(self, identity: PbxIdentity) -> None:
+        """Judge cores by this identity of the PBX from now on."""
+        self._finder.identity = identity
 
     def request_finish(self, claim: Claim, *, remove_original: bool) -> None:
         """Release a claim in the thread of this scanner, as its `ClaimOwner`."""

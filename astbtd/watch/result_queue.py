@@ -57,6 +57,6 @@ class RemoteCapacity:
     capacity: Capacity
     results: ResultQueue
 
-    def has_room(self, found: DiscoveredBy, in_transit: int = 0) -> bool:
+    def has_room(self, found: DiscoveredBy, in_transit: int = 0, *, foreign: bool = False) -> bool:
         """Return whether one more core may be claimed now."""
-        return self.capacity.has_room(found, in_transit + len(self.results))
+        return self.capacity.has_room(found, in_transit + len(self.results), foreign=foreign)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import yaml
 
@@ -117,11 +118,13 @@ class RunningDaemon:
     def configure(self, settings: Mapping[str, object]) -> None:
         """Write the configuration file. A running daemon reads it after SIGHUP.
 
-        By default the daemon does not watch the collections of this machine, and no number of crashes is a crash loop.
+        By default the daemon does not watch the collections of this machine, no number of crashes is a crash loop, and
+        `nobody` is a user of the PBX.
         """
+        asterisk = {"users": ["nobody"], **cast(Mapping[str, object], settings.get("asterisk", {}))}
         collectors: dict[str, list[str]] = {collector.settings_key: [] for collector in COLLECTORS}
         own = {"store": str(self.store.root), "collectors": collectors, "crash_loop": {"crashes": 1000, "within": "1s"}}
-        self.configuration.write_text(yaml.safe_dump({**own, **settings}))
+        self.configuration.write_text(yaml.safe_dump({**own, **settings, "asterisk": asterisk}))
 
     def crashes(self) -> list[Crash]:
         """Return the crashes in the store, newest first."""

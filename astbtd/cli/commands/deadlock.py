@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from astbtd.asterisk import asterisk_processes
+from astbtd.asterisk.identity import PbxIdentity, find_identity
 from astbtd.cli.common import Progress, add_json, load_settings, write_json, write_text
 from astbtd.errors import AstbtdError, ExitCode, NothingMatched, UsageError
 from astbtd.lib.escaping import printable_line
@@ -15,6 +15,7 @@ from astbtd.model.deadlock_capture import AskedBy, Deadlock
 from astbtd.pipeline.capture_pipeline import CapturePipeline, Sampling
 from astbtd.pipeline.components import assemble, console_socket
 from astbtd.settings import Settings
+from astbtd.sources.watched_directories import users_file
 
 _MAX_SAMPLES = 20
 _TICK = 0.2  # seconds between two updates of the progress
@@ -39,6 +40,7 @@ def run(options: argparse.Namespace) -> ExitCode:
     requested_pid = _take_request(options.wanted)
     asked_by = AskedBy.WATCH if requested_pid else AskedBy.COMMAND
     pid = options.pid or _find_pid(settings, requested_pid)
+    _refuse_foreign(pid, find_identity(settings.asterisk, _users_file(settings)))
     with Progress(f"capturing process {pid}") as progress:
         parts = assemble(settings, progress.tick)
         parts.store.prepare()
@@ -86,9 +88,25 @@ def _take_request(request: Path | None) -> int | None:
         return None
 
 
+def _users_file(settings: Settings) -> Path | None:
+    return users_file(Path(settings.store) / "incoming" / "directories")
+
+
+def _refuse_foreign(pid: int, identity: PbxIdentity) -> None:
+    """Raise AstbtdError if a process is not the PBX: its memory would be read with the rights of root."""
+    if not os.path.exists(f"/proc/{pid}"):  # capturing it fails with a better message
+        return
+    if reason := identity.foreign_process_reason(pid):
+        raise AstbtdError(
+            f"process {pid} is not captured: it is not the PBX: {reason}",
+            "if it is the PBX, add its user to asterisk.users in /etc/astbtd.yaml",
+        )
+
+
 def _find_pid(settings: Settings, requested_pid: int | None) -> int:
     """Return the pid of the only running Asterisk, or of the requested one. Raises AstbtdError."""
-    running = asterisk_processes.running_asterisks(settings.asterisk.executables)
+    identity = find_identity(settings.asterisk, _users_file(settings))
+    running = identity.running_asterisks(settings.asterisk.executables)
     if requested_pid is not None:
         running = tuple(process for process in running if process.pid == requested_pid)
     if not running:

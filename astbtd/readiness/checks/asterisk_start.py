@@ -1,6 +1,9 @@
 """Checks how Asterisk was started, and whether it dumps core."""
 
+from collections.abc import Iterator, Sequence
+
 from astbtd.asterisk.asterisk_processes import parse_options
+from astbtd.asterisk.identity import ForeignProcess
 from astbtd.readiness.facts import Instance, StartedBy, Unit
 from astbtd.readiness.remedies import enable_dumpcore, restart
 from astbtd.readiness.result import Check, Name, Unknown, failed, ok, unknown, warning
@@ -67,3 +70,14 @@ def starts_asterisk(unit: Unit | None) -> bool:
 def _dumps_core_anyway(instance: Instance) -> bool:
     process = instance.process
     return not isinstance(process, Unknown) and process.core_limit.allows_core and process.dumpable
+
+
+def check_foreign_processes(processes: Sequence[ForeignProcess]) -> Iterator[Check]:
+    """Yield a warning for each process that is called Asterisk and does not count as the PBX."""
+    for process in processes:
+        yield warning(
+            Name.FOREIGN,
+            f"pid {process.pid} counts as foreign, not as the PBX: {process.reason}",
+            f"if it is the PBX, add {process.user} to asterisk.users in /etc/astbtd.yaml, let only root and that user "
+            "write its executable, and run systemctl reload astbtd",
+        )

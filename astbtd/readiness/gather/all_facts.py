@@ -1,8 +1,10 @@
 """Gathers all facts, one after the other."""
 
 import pwd
+from pathlib import Path
 
 from astbtd.asterisk import asterisk_processes
+from astbtd.asterisk.identity import find_identity
 from astbtd.extraction.sandbox_command import SandboxUser
 from astbtd.readiness.facts import Coredump, Facts, HostFacts, Kernel
 from astbtd.readiness.gather import host, systemd_config
@@ -10,6 +12,7 @@ from astbtd.readiness.gather.instances import InstanceInspector
 from astbtd.readiness.gather.timeout import ask
 from astbtd.readiness.result import Unknown
 from astbtd.settings import Settings
+from astbtd.sources.watched_directories import users_file
 
 ASTBTD_UNIT = "astbtd.service"
 
@@ -25,7 +28,11 @@ def gather_facts(settings: Settings) -> Facts:
         gdb_user=_find_gdb_user(settings.gdb.user),
         watched=(*settings.watch.directories, *settings.watch.poll),
     )
-    running = asterisk_processes.running_pids(settings.asterisk.executables)
+    pids = asterisk_processes.running_pids(settings.asterisk.executables)
+    memory = Path(settings.store) / "incoming" / "directories"
+    identity = find_identity(settings.asterisk, users_file(memory))
+    foreign = list(identity.foreign_processes(settings.asterisk.executables))
+    running = [pid for pid in pids if pid not in {process.pid for process in foreign}]
     return Facts(
         HostFacts(
             family=family,
@@ -37,6 +44,7 @@ def gather_facts(settings: Settings) -> Facts:
             astbtd=ask(ASTBTD_UNIT, lambda: systemd_config.read_unit(ASTBTD_UNIT)),
         ),
         [inspector.inspect_running(pid) for pid in running] or [inspector.inspect_stopped()],
+        foreign,
     )
 
 

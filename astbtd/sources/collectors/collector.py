@@ -97,7 +97,12 @@ def merge_metadata(facts: CoreFacts, metadata: CollectorMetadata, written: float
         cwd=metadata.cwd or facts.process.cwd,
         container=True if contained else facts.process.container,
     )
-    return replace(facts, process=process, crashed_at=metadata.crashed_at or facts.crashed_at)
+    return replace(facts, process=process, crashed_at=_earliest(metadata.crashed_at, facts.crashed_at))
+
+
+def _earliest(stored: datetime | None, written: datetime) -> datetime:
+    """Return the crash time: the collector's, unless the core was written before, according to its file."""
+    return written if stored is None else min(stored, written)
 
 
 def _check_signal(facts: CoreFacts, metadata: CollectorMetadata) -> None:

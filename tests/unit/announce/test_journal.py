@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from astbtd.announce import journal, systemd
-from astbtd.announce.journal import Event
+from astbtd.announce.journal import Event, Priority
 from astbtd.errors import AstbtdError, BadConfiguration
 from astbtd.lib.serialization import to_plain
 from astbtd.model.crash import CoreState, ExtractionOutcome
@@ -190,3 +190,14 @@ def test_message_ids_are_unique_128_bit_numbers() -> None:
 
     assert len(ids) == len(Event)
     assert all(len(bytes.fromhex(number)) == 16 for number in ids)
+
+
+def test_a_foreign_crash_is_not_called_a_crash_of_asterisk(sent: list[JournalEntry]) -> None:
+    journal.announce_foreign_crash(replace(crash(), foreign=True), "/store/1")
+
+    ((message, priority, fields),) = sent
+    assert message.startswith("a foreign program crashed, not the PBX: /usr/sbin/asterisk, user id 110, SIGSEGV in")
+    assert "Asterisk crashed" not in message
+    assert priority is Priority.NOTICE
+    assert fields["MESSAGE_ID"] == Event.FOREIGN_CRASH_COLLECTED.value
+    assert json.loads(fields["ASTBTD_RECORD"])["foreign"] is True

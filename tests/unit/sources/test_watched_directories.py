@@ -5,10 +5,11 @@ from pathlib import Path
 
 from astbtd.asterisk.asterisk_processes import RunningAsterisk
 from astbtd.lib.mounts import Mounts
-from astbtd.sources import core_pattern, watched_directories
+from astbtd.sources import core_pattern, known_directories, watched_directories
 from astbtd.sources.collectors.apport import Apport
 from astbtd.sources.collectors.collector import Collector
 from astbtd.sources.collectors.systemd_coredump import SystemdCoredump
+from astbtd.sources.dump_globs import globs_to_remember
 from astbtd.sources.watched_directories import WatchedDirectories, WatchedDirectory
 
 HERE = RunningAsterisk(100, "/var/lib/asterisk")
@@ -57,8 +58,8 @@ def test_an_absolute_pattern_adds_the_private_tmp_of_a_service() -> None:
 def test_the_private_tmp_after_a_restart_is_remembered_as_a_glob(tmp_path: Path) -> None:
     memory = tmp_path / "memory"
 
-    watched_directories.remember(memory, core_pattern.parse("/tmp/core"), [IN_PRIVATE])
-    learned = watched_directories.remember(memory, core_pattern.parse("/tmp/core"), [])
+    known_directories.remember(memory, globs_to_remember(core_pattern.parse("/tmp/core"), [IN_PRIVATE]), 1.0, None)
+    learned = known_directories.remember(memory, [], 2.0, None)
 
     assert learned == ["/var/lib/asterisk", "/tmp/systemd-private-*-pbx.service-*/tmp"]
 

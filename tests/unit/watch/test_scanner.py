@@ -2,17 +2,21 @@
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from astbtd.asterisk.identity import PbxIdentity
 from astbtd.claims.claim import Claims
-from astbtd.claims.finder import CoreClaimed, CoreFinder
+from astbtd.claims.finder import CoreClaimed, CoreFinder, FinderResult
 from astbtd.model.crash import CoreAction, DiscoveredBy
 from astbtd.sources.collectors.abrt import Abrt
 from astbtd.sources.watched_directories import WatchedDirectory
 from astbtd.watch.directory_watch import DirectoryCreated, DirectoryWatch, FileWritten
+from astbtd.watch.fair_order import MAX_OTHERS
 from astbtd.watch.inotify import Inotify
 from astbtd.watch.scanner import DirectoryScanner
 from tests.support.builders import DeadProcess
@@ -259,3 +263,113 @@ def test_new_settings_apply_to_the_next_scan(
     queue.add(scanner.rescan())
 
     assert queue.names() == ["core"]
+
+
+@dataclass
+class Examined:
+    """The names of the entries that a finder has examined, in order. `before_next` is called before each of them."""
+
+    names: list[str] = field(default_factory=list)
+    before_next: Callable[[], None] = lambda: None
+
+
+@pytest.fixture
+def examined(finder: CoreFinder, monkeypatch: pytest.MonkeyPatch) -> Examined:
+    examined, original = Examined(), finder.examine_entry
+
+    def examine(directory: WatchedDirectory, entry: str, *arguments: Any, **options: Any) -> Iterator[FinderResult]:
+        examined.before_next()
+        examined.names.append(entry)
+        return original(directory, entry, *arguments, **options)
+
+    monkeypatch.setattr(finder, "examine_entry", examine)
+    finder.identity = PbxIdentity(frozenset((0,)))
+    return examined
+
+
+def dump_as_another_user(spool: Path, count: int) -> None:
+    """Write cores of another user named fake.0, fake.1, ..., dated in the future."""
+    for number in range(count):
+        path = spool / f"fake.{number}"
+        path.write_bytes(DeadProcess(pid=1000 + number, uid=4321, random=number.to_bytes(16, "big")).core())
+        os.chown(path, 4321, 4321)
+        os.utime(path, (4_000_000_000, 4_000_000_000))
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="creates files of other users")
+
+
+@needs_root
+def test_however_many_files_others_have_few_are_examined_before_the_next_core_of_the_pbx(
+    finder: CoreFinder, queue: Queue, spool: Path, examined: Examined
+) -> None:
+    dump_many(spool, 3)
+    dump_as_another_user(spool, 200)
+    scanner = make_scanner(finder)
+    scanner.watch([WatchedDirectory(str(spool))])
+
+    queue.add(scanner.start(DiscoveredBy.START, quiet=True))
+
+    cores = [name for name in examined.names if name.startswith(("core.", "fake."))]
+    own = [index for index, name in enumerate(cores) if name.startswith("core.")]
+    assert own == [0, 1 + MAX_OTHERS, 2 + 2 * MAX_OTHERS]
+    assert sum(claim.record.foreign for claim in queue.claims) == queue.foreign
+    assert (scanner.has_postponed, scanner.has_postponed_foreign) == (False, True)
+    scanner.close()
+
+
+@needs_root
+def test_a_core_that_the_pbx_writes_during_a_scan_is_examined_after_few_others(
+    finder: CoreFinder, queue: Queue, spool: Path, examined: Examined
+) -> None:
+    dump_as_another_user(spool, 200)
+    scanner = make_scanner(finder)
+    scanner.watch([WatchedDirectory(str(spool))])
+
+    def crash_once() -> None:
+        if len(examined.names) == 50:
+            (spool / "core").write_bytes(DeadProcess(pid=7).core())
+
+    examined.before_next = crash_once
+    queue.add(scanner.start(DiscoveredBy.START, quiet=True))
+
+    assert 50 < examined.names.index("core") <= 50 + MAX_OTHERS
+    assert "core" in queue.names()
+    assert scanner.has_unread_hints
+    scanner.close()
+
+
+@needs_root
+def test_the_files_of_others_are_examined_when_theirs_are_processed(
+    finder: CoreFinder, queue: Queue, spool: Path, examined: Examined
+) -> None:
+    dump_as_another_user(spool, 15)
+    scanner = make_scanner(finder)
+    scanner.watch([WatchedDirectory(str(spool))])
+    queue.add(scanner.start(DiscoveredBy.START, quiet=True))
+    examined.names.clear()
+
+    queue.add(scanner.recheck_postponed())
+    assert examined.names == []
+    for claim in queue.take_all():
+        finder.claims.finish(claim, remove_original=False)
+    queue.add(scanner.recheck_postponed())
+
+    assert len(queue.claims) == 5
+    scanner.close()
+
+
+def test_in_a_learned_directory_an_event_does_not_come_before_the_first_scan(
+    finder: CoreFinder, queue: Queue, spool: Path
+) -> None:
+    dump_many(spool, 3)
+    scanner = make_scanner(finder)
+    scanner.watch([WatchedDirectory(str(spool), is_learned=True)])
+
+    queue.add(scanner.process([FileWritten(str(spool), "core.0")]))
+    assert queue.claims == []
+    queue.add(scanner.rescan())
+
+    assert queue.names() == ["core.2"]
+    assert [left.count for left in queue.older] == [2]
+    scanner.close()

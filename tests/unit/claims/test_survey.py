@@ -1,0 +1,86 @@
+"""The first sight of a directory that nobody has named."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from astbtd.asterisk.identity import PbxIdentity
+from astbtd.claims.finder import CoreFinder
+from astbtd.claims.finder_results import OlderCoresLeft
+from astbtd.claims.survey import survey
+from astbtd.model.crash import DiscoveredBy
+from astbtd.sources.watched_directories import WatchedDirectory
+from tests.support.builders import DeadProcess
+from tests.support.finding import Queue, make_claims, make_finder
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    directory = tmp_path / "archive"
+    directory.mkdir()
+    for pid in range(1, 5):
+        core = directory / f"core.{pid}"
+        core.write_bytes(DeadProcess(pid=pid, random=pid.to_bytes(16, "big")).core())
+        os.utime(core, (1_700_000_000 + pid, 1_700_000_000 + pid))
+    (directory / "notes.txt").write_text("not a core")
+    return directory
+
+
+def search(finder: CoreFinder, queue: Queue, archive: Path) -> list[OlderCoresLeft]:
+    """Search a learned directory as a scan does: first sight, then every entry."""
+    directory = WatchedDirectory(str(archive), is_learned=True)
+    left: list[OlderCoresLeft] = []
+    if finder.first_sight.is_new(str(archive)):
+        left = list(survey(finder, directory, sorted(os.listdir(archive)), lambda: None))
+    for entry in sorted(os.listdir(archive)):
+        queue.add(finder.examine_entry(directory, entry, DiscoveredBy.SCAN))
+    return left
+
+
+def test_only_the_newest_core_is_claimed_and_by_copy(tmp_path: Path, archive: Path) -> None:
+    queue = Queue()
+    finder = make_finder(make_claims(tmp_path), queue)
+
+    left = search(finder, queue, archive)
+
+    assert left == [OlderCoresLeft(str(archive), 3)]
+    assert [(claim.record.name, claim.record.copied, claim.record.leave) for claim in queue.claims] == [
+        ("core.4", True, True)
+    ]
+    queue.close()
+
+
+def test_later_scans_leave_the_older_cores_and_claim_new_ones(tmp_path: Path, archive: Path) -> None:
+    queue = Queue()
+    finder = make_finder(make_claims(tmp_path), queue)
+    search(finder, queue, archive)
+    (archive / "core.9").write_bytes(DeadProcess(pid=9, random=bytes(16)).core())
+    os.rename(archive / "core.1", archive / "renamed")
+
+    left = search(finder, queue, archive)
+
+    assert left == []
+    assert queue.names() == ["core.4", "core.9"]
+    assert not queue.claims[1].record.leave
+    queue.close()
+
+
+def test_a_foreign_core_is_not_the_newest(tmp_path: Path, archive: Path) -> None:
+    queue = Queue()
+    finder = make_finder(make_claims(tmp_path), queue)
+    finder.identity = PbxIdentity(frozenset((4321,)))
+
+    left = search(finder, queue, archive)
+
+    assert left == [OlderCoresLeft(str(archive), 4)]
+    assert queue.claims == []
+
+
+def test_an_empty_directory_is_recorded_as_searched(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    queue = Queue()
+    finder = make_finder(make_claims(tmp_path), queue)
+
+    assert search(finder, queue, tmp_path / "empty") == []
+    assert not finder.first_sight.is_new(str(tmp_path / "empty"))
