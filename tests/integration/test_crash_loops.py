@@ -258,3 +258,20 @@ def test_crashes_of_another_user_in_a_function_of_the_same_name_cost_the_next_cr
     assert (
         f"Asterisk crashed: {newest.what}; backtrace usable: {looping.store.directory(newest.id)}" in looping.output()
     )
+
+
+def test_wild_program_counters_have_no_signature_in_common_and_keep_their_cores(
+    watching: RunningDaemon, stripped: Path, spool: Path
+) -> None:
+    watching.start()
+    for number in range(1, 8):
+        core = crash(stripped, spool.parent, "wild", hex(0x4141 * number))
+        core.rename(spool / f"core.{number}")
+        watching.wait_for_crashes(number)
+
+    recorded = watching.crashes()
+
+    assert [each.signature for each in recorded] == [None] * 7
+    assert [each.core.state for each in recorded] == [CoreState.KEPT] * 7
+    assert watching.output().count("Asterisk crashed") == 7
+    assert "crash loop" not in watching.output()
