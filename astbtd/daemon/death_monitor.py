@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -34,6 +35,7 @@ class DeathMonitor:
         self._running: frozenset[int] = frozenset()
         self._ended: dict[int, None] = {}
         self.is_due = True
+        self._checked_until: float | None = None
         self._mark = store.incoming / "deaths"
 
     def note_running(self, pids: frozenset[int]) -> tuple[bool, bool]:
@@ -46,15 +48,15 @@ class DeathMonitor:
         return bool(started), bool(ended)
 
     def check_if_due(self, claims: Claims, executables: Collection[str]) -> None:
-        """Do what `check` does if it was requested by `is_due`. Raise OSError, AstbtdError."""
+        """Do what `check` does if it was requested by `is_due`. Raise AstbtdError."""
         if self.is_due:
             self.check(claims, executables)
             self.is_due = False
 
     def check(self, claims: Claims, executables: Collection[str]) -> None:
-        """Claim each death without a core, so that it is recorded. Raise OSError, AstbtdError."""
+        """Claim each death without a core, so that it is recorded. Raise AstbtdError if that is not possible now."""
         until = time.time() - GRACE
-        since = _read(self._mark)
+        since = self._checked_until or _read(self._mark)
         if since is not None:
             entries = islice(systemd.entries_since(QUERIES, since - _OVERLAP), _MAX_ENTRIES)
             messages = [message for message in map(parse_entry, entries) if message]
@@ -65,7 +67,9 @@ class DeathMonitor:
                 if crash_id is None and since <= death.last_at.timestamp() < until:
                     crash_id = self._claim(claims, death_record(death))
                 known |= {crash_id} if crash_id else set()
-        files.replace(self._mark, f"{until if since is None else max(since, until):.6f}\n".encode())
+        self._checked_until = until if since is None else max(since, until)
+        with suppress(OSError):  # on a full disk; the next daemon looks at the same messages again
+            files.replace(self._mark, f"{self._checked_until:.6f}\n".encode(), files.PRIVATE_FILE_MODE)
 
     def _claim(self, claims: Claims, record: ClaimRecord) -> str | None:
         """Claim a death, unless it was recorded before: retention may have removed the record."""

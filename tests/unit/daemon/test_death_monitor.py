@@ -140,3 +140,22 @@ def test_the_journal_is_read_only_when_requested(bench: Bench, journal: Journal)
     monitor.check_if_due(bench.claims, ("asterisk",))
 
     assert journal.since is not None
+
+
+def test_on_a_full_disk_a_death_is_claimed_once_by_the_same_daemon(
+    bench: Bench, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    bench.check()
+    monitor = bench.monitor()
+    journal.deaths = [NOW + 100]
+    monkeypatch.setattr("time.time", lambda: NOW + 3600)
+    monkeypatch.setattr("astbtd.lib.files.replace", fail)
+
+    for _ in range(2):
+        monitor.check(bench.claims, ("asterisk",))
+
+    (claim,) = bench.claimed
+    claim.close()
