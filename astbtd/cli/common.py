@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from astbtd.cli.terminal import write_controls
+from astbtd.errors import BadConfiguration
 from astbtd.lib import files
 from astbtd.lib.escaping import printable_line
 from astbtd.lib.serialization import to_plain
@@ -49,6 +50,13 @@ def load_settings(options: argparse.Namespace) -> "Settings":
     return replace(loaded, store=os.path.abspath(options.store)) if options.store else loaded
 
 
+def default_store() -> str:
+    """Return the directory of the store that is used if no configuration names another one."""
+    from astbtd.settings import Settings
+
+    return Settings().store
+
+
 def iter_summaries(store: Store) -> Iterator[RecordSummary]:
     """Yield the summaries of all crashes, newest first. Print a warning for each damaged record.
 
@@ -64,7 +72,20 @@ def iter_summaries(store: Store) -> Iterator[RecordSummary]:
 
 
 def open_store(options: argparse.Namespace) -> Store:
-    """Open the store for reading. With --store, the configuration is not read, so that errors in it do not matter."""
+    """Open the store for reading.
+
+    With --store, the configuration is not read. If it is invalid, warn and use the default store: crashes must be
+    readable while somebody corrects it.
+    """
+    try:
+        return _open_configured_store(options)
+    except BadConfiguration as error:
+        default = default_store()
+        warn([*error.message.split("\n"), f"using the default store {default}; to read another one, give --store"])
+        return Store(Path(default))
+
+
+def _open_configured_store(options: argparse.Namespace) -> Store:
     return Store(Path(os.path.realpath(options.store or load_settings(options).store)))
 
 
@@ -72,7 +93,7 @@ def open_store_for_writing(options: argparse.Namespace) -> Store:
     """Open the store for changes of records. Changed records keep their group, so that its members can read them."""
     from astbtd.pipeline.components import reader_group  # imports all that processes a core
 
-    return Store(open_store(options).root, reader_group())
+    return Store(_open_configured_store(options).root, reader_group())
 
 
 def write_text(text: str) -> None:

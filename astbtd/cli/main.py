@@ -17,6 +17,7 @@ from astbtd.cli.terminal import escaped_streams
 from astbtd.errors import AstbtdError, ExitCode
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+_PERMISSION_ERRORS = (errno.EACCES, errno.EPERM)
 _INTERRUPTED = 130  # the exit code that shells report for SIGINT
 
 # Loading modules creates thousands of objects that stay alive. Searching them for garbage would take a twentieth of
@@ -101,6 +102,9 @@ def _run(arguments: Sequence[str] | None) -> int:
         _discard_output()
         return ExitCode.DONE
     except OSError as error:
+        if error.errno in _PERMISSION_ERRORS:
+            print_error(f"permission denied: {error.filename or error.strerror}", "use sudo")
+            return ExitCode.FAILED
         if error.errno not in _DISK_ERRORS:
             raise
         _discard_output()

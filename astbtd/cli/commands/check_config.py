@@ -1,12 +1,19 @@
 """`astbtd check-config`: is the configuration valid, and which directories are watched?"""
 
 import argparse
+import os
+import pwd
+import shutil
 import sys
+from collections.abc import Iterator
+from glob import has_magic
 
 from astbtd import settings
 from astbtd.cli.common import add_json, load_settings, warn, write_json, write_text
 from astbtd.errors import BadConfiguration, ExitCode
+from astbtd.settings import Settings
 from astbtd.sources import watched_directories
+from astbtd.sources.collectors.registry import COLLECTORS
 from astbtd.sources.watched_directories import WatchedDirectories
 
 
@@ -19,6 +26,8 @@ def run(options: argparse.Namespace) -> ExitCode:
     """Print every error with its key path; the exit code is 78 if there is one."""
     try:
         loaded = load_settings(options)
+        if missing := list(_find_missing(loaded)):
+            raise BadConfiguration(str(options.config or settings.DEFAULT_FILE), missing)
     except BadConfiguration as error:
         if not options.json:
             raise
@@ -32,6 +41,48 @@ def run(options: argparse.Namespace) -> ExitCode:
     else:
         _print_directories(found)
     return ExitCode.DONE
+
+
+def _find_missing(configured: Settings) -> Iterator[str]:
+    """Yield an error for each user, program, file and directory that is configured but does not exist.
+
+    Defaults are not examined: `astbtd check` reports what the machine lacks.
+    """
+    defaults = Settings()
+    for index, user in enumerate(configured.asterisk.users):
+        if not _user_exists(user):
+            yield f"asterisk.users[{index}]: there is no user {user}"
+    if configured.gdb.user != defaults.gdb.user and not _user_exists(configured.gdb.user):
+        yield f"gdb.user: there is no user {configured.gdb.user}"
+    if configured.gdb.program != defaults.gdb.program and not shutil.which(configured.gdb.program):
+        yield f"gdb.program: there is no executable program {configured.gdb.program}"
+    configuration = configured.asterisk.configuration
+    if configuration != defaults.asterisk.configuration and not os.path.lexists(configuration):
+        yield f"asterisk.configuration: {configuration} does not exist"
+    for key, path in _directories(configured):
+        if not has_magic(path) and not os.path.isdir(path):
+            yield f"{key}: {path} is not a directory" if os.path.exists(path) else f"{key}: {path} does not exist"
+
+
+def _directories(configured: Settings) -> Iterator[tuple[str, str]]:
+    """Yield the configured directories with their keys, except the store, which the daemon creates."""
+    for key, paths in (("directories", configured.watch.directories), ("poll", configured.watch.poll)):
+        yield from ((f"watch.{key}[{index}]", path) for index, path in enumerate(paths))
+    if configured.gdb.container_root:
+        yield "gdb.container_root", configured.gdb.container_root
+    for collector in COLLECTORS:
+        directories = configured.collectors.directories(collector)
+        if directories != collector.directories:
+            for index, path in enumerate(directories):
+                yield f"collectors.{collector.settings_key}[{index}]", path
+
+
+def _user_exists(user: str) -> bool:
+    try:
+        pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
+    except KeyError:
+        return False
+    return True
 
 
 def _print_directories(found: WatchedDirectories) -> None:

@@ -116,6 +116,8 @@ def _check_readable(name: str) -> None:
         os.stat(name)
         if not os.access(name, os.R_OK):
             raise AstbtdError(f"{name}: permission denied", "use sudo")
+    except PermissionError as error:
+        raise AstbtdError(f"{name}: permission denied", "use sudo") from error
     except OSError as error:
         raise AstbtdError(f"{name}: {error.strerror}", "check the path") from error
 

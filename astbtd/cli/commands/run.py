@@ -7,7 +7,8 @@ import resource
 import sys
 
 from astbtd.cli.common import load_settings
-from astbtd.errors import ExitCode
+from astbtd.errors import AstbtdError, ExitCode
+from astbtd.lib.escaping import printable_line
 
 _GC_THRESHOLD = 700
 """Python's default. The other verbs raise it, but in a process that runs for months, garbage would add up."""
@@ -24,9 +25,39 @@ def run(options: argparse.Namespace) -> ExitCode:
     _raise_descriptor_limit()
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD)
-    daemon = Daemon(load_settings(options), lambda: load_settings(options), _check_command(options))
-    daemon.run()
+    try:
+        daemon = Daemon(load_settings(options), lambda: load_settings(options), _check_command(options))
+        daemon.run()
+    except AstbtdError as error:
+        if not _report_failure(error):
+            raise
+        return error.exit_code
     return ExitCode.DONE
+
+
+def _report_failure(error: AstbtdError) -> bool:
+    """Show an error in the status of the unit; return whether it was also logged, with priority err.
+
+    Standard error of a unit goes to the journal, but without a priority, and each line as an entry of its own.
+    """
+    from astbtd.announce import journal, systemd
+
+    line = printable_line("; ".join(part.strip() for part in error.message.split("\n")))
+    hint = f" (hint: {error.remedy})" if error.remedy else ""
+    systemd.notify(f"STATUS=failed: {line}{printable_line(hint)}")
+    if not _stderr_is_the_journal():
+        return False
+    journal.log(f"failed: {line}{hint}", journal.Priority.ERROR)
+    return journal.pending.deliver()
+
+
+def _stderr_is_the_journal() -> bool:
+    """Return whether systemd has connected standard error to the journal: JOURNAL_STREAM names that socket."""
+    try:
+        status = os.fstat(2)
+    except OSError:
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
 def _raise_descriptor_limit() -> None:

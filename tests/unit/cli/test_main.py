@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from astbtd import __version__
+from astbtd.cli import common
 from astbtd.cli import main as cli
 from astbtd.cli.main import VERBS
 from tests.support.builders import crash
-from tests.support.cli_types import Keep, Run
+from tests.support.cli_types import NOBODY, Keep, Run
 
 
 def test_help_lists_every_verb_with_its_summary(run: Run) -> None:
@@ -87,8 +88,8 @@ def test_the_store_option_accepts_a_relative_path(
     assert astbtd("show", "--path", "--store", "store").out == f"{directory}\n"
 
 
-@pytest.mark.parametrize("verb", ["list", "show", "check-config", "run"])
-def test_every_verb_reports_all_errors_of_a_bad_configuration(run: Run, configuration: Path, verb: str) -> None:
+@pytest.mark.parametrize("verb", ["prune", "fsck", "check-config", "run"])
+def test_verbs_that_need_the_configuration_report_all_its_errors(run: Run, configuration: Path, verb: str) -> None:
     configuration.write_text("store: here\ngdb: {time: long}\n")
 
     answer = run(verb, "--config", configuration)
@@ -98,6 +99,38 @@ def test_every_verb_reports_all_errors_of_a_bad_configuration(run: Run, configur
     assert "store: must be an absolute path" in answer.err
     assert "gdb.time: must be a duration" in answer.err
     assert "\n  hint: " in answer.err
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["show"], ["top"], ["bundle", "latest", "--output", "/dev/null/x"]])
+def test_reading_verbs_warn_about_a_bad_configuration_and_use_the_default_store(
+    run: Run, keep: Keep, configuration: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    keep(crash())
+    monkeypatch.setattr(common, "default_store", lambda: str(tmp_path / "store"))
+    configuration.write_text("store: here\n")
+
+    answer = run("--config", configuration, *arguments)
+
+    assert answer.code != 78
+    assert "store: must be an absolute path" in answer.err
+    assert "using the default store" in answer.err
+    assert arguments[0] == "bundle" or (answer.code == 0 and answer.out)
+
+
+@pytest.mark.usefixtures("plain_user")
+def test_permission_problems_are_reported_as_such(run: Run, tmp_path: Path) -> None:
+    private = tmp_path / "private"
+    os.seteuid(0)
+    private.mkdir(mode=0o700)
+    os.seteuid(NOBODY)
+
+    for arguments in (["extract", private / "core"], ["extract", "--newest", private], ["diagnose", private / "x"]):
+        answer = run("--store", tmp_path / "store", *arguments)
+
+        assert answer.code == 1
+        assert "permission denied" in answer.err.lower()
+        assert "no such file" not in answer.err.lower()
+        assert "Traceback" not in answer.err
 
 
 def test_with_the_store_option_a_bad_configuration_does_not_matter(
