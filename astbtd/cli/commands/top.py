@@ -48,7 +48,8 @@ def run(options: argparse.Namespace) -> ExitCode:
 def _list_sites(store: Store, options: argparse.Namespace) -> ExitCode:
     """Print the sites of the signatures that start with the given id."""
     matching = (crash for crash in _iter_site_fields(store) if is_within_period(crash.crashed_at, options))
-    signature = [crash for crash in matching if crash.signature and crash.signature.id.startswith(options.sites)]
+    of_pbx = (crash for crash in matching if not crash.foreign)
+    signature = [crash for crash in of_pbx if crash.signature and crash.signature.id.startswith(options.sites)]
     counts = count_by_site(signature)[: options.limit]
     if options.json:
         write_json(counts)
