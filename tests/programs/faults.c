@@ -28,14 +28,30 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* Out of the way of programs that expect the lowest free numbers. */
+#define LOWEST_LOG_DESCRIPTOR 500
+
 /* What a call needs: a full disk fails only calls that need space. */
 enum effect { NEEDS_SPACE, NEEDS_NO_SPACE };
 
 static const char *below, *except, *log_path, *while_path;
-static int fault_errno;
+static int fault_errno, log_descriptor = -1;
 static unsigned long fault_at;
 static bool tearing, waiting;
 static atomic_ulong calls;
+
+/* Open the log at the start: a thread in a sandbox may open no file for writing, but its calls count, too. */
+static void open_log(void)
+{
+	int opened = log_path ? syscall(SYS_openat, AT_FDCWD, log_path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666) : -1;
+
+	if (opened < 0)
+		return;
+	log_descriptor = fcntl(opened, F_DUPFD_CLOEXEC, LOWEST_LOG_DESCRIPTOR);
+	if (log_descriptor < 0)
+		log_descriptor = fcntl(opened, F_DUPFD_CLOEXEC, 3);
+	syscall(SYS_close, opened);
+}
 
 static __attribute__((constructor)) void read_environment(void)
 {
@@ -44,6 +60,7 @@ static __attribute__((constructor)) void read_environment(void)
 	below = getenv("FAULTS_BELOW");
 	except = getenv("FAULTS_EXCEPT");
 	log_path = getenv("FAULTS_LOG");
+	open_log();
 	while_path = getenv("FAULTS_WHILE");
 	fault_at = at ? strtoul(at, NULL, 10) : 0;
 	tearing = how && !strcmp(how, "tear");
@@ -81,12 +98,9 @@ static void note(const char *call, const char *path)
 {
 	char line[PATH_MAX + 64];
 	int length = snprintf(line, sizeof(line), "%s %s\n", call, path);
-	int log = log_path ? syscall(SYS_openat, AT_FDCWD, log_path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666) : -1;
 
-	if (log >= 0) {
-		syscall(SYS_write, log, line, length);
-		syscall(SYS_close, log);
-	}
+	if (log_descriptor >= 0)
+		syscall(SYS_write, log_descriptor, line, length);
 }
 
 /* Count a call. Return whether it must fail. */
