@@ -1,15 +1,20 @@
 """The quota of foreign crashes."""
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from astbtd.settings import Limits, RetentionSettings
 from astbtd.store import foreign_crashes
 from astbtd.store.foreign_crashes import ForeignCrashes
-from astbtd.store.retention.stored_crash import RemovedPart
+from astbtd.store.retention.disk_reserve import Disk
+from astbtd.store.retention.limits import Conditions
+from astbtd.store.retention.policy import Policy
+from astbtd.store.retention.stored_crash import RemovedPart, StoredCrash
 from astbtd.store.store import Store
-from tests.support.builders import crash
+from tests.support.builders import NOON, crash
 
 
 @pytest.fixture
@@ -77,3 +82,27 @@ def test_the_latest_crash_is_that_of_the_pbx(store: Store) -> None:
 
     assert list(store.newest_of_pbx()) == [of_pbx]
     assert (store.root / "latest").readlink() == Path(f"crashes/{of_pbx}")
+
+
+def stored(minutes: int, *, foreign: bool = False) -> StoredCrash:
+    at = NOON + timedelta(minutes=minutes)
+    return StoredCrash(f"crash-{minutes}", at, at, "signature", 1000, 10, 1, foreign=foreign)
+
+
+def plan(settings: RetentionSettings, crashes: list[StoredCrash], free: int = 1 << 30) -> list[str]:
+    """Return the ids of the crashes that lose something."""
+    conditions = Conditions(settings, Disk(free, 1 << 30), NOON + timedelta(hours=1))
+    return [removal.id for removal in Policy.from_conditions(conditions).plan(crashes)]
+
+
+@pytest.mark.parametrize("limits", [Limits(size=1000), Limits(count=1), Limits(per_signature=1)])
+def test_foreign_crashes_push_nothing_out_of_the_limits_of_the_pbx(limits: Limits) -> None:
+    crashes = [stored(0), *(stored(minutes, foreign=True) for minutes in range(1, 7))]
+
+    assert plan(RetentionSettings(cores=limits), crashes) == []
+
+
+def test_when_the_disk_is_short_the_cores_of_foreign_crashes_are_removed_first() -> None:
+    settings = RetentionSettings(cores=Limits(), minimum_free=0.5)
+
+    assert plan(settings, [stored(0), stored(1, foreign=True)], free=(1 << 29) - 500) == ["crash-1"]

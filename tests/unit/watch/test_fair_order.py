@@ -1,5 +1,7 @@
 """The order in which files are examined."""
 
+from itertools import pairwise
+
 from astbtd.sources.watched_directories import WatchedDirectory
 from astbtd.watch.fair_order import MAX_OTHERS, FoundFile, fair_order
 
@@ -33,7 +35,7 @@ def test_few_files_of_others_come_before_the_next_file_of_the_pbx() -> None:
 
     positions = [index for index, name in enumerate(names(found)) if name.startswith("110-")]
 
-    assert [later - earlier - 1 for earlier, later in zip(positions, positions[1:], strict=False)] == 4 * [MAX_OTHERS]
+    assert [later - earlier - 1 for earlier, later in pairwise(positions)] == 4 * [MAX_OTHERS]
     assert positions[0] == 0
 
 
