@@ -18,13 +18,16 @@ from astbtd.diagnosis.report import render
 from astbtd.diagnosis.verdict import diagnose
 from astbtd.errors import BadConfiguration, ExitCode, NothingMatched
 from astbtd.extraction.script_report import GdbFacts
+from astbtd.lib.escaping import printable
 from astbtd.model.crash import RECORD_FILE, Crash
 from astbtd.settings import Settings
 from astbtd.sources import core_pattern
 from astbtd.store.id_lookup import resolve
+from astbtd.store.redaction.redactor import Redactor
 from astbtd.store.store import DamagedRecord, Store
-from tests.support.builders import crash, signature_of
+from tests.support.builders import crash
 from tests.support.mutations import mutated
+from tests.support.redaction_cases import REDACTED
 from tests.support.transcripts import DOUBLE_FREE, TWO_THREADS
 
 CONFIGURATION = (Path(__file__).parents[2] / "etc" / "astbtd.yaml").read_bytes().replace(b"#", b"")
@@ -88,10 +91,28 @@ def test_a_record_is_read_or_reported_as_damaged(store: Store) -> None:
 def test_any_text_is_diagnosed(text: bytes) -> None:
     diagnosis = diagnose(text.decode(errors="replace"))
 
-    assert re.fullmatch("[0-9a-f]{12}", signature_of(diagnosis).id)
+    assert diagnosis.headline
+    assert diagnosis.signature is None or re.fullmatch("[0-9a-f]{12}", diagnosis.signature.id)
     assert 0 <= diagnosis.quality <= 1
     crashed = replace(crash(), diagnosis=diagnosis)
     assert render(crashed, text.decode(errors="replace"))
+
+
+@given(mutated([text.encode() for text, _ in REDACTED]))
+def test_any_text_is_redacted(text: bytes) -> None:
+    redactor = Redactor(hosts=["pbx7"])
+
+    redacted = redactor.text(text.decode(errors="surrogateescape"))
+
+    assert redacted.count("\n") <= text.count(b"\n")
+    assert sum(redactor.counts.values()) <= len(text)
+
+
+@given(mutated([b"\x1b[2J", "\u202e".encode(), b"plain"]))
+def test_any_text_is_escaped(text: bytes) -> None:
+    escaped = printable(text.decode(errors="surrogateescape"))
+
+    assert all(character.isprintable() or character in "\n\t" for character in escaped)
 
 
 @given(mutated(IDS).map(os.fsdecode) | st.text())
