@@ -119,7 +119,8 @@ def _to_frame(match: re.Match[str]) -> Frame:
 def _offset(groups: dict[str, str | None]) -> int | None:
     """Return the offset in the object. If the frame has a name, some formats print the offset in the function."""
     offset = groups.get("offset")
-    return int(offset, 16) if offset and not groups.get("name") else None
+    has_name = (groups.get("name") or "") not in UNKNOWN_NAMES
+    return int(offset, 16) if offset and not has_name else None
 
 
 def _level(groups: dict[str, str | None]) -> int:

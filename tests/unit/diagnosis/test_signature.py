@@ -164,3 +164,41 @@ def test_addresses_arguments_and_lines_do_not_change_the_signature(
 @given(st.lists(st.text()))
 def test_any_name_gives_a_signature(names: list[str]) -> None:
     assert signature.compute_signature(stack_of(*names)) == signature.compute_signature(stack_of(*names))
+
+
+COREDUMPCTL = (
+    "#0  0x00007f5a11391139 n/a (app_rpt.so + 0x{:x})\n#1  0x00007f5a11391200 load_module (app_rpt.so + 0x1200)\n"
+)
+GLIBC = "/usr/sbin/asterisk(__ao2_lock+0xac) [0x55a5]\n/usr/lib/asterisk/modules/app_rpt.so(+0x{:x}) [0x7fbe]\n"
+
+
+@pytest.mark.parametrize("text", [COREDUMPCTL, GLIBC])
+def test_offsets_in_a_text_tell_functions_without_names_apart(text: str) -> None:
+    first, same, other = (compute_signature(stack_from_text(text.format(at))) for at in (0x1139, 0x1139, 0x1140))
+
+    assert (first.text, first.rule) == ("fault in app_rpt.so+0x1139", "offset")
+    assert first == same
+    assert other.id != first.id
+
+
+def test_without_names_and_offsets_there_is_no_signature() -> None:
+    text = "#0  0x1 in __ao2_ref () from /usr/sbin/asterisk\n#1  0x2 in ?? () from /usr/lib/asterisk/modules/app_x.so\n"
+
+    assert signature.compute_signature(stack_from_text(text)) is None
+    assert signature.compute_signature(stack_from_text(text), has_core=True) is None
+
+
+@pytest.mark.parametrize(
+    "name", ["SSL_read", "SQLFetch", "luaL_checktype", "Curl_close", "speex_bits_pack", "sqlite3_step"]
+)
+def test_a_function_of_a_library_that_serves_many_callers_is_skipped(name: str) -> None:
+    result = compute_signature(stack_of(name, "speak", "main"))
+
+    assert result.text == "fault in speak"
+
+
+@pytest.mark.parametrize("name", ["lua_pbx_exec", "curl_instance_init", "speex_callback", "ssl_read"])
+def test_functions_of_asterisk_that_are_named_like_those_of_libraries_are_not_skipped(name: str) -> None:
+    result = compute_signature(stack_of(name, "speak", "main"))
+
+    assert result.text == f"fault in {name}"
