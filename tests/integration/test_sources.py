@@ -214,7 +214,7 @@ def test_a_core_that_vanished_with_its_private_tmp_is_recorded_as_lost(
     assert recorded.diagnosis.verdict is Verdict.UNUSABLE
     assert "private /tmp" in recorded.diagnosis.reasons[0]
     assert "PrivateTmp=no" in recorded.diagnosis.advice[0]
-    assert f"Asterisk crashed, and its core {private}/core is lost" in running.output()
+    assert f"Asterisk crashed, but its core {private}/core is lost" in running.output()
 
 
 def core_paths(running: RunningDaemon) -> list[str]:
