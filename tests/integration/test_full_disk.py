@@ -164,7 +164,7 @@ def test_crashes_whose_cores_are_overwritten_on_a_full_disk_are_logged_at_once_a
     assert running.output().count("its core") == 2
 
 
-@pytest.mark.parametrize("space", [48 << 10, 80 << 10, 112 << 10])
+@pytest.mark.parametrize("space", [48 << 10, 72 << 10])
 def test_a_disk_that_fills_up_while_gdb_writes_defers_the_extraction_until_there_is_space(
     running: RunningDaemon, programs: Path, spool: Path, disk: Path, space: int
 ) -> None:
