@@ -70,8 +70,9 @@ test-nightly: dev users fuzz test-system ## the tests that take long: loops, flo
 	$(SUDO) env ASTBTD_EVERY_FAULT=1 $(PYTEST) $(ISOLATED) \
 		tests/integration/test_every_kill.py tests/integration/test_every_fault.py
 
-fuzz: dev ## the fuzz tests with 50,000 examples each
+fuzz: dev ## the fuzz tests with 50,000 examples each, 10 s per input; then the time per byte of each parser
 	$(PYTEST) $(PARALLEL) --hypothesis-profile=fuzz tests/fuzz
+	$(VENV)/bin/python -m tests.fuzz.parser_speed
 
 test-system: dev ## the service in booted containers: Debian 12 and 13, forky with a real Asterisk
 	@$(call install-packages,$(SYSTEM_PACKAGES))

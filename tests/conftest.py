@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ _ROOT_FIXTURES = {"plain_user"}
 os.environ["ASTBTD_LOG_TARGET"] = "stderr"
 
 settings.register_profile("astbtd", deadline=None)  # a test may take long on a loaded machine
-settings.register_profile("fuzz", deadline=None, max_examples=50_000, print_blob=True)
+settings.register_profile("fuzz", deadline=timedelta(seconds=10), max_examples=50_000, print_blob=True)
 settings.load_profile("astbtd")
 
 

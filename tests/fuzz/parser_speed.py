@@ -1,0 +1,138 @@
+"""Print how long each parser takes per byte of hostile input, at 1 and at 16 MiB: `python -m tests.fuzz.parser_speed`.
+
+A parser that is linear takes the same time per byte at both sizes. The exit code is 1 if one takes more than
+SUPERLINEAR times as long per byte at 16 MiB, or more than BUDGET seconds of processor time for one input.
+"""
+
+import contextlib
+import multiprocessing
+import multiprocessing.connection
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+from astbtd import settings
+from astbtd.diagnosis.verdict import diagnose
+from astbtd.elf import core_notes
+from astbtd.elf.core_notes import NotACore
+from astbtd.errors import BadConfiguration
+from astbtd.extraction.script_report import GdbFacts
+from astbtd.lib.escaping import printable
+from astbtd.sources import core_pattern
+from astbtd.sources.collectors import apport_report
+from astbtd.sources.collectors.apport_report import MalformedReport
+from astbtd.store.redaction.redactor import Redactor
+from tests.support.builders import DeadProcess
+from tests.support.packed import report
+from tests.support.transcripts import TWO_THREADS
+
+SIZES = (1 << 20, 16 << 20)
+BUDGET = 120  # seconds of processor time for one input
+SUPERLINEAR = 3.0
+
+Parser = Callable[[bytes], object]
+
+
+@contextlib.contextmanager
+def _in_memory(content: bytes) -> Iterator[int]:
+    with os.fdopen(os.memfd_create("input"), "w+b", buffering=0) as file:
+        file.write(content)
+        file.seek(0)
+        yield file.fileno()
+
+
+def _read_core(content: bytes) -> None:
+    with _in_memory(content) as descriptor, contextlib.suppress(NotACore):
+        core_notes.read_facts(descriptor)
+
+
+def _read_report(content: bytes) -> None:
+    with _in_memory(content) as descriptor, contextlib.suppress(MalformedReport):
+        apport_report.fields(descriptor)
+
+
+def _parse_settings(content: bytes) -> None:
+    with contextlib.suppress(BadConfiguration):
+        settings.parse(content[: 1 << 20], "speed")  # a larger file is not read
+
+
+def _redact(content: bytes) -> None:
+    Redactor(hosts=["pbx7"]).text(content.decode(errors="surrogateescape"))
+
+
+_CORE = DeadProcess().core()
+_PARSERS: dict[str, tuple[Parser, tuple[bytes, ...], bytes]] = {
+    # name: parser, pieces of which the input is made, how the input begins
+    "redaction": (
+        _redact,
+        (
+            TWO_THREADS.encode(),
+            *(b'"', b"\\", b'"\\', b"{", b"(a=", b"pass=", b'x = 0x1 "a", ', b"'a' <repeats 9 times>, ", b"1 'a', "),
+            *(b"a", b"a:", b"a@", b"1.", b"1", b" ", b"\n", b"Secret: x\n", b"\r\n ", b"Digest response=", b"00 11 "),
+            *(b"-----BEGIN PRIVATE KEY-----", b"MIIC", b"eyJ", b"::", b'"a": ', b"sip:a:", b"%40", b'"<', b"+1 "),
+        ),
+        b"",
+    ),
+    "escaping": (lambda data: printable(data.decode(errors="surrogateescape")), (b"\x1b", b"\xff", b"a"), b""),
+    "backtrace": (
+        lambda data: diagnose(data.decode(errors="replace")),
+        (TWO_THREADS.encode(), b"#1 ", b"#0  0x1 in f (", b"a = {", b"Thread 1 (", b"\n", b"x"),
+        b"",
+    ),
+    "report of the script": (GdbFacts.from_json, (b'{"a":', b"[", b'"a",'), b""),
+    "configuration": (_parse_settings, (b"a: b\n", b"- ", b"[", b"# \n", b"&a [*a]\n"), b""),
+    "core_pattern": (
+        lambda data: core_pattern.parse(data.decode(errors="surrogateescape")),
+        (b"%e", b"/", b"|", b"%"),
+        b"",
+    ),
+    "core": (_read_core, (b"\0", b"\xff"), _CORE),
+    "apport report": (_read_report, (b" a\n", b"Key: value\n", b"a", b"\n"), report(_CORE)[:64]),
+}
+
+
+def _measure(parser: Parser, data: bytes) -> float:
+    """Return the processor time in seconds; infinity if it exceeds the budget."""
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    process = multiprocessing.get_context("fork").Process(target=_run, args=(parser, data, sender))
+    process.start()
+    sender.close()
+    try:
+        used = float(receiver.recv())
+    except EOFError:
+        used = float("inf")
+    process.join()
+    return used
+
+
+def _run(parser: Parser, data: bytes, sender: "multiprocessing.connection.Connection") -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (BUDGET, BUDGET))
+    signal.signal(signal.SIGXCPU, signal.SIG_DFL)
+    started = time.process_time()
+    with contextlib.suppress(RecursionError):
+        parser(data)
+    sender.send(time.process_time() - started)
+
+
+def main() -> int:
+    """Print a line for each parser and piece; return the exit code."""
+    too_slow = 0
+    print(f"{'parser':22} {'ns/byte at 1 MiB':>17} {'at 16 MiB':>10}  input")  # noqa: T201
+    for name, (parser, pieces, begin) in _PARSERS.items():
+        if sys.argv[1:] and name not in sys.argv[1:]:
+            continue
+        for piece in pieces:
+            inputs = [(begin + piece * (size // len(piece) + 1))[:size] for size in SIZES]
+            small, large = (_measure(parser, data) / len(data) * 1e9 for data in inputs)
+            is_slow = large == float("inf") or (large > SUPERLINEAR * small and large > 100)
+            too_slow += is_slow
+            mark = "  TOO SLOW" if is_slow else ""
+            print(f"{name:22} {small:17.1f} {large:10.1f}  {piece[:24]!r}{mark}", flush=True)  # noqa: T201
+    return 1 if too_slow else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
