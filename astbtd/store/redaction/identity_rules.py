@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 from astbtd.store.redaction.placeholders import Kind
-from astbtd.store.redaction.secret_rules import Rule, Span
+from astbtd.store.redaction.secret_rules import Rule, Span, find
 
 _URI = (
     re.compile(  # without a scheme, only with a full host name: gdb writes `name@entry`, the linker `name@GLIBC_2.2.5`
@@ -76,9 +76,9 @@ def uris(text: str) -> Iterator[Span]:
         for found in _URI.finditer(text):
             yield Span(*found.span("user"), Kind.USER)
             yield _host(found.start("host"), found["host"])
-    for found in _ENCODED_HOST.finditer(text):
+    for found in find(_ENCODED_HOST, text, "%40"):
         yield _host(found.start("host"), found["host"])
-    for found in _HOST_ONLY_URI.finditer(text):
+    for found in find(_HOST_ONLY_URI, text, "sip", "SIP", "Sip", "@", "IN IP", "urn", "tun", "URN", "TUN"):
         if not found["host"].replace(".", "").isdigit():
             yield Span(*found.span("host"), Kind.HOST)
 
@@ -94,10 +94,10 @@ def _host(start: int, host: str) -> Span:
 
 def callers(text: str) -> Iterator[Span]:
     """Find names and numbers of callers in the dialplan's functions and in the objects of ARI."""
-    for found in _CALLER_FUNCTION.finditer(text):
+    for found in find(_CALLER_FUNCTION, text, ")="):
         is_name = found["what"].lower() in ("name", "all")
         yield Span(*found.span("value"), Kind.NAME if is_name else Kind.NUMBER)
-    for found in _CALLER_OBJECT.finditer(text):
+    for found in find(_CALLER_OBJECT, text, "caller", "connected"):
         yield Span(*found.span("name"), Kind.NAME)
         yield Span(*found.span("number"), Kind.NUMBER)
 

@@ -77,6 +77,26 @@ _HEX_DUMP = re.compile(
 )
 
 
+# Patterns, and what a text contains if they match.
+_KEY_FORMS: tuple[tuple["re.Pattern[str]", tuple[str, ...]], ...] = (
+    (_PEM, ("-----BEGIN",)),
+    (_HASH_FIELD, ("esponse", "ESPONSE", "nonce", "NONCE", "once=", "paque", "PAQUE")),
+    (_QUOTED_HASH, ('"', "'")),
+    (_INLINE, ("inline:",)),
+    (_DIALPLAN, ("Authenticate(", "DISA(")),
+)
+_TOKEN_FORMS: tuple[tuple["re.Pattern[str]", tuple[str, ...]], ...] = (
+    (_JWT, ("eyJ",)),
+    (_KEY_MATERIAL, ("MIG", "MII", "MIC", "MIE", "b3BlbnNzaC1rZXk")),
+)
+
+
+def find(pattern: "re.Pattern[str]", text: str, *signs: str) -> Iterator["re.Match[str]"]:
+    """Yield the matches of a pattern, for which the text must contain one of the signs: most texts contain none."""
+    if any(sign in text for sign in signs):
+        yield from pattern.finditer(text)
+
+
 def header_secrets(text: str) -> Iterator[Span]:
     """Find the values of headers of SIP, HTTP and AMI. A value extends to the end of the line."""
     for header in _HEADER.finditer(text):
@@ -136,21 +156,21 @@ def _is_harmless(name: str, value: str) -> bool:
 
 def credentials(text: str) -> Iterator[Span]:
     """Find the fields of Digest, the credentials of Basic and Bearer, and the user and password of a URI."""
-    for digest in _DIGEST.finditer(text):
+    for digest in find(_DIGEST, text, "igest"):
         for found in _DIGEST_FIELD.finditer(text, *digest.span()):
             quotes = found["value"].startswith('"')
             kind = Kind.USER if found["key"].lower() == "username" else Kind.SECRET
             yield Span(found.start("value") + quotes, found.end("value"), kind)
-    for basic in _BASIC.finditer(text):
+    for basic in find(_BASIC, text, "asic ", "ASIC "):
         if _is_basic(basic["value"]):
             yield Span(*basic.span("value"), Kind.SECRET)
-    for bearer in _BEARER.finditer(text):
+    for bearer in find(_BEARER, text, "earer ", "EARER "):
         if len(bearer["value"]) >= 20 or not bearer["value"].isalpha():
             yield Span(*bearer.span("value"), Kind.SECRET)
-    for uri in _USER_INFO.finditer(text):
+    for uri in find(_USER_INFO, text, "@", "%40"):
         yield Span(*uri.span("user"), Kind.USER)
         yield Span(*uri.span("password"), Kind.SECRET)
-    for login in _MANAGER_LOGIN.finditer(text):
+    for login in find(_MANAGER_LOGIN, text, " login ", " Login "):
         yield Span(*login.span("user"), Kind.USER)
         yield Span(*login.span("value"), Kind.SECRET)
 
@@ -165,15 +185,15 @@ def _is_basic(value: str) -> bool:
 
 def keys_and_tokens(text: str) -> Iterator[Span]:
     """Find private keys, signed tokens, SRTP keys and hashes of passwords by their form."""
-    for pattern in (_PEM, _HASH_FIELD, _QUOTED_HASH, _INLINE, _DIALPLAN):
-        for found in pattern.finditer(text):
+    for pattern, signs in _KEY_FORMS:
+        for found in find(pattern, text, *signs):
             yield _trimmed(text, *found.span("value"), Kind.SECRET)
-    for pattern in (_JWT, _KEY_MATERIAL):
-        for found in pattern.finditer(text):
+    for pattern, signs in _TOKEN_FORMS:
+        for found in find(pattern, text, *signs):
             yield Span(*found.span(), Kind.SECRET)
-    for encoded in _ENCODED_USER.finditer(text):
+    for encoded in find(_ENCODED_USER, text, "%40"):
         yield Span(*encoded.span("user"), Kind.USER)
-    for mailbox in _VOICEMAIL.finditer(text):
+    for mailbox in find(_VOICEMAIL, text, ","):
         yield Span(*mailbox.span("value"), Kind.SECRET)
         yield Span(*mailbox.span("name"), Kind.NAME)
 
