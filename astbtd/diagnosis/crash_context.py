@@ -11,7 +11,7 @@ from astbtd.backtrace.parser import Backtrace, Frame, Thread, parse
 from astbtd.diagnosis.crash_function import CrashStack
 from astbtd.diagnosis.crash_thread import aborts, drop_bogus_frames, find_crash_thread
 from astbtd.diagnosis.deadlock.wait_graph import WaitAnalysis, analyze_samples, build_sample
-from astbtd.diagnosis.frame_kind import in_c_library
+from astbtd.diagnosis.frame_kind import in_c_library, plain_object
 from astbtd.diagnosis.hangs import find_hanging_threads
 from astbtd.diagnosis.kind import NOT_GROUPED, decide_kind
 from astbtd.diagnosis.memory_corruption import detect_memory_corruption, is_out_of_memory, judge_report
@@ -26,6 +26,8 @@ from astbtd.diagnosis.stack_damage import Jump, Overwritten, find_jump, find_ove
 from astbtd.model.crash import Asterisk, Extraction, LostCore, ReplacedFile, SentBy, Signal
 from astbtd.model.deadlock_capture import ThreadStates
 from astbtd.model.diagnosis import DecidedSignature, Kind, MemoryCorruption
+
+_UNWINDER = "libgcc_s"
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,10 @@ class CrashContext:
     @cached_property
     def codeless_levels(self) -> frozenset[int]:
         """The numbers of the frames that are no functions."""
-        return frozenset(level for each in (self.jump, self.overwritten) if each for level in each.levels)
+        levels = {level for each in (self.jump, self.overwritten) if each for level in each.levels}
+        if self.overwritten:  # the unwinder, which DEBUG_THREADS calls, may crash on such a stack
+            levels.update(frame.level for frame in self.frames if _is_unnamed_unwinder(frame))
+        return frozenset(levels)
 
     @cached_property
     def nameless_levels(self) -> frozenset[int]:
@@ -282,3 +287,7 @@ class CrashContext:
     @cached_property
     def _crash_thread(self) -> Thread | None:
         return find_crash_thread(self.backtrace, self.evidence.lwp)
+
+
+def _is_unnamed_unwinder(frame: Frame) -> bool:
+    return frame.function is None and frame.library is not None and plain_object(frame.library).startswith(_UNWINDER)

@@ -17,6 +17,7 @@ SHORTEST_MODULE = 40
 SHORT_MODULES = {
     "__main__.py": "the entry point of `python -m astbtd`",
     "diagnosis/deadlock/cycles.py": "a graph algorithm, apart from what the graph means",
+    "diagnosis/qualified_name.py": "for the headline and the signature, which do not import each other",
     "diagnosis/frame_folding.py": "one rule of the report, of use to any list of frames",
     "model/crash_loop.py": "no part of a record; announce and pipeline share it",
     "sources/collectors/registry.py": "imports the collectors, which import collector.py",

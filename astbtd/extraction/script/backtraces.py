@@ -29,6 +29,7 @@ class Backtraces:
         self.deep_threads: list[int] = []
         self.threads_without_locals: list[int] = []
         self.crashed_frames: int | None = None
+        self._notes: dict[int, str] = {}
         crashed = gdb.selected_thread()
         self._crashed = crashed.num if crashed is not None else None
 
@@ -95,7 +96,9 @@ class Backtraces:
         gdb.execute(f"set backtrace limit {JOB['innermost_frames']}")
         text = run(command)
         gdb.execute("set backtrace limit unlimited")
-        return f"{text}({self._describe_omitted()})\n"
+        if number not in self._notes:  # counting the frames takes a while
+            self._notes[number] = self._describe_omitted()
+        return f"{text}({self._notes[number]})\n"
 
     def _describe_omitted(self) -> str:
         """Return how many frames the selected thread has, and which functions the outermost ones are in."""

@@ -17,7 +17,7 @@ from astbtd.extraction.script.core_values import (
     lookup_variable,
     member,
 )
-from astbtd.extraction.script.text_table import UNREADABLE, as_time
+from astbtd.extraction.script.text_table import UNREADABLE, format_time
 from astbtd.lib.escaping import printable_line
 
 HEADING = """\
@@ -109,7 +109,7 @@ def _lock_lines(index: int, lock: gdb.Value) -> Iterator[str]:
     location = f"{int(lock['line_num'])} {function} {name} {int(lock['lock_addr']):#x}"
     yield f"=== ---> {_state(lock)}Lock #{index} ({_member_text(lock, 'file')}): {printable_line(kind)} {location}\n"
     times = f"times locked {int(lock['times_locked'])}, attempts {int(lock['times_lock_attempted'])}"
-    yield f"===      since {as_time(lock['last_locked'])} ({times})\n"
+    yield f"===      since {format_time(int(lock['last_locked']['tv_sec']))} ({times})\n"
     if int(lock["pending"]) > 0:
         yield from _holder_lines(lock["lock_addr"], "mutex" if kind == "MUTEX" else "rwlock")
 

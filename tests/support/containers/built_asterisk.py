@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.containers.asterisk_builds import DETECT_DEADLOCKS, Build
+from tests.support.containers.asterisk_builds import Build
 from tests.support.containers.container import Container, wait_until
 from tests.support.containers.image import BOOKWORM
 from tests.support.containers.service import Service
@@ -18,6 +18,8 @@ MODULE = "res_astbtd_scenes"
 CORE_DIRECTORY = "/tmp"
 _SOURCES = "/usr/src/scene_module"
 _UNIT = "pbx.service"
+_PROGRAM = "/usr/sbin/asterisk"
+_ORIGINAL = "/usr/sbin/asterisk-original"
 _SOCKET = "/var/run/asterisk/asterisk.ctl"
 
 Record = dict[str, Any]
@@ -43,7 +45,7 @@ class BuiltAsterisk:
         """Install the module of scenes and astbtd, and let safe_asterisk run without a terminal."""
         self.container.run("systemctl", "stop", "asterisk.service", check=False)
         self.container.copy_in(SCENE_MODULE, _SOURCES)
-        self._make("install")
+        self.install_scenes()
         # The default is a virtual terminal, which a container does not have.
         self.container.write("/etc/asterisk/startup.d/terminal.sh", "TTY=\nPRIORITY=0\n")
         self.container.run("install", "-d", "-o", "asterisk", "-g", "asterisk", "/var/run/asterisk")
@@ -55,17 +57,17 @@ class BuiltAsterisk:
         library = "/usr/lib" if self.build.base is BOOKWORM else "/usr/lib/x86_64-linux-gnu"
         return f"{library}/asterisk/modules"
 
-    def start(self, program: str = "/usr/sbin/asterisk") -> int:
+    def start(self, program: str = _PROGRAM) -> int:
         """Start Asterisk, after stopping one that runs. Return its process id when the scenes can be played."""
         self.stop()
-        arguments = ("-g", "-U", "asterisk", "-G", "asterisk")
-        if program == DETECT_DEADLOCKS:
-            kind, command = "exec", [program, "-f", *arguments]
-        else:
-            kind, command = "forking", ["/usr/sbin/safe_asterisk", *arguments]
+        # Each under the same path, by which astbtd recognizes Asterisk; safe_asterisk runs it, too.
+        self.container.run("sh", "-c", f"test -e {_ORIGINAL} || cp -p {_PROGRAM} {_ORIGINAL}")
+        source = _ORIGINAL if program == _PROGRAM else program
+        self.container.run("cp", "--remove-destination", source, _PROGRAM)
+        command = ("/usr/sbin/safe_asterisk", "-g", "-U", "asterisk", "-G", "asterisk")
         # A container may not raise the limit on open files, which safe_asterisk otherwise does.
         self.container.run(
-            *("systemd-run", "--collect", f"--unit={_UNIT}", "--setenv=MAXFILES=1024", f"--property=Type={kind}"),
+            *("systemd-run", "--collect", f"--unit={_UNIT}", "--setenv=MAXFILES=1024", "--property=Type=forking"),
             *("--property=LimitCORE=infinity", "--property=WorkingDirectory=/tmp", *command),
         )
         wait_until(self._answers, "Asterisk answers on its console", seconds=60)
@@ -82,7 +84,7 @@ class BuiltAsterisk:
 
     def pid(self) -> int:
         """Return the process id of Asterisk."""
-        output = self.container.run("sh", "-c", "pgrep -o -x 'asterisk|asterisk-detect'", check=False).stdout.split()
+        output = self.container.run("sh", "-c", "pgrep -o -x asterisk", check=False).stdout.split()
         return int(output[0]) if output else 0
 
     def console(self, command: str) -> str:
@@ -134,6 +136,10 @@ class BuiltAsterisk:
         captured: Record = json.loads(output)
         captured["report"] = self.container.run("astbtd", "show", captured["id"]).stdout
         return captured
+
+    def install_scenes(self) -> None:
+        """Install the module of scenes, and the library that it uses."""
+        self._make("install")
 
     def replace_module(self) -> None:
         """Replace the module of scenes on disk by another build, while Asterisk runs the old one."""
