@@ -28,6 +28,7 @@ _ANSWERS = {
     Verdict.PARTIAL: "partly; see the advice below",
     Verdict.UNUSABLE: "no; follow the advice below first",
 }
+_NOTABLE = ("jumped to", "stack is overwritten", "stack overflow", "which was replaced")  # in headline.py
 _FILE_ISSUE = f"Search {TRACKER} for the function. If nobody has reported it, file an issue."
 
 
@@ -80,8 +81,20 @@ def _summary_lines(crash: Crash) -> Iterator[str]:
 
 def _verdict_lines(what: str, diagnosis: Diagnosis) -> Iterator[str]:
     verb = "hangs" if diagnosis.deadlock else "crashed"
-    yield _wrap(f"Asterisk {verb}: ", what)
+    if diagnosis.kind is Kind.SENT and diagnosis.headline:
+        yield _wrap("", diagnosis.headline)
+    else:
+        yield _wrap(f"Asterisk {verb}: ", what)
+    if _is_more_than_a_fault(diagnosis):
+        yield _wrap("What:      ", diagnosis.headline or "")
     yield from _grade_lines(diagnosis)
+
+
+def _is_more_than_a_fault(diagnosis: Diagnosis) -> bool:
+    """Return True if the headline of a crash says more than the signal and the function."""
+    if diagnosis.kind is not Kind.CRASH or not diagnosis.headline:
+        return False
+    return any(words in diagnosis.headline for words in _NOTABLE)
 
 
 def _grade_lines(diagnosis: Diagnosis) -> Iterator[str]:

@@ -22,6 +22,7 @@ from astbtd.model.crash import (
     Source,
     Symbols,
 )
+from astbtd.model.diagnosis import Kind
 from tests.support.builders import signature_of
 
 MOMENT = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -157,3 +158,26 @@ def test_a_diagnosis_of_a_text_counts_threads_and_frames(two_threads: str) -> No
 
 def test_a_function_without_a_name_is_called_unknown(stripped: str) -> None:
     assert "in an unknown function (no symbols)" in render(crash(stripped), stripped)
+
+
+JUMP = """\
+#0  0x0000000000000000 in ?? ()
+#1  0x00007f68663c881d in invoke_indicate (technology=0x7f68666bb378) at channel.c:150
+#2  0x00007f68663c886b in main () at asterisk.c:158
+"""
+
+
+def test_the_first_lines_say_what_a_signal_and_a_function_do_not() -> None:
+    first = render(crash(JUMP), JUMP).splitlines()[:2]
+
+    assert first[0].startswith("Asterisk crashed: SIGSEGV")
+    assert "jumped to address 0, called from invoke_indicate" in first[1]
+
+
+def test_a_signal_of_another_process_is_not_called_a_crash() -> None:
+    recorded = crash(JUMP)
+    sent = replace(recorded.diagnosis, kind=Kind.SENT, headline="SIGSEGV sent by pid 2705 (uid 0): do not file")
+
+    first, *_ = render(replace(recorded, diagnosis=sent), JUMP).splitlines()
+
+    assert first == "SIGSEGV sent by pid 2705 (uid 0): do not file"
