@@ -46,7 +46,10 @@ class Scenario:
         """Return whether the daemon has ended or has written why it will."""
         last_messages = ("astbtd: cannot use the store", "astbtd: cannot go on", "astbtd: cannot continue")
         output = self.running.output()
-        return self.running.process.poll() is not None or any(message in output for message in last_messages)
+        has_failed = self.running.manager.status.startswith("failed: ")
+        return (
+            has_failed or self.running.process.poll() is not None or any(message in output for message in last_messages)
+        )
 
     def repair_disk(self) -> None:
         """Let all further calls succeed."""
