@@ -198,9 +198,20 @@ def test_reload_applies_new_settings(own_machine: Machine) -> None:
     assert own_machine.crash(Crash.SEGV)["core"]["state"] == "removed"
 
 
-def test_reload_of_an_invalid_configuration_keeps_the_old_one_and_reports_it(own_machine: Machine) -> None:
+def test_systemctl_reload_fails_with_an_invalid_configuration(own_machine: Machine) -> None:
     own_machine.service.configure(BAD_CONFIGURATION)
-    own_machine.service.reload()
+
+    done = own_machine.container.run("systemctl", "reload", "astbtd", check=False)
+
+    assert done.returncode != 0
+    assert own_machine.service.property("ActiveState") == "active"
+    assert "watching 1 directory" in own_machine.service.property("StatusText")
+
+
+def test_sighup_with_an_invalid_configuration_keeps_the_old_one_and_reports_it(own_machine: Machine) -> None:
+    own_machine.service.configure(BAD_CONFIGURATION)
+    own_machine.container.run("systemctl", "kill", "--signal=HUP", "astbtd")
+    wait_until(lambda: own_machine.service.entries(MESSAGE_ID=CONFIGURATION_REJECTED), "the rejection is logged")
 
     (entry,) = own_machine.service.entries(MESSAGE_ID=CONFIGURATION_REJECTED)
     assert "gdb.time: must be" in entry["MESSAGE"]
@@ -219,6 +230,8 @@ def test_an_invalid_configuration_at_start_is_fatal(own_machine: Machine) -> Non
     assert own_machine.service.property("ExecMainStatus") == "78"
     assert own_machine.service.property("NRestarts") == "0"
     assert "gdb.time" in own_machine.service.status()
+    errors = own_machine.container.run("journalctl", "--unit=astbtd", "--priority=err", "--output=cat").stdout
+    assert any("cores.action" in line and "gdb.time" in line for line in errors.splitlines())
 
 
 @pytest.mark.skipif(not landlock_version(), reason="this kernel has no Landlock")
