@@ -9,7 +9,7 @@ PROGRAMS ?= $(CURDIR)/build/programs
 CORPUS ?= ../shared/corpus
 
 # Debian packages to run astbtd, to build and test it, to run the benchmarks, and to boot the test containers.
-RUN_PACKAGES := gdb python3 python3-venv python3-lz4 python3-pyinotify python3-systemd python3-watchdog python3-yaml python3-zstandard
+RUN_PACKAGES := gdb python3 python3-venv python3-lz4 python3-pyinotify python3-seccomp python3-systemd python3-watchdog python3-yaml python3-zstandard
 DEV_PACKAGES := bindfs g++ gdb gcc libc6-dev make pkg-config libsystemd-dev python3-dev python3-venv systemd
 BENCH_PACKAGES := time
 SYSTEM_PACKAGES := debian-archive-keyring debootstrap mount systemd-container util-linux

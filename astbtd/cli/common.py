@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from astbtd.cli.terminal import write_controls
 from astbtd.errors import BadConfiguration
-from astbtd.lib import files
+from astbtd.lib import files, path_walk
 from astbtd.lib.escaping import printable_line
 from astbtd.lib.serialization import to_plain
 from astbtd.store.record import RecordSummary
@@ -93,7 +93,9 @@ def open_store_for_writing(options: argparse.Namespace) -> Store:
     """Open the store for changes of records. Changed records keep their group, so that its members can read them."""
     from astbtd.pipeline.components import reader_group  # imports all that processes a core
 
-    return Store(_open_configured_store(options).root, reader_group())
+    store = Store(_open_configured_store(options).root, reader_group())
+    path_walk.refuse_exchangeable(store.root)
+    return store
 
 
 def write_text(text: str) -> None:
@@ -122,12 +124,12 @@ def create_private_file(path: Path) -> Iterator[int]:
 
     Removes the file if the block raises. Raises AstbtdError; an existing file is not overwritten.
     """
-    with files.wrap_os_error(f"cannot write {path}"):
-        descriptor = files.create(path, files.PRIVATE_FILE_MODE)
+    with files.wrap_os_error(f"cannot write {path}"), path_walk.opened_directory(path.parent) as directory:
+        descriptor = path_walk.create_file(directory, path.name)
         try:
             yield descriptor
         except BaseException:
-            path.unlink(missing_ok=True)
+            path_walk.remove_file(directory, path.name, descriptor)
             raise
         finally:
             os.close(descriptor)

@@ -28,6 +28,7 @@ _SH_INFO_OFFSET = {True: 44, False: 28}
 _PN_XNUM = 0xFFFF  # the number of segments does not fit its field: it is in sh_info of section 0
 _MAX_SEGMENTS = 1 << 18  # four times Linux's default limit of mappings per process
 _MAX_NOTE_BYTES = 64 << 20  # read from one image
+_MAX_NOTES = 1 << 18  # read from one segment; a core has about six for each thread
 _MAX_NOTE_SEGMENTS = 16  # a core has one, a program about three
 _MAX_POSITION = 1 << 62  # no file is this large, and pread(2) rejects much larger positions
 _MAX_BUILD_ID = 64  # bytes
@@ -225,8 +226,12 @@ def _link_address(header: Header) -> int:
 def _parse_notes(data: bytes, byte_order: str) -> Iterator[Note]:
     layout = struct.Struct(byte_order + "III")
     position = 0
-    while position + layout.size <= len(data):
+    for _ in range(_MAX_NOTES):
+        if position + layout.size > len(data):
+            return
         name_size, content_size, kind = layout.unpack_from(data, position)
+        if not name_size and not content_size and not kind:  # a hole: without this, it would be read as empty notes
+            return
         name_start = position + layout.size
         content_start = name_start + _align_4(name_size)
         position = content_start + _align_4(content_size)

@@ -10,7 +10,6 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -21,7 +20,7 @@ from astbtd.extraction.gdb_files import copies_directory, descriptor_path, seale
 from astbtd.extraction.object_server import ObjectServer, serve_objects
 from astbtd.extraction.output_files import OutputFiles, create_output_files
 from astbtd.extraction.sandbox_command import SandboxUser, grant_read, kill_leftovers, sandboxed_command
-from astbtd.extraction.sandbox_kernel import run_sandboxed
+from astbtd.extraction.sandbox_kernel import missing_restrictions, run_sandboxed
 from astbtd.extraction.script_report import GdbFacts, parse_thread_states
 from astbtd.extraction.shared_objects import ObjectCopier, SharedObjects
 from astbtd.lib import files, subprocesses
@@ -88,7 +87,9 @@ class Extractor:
     def extract(
         self, core: int, facts: CoreFacts, directory: Path, *, crash_thread_only: bool = False
     ) -> ExtractionResult:
-        """Write the sections of the core open at `core` into `directory`, which must be empty.
+        """Write the sections of the core open at `core` into `directory`, which must be empty and private.
+
+        While gdb runs, there is a second directory beside it.
 
         Raise AstbtdError if gdb cannot be started, NoRoom if the disk was full, and whatever `check_interrupt` raises.
         """
@@ -113,10 +114,10 @@ class Extractor:
         `outdated` files are of another build: gdb must not read them.
         """
         process = facts.process
-        fifos = tuple(filter(shared_objects.is_fifo, facts.objects))
-        if root is None or fifos:  # gdb would block on a FIFO
+        fifos = () if self.user.switched else tuple(filter(shared_objects.is_fifo, facts.objects))
+        if root is None or fifos:
             return _NO_ROOT, SharedObjects(missing=fifos)
-        copier = ObjectCopier(self.user, copies, self.check_reserve, root)
+        copier = ObjectCopier(self.user, copies, self.check_reserve, root, self.check_interrupt)
         needed = [path for path in facts.objects if path not in outdated]
         return root, copier.prepare(process.executable, process.build_id, needed)
 
@@ -163,7 +164,7 @@ class _CoreExtraction:
             ended=finished.ended,
             sections=self.output.section_sizes(),
             symbols=facts.symbols,
-            notes=(*notes, *facts.omissions(self.extractor.settings), *unreadable),
+            notes=(*notes, *facts.omissions(self.extractor.settings), *unreadable, *missing_restrictions()),
             brief=self.crash_thread_only,
         )
         thread_states = parse_thread_states(self.output.read_states())
@@ -215,6 +216,7 @@ class _CoreExtraction:
             "core": descriptor_path(self.core),
             "executable": self._executable(),
             "outdated": sorted(outdated_paths(self.mapped)),
+            "sysroot": self.objects.tree or self.root or "/",
             "object_directory": server and server.name,
             "request_fd": server and server.client_socket.fileno(),
             "frame_limit": frame_limit,
@@ -244,21 +246,21 @@ class _CoreExtraction:
         """Run gdb in the sandbox; its standard output goes to `section`."""
         self.output.clear()
         settings, user = self.extractor.settings, self.extractor.user
-        gdb_settings = with_option("-iex", (*_SETTINGS, f"set sysroot {self.root or '/'}"))
+        gdb_settings = with_option("-iex", (*_SETTINGS, f"set sysroot {self.objects.tree or self.root or '/'}"))
         argv = [settings.program, "-nx", "-nh", "--batch", *gdb_settings, *arguments]
-        run = partial(
-            subprocesses.run,
-            sandboxed_command(argv, user, settings),
-            timeout=settings.time,
-            output=self.output.descriptors[section],
-            pass_fds=(self.core, *self.output.descriptors.values(), *pass_fds),
-            directory=self.copies,
-            environment=environment,
-            watch=self._check_limits,
-            serve=serve,
-        )
         with kill_leftovers(user):
-            finished = run_sandboxed(run, writable=[str(self.copies)])
+            finished = subprocesses.run(
+                sandboxed_command(argv, user, settings),
+                timeout=settings.time,
+                output=self.output.descriptors[section],
+                pass_fds=(self.core, *self.output.descriptors.values(), *pass_fds),
+                directory=self.copies,
+                environment=environment,
+                watch=self._check_limits,
+                serve=serve,
+                starter=run_sandboxed,
+                kill_first=True,
+            )
         if finished.status == _DISK_FULL_STATUS or not self.output.read_facts():
             with files.wrap_os_error("cannot write the backtrace"):  # before anything is removed
                 self.output.check_space()
@@ -273,10 +275,10 @@ class _CoreExtraction:
         executable = self.facts.process.executable
         if executable is None or not executable.isprintable() or executable in outdated_paths(self.mapped):
             return None
-        if executable in self.objects.copied:
-            return shared_objects.copy_path(".", executable)
         if executable in self.objects.missing or self.root == _NO_ROOT:
             return None
+        if self.objects.tree or executable in self.objects.copied:
+            return shared_objects.copy_path(self.objects.tree or ".", executable)
         return f"{self.root}{executable}"
 
     def _object_server(self) -> AbstractContextManager[ObjectServer | None]:
@@ -289,7 +291,7 @@ class _CoreExtraction:
         if self.root or (self.extractor.symbols is Symbols.ALL and not outdated):
             return nullcontext()
         served = (path for path in self.facts.objects if path not in outdated)
-        return serve_objects(self.copies, served, self.extractor.user.gid)
+        return serve_objects(self.copies, served, self.extractor.user.gid, self.objects.tree)
 
     def _check_limits(self) -> ExtractionOutcome | None:
         self.extractor.check_interrupt()

@@ -1,7 +1,8 @@
 """Give gdb access to the shared objects that it requests, by symbolic links in a directory that it cannot write to.
 
 gdb may be compromised. A request can only create a link below that directory, and only to a file that the crashed
-process had mapped. A request is one packet, `PATH NUL NAME`; the answer is one byte, whether or not a link was created.
+process had mapped. If others could exchange such files, the links are to what `shared_objects` has put into `tree`.
+A request is one packet, `PATH NUL NAME`; the answer is one byte, whether or not a link was created.
 """
 
 import os
@@ -27,8 +28,9 @@ class ObjectServer:
     `client_socket`, we receive them from `server_socket`.
     """
 
-    def __init__(self, directory: Path, mapped: Iterable[str], group: int) -> None:
+    def __init__(self, directory: Path, mapped: Iterable[str], group: int, tree: Path | None = None) -> None:
         self._directory = directory
+        self._tree = tree
         self._mapped = frozenset(mapped)
         self._group = group
         self._requests_left = _MAX_REQUESTS
@@ -65,7 +67,10 @@ class ObjectServer:
             if link.parent not in self._created:
                 shared_objects.make_parents(link, self._group, self._directory)
                 self._created.add(link.parent)
-            os.symlink(path, link)
+            if self._tree:
+                os.link(shared_objects.copy_path(str(self._tree), path), link, follow_symlinks=False)
+            else:
+                os.symlink(path, link)
 
 
 def _is_valid_name(name: str) -> bool:
@@ -76,14 +81,16 @@ def _is_valid_name(name: str) -> bool:
 
 
 @contextmanager
-def serve_objects(copies: Path, mapped: Iterable[str], group: int) -> Iterator[ObjectServer]:
+def serve_objects(copies: Path, mapped: Iterable[str], group: int, tree: str | None = None) -> Iterator[ObjectServer]:
     """Yield a server with a new empty directory in `copies` that `group` can read.
+
+    `tree` is the name of the directory in `copies` that holds the objects, None if gdb may open them by their paths.
 
     The directory has a random name, which therefore does not occur in the core's memory.
     """
     directory = copies / secrets.token_hex(8)
     files.make_directory(directory, group=group)
-    server = ObjectServer(directory, mapped, group)
+    server = ObjectServer(directory, mapped, group, copies / tree if tree else None)
     try:
         yield server
     finally:

@@ -23,7 +23,7 @@ IDLE_PRIORITY = ("chrt", "--idle", "0", "ionice", "--class", "idle", "nice", "-n
 """Runs the command that follows with idle CPU and I/O priority."""
 
 _MAX_DESCRIPTORS = 1024
-_MAX_PROCESSES = 32  # gdb runs iconv to list character sets
+_MAX_PROCESSES = 4  # gdb runs iconv to list character sets. Each process may allocate settings.address_space.
 _KILL_TIMEOUT = 10  # seconds
 _CAP_SYS_ADMIN = 21
 

@@ -1,30 +1,32 @@
 """Restrict a thread, and every program that it starts, to what a debugger needs, using Landlock and seccomp.
 
 Landlock (Linux 5.13) denies writing to any file that is not open already. seccomp denies the system calls with which a
-process can reach others or leave something behind. Both apply to a thread and what it starts, so that no code of ours
-runs between fork and exec. Where the kernel or the machine lacks them, the rest of the sandbox applies.
+process can reach others or leave something behind; without Landlock, also those that open a file for writing. Both
+apply to a thread and what it starts, so that no code of ours runs between fork and exec. If one of them is missing, the
+rest of the sandbox applies, and `missing_restrictions` describes what is missing.
 
-Sources: include/uapi/linux/{landlock,seccomp,bpf_common,filter,audit,prctl}.h for the numbers.
+Sources: include/uapi/linux/{landlock,prctl}.h for the numbers.
 """
 
 import ctypes
-import errno
 import os
 import struct
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import cache
 from typing import TypeVar
 
-from astbtd.lib.threads import run_in_thread
+from astbtd.extraction.system_call_filter import load_filter
+from astbtd.lib.threads import lasting_thread, run_in_thread
 
 Result = TypeVar("Result")
 
-_PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 36, 38, 22, 2
+_PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 36, 38
 
 # System calls, flags and rights of Landlock.
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _CREATE_RULESET_VERSION, _RULE_PATH_BENEATH = 1, 1
-_WRITE_FILE, _MAKE_DIR, _MAKE_SYM = 1 << 1, 1 << 7, 1 << 12
+_WRITE_FILE = 1 << 1
 _WRITE_ACCESS = _WRITE_FILE | sum(1 << bit for bit in range(4, 13))  # and removing and creating files of all types
 _REFER, _TRUNCATE = 1 << 13, 1 << 14
 _NETWORK_ACCESS = 0b11  # bind and connect TCP sockets
@@ -40,45 +42,50 @@ _RIGHTS_BY_VERSION = {
 _RULESET_ATTRIBUTE_SIZES = {1: 8, 4: 16, 6: 24}
 """The size of struct landlock_ruleset_attr in bytes since a version of Landlock."""
 
-_MACHINES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1), "riscv64": (0xC00000F3, 1)}
-"""By machine: its AUDIT_ARCH, and the index of its system call numbers in `_DENIED_CALLS`."""
-_DENIED_CALLS = {
-    "socket": (41, 198),
-    "shmget": (29, 194),
-    "semget": (64, 190),
-    "msgget": (68, 186),
-    "mq_open": (240, 180),
-    "fallocate": (285, 47),  # allocates disk space beyond RLIMIT_FSIZE
-    "ptrace": (101, 117),
-    "add_key": (248, 217),
-    "request_key": (249, 218),
-    "keyctl": (250, 219),
-    "bpf": (321, 280),
-    "perf_event_open": (298, 241),
-    "userfaultfd": (323, 282),
-    "io_uring_setup": (425, 425),  # performs the work of other calls without passing the filter
-}
-# Instructions of the kernel's BPF machine, offsets in struct seccomp_data, and return values.
-_LOAD, _JUMP_IF_EQUAL, _JUMP_IF_AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
-_NUMBER_OFFSET, _MACHINE_OFFSET = 0, 4
-_ALLOW, _KILL, _FAIL = 0x7FFF0000, 0x80000000, 0x00050000
-_X32_BIT = 0x40000000  # the x86-64 system calls of the x32 ABI start here
-
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 
 
-def run_sandboxed(function: Callable[[], Result], writable: Sequence[str] = ()) -> Result:
-    """Run `function` in a restricted thread, and return or raise what it does.
+NO_LANDLOCK = (
+    "Landlock is not available, so gdb was kept from writing files by the system call filter only"
+    " (Linux 5.13 and later have Landlock, unless it is disabled)"
+)
+NO_FILTER = (
+    "system calls cannot be filtered (seccomp is not available), so gdb could allocate memory beyond its limit"
+    " and create sockets"
+)
+NO_FILE_PROTECTION = (
+    "neither Landlock nor seccomp is available, so gdb could write to directories that anybody can write to,"
+    " and allocate memory beyond its limit"
+)
 
-    Directories and symbolic links can be created in the directories `writable`, nothing else can be written.
+
+def run_sandboxed(function: Callable[[], Result]) -> AbstractContextManager[Result]:
+    """Run `function` in a restricted thread, and yield what it returned or raise what it raised.
+
+    The thread ends when the block ends: a program that was started with a parent-death signal dies with the thread
+    that started it.
     """
 
     def run() -> Result:
-        _restrict_thread(writable)
+        _restrict_thread()
         return function()
 
-    return run_in_thread("sandboxed", run)
+    return lasting_thread("sandboxed", run)
+
+
+@cache
+def missing_restrictions() -> tuple[str, ...]:
+    """Return a sentence for people about what the sandbox lacks here; empty if it lacks nothing.
+
+    This is found out by restricting a thread that does nothing else.
+    """
+    has_landlock, has_filter = run_in_thread("restricted", _restrict_thread)
+    if not has_landlock and not has_filter:
+        return (NO_FILE_PROTECTION,)
+    if not has_landlock:
+        return (NO_LANDLOCK,)
+    return () if has_filter else (NO_FILTER,)
 
 
 def set_child_subreaper(enabled: bool) -> None:
@@ -91,28 +98,26 @@ def landlock_version() -> int:
     return max(0, _syscall(_CREATE_RULESET, None, 0, _CREATE_RULESET_VERSION))
 
 
-def can_filter_system_calls() -> bool:
-    """Return whether the system call numbers of this machine are known."""
-    return os.uname().machine in _MACHINES
-
-
-def _restrict_thread(writable: Sequence[str]) -> None:
+def _restrict_thread() -> tuple[bool, bool]:
+    """Restrict the calling thread; return whether Landlock applies, and whether the system call filter does."""
     _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    if version := landlock_version():
-        _restrict_files(version, writable)
-    if can_filter_system_calls():
-        _restrict_system_calls(*_MACHINES[os.uname().machine])
+    version = landlock_version()
+    if version:
+        _restrict_files(version)
+    try:
+        load_filter(deny_writing=not version)
+    except OSError:
+        return bool(version), False
+    return bool(version), True
 
 
-def _restrict_files(version: int, writable: Sequence[str]) -> None:
+def _restrict_files(version: int) -> None:
     available = [rights for since, rights in _RIGHTS_BY_VERSION.items() if since <= version]
     denied = [sum(column) for column in zip(*available, strict=True)]  # the rights are distinct bits
     size = max(size for since, size in _RULESET_ATTRIBUTE_SIZES.items() if since <= version)
     ruleset = _check(_syscall(_CREATE_RULESET, struct.pack("QQQ", *denied), size, 0))
     try:
         _allow(ruleset, os.devnull, _WRITE_FILE)
-        for directory in writable:
-            _allow(ruleset, directory, _MAKE_DIR | _MAKE_SYM)
         _check(_syscall(_RESTRICT_SELF, ruleset, 0))
     finally:
         os.close(ruleset)
@@ -125,42 +130,6 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
         _check(_syscall(_ADD_RULE, ruleset, _RULE_PATH_BENEATH, struct.pack("=Qi", rights, descriptor), 0))
     finally:
         os.close(descriptor)
-
-
-def _restrict_system_calls(machine: int, column: int) -> None:
-    program = _build_filter(machine, [numbers[column] for numbers in _DENIED_CALLS.values()])
-    instructions = ctypes.create_string_buffer(program, len(program))
-    length = len(program) // struct.calcsize("HBBI")
-    sock_fprog = struct.pack("HP", length, ctypes.addressof(instructions))
-    with suppress(OSError):  # a kernel without seccomp
-        _check(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, sock_fprog, 0, 0))
-
-
-def _build_filter(machine: int, denied: Sequence[int]) -> bytes:
-    """Return a BPF program: denied system calls fail, system calls of another machine's ABI kill the process.
-
-    Jumps are relative to the following instruction: `count - index` leads from the test of a denied call to the
-    instruction that lets it fail.
-    """
-    count = len(denied)
-    tests = (_instruction(_JUMP_IF_EQUAL, number, then=count - index) for index, number in enumerate(denied))
-    return b"".join(
-        (
-            _instruction(_LOAD, _MACHINE_OFFSET),
-            _instruction(_JUMP_IF_EQUAL, machine, otherwise=count + 4),  # to kill
-            _instruction(_LOAD, _NUMBER_OFFSET),
-            _instruction(_JUMP_IF_AT_LEAST, _X32_BIT, then=count + 2),  # to kill
-            *tests,
-            _instruction(_RETURN, _ALLOW),
-            _instruction(_RETURN, _FAIL | errno.EPERM),
-            _instruction(_RETURN, _KILL),
-        )
-    )
-
-
-def _instruction(code: int, value: int, then: int = 0, otherwise: int = 0) -> bytes:
-    """Return struct sock_filter."""
-    return struct.pack("HBBI", code, then, otherwise, value)
 
 
 def _syscall(number: int, *arguments: int | bytes | None) -> int:

@@ -171,6 +171,40 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
         os.close(descriptor)
 
 
+@contextmanager
+def private_directory(parent: Path) -> Iterator[Path]:
+    """Create a directory with a random name that only we can enter, and remove it with its contents at the end.
+
+    It is locked while it is in use, see `is_in_use`.
+    """
+    directory = parent / f"astbtd-{os.urandom(8).hex()}"
+    os.mkdir(directory, PRIVATE_DIRECTORY_MODE)
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if os.fstat(descriptor).st_uid != os.geteuid():
+            raise PermissionError(errno.EPERM, "another user exchanged the directory", str(directory))
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield directory
+    finally:
+        remove_tree(directory)
+        os.close(descriptor)
+
+
+def is_in_use(directory: Path) -> bool:
+    """Return whether a process uses a directory that `private_directory` made."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def write_all(descriptor: int, data: bytes) -> None:
     """Write all of `data`, in as many calls as necessary."""
     rest = memoryview(data)

@@ -10,8 +10,9 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -25,6 +26,7 @@ ENVIRONMENT = {
     "TERM": "dumb",
 }
 
+_MAX_OOM_SCORE = "1000"
 _CHECK_INTERVAL = 0.25  # seconds between two checks of the limits while a child runs
 
 
@@ -35,6 +37,15 @@ class Finished:
     status: int
     ended: ExtractionOutcome
     seconds: float
+
+
+Start = Callable[[], "subprocess.Popen[bytes]"]
+"""Starts a child."""
+
+
+def start_here(start: Start) -> AbstractContextManager["subprocess.Popen[bytes]"]:
+    """Start a child in the calling thread."""
+    return nullcontext(start())
 
 
 def never() -> ExtractionOutcome | None:
@@ -52,19 +63,26 @@ def run(
     environment: Mapping[str, str] | None = None,
     watch: Callable[[], ExtractionOutcome | None] = never,
     serve: Mapping[int, Callable[[], bool]] = MappingProxyType({}),
+    starter: Callable[[Start], AbstractContextManager["subprocess.Popen[bytes]"]] = start_here,
+    kill_first: bool = False,
 ) -> Finished:
     """Run `argv` in `directory`; standard output and error go to the descriptor `output`.
 
     The child and its session are killed after `timeout` seconds, or as soon as `watch`, which is called several times
     a second, returns a reason or raises. Whenever a descriptor in `serve` is readable, its function is called, until
-    that returns False. Raises AstbtdError if the program cannot be started.
+    that returns False. `starter` runs the function that starts the child, in a thread that outlives the child. With
+    `kill_first`, the child is the first process that the kernel kills when memory is short. Raises AstbtdError if the
+    program cannot be started.
     """
     started = time.monotonic()
-    child = _start(argv, output, pass_fds, directory, {**ENVIRONMENT, **(environment or {})})
-    try:
-        reason = _wait(child.pid, started + timeout, watch, serve)
-    finally:
-        _kill_session(child)
+    start = partial(_start, argv, output, pass_fds, directory, {**ENVIRONMENT, **(environment or {})})
+    with starter(start) as child:
+        try:
+            if kill_first:
+                _set_oom_score(child.pid)
+            reason = _wait(child.pid, started + timeout, watch, serve)
+        finally:
+            _kill_session(child)
     status = child.returncode
     ended = reason or _outcome(status)
     return Finished(status, ended, time.monotonic() - started)
@@ -86,18 +104,25 @@ def _start(
     argv: Sequence[str], output: int, pass_fds: Sequence[int], directory: Path, environment: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:
     try:
-        return subprocess.Popen(  # noqa: S603 - an argument list, never a shell; callers take no program name from foreign data
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            pass_fds=pass_fds,
-            env=environment,
-            cwd=directory,
-            start_new_session=True,
-        )
+        with open(os.devnull, "rb") as nothing:  # not subprocess.DEVNULL, which opens it for writing as well
+            return subprocess.Popen(  # noqa: S603 - an argument list, never a shell; callers take no program name from foreign data
+                argv,
+                stdin=nothing,
+                stdout=output,
+                stderr=output,
+                pass_fds=pass_fds,
+                env=environment,
+                cwd=directory,
+                start_new_session=True,
+            )
     except OSError as error:
         raise AstbtdError(f"cannot run {argv[0]}: {error.strerror}", f"install {argv[0]}") from error
+
+
+def _set_oom_score(pid: int) -> None:
+    """Let the kernel kill this child of ours first. The child itself may not write to any file, so choom(1) cannot."""
+    with suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+        Path(f"/proc/{pid}/oom_score_adj").write_text(_MAX_OOM_SCORE)
 
 
 def _wait(

@@ -4,7 +4,8 @@ The process does not wait for such a thread when it exits.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 Result = TypeVar("Result")
@@ -46,3 +47,30 @@ def run_in_thread(name: str, function: Callable[[], Result]) -> Result:
     task = ThreadTask(name, function)
     task.wait()
     return task.result()
+
+
+@contextmanager
+def lasting_thread(name: str, function: Callable[[], Result]) -> Iterator[Result]:
+    """Run `function` in a new thread that ends only when the block ends; yield or raise what it returned or raised."""
+    has_run, block_ended = threading.Event(), threading.Event()
+    results: list[Result] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(function())
+        except BaseException as error:
+            errors.append(error)
+        has_run.set()
+        block_ended.wait()
+
+    thread = threading.Thread(target=run, name=name, daemon=True)
+    thread.start()
+    try:
+        has_run.wait()
+        if errors:
+            raise errors[0]
+        yield results[0]
+    finally:
+        block_ended.set()
+        thread.join()

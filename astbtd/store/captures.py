@@ -16,12 +16,12 @@ from astbtd.errors import AstbtdError
 from astbtd.lib import files
 from astbtd.model.record_summary import CRASH_ID
 from astbtd.store import record
+from astbtd.store.record_limits import LARGEST_RECORD
 
 if TYPE_CHECKING:
     from astbtd.model.deadlock_capture import Deadlock
 
 RECORD_FILE = "deadlock.json"
-_LARGEST_RECORD = 16 << 20  # bytes
 _SHORTEST_PREFIX = 4
 
 
@@ -105,7 +105,7 @@ class Captures:
         from astbtd.model.deadlock_capture import Deadlock  # slow to import, and most stores have no captures
 
         try:
-            return record.read(self.directory(capture_id) / RECORD_FILE, Deadlock, _LARGEST_RECORD)
+            return record.read(self.directory(capture_id) / RECORD_FILE, Deadlock, LARGEST_RECORD)
         except record.Damaged as error:
             raise AstbtdError(f"the record of capture {capture_id} is damaged: {error.message}") from error
 

@@ -14,6 +14,7 @@ from typing import TypeVar
 from astbtd.errors import AstbtdError
 from astbtd.lib.serialization import Decoder, to_plain
 from astbtd.model.record_summary import CoreState, CrashSignature, Verdict
+from astbtd.store.record_limits import to_bounded_json
 
 T = TypeVar("T")
 
@@ -59,8 +60,10 @@ def read(path: str | Path, kind: type[T], largest: int) -> T:
 
 
 def to_json(record: object) -> bytes:
-    """Return the content of a record's file."""
-    return (json.dumps(to_plain(record), indent=2, ensure_ascii=False) + "\n").encode(errors="replace")
+    """Return the content of a record's file, never more than its reader accepts."""
+    document = to_plain(record)
+    assert isinstance(document, dict)
+    return to_bounded_json(document)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ def find_leftovers(store: Store, claimed_ids: Callable[[], Collection[str]]) -> 
     entries = list(store.incoming.iterdir())
     # Read the claims only now: a claim exists before anything of it is staged, and until nothing is staged any more.
     claimed = claimed_ids()
-    staged = filter(_is_staged, entries)
+    staged = [entry for entry in entries if _is_staged(entry) and not files.is_in_use(entry)]
     unclaimed = [entry for entry in staged if entry.name.partition(".")[0] not in claimed]
     temporary = chain(store.incoming.glob(files.TEMPORARY_PATTERN), store.root.glob(files.TEMPORARY_PATTERN))
     return [entry for entry in chain(unclaimed, temporary) if os.path.lexists(entry)]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from astbtd.errors import AstbtdError
 from astbtd.lib import files
+from astbtd.lib.path_walk import refuse_exchangeable
 from astbtd.model.record_summary import CRASH_ID, KEPT_CORE_FILE, RECORD_FILE
 from astbtd.store import record
 from astbtd.store.collected_identities import CollectedIdentities
@@ -27,13 +28,13 @@ from astbtd.store.record import (
     SiteFields,
     crash_second,
 )
+from astbtd.store.record_limits import LARGEST_RECORD
 
 if TYPE_CHECKING:
     from astbtd.model.crash import Crash
 
 __all__ = ["DamagedRecord", "RemovedCrash", "Store", "crash_second"]
 
-_LARGEST_RECORD = 4 << 20  # bytes
 _REMOVED_SUFFIX = ".removed"
 T = TypeVar("T")
 
@@ -63,6 +64,7 @@ class Store:
     def prepare(self) -> None:
         """Create the directories of the store, or correct their modes. Raise AstbtdError if that fails."""
         with files.wrap_os_error(f"cannot use the store {self.root}"):
+            refuse_exchangeable(self.root)
             self.root.parent.mkdir(parents=True, exist_ok=True)
             files.make_directory(self.root, group=self.group)
             files.make_directory(self.incoming, files.PRIVATE_DIRECTORY_MODE)
@@ -269,7 +271,7 @@ class Store:
 
     def _read(self, crash_id: str, kind: type[T]) -> T:
         try:
-            return record.read(self._path(crash_id, RECORD_FILE), kind, _LARGEST_RECORD)
+            return record.read(self._path(crash_id, RECORD_FILE), kind, LARGEST_RECORD)
         except record.Damaged as error:
             if not os.path.isdir(self._path(crash_id)):
                 raise RemovedCrash(crash_id) from error

@@ -16,6 +16,7 @@ from astbtd.extraction import sandbox_kernel
 from astbtd.model.crash import Crash, ExtractionOutcome, Section
 from tests.support.commands import section_text
 from tests.support.harness import RunningDaemon, crash
+from tests.support.missing_kernel_parts import command_without
 
 TAKEN_OVER = Path(__file__).parent.parent / "programs" / "taken_over.py"
 OUTPUT = 4 << 20  # bytes
@@ -25,7 +26,6 @@ Report = dict[str, Any]
 
 pytestmark = [
     pytest.mark.skipif(not sandbox_kernel.landlock_version(), reason="this kernel has no Landlock"),
-    pytest.mark.skipif(not sandbox_kernel.can_filter_system_calls(), reason="system call numbers are unknown"),
 ]
 
 
@@ -96,6 +96,76 @@ def test_its_open_files_are_the_core_the_script_and_the_sections(reports: list[t
         assert named - sockets == {"null", Path(recorded.core.path).name, "memfd:astbtd (deleted)", *sections}
 
 
+def test_without_landlock_it_cannot_write_files_either(
+    running: RunningDaemon, programs: Path, scratch: Path, spool: Path
+) -> None:
+    writable = scratch / "writable"
+    writable.write_text("writable by all")
+    writable.chmod(0o666)
+    given = {"trees": [], "directories": [str(scratch), str(spool)], "writable": [str(writable)]}
+    compromise_gdb(running, scratch, spool, TAKEN_OVER.read_text(), **given)
+    spool.chmod(0o777)
+    running.wrapper = tuple(command_without(["landlock"], []))
+    running.start()
+    crash(programs, spool, "segv")
+
+    (recorded,) = running.wait_for_crashes(1)
+
+    report = json.loads(section_text(running, recorded, Section.LOG).splitlines()[0])
+    assert report["tried"] > 80
+    # Signals to other processes of its own user are Landlock's to deny.
+    assert [what for what in report["could"] if not what.startswith("a signal to")] == []
+    assert report["could in a name space"] == []
+    assert recorded.extraction.notes == (sandbox_kernel.NO_LANDLOCK,)
+    assert recorded.diagnosis.crash_function == "do_forward"
+
+
+_ALLOCATES = """
+import json, os, resource, signal, sys
+held = []
+def memory():
+    descriptor = os.memfd_create("held")
+    os.ftruncate(descriptor, 1 << 30)
+    held.append(descriptor)
+def processes():
+    while True:
+        if os.fork() == 0:
+            signal.pause()
+could = {}
+for attempt in (memory, processes):
+    try:
+        attempt()
+        could[attempt.__name__] = "succeeded"
+    except OSError as error:
+        could[attempt.__name__] = error.strerror
+could["processes allowed"] = resource.getrlimit(resource.RLIMIT_NPROC)
+could["oom_score_adj"] = int(open("/proc/self/oom_score_adj").read())
+print(json.dumps(could), flush=True)
+os.execv("/usr/bin/gdb", ["gdb", *sys.argv[1:]])
+"""
+
+
+def test_its_memory_is_limited_and_it_is_killed_before_other_processes(
+    running: RunningDaemon, programs: Path, scratch: Path, spool: Path
+) -> None:
+    compromise_gdb(running, scratch, spool, _ALLOCATES)
+    running.start()
+    crash(programs, spool, "segv")
+
+    (recorded,) = running.wait_for_crashes(1)
+
+    log = section_text(running, recorded, Section.LOG)
+    could = json.loads(next(line for line in log.splitlines() if line.startswith("{")))
+    assert could == {
+        "memory": "Operation not permitted",
+        "processes": "Resource temporarily unavailable",
+        "processes allowed": [4, 4],
+        "oom_score_adj": 1000,
+    }
+    assert recorded.diagnosis.crash_function == "do_forward"
+    assert Path(f"/proc/{running.process.pid}/oom_score_adj").read_text().strip() != "1000"
+
+
 def test_the_crash_is_recorded(reports: list[tuple[Crash, Report]]) -> None:
     for recorded, _ in reports:
         assert recorded.extraction.ended is ExtractionOutcome.OK
@@ -104,12 +174,18 @@ def test_the_crash_is_recorded(reports: list[tuple[Crash, Report]]) -> None:
 
 _STAYS = """
 import os, signal, sys
+def child():
+    try:
+        return os.fork() == 0
+    except OSError:  # the limit on processes
+        return False
 for hides in (True, False):
-    if os.fork() == 0:
+    if child():
         os.setsid()
-        if os.fork():
+        if child():
+            os.setsid()
+        else:
             os._exit(0)
-        os.setsid()
         os.close(1)
         while hides:
             signal.pause()

@@ -10,6 +10,8 @@ from tests.support.package_source import calls, external_imports, gdb_script_mod
 ONLY_PLACES = {
     "subprocess": {"astbtd.lib.subprocesses"},
     "systemd": {"astbtd.announce.systemd"},
+    "seccomp": {"astbtd.extraction.system_call_filter"},
+    "pyseccomp": {"astbtd.extraction.system_call_filter"},  # where the distribution's python3-seccomp is missing
     "pyinotify": {"astbtd.watch.inotify"},
     "watchdog": {"astbtd.watch.polling"},
     "zstandard": {"astbtd.store.core_archive", "astbtd.lib.decompression"},  # for writing, and for reading
@@ -26,10 +28,13 @@ WRITERS = {
     "astbtd.store.core_archive": {"open", "rename"},  # the compressed stream, in a file that lib.files created
     "astbtd.store.store": {"rename"},  # one rename commits a staged crash, and one removes a crash
     "astbtd.pipeline.postponed_extraction": {"rename"},  # each text of a crash is replaced in one step
-    "astbtd.extraction.object_server": {"os.symlink"},  # to objects that gdb asks for; gdb itself can create nothing
+    "astbtd.extraction.object_server": {"os.link", "os.symlink"},  # to objects that gdb requests
     "astbtd.claims.claim_file": {"os.open"},  # the claim file, to lock it
     "astbtd.claims.private_copy": {"rename"},  # the copy, once the identity of its core is known
     "astbtd.claims.hard_links": {"os.link", "os.rename"},  # the claim, in a directory of Asterisk
+    "astbtd.extraction.shared_objects": {"os.link", "os.symlink"},  # what gdb reads, in a directory of ours
+    "astbtd.lib.path_walk": {"os.open"},  # new files in a directory that a user named
+    "astbtd.lib.subprocesses": {"write_text"},  # a child's file in /proc
     "astbtd.cli.main": {"os.open"},  # /dev/null, once the reader of a pipe has ended
 }
 WRITING_METHODS = ("rename", "write_text", "write_bytes", "touch", "symlink_to", "hardlink_to")

@@ -48,7 +48,7 @@ def use_gdb(running: RunningDaemon, spool: Path, script: str, **settings: object
 
 
 @contextmanager
-def paused_gdb(running: RunningDaemon, spool: Path) -> Iterator[Callable[[], None]]:
+def paused_gdb(running: RunningDaemon, spool: Path, **settings: object) -> Iterator[Callable[[], None]]:
     """Make gdb wait until the end of the block.
 
     Yield a function that waits until a gdb has started. After the block at least one crash is recorded.
@@ -56,7 +56,7 @@ def paused_gdb(running: RunningDaemon, spool: Path) -> Iterator[Callable[[], Non
     gate_path = running.configuration.with_name("gate")
     os.mkfifo(gate_path)
     gate_path.chmod(0o644)
-    use_gdb(running, spool, _PAUSED_GDB.format(gate=gate_path))
+    use_gdb(running, spool, _PAUSED_GDB.format(gate=gate_path), **settings)
     gate = os.open(gate_path, os.O_RDWR)
 
     def is_started() -> bool:

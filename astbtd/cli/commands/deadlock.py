@@ -10,6 +10,7 @@ from astbtd.asterisk.identity import PbxIdentity, find_identity
 from astbtd.cli.common import Progress, add_json, load_settings, write_json, write_text
 from astbtd.errors import AstbtdError, ExitCode, NothingMatched, UsageError
 from astbtd.lib.escaping import printable_line
+from astbtd.lib.path_walk import opened_directory, remove_file
 from astbtd.lib.quantities import parse_duration
 from astbtd.model.deadlock_capture import AskedBy, Deadlock
 from astbtd.pipeline.capture_pipeline import CapturePipeline, Sampling
@@ -18,6 +19,7 @@ from astbtd.settings import Settings
 from astbtd.sources.watched_directories import users_file
 
 _MAX_SAMPLES = 20
+_MAX_REQUEST = 32  # bytes of a request, which is a process id
 _TICK = 0.2  # seconds between two updates of the progress
 
 
@@ -81,8 +83,15 @@ def _take_request(request: Path | None) -> int | None:
     if request is None:
         return None
     try:
-        text = request.read_text()
-        request.unlink()
+        with opened_directory(request.parent) as directory:
+            descriptor = os.open(
+                request.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory
+            )
+            try:
+                text = os.read(descriptor, _MAX_REQUEST)
+                remove_file(directory, request.name, descriptor)
+            finally:
+                os.close(descriptor)
         return int(text)
     except (FileNotFoundError, ValueError):
         return None

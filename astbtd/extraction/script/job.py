@@ -13,6 +13,7 @@ JOB = json.loads(os.environ["ASTBTD_JOB"])
 
 core, executable: paths to open them by; executable may be None
 outdated: paths of mapped files that are another build now, whose names would be wrong
+sysroot: the directory below which gdb looks for the files that the process had mapped
 object_directory: the directory in which requested objects are linked, None if gdb reads all objects
 request_fd: the socket for requests of objects
 frame_limit: the maximum number of frames per thread, 0 for no limit
@@ -33,11 +34,17 @@ DISK_FULL_STATUS = 28
 def run(command: str) -> str:
     """Return the output of a gdb command, or why it failed; objects are named as the process named them."""
     try:
-        return execute(command).replace(JOB["object_directory"] or "", "")
+        return without_directories(execute(command))
     except gdb.error as error:
         return f"{error}\n"
     except (MemoryError, RuntimeError) as error:
         return f"{command}: {error}\n"
+
+
+def without_directories(text: str) -> str:
+    """Return gdb's output with objects named as the process named them."""
+    text = text.replace(JOB["object_directory"] or "", "")
+    return text if JOB["sysroot"].startswith("/") else text.replace(JOB["sysroot"], "")
 
 
 def execute(command: str) -> str:

@@ -113,7 +113,7 @@ class SharedObjects:
     def _load_all(self) -> str:
         """Load all objects; return gdb's messages. Files of another build are not loaded."""
         if not JOB["outdated"]:
-            return run("set sysroot /")
+            return run(f"set sysroot {JOB['sysroot']}")
         return self._load(set(self._names).difference(JOB["outdated"]))
 
     def _load(self, paths: set[str]) -> str:

@@ -37,13 +37,12 @@ def has_core(descriptor: int) -> bool:
 
 def fields(descriptor: int) -> dict[str, bytes]:
     """Return the fields before the core. Raise MalformedReport if they are invalid."""
-    found: dict[str, bytes] = {}
+    found: dict[str, list[bytes]] = {}
     key = ""
     header = _read_header(descriptor) or b""
     for line in header.split(b"\n"):
         if line.startswith(b" ") and key:
-            continuation = line[1:]
-            found[key] = found[key] + b"\n" + continuation if found[key] else continuation
+            found[key].append(line[1:])
             continue
         match = _FIELD.fullmatch(line)
         if match is None:
@@ -51,8 +50,13 @@ def fields(descriptor: int) -> dict[str, bytes]:
         key = match[1].decode()
         if key in found:
             raise MalformedReport(f"duplicate field {key}")
-        found[key] = match[2]
-    return found
+        found[key] = [match[2]]
+    return {key: _join_lines(lines) for key, lines in found.items()}
+
+
+def _join_lines(lines: list[bytes]) -> bytes:
+    """Return a value of several lines. The first one is empty if the value begins on the next."""
+    return b"\n".join(lines if lines[0] else lines[1:])
 
 
 def core(descriptor: int) -> Iterator[bytes]:

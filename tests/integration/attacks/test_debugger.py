@@ -1,6 +1,7 @@
 """gdb runs no script and opens no file that an attacker provides, and no command starts a pager or a shell."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -108,7 +109,31 @@ def test_a_core_that_names_a_fifo_does_not_block_gdb(running: RunningDaemon, spo
 
     (recorded,) = running.wait_for_crashes(1)
     assert recorded.extraction.ended is ExtractionOutcome.OK
-    assert recorded.extraction.notes == (f"gdb could not read {spool.parent}/app_dial.so",)
+    assert recorded.extraction.notes == (
+        "gdb could not read /usr/sbin/asterisk",
+        f"gdb could not read {spool.parent}/app_dial.so",
+    )
+
+
+@pytest.mark.parametrize("symbols", ["lazy", "all"])
+def test_objects_exchanged_after_they_were_checked_are_not_opened_by_gdb(
+    running: RunningDaemon, hostile: Path, spool: Path, symbols: str
+) -> None:
+    run_as_asterisk("chmod", "-R", "go+rX", hostile.parent)
+    with paused_gdb(running, spool, extract={"symbols": symbols}) as wait_for_gdb:
+        running.start()
+        crash_as_asterisk(hostile, spool, "segv")
+        wait_for_gdb()
+        for name in ("asterisk", "modules/app_dial.so"):
+            run_as_asterisk("mkfifo", hostile.parent / f"{name}.fifo")
+            run_as_asterisk("mv", hostile.parent / f"{name}.fifo", hostile.parent / name)
+
+    (recorded,) = running.wait_for_crashes(1)
+    assert recorded.extraction.ended is ExtractionOutcome.OK
+    assert recorded.extraction.symbols == symbols
+    assert recorded.diagnosis.crash_function == "do_forward"
+    for section in (Section.BACKTRACE, Section.FULL):
+        assert re.search(r"[0-9a-f]{16}/", section_text(running, recorded, section)) is None
 
 
 def test_no_pager_and_no_program_named_in_the_environment_is_started(

@@ -557,9 +557,7 @@ def test_a_core_that_was_just_written_while_the_queue_was_full_is_lost_if_it_is_
     assert "too many cores were queued" in claim.record.loss.reason
 
 
-def test_a_core_that_could_not_be_claimed_and_was_renamed_is_not_lost(
-    search: Search, dump: Dump, spool: Path
-) -> None:
+def test_a_core_that_could_not_be_claimed_and_was_renamed_is_not_lost(search: Search, dump: Dump, spool: Path) -> None:
     search.queue.written = 0
     path = dump()
     assert search.examine("core") == []

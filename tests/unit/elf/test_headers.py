@@ -1,5 +1,6 @@
 """ELF files of all classes and byte orders are read; broken ones are rejected without reading much."""
 
+import struct
 from collections.abc import Callable
 
 import pytest
@@ -179,3 +180,15 @@ def test_the_build_id_is_found_in_the_first_page_alone(form: Form) -> None:
 def test_a_page_without_the_note_has_no_build_id() -> None:
     assert headers.build_id_in(b"\x7fELF" + bytes(4092)) is None
     assert headers.build_id_in(b"") is None
+
+
+def test_a_hole_in_place_of_notes_is_not_read_as_millions_of_notes() -> None:
+    hole = bytes(64 << 20)
+
+    assert list(headers._parse_notes(hole, "<")) == []
+
+
+def test_the_number_of_notes_is_limited() -> None:
+    tiny = struct.pack("<III", 0, 0, 1)
+
+    assert sum(1 for _ in headers._parse_notes(tiny * (1 << 19), "<")) == 1 << 18

@@ -1,11 +1,12 @@
 """Finding the program of a core on the host or below a container's root, and copying what gdb cannot read."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from astbtd.errors import NoRoom
+from astbtd.errors import Interrupted, NoRoom
 from astbtd.extraction.sandbox_command import SandboxUser
 from astbtd.extraction.shared_objects import (
     ObjectCopier,
@@ -142,3 +143,44 @@ def test_an_executable_of_another_build_is_reported_as_changed(tmp_path: Path, c
 )
 def test_objects_are_recognized_by_their_names(path: str, expected: bool) -> None:
     assert is_named_like_object(path) is expected
+
+
+def test_the_copies_of_one_process_are_limited_in_total(
+    tmp_path: Path, copies: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modules = [tmp_path / f"app_{number}.so" for number in range(3)]
+    for module in modules:
+        module.write_bytes(program(build_id=RAN).ljust(8192, b"x"))
+    monkeypatch.setattr("astbtd.extraction.shared_objects._MAX_COPIED_BYTES", 2 * 8192)
+
+    objects = copier(copies).prepare(None, None, [str(module) for module in modules])
+
+    assert objects.copied == (str(modules[0]), str(modules[1]))
+    assert objects.missing == (str(modules[2]),)
+
+
+def test_a_stop_request_ends_the_copying(tmp_path: Path, copies: Path) -> None:
+    modules = [tmp_path / f"app_{number}.so" for number in range(3)]
+    for module in modules:
+        module.write_bytes(program(build_id=RAN))
+
+    def stop() -> None:
+        if list(copies.rglob("*.so")):
+            raise Interrupted("stop")
+
+    with pytest.raises(Interrupted):
+        replace(copier(copies), check_interrupt=stop).prepare(None, None, [str(module) for module in modules])
+    assert len(list(copies.rglob("*.so"))) == 1
+
+
+def test_an_object_with_many_names_is_copied_once(tmp_path: Path, copies: Path) -> None:
+    names = [tmp_path / f"app_{number}.so" for number in range(10)]
+    names[0].write_bytes(program(build_id=RAN))
+    names[0].chmod(0o600)
+    for name in names[1:]:
+        name.hardlink_to(names[0])
+
+    objects = copier(copies).prepare(None, None, [str(name) for name in names])
+
+    assert len(objects.copied) == 10
+    assert len({path.stat().st_ino for path in copies.rglob("*.so")}) == 1

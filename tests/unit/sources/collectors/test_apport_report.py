@@ -2,6 +2,7 @@
 
 import os
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -78,3 +79,12 @@ def test_random_bytes_are_malformed_or_damaged(random: bytes) -> None:
 
     with open(descriptor), suppress(MalformedReport, DamagedStream):
         b"".join(apport_report.core(descriptor))
+
+
+def test_a_field_of_many_lines_is_read_once(tmp_path: Path) -> None:
+    report = tmp_path / "x.crash"
+    report.write_bytes(b"ProblemType: Crash\nX: a\n" + b" 1234567890123456789\n" * 400_000 + b"CoreDump: base64\n")
+    with report.open("rb") as file:
+        fields = apport_report.fields(file.fileno())
+
+    assert fields["X"].count(b"\n") == 400_000
