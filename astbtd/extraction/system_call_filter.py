@@ -6,6 +6,7 @@ without access to the distribution's packages.
 
 import errno
 import os
+from contextlib import suppress
 
 try:
     import seccomp
@@ -70,7 +71,8 @@ def load_filter(*, deny_writing: bool) -> None:
     are open already can be written. Raise OSError if the kernel refuses the filter.
     """
     rules = seccomp.SyscallFilter(seccomp.ALLOW)
-    rules.set_attr(seccomp.Attr.ACT_BADARCH, seccomp.KILL_PROCESS)
+    with suppress(RuntimeError, OSError):  # without it, the thread alone is killed, which is the default
+        rules.set_attr(seccomp.Attr.ACT_BADARCH, seccomp.KILL_PROCESS)
     refuse = seccomp.ERRNO(errno.EPERM)
     for call in (*_DENIED_CALLS, *(_CREATING_CALLS if deny_writing else ())):
         if _is_known(call):
