@@ -99,7 +99,7 @@ def freed(disk: Disk, removals: Collection[Removal]) -> Disk:
 
 
 def removal_order(stored: Sequence[StoredCrash], what: RemovedPart) -> list[str]:
-    """The ids, first to be removed first: duplicates and unnamed ones, then firsts of a site, then the newest of a site.
+    """The ids, first to be removed first: duplicates and unnamed ones, then the first and newest of a site.
 
     Last of all come the newest of each signature.
     """
