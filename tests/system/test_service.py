@@ -211,7 +211,7 @@ def test_systemctl_reload_fails_with_an_invalid_configuration(own_machine: Machi
 def test_sighup_with_an_invalid_configuration_keeps_the_old_one_and_reports_it(own_machine: Machine) -> None:
     own_machine.service.configure(BAD_CONFIGURATION)
     own_machine.container.run("systemctl", "kill", "--signal=HUP", "astbtd")
-    wait_until(lambda: own_machine.service.entries(MESSAGE_ID=CONFIGURATION_REJECTED), "the rejection is logged")
+    wait_until(lambda: bool(own_machine.service.entries(MESSAGE_ID=CONFIGURATION_REJECTED)), "the rejection is logged")
 
     (entry,) = own_machine.service.entries(MESSAGE_ID=CONFIGURATION_REJECTED)
     assert "gdb.time: must be" in entry["MESSAGE"]
@@ -231,7 +231,7 @@ def test_an_invalid_configuration_at_start_is_fatal(own_machine: Machine) -> Non
     assert own_machine.service.property("NRestarts") == "0"
     assert "gdb.time" in own_machine.service.status()
     errors = own_machine.container.run("journalctl", "--unit=astbtd", "--priority=err", "--output=cat").stdout
-    assert any("cores.action" in line and "gdb.time" in line for line in errors.splitlines())
+    assert any("1 error; gdb.time: must be" in line for line in errors.splitlines())
 
 
 @pytest.mark.skipif(not landlock_version(), reason="this kernel has no Landlock")

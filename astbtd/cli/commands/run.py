@@ -38,17 +38,19 @@ def run(options: argparse.Namespace) -> ExitCode:
 def _report_failure(error: AstbtdError) -> bool:
     """Show an error in the status of the unit; return whether it was also logged, with priority err.
 
-    Standard error of a unit goes to the journal, but without a priority, and each line as an entry of its own.
+    By default, what a unit writes to standard error has no priority, and each line is an entry of its own: hence one
+    line with the prefix of sd-daemon(3). The journal's socket would not do: the journal cannot tell to which unit an
+    entry belongs if its sender has ended.
     """
     from astbtd.announce import journal, systemd
 
-    line = printable_line("; ".join(part.strip() for part in error.message.split("\n")))
     hint = f" (hint: {error.remedy})" if error.remedy else ""
-    systemd.notify(f"STATUS=failed: {line}{printable_line(hint)}")
+    line = printable_line("; ".join(part.strip() for part in error.message.split("\n")) + hint)
+    systemd.notify(f"STATUS=failed: {line}")
     if not _stderr_is_the_journal():
         return False
-    journal.log(f"failed: {line}{hint}", journal.Priority.ERROR)
-    return journal.pending.deliver()
+    sys.stderr.write(f"<{journal.Priority.ERROR:d}>failed: {line}\n")
+    return True
 
 
 def _stderr_is_the_journal() -> bool:
