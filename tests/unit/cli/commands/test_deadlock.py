@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from astbtd.asterisk import asterisk_processes
 from astbtd.asterisk.asterisk_processes import RunningAsterisk
+from astbtd.asterisk.identity import PbxIdentity
 from astbtd.cli.commands import deadlock
 from astbtd.lib.serialization import to_plain
 from astbtd.model.deadlock_capture import Deadlock, Finding
@@ -149,9 +149,8 @@ def test_a_request_captures_no_other_process(
     astbtd: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str
 ) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
-    monkeypatch.setattr(
-        asterisk_processes, "running_asterisks", lambda _: (RunningAsterisk(7, "/srv"), RunningAsterisk(8, None))
-    )
+    running = (RunningAsterisk(7, "/srv"), RunningAsterisk(8, None))
+    monkeypatch.setattr(PbxIdentity, "running_asterisks", lambda *_: running)
     monkeypatch.setattr(deadlock, "assemble", lambda *_: pytest.fail("captured"))
     request = tmp_path / "wanted"
     request.write_text(content)
