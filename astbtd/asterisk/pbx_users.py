@@ -34,6 +34,7 @@ _PROC = Path("/proc")
 _STARTERS = frozenset(("safe_asterisk", "fwconsole"))  # fwconsole is FreePBX's
 _EXEC_PREFIXES = "@-:+!|"  # special characters before the program in ExecStart=
 _SHELLS = frozenset(("sh", "dash", "bash", "busybox", "ash"))
+_BEFORE_PROGRAM = frozenset((";", "&", "&&", "|", "||", "(", "exec"))  # in a script of the shell
 _MAX_UNIT_BYTES = 1 << 16
 
 
@@ -61,8 +62,8 @@ class _Unit:
     user: str = ""
 
     def programs(self) -> set[str]:
-        """Return the base names of the programs that the unit starts."""
-        return {os.path.basename(words[0].lstrip(_EXEC_PREFIXES)) for words in self.commands if words}
+        """Return the base names of the programs that the unit starts, by itself or with `sh -c`."""
+        return {name for words in self.commands if words for name in _started_programs(words)}
 
 
 def find_users(settings: IdentitySettings, memory: Path | None = None) -> frozenset[int]:
@@ -170,6 +171,25 @@ def _service_assignments(text: str) -> Iterator[tuple[str, str]]:
         elif section == "[Service]" and "=" in line and not line.startswith(("#", ";")):
             name, _, value = line.partition("=")
             yield name.strip(), value.strip()
+
+
+def _started_programs(words: Sequence[str]) -> Iterator[str]:
+    """Yield the base name of a command's program, and those of the programs in the script of `sh -c`."""
+    program = os.path.basename(words[0].lstrip(_EXEC_PREFIXES))
+    yield program
+    if program in _SHELLS and "-c" in words[:-1]:
+        script = words[words.index("-c") + 1]
+        with suppress(ValueError):
+            yield from _programs_of_script(list(shlex.shlex(script, posix=True, punctuation_chars=True)))
+
+
+def _programs_of_script(words: Sequence[str]) -> Iterator[str]:
+    """Yield the base names of the words of a shell script that stand where a program is expected."""
+    expected = True
+    for word in words:
+        if expected and word not in _BEFORE_PROGRAM:
+            yield os.path.basename(word)
+        expected = word in _BEFORE_PROGRAM or (expected and "=" in word)
 
 
 def _unit_users(unit: _Unit) -> Iterator[str]:

@@ -54,6 +54,29 @@ def test_the_user_of_a_unit_that_starts_asterisk_is_known(units: Path) -> None:
 
 
 @needs_root
+@needs_root
+@pytest.mark.parametrize(
+    "command",
+    [
+        'sh -c "exec /usr/sbin/asterisk -f <>/run/asterisk/input"',
+        '/bin/sh -e -c "umask 027; TERM=dumb /usr/sbin/asterisk -f"',
+        "/bin/bash -c 'cd /tmp && (asterisk -f)'",
+    ],
+)
+def test_the_user_of_a_unit_that_starts_asterisk_with_a_shell_is_known(units: Path, command: str) -> None:
+    (units / "asterisk.service").write_text(f"[Service]\nExecStart={command}\nUser=nobody\n")
+
+    assert NOBODY in find_users(Configured())
+
+
+@needs_root
+@pytest.mark.parametrize("command", ["/usr/bin/tail -F /var/log/asterisk", 'sh -c "ls /etc/asterisk; echo asterisk"'])
+def test_a_unit_that_only_mentions_asterisk_does_not_start_it(units: Path, command: str) -> None:
+    (units / "logs.service").write_text(f"[Service]\nExecStart={command}\nUser=nobody\n")
+
+    assert NOBODY not in find_users(Configured())
+
+
 def test_a_drop_in_changes_the_user_of_a_unit(units: Path) -> None:
     (units / "pbx.service").write_text("[Service]\nExecStart=/usr/sbin/asterisk -f\nUser=games\n")
     (units / "pbx.service.d").mkdir()
