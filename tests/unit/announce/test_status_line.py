@@ -36,7 +36,7 @@ def test_a_busy_daemon_with_problems() -> None:
         "not watched: /srv cannot be watched; no room; watching 2 directories; 1 crash kept (120M); "
     )
     assert (
-        f"last crash {crash().crashed_at.astimezone():%Y-%m-%d %H:%M:%S}: SIGSEGV in ast_bridge_join (usable)" in line
+        f"last crash {crash().crashed_at.astimezone():%Y-%m-%d %H:%M:%S %Z}: SIGSEGV in ast_bridge_join (usable)" in line
     )
     assert line.endswith("; processing 20261122T120100Z-4242-0a1b2c, 3 cores queued")
 
