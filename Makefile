@@ -33,7 +33,7 @@ PARALLEL := -n $(JOBS) --dist worksteal
 ISOLATED := --tx '$(JOBS)*popen//python=$(CURDIR)/tests/support/isolated-python' --dist worksteal
 
 .PHONY: help dev demo test test-fast test-root test-nightly test-system test-end-to-end fuzz bench evaluate \
-	bench-diagnosis bench-deadlock examples check lint types users programs run-packages install uninstall deb test-package deb-packages clean
+	bench-diagnosis bench-deadlock examples check lint types users programs run-packages install uninstall completions deb test-package deb-packages clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -121,6 +121,11 @@ install: ## install astbtd, its units and its configuration (PREFIX, DESTDIR)
 
 uninstall: ## remove what install installed; keep the store and the configuration
 	packaging/uninstall "$(DESTDIR)" "$(PREFIX)"
+
+completions: ## write the completions of bash and zsh to build/completions; needs python3-shtab
+	@mkdir -p build/completions
+	/usr/bin/python3 completions/generate bash >build/completions/astbtd
+	/usr/bin/python3 completions/generate zsh >build/completions/_astbtd
 
 deb-packages: # installs what `deb` needs; the only step that uses the network
 	@$(call install-packages,$(DEB_PACKAGES))
