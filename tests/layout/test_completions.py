@@ -32,7 +32,7 @@ printf '%s\n' "${COMPREPLY[@]}"
 
 @cache
 def script(shell: str) -> str:
-    command = (sys.executable, GENERATOR, shell)
+    command = (sys.executable, str(GENERATOR), shell)
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
@@ -49,7 +49,7 @@ def complete(store: Store, *words: str) -> list[str]:
     """Return what bash offers for the last of the words after `astbtd`."""
     file = store.root.parent / "completion"
     file.write_text(script("bash"))
-    command = ("bash", "-c", _COMPLETE, "bash", file, store.root, *words)
+    command = ("bash", "-c", _COMPLETE, "bash", str(file), str(store.root), *words)
     completed = subprocess.run(command, check=True, capture_output=True, text=True)
     assert completed.stderr == ""
     return completed.stdout.split()
