@@ -16,6 +16,7 @@ from tests.support.containers.stand_in import StandIn
 
 LOCAL_SETTINGS = "/etc/astbtd.d/50-site.yaml"
 GDB = "/usr/local/bin/not-gdb"
+STAND_IN_USER = "asterisk: {users: [asterisk]}\n"  # a shell starts it, so that its user is not found
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def test_installing_it_is_all_that_is_needed_to_collect_a_crash(container: Conta
     container.copy_in(CHECKOUT / "debian/tests", "/usr/src/astbtd/debian/tests")
     container.copy_in(CHECKOUT / "tests/programs", "/usr/src/astbtd/tests/programs")
     shown = container.run("/usr/src/astbtd/debian/tests/collects-a-crash", timeout=300).stdout
-    assert "SIGSEGV in do_forward" in shown
+    assert "Asterisk crashed: SIGSEGV (Segmentation fault, address 0x114) in do_forward" in shown
     assert "Subject: Asterisk crashed" in container.run("journalctl", "-x", "-t", "astbtd").stdout
 
 
@@ -54,7 +55,7 @@ def test_an_upgrade_loses_no_claim_asks_nothing_and_keeps_local_settings(
     apt.install(package)
     asterisk.install()
     container.write(GDB, WAITING_GDB, mode=0o755)
-    container.write(LOCAL_SETTINGS, f"gdb: {{program: {GDB}}}\n")
+    container.write(LOCAL_SETTINGS, f"gdb: {{program: {GDB}}}\n{STAND_IN_USER}")
     service.reload()
     died = asterisk.crash()
     service.wait_for_waiting_gdb()
@@ -75,6 +76,8 @@ def test_remove_keeps_the_store_and_purge_deletes_it(container: Container, packa
     service, asterisk, apt = Service(container), StandIn(container), Apt(container)
     apt.install(package)
     asterisk.install()
+    container.write(LOCAL_SETTINGS, STAND_IN_USER)
+    service.reload()
     collected = service.collected(asterisk.crash())
     kept = container.modes_below(f"{STORE}/crashes")
 
