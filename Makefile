@@ -12,6 +12,9 @@ CORPUS ?= ../shared/corpus
 RUN_PACKAGES := gdb python3 python3-venv python3-lz4 python3-pyinotify python3-seccomp python3-systemd python3-watchdog python3-yaml python3-zstandard
 DEV_PACKAGES := bindfs g++ gdb gcc libc6-dev make pkg-config libsystemd-dev python3-dev python3-venv systemd
 BENCH_PACKAGES := time
+# To build and check the Debian package. debian/control lists what the build needs.
+DEB_PACKAGES := debhelper dh-python fakeroot lintian pybuild-plugin-pyproject python3-all python3-hypothesis python3-pytest \
+	python3-setuptools python3-shtab $(RUN_PACKAGES)
 SYSTEM_PACKAGES := debian-archive-keyring debootstrap mount systemd-container util-linux
 
 missing = $(shell for package in $(1); do \
@@ -30,7 +33,7 @@ PARALLEL := -n $(JOBS) --dist worksteal
 ISOLATED := --tx '$(JOBS)*popen//python=$(CURDIR)/tests/support/isolated-python' --dist worksteal
 
 .PHONY: help dev demo test test-fast test-root test-nightly test-system test-end-to-end fuzz bench evaluate \
-	bench-diagnosis bench-deadlock examples check lint types users programs run-packages install uninstall clean
+	bench-diagnosis bench-deadlock examples check lint types users programs run-packages install uninstall completions deb test-package deb-packages clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -119,5 +122,20 @@ install: ## install astbtd, its units and its configuration (PREFIX, DESTDIR)
 uninstall: ## remove what install installed; keep the store and the configuration
 	packaging/uninstall "$(DESTDIR)" "$(PREFIX)"
 
+completions: ## write the completions of bash and zsh to build/completions; needs python3-shtab
+	@mkdir -p build/completions
+	/usr/bin/python3 completions/generate bash >build/completions/astbtd
+	/usr/bin/python3 completions/generate zsh >build/completions/_astbtd
+
+deb-packages: # installs what `deb` needs; the only step that uses the network
+	@$(call install-packages,$(DEB_PACKAGES))
+
+deb: ## build the Debian package in dist/, without network access
+	packaging/build-deb dist
+
+test-package: dev deb-packages ## build the package twice, check it, install, upgrade and purge it in Debian 12 and 13
+	@$(call install-packages,$(SYSTEM_PACKAGES))
+	$(SUDO) $(PYTEST) tests/system/test_package_build.py tests/system/test_package.py
+
 clean: ## remove build results
-	rm -rf build $(VENV) *.egg-info
+	rm -rf build dist $(VENV) *.egg-info

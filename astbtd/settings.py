@@ -8,15 +8,13 @@ from typing import Annotated, cast
 
 from astbtd.errors import BadConfiguration
 from astbtd.lib import quantities
-from astbtd.lib.configuration_file import duplicate_keys, read_trusted
+from astbtd.lib.local_settings import ParsedYaml, local_files, parse_yaml, read_merged
 from astbtd.lib.serialization import Decoder, HumanFormat
 from astbtd.model.crash import CoreAction, Symbols
 from astbtd.sources.collectors.collector import Collector
 from astbtd.sources.collectors.registry import COLLECTORS
 
 DEFAULT_FILE = Path("/etc/astbtd.yaml")
-
-_ONLY_COMMENTS = re.compile(rb"(?:[ \t]*(?:#[\t -~]*)?\r?\n)*")
 
 
 def _at_least(lowest: float, parse: HumanFormat) -> HumanFormat:
@@ -228,34 +226,24 @@ class Settings:
 
 
 def load(path: Path | None) -> Settings:
-    """Read the settings from `path`; with None, from /etc/astbtd.yaml, or use the defaults if that does not exist.
+    """Read the settings from `path` and from the files of local settings beside it.
 
-    Raises BadConfiguration with all errors of the file.
+    With None, `path` is /etc/astbtd.yaml, which need not exist. Raises BadConfiguration with all errors of all files.
     """
-    try:
-        text = read_trusted(path or DEFAULT_FILE)
-    except FileNotFoundError:
-        if path is None:
-            return Settings()
-        raise BadConfiguration(str(path), ["does not exist"]) from None
-    except OSError as error:
-        raise BadConfiguration(str(path or DEFAULT_FILE), [f"cannot be read: {error.strerror}"]) from error
-    return parse(text, str(path or DEFAULT_FILE))
+    main = path or DEFAULT_FILE
+    files = [main, *local_files(main)] if path or os.path.lexists(main) else local_files(main)
+    merged = read_merged(files, _decode)
+    return _decode(ParsedYaml(merged), str(main)) if merged else Settings()
 
 
 def parse(text: bytes, origin: str) -> Settings:
     """Parse a YAML document. `origin` is its name in errors. Raises BadConfiguration."""
-    if _ONLY_COMMENTS.fullmatch(text):
-        return Settings()
-    import yaml  # takes longer to import than most commands run, and the installed configuration has only comments
+    return _decode(parse_yaml(text, origin), origin)
 
-    try:
-        duplicates = duplicate_keys(yaml.compose(text, yaml.SafeLoader))
-        data = yaml.safe_load(text)
-    except (yaml.YAMLError, AttributeError, LookupError, RecursionError, ValueError) as error:  # what YAML tags raise
-        raise BadConfiguration(origin, [f"invalid YAML: {' '.join(str(error).split())}"]) from error
+
+def _decode(parsed: ParsedYaml, origin: str) -> Settings:
     decoder = Decoder(strict=True)
-    settings = decoder.decode(Settings, {} if data is None else data, "")
-    if settings is None or duplicates:
-        raise BadConfiguration(origin, [*duplicates, *decoder.problems])
+    settings = decoder.decode(Settings, parsed.document, "")
+    if settings is None or parsed.problems:
+        raise BadConfiguration(origin, [*parsed.problems, *decoder.problems])
     return settings

@@ -216,7 +216,7 @@ def _loop_fields(loop: CrashLoop, store: str) -> dict[str, str]:
 
 
 def _local_time(moment: datetime) -> str:
-    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
+    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S %Z}"
 
 
 def _send(event: Event, priority: Priority, message: str, fields: Mapping[str, str]) -> None:

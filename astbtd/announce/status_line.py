@@ -44,11 +44,11 @@ def format_status(status: Status) -> str:
 def format_crash_loop(loop: CrashLoop) -> str:
     """Return a sentence about a current crash loop, as one of the problems."""
     crashes = pluralize(loop.crashes, "crash", "crashes")
-    return f"crash loop since {loop.since.astimezone():%Y-%m-%d %H:%M:%S}: {loop.what}, {crashes}"
+    return f"crash loop since {loop.since.astimezone():%Y-%m-%d %H:%M:%S %Z}: {loop.what}, {crashes}"
 
 
 def _format_crash(crash: Crash) -> str:
-    return f"last crash {crash.crashed_at.astimezone():%Y-%m-%d %H:%M:%S}: {crash.what} ({crash.diagnosis.verdict})"
+    return f"last crash {crash.crashed_at.astimezone():%Y-%m-%d %H:%M:%S %Z}: {crash.what} ({crash.diagnosis.verdict})"
 
 
 def _format_queue(status: Status) -> str:

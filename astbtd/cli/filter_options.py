@@ -1,9 +1,9 @@
-"""The options --since, --until and --limit of `list` and `top`: parse them, filter by them."""
+"""The options of `list` and `top` that select crashes: parse them, filter by them."""
 
 import argparse
 import re
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from itertools import dropwhile, takewhile
 
 from astbtd.errors import NothingMatched, UsageError
@@ -12,7 +12,9 @@ from astbtd.store.id_lookup import empty_store_error
 from astbtd.store.record import RecordSummary
 from astbtd.store.store import Store
 
-_RELATIVE_TIME = re.compile(r"-(?P<minus>.+)|(?P<ago>.+?)\s+ago")
+_RELATIVE_TIME = re.compile(r"-(?P<minus>.+)|\+(?P<plus>.+)|(?P<ago>.+?)\s+ago")
+_WEEKDAY = re.compile(r"^(?:mon|tue(?:s)?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?,?\s+", re.IGNORECASE)
+_TIME_OF_DAY = re.compile(r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?")
 _DAY_OFFSETS = {"today": 0, "yesterday": -1, "tomorrow": 1}
 
 
@@ -50,31 +52,90 @@ def no_match_error(store: Store) -> NothingMatched:
 
 
 def parse_time(text: str, now: Callable[[], datetime] = lambda: datetime.now().astimezone()) -> datetime:
-    """Parse a time as journalctl(1) accepts it: `2026-11-22`, `2026-11-22 20:50`, RFC 3339, `today`, `yesterday`,
-    `tomorrow`, `now`, `2h ago`, `-2h`, `@1795388813`.
+    """Parse a time as `journalctl --since` accepts it: `2026-11-22`, `2026-11-22 20:50`, RFC 3339, `07:00`, `today`,
+    `yesterday`, `tomorrow`, `now`, `2 hours ago`, `-2h`, `+5min`, `@1795388813`; with a weekday before it, or a zone
+    after it, such as `UTC`, `CET` or `Europe/Berlin`.
 
     Times without a zone are local. Raises UsageError.
     """
     text = text.strip()
     try:
-        return _parse_relative_time(text, now()) or datetime.fromisoformat(text).astimezone()
+        return _parse_relative_time(text, now()) or _parse_absolute_time(text, now())
     except (ValueError, OverflowError, OSError) as error:
-        accepted = "'2026-11-22 20:50', 'today', 'yesterday', '2h ago' or '@1795388813'"
+        accepted = "'2026-11-22 20:50', '07:00', 'today', '2h ago', '2026-11-22 20:50 UTC' or '@1795388813'"
         raise UsageError(f"invalid time {text!r}", f"use a form such as {accepted}") from error
 
 
 def _parse_relative_time(text: str, now: datetime) -> datetime | None:
-    """Parse the forms that datetime does not; return None for others."""
+    """Parse the forms that depend on the present time, and seconds since 1970; return None for others."""
     if text == "now":
         return now
-    if text in _DAY_OFFSETS:
-        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-        return midnight + timedelta(days=_DAY_OFFSETS[text])
     if text.startswith("@"):
         return datetime.fromtimestamp(float(text[1:])).astimezone()
     if match := _RELATIVE_TIME.fullmatch(text):
-        return now - timedelta(seconds=parse_duration(match["minus"] or match["ago"]))
+        span = timedelta(seconds=_parse_span(match["minus"] or match["ago"] or match["plus"]))
+        return now + span if match["plus"] else now - span
     return None
+
+
+def _parse_span(text: str) -> float:
+    """Parse a duration in which `m` stands for minutes, which settings do not accept. Raises ValueError."""
+    return parse_duration(re.sub(r"(?<=\d)(\s*)m\b", r"\1min", text))
+
+
+def _parse_absolute_time(text: str, now: datetime) -> datetime:
+    """Parse a date, a time of day, or both, with an optional weekday and zone. Raises ValueError."""
+    moment, zone = _split_zone(_WEEKDAY.sub("", text))
+    today = now.astimezone(zone) if zone else now
+    if moment in _DAY_OFFSETS:
+        parsed = datetime.combine(today + timedelta(days=_DAY_OFFSETS[moment]), time.min, today.tzinfo)
+    elif _TIME_OF_DAY.fullmatch(moment):
+        padded = moment if moment[2] == ":" else f"0{moment}"
+        parsed = datetime.combine(today, time.fromisoformat(padded), today.tzinfo)
+    else:
+        parsed = datetime.fromisoformat(moment)
+    if zone and parsed.tzinfo is None:
+        return parsed.replace(tzinfo=zone)
+    return parsed.astimezone()
+
+
+def _split_zone(text: str) -> tuple[str, tzinfo | None]:
+    """Return the text without the zone at its end, and the zone; None if there is none. Raises ValueError."""
+    before, _, name = text.rpartition(" ")
+    if not before or not name[0].isalpha():
+        return text, None
+    if name in ("UTC", "Z"):
+        return before, UTC
+    if name in _local_names():
+        return before, None
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # reads files, and is slow to import
+
+    try:
+        return before, ZoneInfo(name)
+    except ZoneInfoNotFoundError as error:
+        raise ValueError(text) from error
+
+
+def _local_names() -> tuple[str, str]:
+    """Return the names of the local zone in winter and in summer, which are printed with each time."""
+    import time as clock
+
+    return clock.tzname
+
+
+def parse_signal(text: str) -> str:
+    """Return the full name of a signal, given by number or by name, in any case, with or without `SIG`.
+
+    Raises UsageError.
+    """
+    import signal  # slow to import, and rarely needed
+
+    try:
+        if text.isdecimal():
+            return signal.Signals(int(text)).name
+        return signal.Signals["SIG" + text.upper().removeprefix("SIG")].name
+    except (ValueError, KeyError) as error:
+        raise UsageError(f"unknown signal {text!r}", "use a name or a number, such as SIGSEGV or 11") from error
 
 
 def _positive_number(text: str) -> int:

@@ -7,21 +7,22 @@ from dataclasses import dataclass, field
 from astbtd.cli.terminal import write_controls
 from astbtd.lib.escaping import printable_line
 
-_ELLIPSIS = "..."
-
 
 @dataclass(frozen=True)
 class Column:
     """A column of a table. `cell` pads a text to a width, and may add colour.
 
     On a narrow terminal, columns with a `drop_order` above 0 are omitted, the highest first. Columns with a
-    `min_width` are then truncated, at most to this width.
+    `min_width` are then truncated, at most to this width, the lowest `narrow_order` first. `ellipsis` ends a truncated
+    text.
     """
 
     heading: str
     cell: Callable[[str, int], str] = str.ljust
     min_width: int | None = None
     drop_order: int = 0
+    narrow_order: int = 1
+    ellipsis: str = "..."
 
 
 @dataclass(eq=False)  # `remove` finds a column by identity
@@ -45,7 +46,7 @@ class _FilledColumn:
     def _truncate(self, text: str) -> str:
         if len(text) <= self.width:
             return text
-        return text[: self.width - len(_ELLIPSIS)] + _ELLIPSIS
+        return text[: self.width - len(self.column.ellipsis)] + self.column.ellipsis
 
 
 def terminal_width() -> int | None:
@@ -92,9 +93,9 @@ def _drop_columns(table: list[_FilledColumn], width: int) -> list[_FilledColumn]
 
 
 def _narrow_columns(table: list[_FilledColumn], width: int) -> None:
-    """Narrow columns from the left, each to its minimum width at most, until the table fits."""
+    """Narrow columns in their order, then from the left, each to its minimum width at most, until the table fits."""
     excess = sum(column.width for column in table) + _gaps(table) - width
-    for column in table:
+    for column in sorted(table, key=lambda each: each.column.narrow_order):
         reduction = min(column.width - column.min_width, max(0, excess))
         column.width -= reduction
         excess -= reduction

@@ -6,7 +6,6 @@ import re
 _SECONDS = {
     "": 1.0,
     "s": 1.0,
-    "sec": 1.0,
     "min": 60.0,
     "h": 3600.0,
     "d": 86400.0,
@@ -14,6 +13,16 @@ _SECONDS = {
     "month": 30.44 * 86400.0,
     "y": 365.25 * 86400.0,
 }
+_OTHER_NAMES = {
+    "s": ("sec", "second", "seconds"),
+    "min": ("minute", "minutes"),
+    "h": ("hr", "hour", "hours"),
+    "d": ("day", "days"),
+    "w": ("week", "weeks"),
+    "month": ("months",),
+    "y": ("year", "years"),
+}
+_SECONDS |= {name: _SECONDS[unit] for unit, names in _OTHER_NAMES.items() for name in names}
 _BYTES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")

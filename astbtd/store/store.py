@@ -2,6 +2,7 @@
 
 crashes/<id>/  crash.json, the texts, core.zst        incoming/  staging, private
 latest         link to the newest crash               seen       identities of all cores ever collected
+schema         of the newest records
 """
 
 import os
@@ -18,7 +19,7 @@ from astbtd.errors import AstbtdError
 from astbtd.lib import files
 from astbtd.lib.path_walk import refuse_exchangeable
 from astbtd.model.record_summary import CRASH_ID, KEPT_CORE_FILE, RECORD_FILE
-from astbtd.store import record
+from astbtd.store import record, store_schema
 from astbtd.store.collected_identities import CollectedIdentities
 from astbtd.store.record import (
     DamagedRecord,
@@ -62,15 +63,20 @@ class Store:
         files.sync_directory(self.incoming)
 
     def prepare(self) -> None:
-        """Create the directories of the store, or correct their modes. Raise AstbtdError if that fails."""
+        """Create the directories of the store, or correct their modes.
+
+        Raise AstbtdError if that fails, or if a newer version of astbtd has used the store.
+        """
         with files.wrap_os_error(f"cannot use the store {self.root}"):
             refuse_exchangeable(self.root)
             self.root.parent.mkdir(parents=True, exist_ok=True)
+            store_schema.refuse_newer(self.root)
             files.make_directory(self.root, group=self.group)
             files.make_directory(self.incoming, files.PRIVATE_DIRECTORY_MODE)
             if not self._crashes.exists():
                 files.replace(self._new, b"", files.PRIVATE_FILE_MODE)
             files.make_directory(self._crashes, group=self.group)
+        store_schema.mark(self.root, self.group)
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -189,7 +189,7 @@ class WatchSupervisor:
         for mount, scanner in self._remote.items():
             if since := scanner.unresponsive_since:
                 for directory in [each.directory for each in scanner.directories] or [mount.point]:
-                    yield f"{directory} has not responded since {since.astimezone():%Y-%m-%d %H:%M:%S}"
+                    yield f"{directory} has not responded since {since.astimezone():%Y-%m-%d %H:%M:%S %Z}"
 
     def _configured_directories(self) -> tuple[str, ...]:
         watch = self._settings.watch

@@ -18,7 +18,7 @@ ONLY_PLACES = {
     "lz4": {"astbtd.lib.decompression"},
     "lzma": {"astbtd.lib.decompression"},
     "zlib": {"astbtd.lib.decompression"},
-    "yaml": {"astbtd.settings"},
+    "yaml": {"astbtd.lib.local_settings"},
 }
 FORBIDDEN = ("multiprocessing", "pty", "pickle", "tempfile", "gdb")
 STARTING_PROGRAMS = ("system", "popen", "fork", "forkpty", "execv", "execve", "execvp", "spawnv", "posix_spawn")

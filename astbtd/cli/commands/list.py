@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from astbtd.cli.common import add_json, colorize, format_local_time, iter_summaries, open_store, warn, write_json
-from astbtd.cli.filter_options import add_filter_options, filter_by_time, is_within_period, no_match_error
+from astbtd.cli.filter_options import add_filter_options, filter_by_time, is_within_period, no_match_error, parse_signal
 from astbtd.cli.table import Column, print_table, terminal_width
 from astbtd.errors import AstbtdError, ExitCode, NothingMatched
 from astbtd.store.captures import Captures
@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
     add_filter_options(parser)
     parser.add_argument("--signature", metavar="ID", help="only crashes with this signature (id or prefix)")
-    parser.add_argument("--signal", metavar="NAME", help="only crashes by this signal, such as SIGSEGV")
+    parser.add_argument(
+        "--signal", metavar="SIGNAL", type=parse_signal, help="only crashes by this signal, such as SIGSEGV or 11"
+    )
     parser.add_argument("--foreign", action="store_true", help="only crashes of programs that are not the PBX")
     parser.add_argument("--deadlocks", action="store_true", help="only captures of a running Asterisk")
 
@@ -59,11 +61,8 @@ def _has_signature(crash: RecordSummary, prefix: str | None) -> bool:
 
 
 def _has_signal(crash: RecordSummary, name: str | None) -> bool:
-    """Return whether a crash has a signal, given in any case, with or without `SIG`. None stands for any crash."""
-    if not name:
-        return True
-    full_name = "SIG" + name.upper().removeprefix("SIG")
-    return crash.signal is not None and crash.signal.name == full_name
+    """Return whether a crash has a signal. None stands for any crash."""
+    return name is None or (crash.signal is not None and crash.signal.name == name)
 
 
 def _find_captures(store: Store, options: argparse.Namespace) -> Iterator["Deadlock"]:
@@ -105,10 +104,10 @@ _COLUMNS = (
     Column("CORE", drop_order=2),
     Column("NOTE", drop_order=1),
     Column("FUNCTION", min_width=8),
-    Column("ID"),
+    Column("ID", min_width=24, ellipsis="", narrow_order=0),
 )
 _WIDE_TERMINAL = 100
-"""Characters on a line from which on times are printed with weekday and zone."""
+"""Characters on a line from which on times are printed with the weekday."""
 
 
 def _rows(crashes: Iterable[RecordSummary], captures: Iterable["Deadlock"]) -> Iterator[Sequence[str]]:
@@ -155,5 +154,5 @@ def _capture_row(capture: "Deadlock") -> tuple[str, ...]:
 def _format_time(moment: datetime) -> str:
     width = terminal_width()
     if width is not None and width < _WIDE_TERMINAL:
-        return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
+        return f"{moment.astimezone():%Y-%m-%d %H:%M:%S %Z}"
     return format_local_time(moment)

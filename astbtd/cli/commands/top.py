@@ -121,7 +121,7 @@ def _row(count: SignatureCount) -> tuple[str, ...]:
 
 
 def _format_minute(moment: datetime) -> str:
-    return f"{moment.astimezone():%Y-%m-%d %H:%M}"
+    return f"{moment.astimezone():%Y-%m-%d %H:%M %Z}"
 
 
 def _sparkline(counts: Sequence[int]) -> str:

@@ -53,7 +53,7 @@ def _describe_capture(record: Deadlock) -> Iterator[str]:
 
 def _describe_sample(sample: Sample) -> str:
     milliseconds = sample.stopped_seconds * 1000
-    parts = [f"{milliseconds:.0f} ms at {sample.at:%H:%M:%S}, {pluralize(sample.threads, 'thread', 'threads')}"]
+    parts = [f"{milliseconds:.0f} ms at {sample.at:%H:%M:%S} UTC, {pluralize(sample.threads, 'thread', 'threads')}"]
     if sample.not_stopped:
         parts.append(f"{len(sample.not_stopped)} more could not be stopped")
     if sample.bytes_later:

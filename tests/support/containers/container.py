@@ -40,10 +40,14 @@ class Container:
 
     @classmethod
     @contextmanager
-    def booted(cls, suite: Suite | Build = FORKY) -> Iterator["Container"]:
-        """Boot a container for the duration of a block, and wait until its systemd has finished starting up."""
+    def booted(cls, suite: Suite | Build = FORKY, image: Path | None = None) -> Iterator["Container"]:
+        """Boot a container for the duration of a block, and wait until its systemd has finished starting up.
+
+        `image` replaces the cached image of the suite.
+        """
         scratch = tempfile.TemporaryDirectory(prefix="container-", dir=images_directory())
-        image = cached_build(suite) if isinstance(suite, Build) else cached_image(suite)
+        if image is None:
+            image = cached_build(suite) if isinstance(suite, Build) else cached_image(suite)
         with scratch as directory, boot(image, Path(directory)) as starting:
             yield cls(starting.wait())
 

@@ -27,6 +27,16 @@ def parsed(text: str) -> datetime:
         ("2h ago", NOW - timedelta(hours=2)),
         ("1h 30min ago", NOW - timedelta(minutes=90)),
         ("-2h", NOW - timedelta(hours=2)),
+        ("+5min", NOW + timedelta(minutes=5)),
+        ("2 hours ago", NOW - timedelta(hours=2)),
+        ("1 day 3 minutes ago", NOW - timedelta(days=1, minutes=3)),
+        ("5m ago", NOW - timedelta(minutes=5)),
+        ("07:00", MIDNIGHT + timedelta(hours=7)),
+        ("7:00:30", MIDNIGHT + timedelta(hours=7, seconds=30)),
+        ("2026-11-22 20:50 UTC", datetime(2026, 11, 22, 20, 50, tzinfo=UTC)),
+        ("Sun 2026-11-22 20:50:00 UTC", datetime(2026, 11, 22, 20, 50, tzinfo=UTC)),
+        ("2026-11-22 20:50 Europe/Berlin", datetime(2026, 11, 22, 19, 50, tzinfo=UTC)),
+        ("2026-07-22 Asia/Tokyo", datetime(2026, 7, 21, 15, 0, tzinfo=UTC)),
         (" -30s ", NOW - timedelta(seconds=30)),
         ("@1795388813", datetime.fromtimestamp(1795388813, UTC)),
         ("@0.5", datetime.fromtimestamp(0.5, UTC)),
@@ -58,3 +68,20 @@ def test_any_text_is_a_time_with_a_zone_or_wrong_usage(text: str) -> None:
     except UsageError:
         return
     assert moment.tzinfo is not None
+
+
+@pytest.mark.parametrize("text", ["2026-11-22 20:50 Nowhere/Town", "25:00", "UTC", "2 moons ago", "20:50 ../etc"])
+def test_an_unknown_zone_or_unit_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="invalid time"):
+        parsed(text)
+
+
+@pytest.mark.parametrize("text", ["11", "SEGV", "segv", "SIGSEGV", "sigsegv"])
+def test_a_signal_is_given_by_name_or_number(text: str) -> None:
+    assert filter_options.parse_signal(text) == "SIGSEGV"
+
+
+@pytest.mark.parametrize("text", ["", "0", "999", "SIGNONE", "SIG", "-11", "1.5", "SIG_DFL"])
+def test_an_unknown_signal_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="unknown signal"):
+        filter_options.parse_signal(text)

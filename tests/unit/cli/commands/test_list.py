@@ -81,13 +81,37 @@ def terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.usefixtures("terminal")
-def test_a_row_fits_a_narrow_terminal_with_the_whole_id(astbtd: Run, keep: Keep) -> None:
+def test_a_row_fits_a_narrow_terminal_with_the_start_of_the_id(astbtd: Run, keep: Keep) -> None:
     keep(replace(crash(function="f" * 100), pinned=True))
 
     lines = re.sub("\x1b\\[[0-9]*m", "", astbtd("list").out).splitlines()
 
     assert max(map(len, lines)) <= 80
-    assert ids("\n".join(lines)) == [crash().id]
+    (shown,) = ids("\n".join(lines))
+    assert crash().id.startswith(shown)
+    assert len(shown) == 24
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_narrow_terminal_shortens_the_id_before_the_function(astbtd: Run, keep: Keep) -> None:
+    keep(crash(function="ast_bridge"))
+
+    assert " ast_bridge 2" in astbtd("list").out
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_narrow_terminal_shows_the_zone(astbtd: Run, keep: Keep) -> None:
+    keep(crash())
+
+    assert f"{NOON.astimezone():%Y-%m-%d %H:%M:%S %Z} " in astbtd("list").out
+
+
+@pytest.mark.usefixtures("three")
+def test_an_unknown_signal_is_wrong_usage(astbtd: Run) -> None:
+    answer = astbtd("list", "--signal", "SIGNONE")
+
+    assert answer.code == 2
+    assert "unknown signal 'SIGNONE'" in answer.err
 
 
 @pytest.mark.usefixtures("terminal")
@@ -137,6 +161,7 @@ def test_an_invalid_limit_is_wrong_usage(astbtd: Run, limit: str) -> None:
         (["--signature", "0123"], [3, 1]),
         (["--signal", "SIGABRT"], [2]),
         (["--signal", "segv"], [3, 1]),
+        (["--signal", "6"], [2]),
         (["--limit", "2"], [3, 2]),
         (["--signal", "SEGV", "--limit", "1"], [3]),
     ],

@@ -41,7 +41,7 @@ def test_the_most_frequent_signature_comes_first(astbtd: Run) -> None:
     assert frequent.split()[:2] == ["4", "▄...█......▄"]
     assert frequent.endswith(f" 20.1.0 22.10.0 {FREQUENT} SIGSEGV ast_bridge_join")
     assert rare.split()[:2] == ["1", "......█....."]
-    assert legend.startswith(f"TREND: from {NOON.astimezone():%Y-%m-%d %H:%M} to ")
+    assert legend.startswith(f"TREND: from {NOON.astimezone():%Y-%m-%d %H:%M %Z} to ")
 
 
 @pytest.mark.usefixtures("five")

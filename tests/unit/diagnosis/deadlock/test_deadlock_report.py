@@ -23,7 +23,7 @@ def test_it_has_the_time_the_pause_and_the_answer_of_the_console() -> None:
 
     assert "When:      2026-11-22 12:00:00 UTC on pbx1 (capture 20261122T120000Z-4242-abcdef)" in report
     assert "Process:   4242, Asterisk 22.10.0, asterisk -g -f" in report
-    assert "Paused:    21 ms at 12:00:00, 75 threads" in report
+    assert "Paused:    21 ms at 12:00:00 UTC, 75 threads" in report
     assert "Locks:     `core show locks` not answered in time" in report
 
 
