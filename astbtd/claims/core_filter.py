@@ -181,7 +181,9 @@ class CoreFilter:
             return RefusedFile(path, f"it is larger than any core, {format_size(_MAX_SIZE)}")
         if status.st_nlink > self.links:
             if abs(time.time() - status.st_ctime) < _SECOND_NAME_SECONDS:
-                return StillWritten(path, descriptor)  # somebody moves it by `ln` and `rm`, or it gets its name back
+                # Somebody moves it with `ln` and `rm`, or it gets its name back. It is not held open: its other name
+                # keeps it, and the name examined here may be that of the next core by then.
+                return StillWritten(path)
             return RefusedFile(path, "it has another name as well (a hard link)")
         try:
             return self._examine_core(descriptor, directory, name, packed=packed)

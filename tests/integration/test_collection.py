@@ -203,7 +203,7 @@ def test_links_and_fifos_are_left_alone(running: RunningDaemon, programs: Path, 
     crash(programs, spool, "abort")
     assert [crash.diagnosis.signal for crash in running.wait_for_crashes(1)] == ["SIGABRT"]
     assert sorted(os.listdir(spool)) == ["core.linked", "core.pipe", "core.symbolic"]
-    assert running.output().count("is ignored") == 3
+    assert running.output().count("is ignored") == 2  # the hard link is refused later: it may be removed soon
 
 
 def test_action_leave_does_not_change_the_core(running: RunningDaemon, programs: Path, spool: Path) -> None:

@@ -175,6 +175,18 @@ def test_a_core_and_the_next_one_under_its_name_are_both_claimed(search: Search,
     assert {claim.record.facts.process.pid for claim in search.examine("core")} == {4242, 5000}
 
 
+def test_a_file_with_two_names_does_not_delay_the_core_that_replaces_it(
+    search: Search, dump: Dump, tmp_path: Path
+) -> None:
+    decoy = dump()
+    (tmp_path / "elsewhere").hardlink_to(decoy)
+    assert search.examine("core") == []
+    decoy.rename(tmp_path / "decoy")
+    dump(DeadProcess(pid=5000))
+
+    assert search.claim_one("core").record.facts.process.pid == 5000
+
+
 def test_a_claimed_core_under_a_new_name_is_reported_as_renamed(search: Search, dump: Dump, spool: Path) -> None:
     path = dump()
     crash_id = search.facts("core").crash_id
