@@ -137,7 +137,11 @@ def test_cores_from_before_the_start_are_collected_even_if_the_clock_is_wrong(ma
     machine.running.start()
     (collected,) = machine.running.wait_for_crashes(1)
 
-    assert collected.crashed_at.timestamp() == died
+    crashed_at = collected.crashed_at.timestamp()
+    if ahead > 0:
+        assert crashed_at == died
+    else:  # by this clock, the core is from the future: such a time is not believed
+        assert crashed_at < died
     assert cores_kept(machine.running) == [True]
 
 
