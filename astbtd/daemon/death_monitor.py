@@ -2,11 +2,10 @@
 
 import time
 from collections.abc import Callable, Collection
-from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
-from astbtd.announce import systemd
+from astbtd.announce import journal, systemd
 from astbtd.asterisk import pbx_users
 from astbtd.claims.claim import AlreadyClaimed, Claim, ClaimRecord, Claims
 from astbtd.claims.deaths import death_record, find_deaths
@@ -68,8 +67,14 @@ class DeathMonitor:
                     crash_id = self._claim(claims, death_record(death))
                 known |= {crash_id} if crash_id else set()
         self._checked_until = until if since is None else max(since, until)
-        with suppress(OSError):  # on a full disk; the next daemon looks at the same messages again
+        self._save_mark()
+
+    def _save_mark(self) -> None:
+        """Save up to when deaths were searched. If that fails, the next daemon searches the same messages again."""
+        try:
             files.replace(self._mark, f"{self._checked_until:.6f}\n".encode(), files.PRIVATE_FILE_MODE)
+        except OSError as error:
+            journal.log(f"cannot write {self._mark}: {error.strerror} (will be retried)", journal.Priority.WARNING)
 
     def _claim(self, claims: Claims, record: ClaimRecord) -> str | None:
         """Claim a death, unless it was recorded before: retention may have removed the record."""
