@@ -26,6 +26,7 @@ Report = dict[str, Any]
 
 pytestmark = [
     pytest.mark.skipif(not sandbox_kernel.landlock_version(), reason="this kernel has no Landlock"),
+    pytest.mark.serial,  # the kernel counts the processes of gdb's user on the whole machine, and these use all of them
 ]
 
 
@@ -159,7 +160,7 @@ def test_its_memory_is_limited_and_it_is_killed_before_other_processes(
     assert could == {
         "memory": "Operation not permitted",
         "processes": "Resource temporarily unavailable",
-        "processes allowed": [4, 4],
+        "processes allowed": [8, 8],
         "oom_score_adj": 1000,
     }
     assert recorded.diagnosis.crash_function == "do_forward"
