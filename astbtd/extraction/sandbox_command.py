@@ -23,7 +23,8 @@ IDLE_PRIORITY = ("chrt", "--idle", "0", "ionice", "--class", "idle", "nice", "-n
 """Runs the command that follows with idle CPU and I/O priority."""
 
 _MAX_DESCRIPTORS = 1024
-_MAX_PROCESSES = 8  # of the user, on the whole machine: two gdbs with threads and iconv. Each may allocate its own memory.
+# Of the user, on the whole machine: two gdbs with threads and iconv. Each may allocate settings.address_space.
+_MAX_PROCESSES = 8
 _KILL_TIMEOUT = 10  # seconds
 _CAP_SYS_ADMIN = 21
 
