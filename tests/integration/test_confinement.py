@@ -84,7 +84,7 @@ def test_gdb_is_limited_in_time_memory_and_output(probed: str) -> None:
         "address space": str(1 << 30),
         "file size": str(64 << 20),
         "core file size": "0",
-        "processes": "8",
+        "processes": "32",
     }
 
 

@@ -160,7 +160,7 @@ def test_its_memory_is_limited_and_it_is_killed_before_other_processes(
     assert could == {
         "memory": "Operation not permitted",
         "processes": "Resource temporarily unavailable",
-        "processes allowed": [8, 8],
+        "processes allowed": [32, 32],
         "oom_score_adj": 1000,
     }
     assert recorded.diagnosis.crash_function == "do_forward"
