@@ -23,8 +23,8 @@ IDLE_PRIORITY = ("chrt", "--idle", "0", "ionice", "--class", "idle", "nice", "-n
 """Runs the command that follows with idle CPU and I/O priority."""
 
 _MAX_DESCRIPTORS = 1024
-# The kernel counts all processes and threads of the user on the machine. If the limit is reached by another gdb, such as
-# that of `astbtd check` with a thread for each CPU, gdb cannot start iconv and retries for 15 seconds (libiberty's pex).
+# The kernel counts all processes and threads of the user on the machine. If another gdb, such as that of `astbtd check`
+# with a thread for each CPU, uses up the limit, gdb cannot start iconv and retries for 15 seconds (libiberty's pex).
 _MAX_PROCESSES = 32
 _KILL_TIMEOUT = 10  # seconds
 _CAP_SYS_ADMIN = 21
