@@ -135,9 +135,7 @@ def start(
             find_single_process=lambda: _find_single_process(settings),
             can_capture=lambda pid: _find_identity(settings).foreign_process_reason(pid) is None and _can_capture(pid),
             captures_since=lambda since: count_captures(captures, since),
-            request_capture=lambda pid: files.replace(
-                directory / _REQUEST_FILE, f"{pid}\n".encode(), files.PRIVATE_FILE_MODE
-            ),
+            request_capture=lambda pid: _request_capture(directory, pid),
             log=log,
         )
     )

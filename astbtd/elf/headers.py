@@ -76,11 +76,6 @@ class Header:
     segments: tuple[Segment, ...]
 
     @property
-    def pointer_size(self) -> int:
-        """The size of a pointer in bytes."""
-        return 8 if self.is_64bit else 4
-
-    @property
     def pointer_format(self) -> str:
         """The format of a pointer, as in `struct`."""
         return "Q" if self.is_64bit else "I"
