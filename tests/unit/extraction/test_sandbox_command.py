@@ -83,7 +83,7 @@ def test_the_command_line_of_another_user_drops_all_privileges() -> None:
     command = sandboxed_command(["gdb", "--batch"], OTHER, GdbSettings())
 
     assert command[-2:] == ["gdb", "--batch"]
-    expected = {f"--reuid={OTHER.uid}", f"--regid={OTHER.gid}", "--clear-groups", "--bounding-set=-all", "--nproc=4"}
+    expected = {f"--reuid={OTHER.uid}", f"--regid={OTHER.gid}", "--clear-groups", "--bounding-set=-all", "--nproc=32"}
     assert expected <= set(command)
 
 
