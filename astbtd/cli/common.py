@@ -57,12 +57,9 @@ def default_store() -> str:
     return Settings().store
 
 
-def iter_summaries(store: Store) -> Iterator[RecordSummary]:
-    """Yield the summaries of all crashes, newest first. Print a warning for each damaged record.
-
-    Skip crashes that are removed meanwhile.
-    """
-    for crash_id in store.newest():
+def load_summaries(store: Store, ids: Iterable[str]) -> Iterator[RecordSummary]:
+    """Yield the summaries of crashes. Print a warning for each damaged record. Skip crashes that are removed."""
+    for crash_id in ids:
         try:
             yield store.load_summary(crash_id)
         except RemovedCrash:

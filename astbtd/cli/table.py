@@ -72,6 +72,19 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> Non
         write_controls(sys.stdout, " ".join(cells).rstrip() + "\n")
 
 
+def print_streamed_row(columns: Sequence[Column], texts: Sequence[str], typical: Sequence[str]) -> None:
+    """Print one row of a table whose other rows are not known: each column is as wide as its `typical` text.
+
+    A longer text shifts the columns to its right. Control characters are escaped, as by `print_table`.
+    """
+    filled = [
+        _FilledColumn(column, [wide, printable_line(text)])
+        for column, text, wide in zip(columns, texts, typical, strict=True)
+    ]
+    cells = [column.cells()[-1] for column in _fit(filled, terminal_width())]
+    write_controls(sys.stdout, " ".join(cells).rstrip() + "\n")
+
+
 def _fit(table: list[_FilledColumn], width: int | None) -> list[_FilledColumn]:
     """Omit and narrow columns until the table fits into `width` characters, as far as the columns allow it."""
     if width is None:

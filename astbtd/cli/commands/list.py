@@ -1,21 +1,23 @@
-"""`astbtd list`: the crashes and captures in the store, newest first."""
+"""`astbtd list`: the crashes and captures in the store, newest first, or new ones as they are recorded."""
 
 import argparse
-import heapq
+import sys
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
-from astbtd.cli.common import add_json, colorize, format_local_time, iter_summaries, open_store, warn, write_json
+from astbtd.cli.common import add_json, load_summaries, open_store, warn, write_json, write_json_line
+from astbtd.cli.crash_table import COLUMNS, capture_row, crash_row, merged_rows, typical_row
 from astbtd.cli.filter_options import add_filter_options, filter_by_time, is_within_period, no_match_error, parse_signal
-from astbtd.cli.table import Column, print_table, terminal_width
-from astbtd.errors import AstbtdError, ExitCode, NothingMatched
+from astbtd.cli.table import print_streamed_row, print_table
+from astbtd.errors import AstbtdError, ExitCode, NothingMatched, UsageError
 from astbtd.store.captures import Captures
 from astbtd.store.record import RecordSummary
 from astbtd.store.store import DamagedRecord, RemovedCrash, Store
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from astbtd.model.crash import Crash
     from astbtd.model.deadlock_capture import Deadlock
 
@@ -30,17 +32,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--foreign", action="store_true", help="only crashes of programs that are not the PBX")
     parser.add_argument("--deadlocks", action="store_true", help="only captures of a running Asterisk")
+    parser.add_argument(
+        "--follow", action="store_true", help="print new crashes as they are recorded, until interrupted"
+    )
 
 
 def run(options: argparse.Namespace) -> ExitCode:
-    """Print a table, or JSON. Raises NothingMatched if the table would be empty."""
+    """Print a table, or JSON. Raises NothingMatched if the table would be empty, UsageError."""
     store = open_store(options)
+    if options.follow:
+        return _follow(store, options)
     crashes = [] if options.deadlocks else list(islice(_find_crashes(store, options), options.limit))
     captures = list(islice(_find_captures(store, options), options.limit))
     if options.json:
         write_json(captures if options.deadlocks else list(_load_records(store, crashes)))
     elif crashes or captures:
-        print_table(_COLUMNS, islice(_rows(crashes, captures), options.limit))
+        print_table(COLUMNS, islice(merged_rows(crashes, captures), options.limit))
     elif options.deadlocks:
         raise NothingMatched(f"no capture in {store.root} matches", "`astbtd deadlock` makes one")
     else:
@@ -49,10 +56,16 @@ def run(options: argparse.Namespace) -> ExitCode:
 
 
 def _find_crashes(store: Store, options: argparse.Namespace) -> Iterator[RecordSummary]:
-    for crash in filter_by_time(iter_summaries(store), options):
-        matches = _has_signature(crash, options.signature) and _has_signal(crash, options.signal)
-        if matches and (crash.foreign or not options.foreign):
+    for crash in filter_by_time(load_summaries(store, store.newest()), options):
+        if _is_selected(crash, options):
             yield crash
+
+
+def _is_selected(crash: RecordSummary, options: argparse.Namespace) -> bool:
+    """Return whether a crash is one of those that the options select, whatever its time."""
+    if options.foreign and not crash.foreign:
+        return False
+    return _has_signature(crash, options.signature) and _has_signal(crash, options.signal)
 
 
 def _has_signature(crash: RecordSummary, prefix: str | None) -> bool:
@@ -66,17 +79,24 @@ def _has_signal(crash: RecordSummary, name: str | None) -> bool:
 
 
 def _find_captures(store: Store, options: argparse.Namespace) -> Iterator["Deadlock"]:
-    """Yield the captures within the period. Captures have no signature and no signal, so these filters omit them.
+    """Yield the captures within the period, newest first."""
+    captures = Captures(store.root)
+    if _includes_captures(options):
+        yield from _load_captures(captures, captures.ids(), options)
+
+
+def _includes_captures(options: argparse.Namespace) -> bool:
+    """Return whether captures are listed. They have no signature and no signal, so these filters omit them.
 
     JSON has one kind of record only: captures with --deadlocks, else crashes.
     """
     if options.signature or options.signal or options.foreign:
-        return
-    if options.json and not options.deadlocks:
-        return
+        return False
+    return bool(options.deadlocks or not options.json)
 
-    captures = Captures(store.root)
-    for capture_id in captures.ids():
+
+def _load_captures(captures: Captures, ids: Iterable[str], options: argparse.Namespace) -> Iterator["Deadlock"]:
+    for capture_id in ids:
         try:
             capture = captures.load(capture_id)
         except AstbtdError as error:
@@ -96,63 +116,82 @@ def _load_records(store: Store, crashes: Iterable[RecordSummary]) -> Iterator["C
             warn([error.message])
 
 
-_COLUMNS = (
-    Column("TIME"),
-    Column("PID", str.rjust, drop_order=3),
-    Column("SIGNAL"),
-    Column("VERDICT", colorize),
-    Column("CORE", drop_order=2),
-    Column("NOTE", drop_order=1),
-    Column("FUNCTION", min_width=8),
-    Column("ID", min_width=24, ellipsis="", narrow_order=0),
-)
-_WIDE_TERMINAL = 100
-"""Characters on a line from which on times are printed with the weekday."""
+def _follow(store: Store, options: argparse.Namespace) -> ExitCode:
+    """Print what is recorded from now on, with --since also what was recorded before, oldest first.
+
+    End after --limit entries, when interrupted, or when the reader of the output has ended.
+    """
+    from astbtd.cli.directory_changes import iter_changes  # slow to import
+
+    if options.until:
+        raise UsageError("--until cannot be combined with --follow", "omit one of them; --limit N ends after N crashes")
+    new = _NewEntries(store, options)
+    changes = iter_changes(new.directories)
+    next(changes)  # from here on, none is missed
+    if not options.since:
+        new.skip_present()
+    if not options.json:
+        _print_row([column.heading for column in COLUMNS])
+    batches = (new.take() for _ in chain([None], changes))
+    for entry in islice(chain.from_iterable(batches), options.limit):
+        _print_entry(store, entry, options)
+    return ExitCode.DONE
 
 
-def _rows(crashes: Iterable[RecordSummary], captures: Iterable["Deadlock"]) -> Iterator[Sequence[str]]:
-    """Merge crashes and captures, each newest first, into rows, newest first."""
-    crash_rows = ((crash.crashed_at, _crash_row(crash)) for crash in crashes)
-    capture_rows = ((capture.captured_at, _capture_row(capture)) for capture in captures)
-    for _, row in heapq.merge(crash_rows, capture_rows, key=lambda timed: timed[0], reverse=True):
-        yield row
+class _NewEntries:
+    """Finds the crashes and captures that were not there at the last look."""
+
+    def __init__(self, store: Store, options: argparse.Namespace) -> None:
+        self._store = store
+        self._captures = Captures(store.root)
+        self._options = options
+        self._known_crashes: set[str] = set()
+        self._known_captures: set[str] = set()
+
+    @property
+    def directories(self) -> list[str]:
+        """The directories in which they appear."""
+        return [str(self._store.root / "crashes"), str(self._store.root / "deadlocks")]
+
+    def skip_present(self) -> None:
+        """Do not count what is there now as new."""
+        self._known_crashes = set(self._store.ids())
+        self._known_captures = set(self._captures.ids())
+
+    def take(self) -> list["RecordSummary | Deadlock"]:
+        """Return the new ones that the options select, oldest first."""
+        crashes, captures = self._store.ids(), self._captures.ids()
+        new_crashes = [each for each in crashes if each not in self._known_crashes]
+        new_captures = [each for each in captures if each not in self._known_captures]
+        self._known_crashes, self._known_captures = set(crashes), set(captures)
+        return sorted([*self._load_crashes(new_crashes), *self._load_captures(new_captures)], key=_time)
+
+    def _load_crashes(self, ids: Sequence[str]) -> Iterator[RecordSummary]:
+        if self._options.deadlocks:
+            return
+        for crash in load_summaries(self._store, ids):
+            if _is_selected(crash, self._options) and is_within_period(crash.crashed_at, self._options):
+                yield crash
+
+    def _load_captures(self, ids: Sequence[str]) -> Iterator["Deadlock"]:
+        if _includes_captures(self._options):
+            yield from _load_captures(self._captures, ids, self._options)
 
 
-def _crash_row(crash: RecordSummary) -> tuple[str, ...]:
-    notes = ["foreign"] if crash.foreign else []
-    if crash.pinned:
-        notes.append("pinned")
-    if crash.texts_removed_at:
-        notes.append("thinned")
-    return (
-        _format_time(crash.crashed_at),
-        str(crash.process.pid or "-"),
-        crash.signal.name if crash.signal else "-",
-        crash.diagnosis.verdict,
-        crash.core.state,
-        ",".join(notes),
-        crash.diagnosis.crash_function or "-",
-        crash.id,
-    )
+def _time(entry: "RecordSummary | Deadlock") -> "datetime":
+    return entry.crashed_at if isinstance(entry, RecordSummary) else entry.captured_at
 
 
-def _capture_row(capture: "Deadlock") -> tuple[str, ...]:
-    """A capture in the columns of crashes. The process did not die, so there is no signal and no core."""
-    functions = [wait.function for wait in capture.wait_for if wait.function]
-    return (
-        _format_time(capture.captured_at),
-        str(capture.process.pid or "-"),
-        "(live)",
-        capture.finding,
-        "-",
-        "",
-        functions[0] if functions else "-",
-        capture.id,
-    )
+def _print_entry(store: Store, entry: "RecordSummary | Deadlock", options: argparse.Namespace) -> None:
+    """Print a row, or one line of JSON, at once."""
+    if not options.json:
+        _print_row(crash_row(entry) if isinstance(entry, RecordSummary) else capture_row(entry))
+        return
+    for record in _load_records(store, [entry]) if isinstance(entry, RecordSummary) else [entry]:
+        write_json_line(record)
+    sys.stdout.flush()
 
 
-def _format_time(moment: datetime) -> str:
-    width = terminal_width()
-    if width is not None and width < _WIDE_TERMINAL:
-        return f"{moment.astimezone():%Y-%m-%d %H:%M:%S %Z}"
-    return format_local_time(moment)
+def _print_row(texts: Sequence[str]) -> None:
+    print_streamed_row(COLUMNS, texts, typical_row())
+    sys.stdout.flush()

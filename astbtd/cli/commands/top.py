@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from astbtd.cli.common import add_json, iter_summaries, open_store, write_json, write_text
+from astbtd.cli.common import add_json, load_summaries, open_store, write_json, write_text
 from astbtd.cli.filter_options import add_filter_options, filter_by_time, is_within_period, no_match_error
 from astbtd.cli.table import Column, print_table
 from astbtd.errors import ExitCode, NothingMatched, UsageError
@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> ExitCode:
     store = open_store(options)
     if options.sites:
         return _list_sites(store, options)
-    crashes = filter_by_time(iter_summaries(store), options)
+    crashes = filter_by_time(load_summaries(store, store.newest()), options)
     counts = count_by_signature(crashes, options.since, options.until or datetime.now(UTC))[: options.limit]
     if options.json:
         write_json(counts)
