@@ -3,10 +3,11 @@
 import ipaddress
 import re
 
-from astbtd.store.redaction.gdb_values import PrintedNumber, PrintedString
+from astbtd.store.redaction.gdb_values import PrintedNumber
 from astbtd.store.redaction.identity_rules import is_universal
 from astbtd.store.redaction.name_rules import classify_name, is_key_file
 from astbtd.store.redaction.placeholders import Kind
+from astbtd.store.redaction.printed_strings import PrintedString
 
 _KEY_FIELDS = ("name", "var_name", "varname", "variable", "key", "attribute")
 _VALUE_FIELDS = frozenset(("value", "val", "data", "newval"))
@@ -55,10 +56,13 @@ def _descriptive_name(printed: PrintedString) -> str:
 
 def _classify_by_group(printed: PrintedString) -> Kind | None:
     """Classify a string by the other fields of its structure, or those of the structure around it."""
-    names, group = printed.group.names, printed.group
-    if printed.field == "str" and names and names[-1] in _PARTIES and group.fields & _PARTY_SIBLINGS:
-        return _PARTIES[names[-1]]
-    if names and names[-1] == "data" and group.parent and group.parent.fields & _CREDENTIAL_SIBLINGS:
+    group = printed.group
+    structure = group.names[-1] if group.names else ""
+    is_party = structure in _PARTIES and bool(group.fields & _PARTY_SIBLINGS)
+    if is_party and printed.field == "str":
+        return _PARTIES[structure]
+    siblings = group.parent.fields if group.parent else set()
+    if structure == "data" and siblings & _CREDENTIAL_SIBLINGS:
         return Kind.SECRET
     if printed.field in _VALUE_FIELDS:
         return _classify_value(printed)

@@ -7,10 +7,10 @@ The time taken is proportional to the length of the text.
 """
 
 import re
-from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+
+from astbtd.store.redaction.printed_strings import Group, PrintedString, StringPart, unescape
 
 # Begins with a set of characters, so that the text between tokens is skipped quickly.
 _TOKEN = re.compile(
@@ -23,80 +23,10 @@ _PREFIX = re.compile(r"(?:(?<![\w'])(?:[LU]|u8?)|(?<![\w.])-?\d{1,10} [LuU]?)$")
 _COLON = re.compile(r"\s{0,4}:(?!:)")
 _NUMBER = re.compile(r"\s{0,2}(?P<number>\d{1,20})(?![\w.])")
 _MAX_NAME = 80
-_ESCAPE = re.compile(r"\\(?:[0-7]{1,3}|x[0-9a-fA-F]{1,2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[^\n]?)")
-_SIMPLE_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "a": "\a", "b": "\b", "f": "\f", "v": "\v", "e": "\x1b"}
+_MAX_PREFIX = 14  # characters: a number with its sign, a space, and the width of the character
 _BETWEEN_PIECES = re.compile(r"\s*(,?)\s*")
 _MAX_DEPTH = 64
 _MAX_GAP = 40  # characters between the pieces of a string: a comma, or an indented new line
-_MAX_REPEATS = 64  # characters; a longer run holds no more information
-
-
-@dataclass
-class Group:
-    """The fields of one structure, or the arguments or variables of one frame."""
-
-    names: tuple[str, ...] = ()
-    """The name of the structure, preceded by those of the structures that contain it."""
-    fields: set[str] = field(default_factory=set)
-    parent: "Group | None" = None
-    texts: dict[str, str] = field(default_factory=dict)
-    """The contents of the fields that are strings, by their names; the first of each name."""
-
-
-@dataclass(frozen=True)
-class StringPart:
-    """A part of a printed string. `start` and `end` are the offsets of the token, `inner_` those between its quotes."""
-
-    start: int
-    end: int
-    inner_start: int
-    inner_end: int
-    repeats: int = 0
-    """How often a character is repeated; 0 if the piece is a string in double quotes."""
-
-
-class Segment(NamedTuple):
-    """A part of the content of a string, and where it is in the text."""
-
-    content_start: int
-    text_start: int
-    length: int
-    """The length in the text of an escape sequence or of a repeated character; 0 if the text is the content."""
-    is_repeated: bool = False
-
-
-@dataclass(frozen=True)
-class PrintedString:
-    """A string as printed, with its content as it was in memory, and the field it belongs to ("" if unknown)."""
-
-    pieces: tuple[StringPart, ...]
-    content: str
-    field: str
-    group: Group
-    _segments: tuple["Segment", ...]
-
-    @property
-    def start(self) -> int:
-        """The offset of the first piece in the text."""
-        return self.pieces[0].start
-
-    @property
-    def end(self) -> int:
-        """The offset after the last piece in the text."""
-        return self.pieces[-1].end
-
-    def locate(self, start: int, end: int) -> tuple[int, int, str, str]:
-        """Return where the characters from `start` to `end` of the content are in the text.
-
-        Also return the quotes to write before and after a replacement, if one of its ends was outside quotes.
-        """
-        first, last = self._segment(start), self._segment(end - 1)
-        text_start = first.text_start if first.length else first.text_start + start - first.content_start
-        text_end = last.text_start + (last.length or end - last.content_start)
-        return text_start, text_end, '"' if first.is_repeated else "", '"' if last.is_repeated else ""
-
-    def _segment(self, offset: int) -> "Segment":
-        return self._segments[bisect_right(self._segments, offset, key=lambda segment: segment.content_start) - 1]
 
 
 @dataclass(frozen=True)
@@ -185,10 +115,7 @@ def _read_field(text: str, equals: int, state: _State) -> Iterator[PrintedNumber
     """Read the name of a field before `=`, and its value if that is a number."""
     if text[equals + 1 : equals + 2] in ("=", ">"):
         return
-    start = end = len(text[max(0, equals - 2) : equals].rstrip()) + max(0, equals - 2)
-    lowest = max(0, end - _MAX_NAME)
-    while start > lowest and (text[start - 1].isalnum() or text[start - 1] in "_@"):
-        start -= 1
+    start, end = _name_before(text, equals)
     name = text[start:end].removesuffix("@entry")
     if not name.isidentifier() or text[start - 1 : start] in (".", "-", ">"):
         return
@@ -198,21 +125,49 @@ def _read_field(text: str, equals: int, state: _State) -> Iterator[PrintedNumber
         yield PrintedNumber(*number.span("number"), int(number["number"]), name)
 
 
+def _name_before(text: str, equals: int) -> tuple[int, int]:
+    """Return where the name before `=` starts and ends, without the spaces between them."""
+    lowest = max(0, equals - 2)
+    start = end = lowest + len(text[lowest:equals].rstrip())
+    while start > max(0, end - _MAX_NAME) and (text[start - 1].isalnum() or text[start - 1] in "_@"):
+        start -= 1
+    return start, end
+
+
 def _read_piece(text: str, token: "re.Match[str]") -> StringPart | None:
     """Return the piece that a quote begins; None if it begins no piece, but the name of a field in JSON."""
-    prefix = _PREFIX.search(text, max(0, token.start() - 14), token.start()) if token.start() else None
+    prefix = _PREFIX.search(text, max(0, token.start() - _MAX_PREFIX), token.start()) if token.start() else None
     start = prefix.start() if prefix else token.start()
-    if token[0][0] == "'":
-        before = text[token.start() - 1 : token.start()]
-        if len(token[0]) == 1 or (not prefix and (before.isalnum() or before == "_")):  # an apostrophe
+    if token[0].startswith("'"):
+        if not prefix and _is_apostrophe(text, token):
             return None
-        inner = len(token[0].partition(" <repeats")[0])
-        return StringPart(start, token.end(), token.start() + 1, token.start() + inner - 1, int(token["times"] or 1))
-    ending = token[0].removesuffix("...") if token[0].endswith('"...') else token[0]
-    is_closed = len(ending) > 1 and ending.endswith('"') and not _is_escaped_quote(ending)
-    if is_closed and len(ending) <= _MAX_NAME and _COLON.match(text, token.end()):
+        return _read_character(token, start)
+    return _read_string(text, token, start)
+
+
+def _is_apostrophe(text: str, token: "re.Match[str]") -> bool:
+    before = text[token.start() - 1 : token.start()]
+    return before.isalnum() or before == "_"
+
+
+def _read_character(token: "re.Match[str]", start: int) -> StringPart | None:
+    """Return a character in single quotes, with the number of its repetitions; None if the quote is not closed."""
+    if len(token[0]) == 1:
         return None
-    return StringPart(start, token.end(), token.start() + 1, token.start() + len(ending) - is_closed)
+    quoted = token[0].partition(" <repeats")[0]
+    inner_end = token.start() + len(quoted) - 1
+    return StringPart(start, token.end(), token.start() + 1, inner_end, int(token["times"] or 1))
+
+
+def _read_string(text: str, token: "re.Match[str]", start: int) -> StringPart | None:
+    """Return a string in double quotes, which may be cut short; None if it is the name of a field in JSON."""
+    quoted = token[0].removesuffix("...") if token[0].endswith('"...') else token[0]
+    is_closed = len(quoted) > 1 and quoted.endswith('"') and not _is_escaped_quote(quoted)
+    may_be_name = is_closed and len(quoted) <= _MAX_NAME
+    if may_be_name and _COLON.match(text, token.end()):
+        return None
+    inner_end = token.start() + len(quoted) - is_closed
+    return StringPart(start, token.end(), token.start() + 1, inner_end)
 
 
 def _is_escaped_quote(string: str) -> bool:
@@ -236,48 +191,7 @@ def _continues(text: str, last: StringPart, piece: StringPart) -> bool:
 
 
 def _finish(text: str, pieces: list[StringPart], state: _State) -> PrintedString:
-    content, segments = _unescape(text, pieces)
+    content, segments = unescape(text, pieces)
     if state.name:
         state.group.texts.setdefault(state.name, content)
     return PrintedString(tuple(pieces), content, state.name, state.group, tuple(segments))
-
-
-def _unescape(text: str, pieces: list[StringPart]) -> tuple[str, list[Segment]]:
-    parts: list[str] = []
-    segments: list[Segment] = []
-    length = 0
-    for part, segment in _read_segments(text, pieces):
-        parts.append(part)
-        segments.append(segment._replace(content_start=length))
-        length += len(part)
-    return "".join(parts), segments
-
-
-def _read_segments(text: str, pieces: list[StringPart]) -> Iterator[tuple[str, Segment]]:
-    """Yield parts of the content with their segments, whose offsets in the content are not yet known."""
-    for piece in pieces:
-        if piece.repeats:
-            character = _character(text[piece.inner_start : piece.inner_end])
-            yield character * min(piece.repeats, _MAX_REPEATS), Segment(0, piece.start, piece.end - piece.start, True)
-            continue
-        at = piece.inner_start
-        for escape in _ESCAPE.finditer(text, piece.inner_start, piece.inner_end):
-            if escape.start() > at:
-                yield text[at : escape.start()], Segment(0, at, 0)
-            yield _character(escape[0]), Segment(0, escape.start(), len(escape[0]))
-            at = escape.end()
-        if at < piece.inner_end:
-            yield text[at : piece.inner_end], Segment(0, at, 0)
-
-
-def _character(printed: str) -> str:
-    """Return the character that gdb printed, with or without an escape sequence."""
-    if not printed.startswith("\\") or len(printed) == 1:
-        return printed
-    escape = printed[1:]
-    if escape[0] in "01234567":
-        return chr(int(escape, 8))
-    if escape[0] in "xuU" and len(escape) > 1:
-        code = int(escape[1:], 16)
-        return chr(code) if code <= 0x10FFFF else "\ufffd"
-    return _SIMPLE_ESCAPES.get(escape, escape)

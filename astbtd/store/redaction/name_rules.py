@@ -4,6 +4,7 @@ The names are those of Asterisk, pjproject, ODBC, HTTP, AMI, ARI and of environm
 """
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 
 from astbtd.store.redaction.placeholders import Kind
@@ -79,9 +80,9 @@ def classify_name(name: str) -> Kind | None:
         return None
     if _is_secret(normalized, words):
         return Kind.SECRET
-    if any(part in normalized for part in _NAME_PARTS):
+    if _has_part(normalized, _NAME_PARTS):
         return Kind.NAME
-    if normalized in _NUMBER_NAMES or any(part in normalized for part in _NUMBER_PARTS):
+    if normalized in _NUMBER_NAMES or _has_part(normalized, _NUMBER_PARTS):
         return Kind.NUMBER
     if normalized in _USER_NAMES:
         return Kind.USER
@@ -94,8 +95,12 @@ def is_key_file(name: str, value: str) -> bool:
 
 
 def _is_secret(normalized: str, words: list[str]) -> bool:
-    if normalized in _SECRET_NAMES or any(part in normalized for part in _SECRET_PARTS):
+    if normalized in _SECRET_NAMES or _has_part(normalized, _SECRET_PARTS):
         return True
-    if any(word in _SECRET_WORDS for word in words):
+    if not _SECRET_WORDS.isdisjoint(words):
         return True
     return words[-1].endswith(_SECRET_ENDINGS) and not words[-1].endswith(_HARMLESS_ENDINGS)
+
+
+def _has_part(name: str, parts: Iterable[str]) -> bool:
+    return any(part in name for part in parts)

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 from astbtd.store.redaction import identity_rules, secret_rules
 from astbtd.store.redaction.channel_tables import redact_tables
 from astbtd.store.redaction.field_rules import binary_address, classify_string, is_telephone_number, number_address
-from astbtd.store.redaction.gdb_values import PrintedNumber, PrintedString, read_values
+from astbtd.store.redaction.gdb_values import PrintedNumber, read_values
 from astbtd.store.redaction.identity_rules import CONTEXT, is_version
 from astbtd.store.redaction.placeholders import PLACEHOLDER, Kind, Placeholders
+from astbtd.store.redaction.printed_strings import PrintedString
 from astbtd.store.redaction.secret_rules import Rule, Span
 
 _DONE = "\ue000"  # in place of what is replaced already: neither a letter nor a digit, a space or a quote
@@ -107,17 +108,22 @@ class Redactor:
 
     def _search_content(self, text: str, string: PrintedString) -> Iterator[_Replacement]:
         content = string.content
+        for span in self._search_cached(content):
+            if span.kind is Kind.ADDRESS and span.start == 0:
+                before = text[max(0, string.start - CONTEXT) : string.start]
+                if is_version(before, content[: span.end]):
+                    continue
+            start, end, opening, closing = string.locate(span.start, span.end)
+            yield _Replacement(start, end, span.kind, span.key or content[span.start : span.end], opening, closing)
+
+    def _search_cached(self, content: str) -> list[Span]:
+        """Search the content of a string. Backtraces print many strings again and again."""
         spans = self._cached.get(content)
         if spans is None:
             spans = self._search(content, _STRING_RULES)
             if len(content) <= _CACHED_LENGTH and len(self._cached) < _CACHED_STRINGS:
                 self._cached[content] = spans
-        for span in spans:
-            is_address = span.kind is Kind.ADDRESS and span.start == 0
-            before = text[max(0, string.start - CONTEXT) : string.start] if is_address else ""
-            if not is_address or not is_version(before, content[: span.end]):
-                start, end, opening, closing = string.locate(span.start, span.end)
-                yield _Replacement(start, end, span.kind, span.key or content[span.start : span.end], opening, closing)
+        return spans
 
     def _search(self, text: str, rules: Iterable[Rule]) -> list[Span]:
         """Apply the rules one after the other: what one finds is hidden from the next. Return the spans in order."""
@@ -144,13 +150,16 @@ class Redactor:
 def _unhidden(text: str, spans: Iterable[Span]) -> Iterator[Span]:
     """Yield the spans without what is hidden; a span that contains hidden parts is divided."""
     for span in spans:
-        if _DONE not in text[span.start : span.end]:
-            if span.end > span.start:
-                yield span
-            continue
-        for part in _NOT_DONE.finditer(text, span.start, span.end):
-            if any(character.isalnum() for character in part[0]):
-                yield Span(*part.span(), span.kind)
+        if _DONE in text[span.start : span.end]:
+            yield from _unhidden_parts(text, span)
+        elif span.end > span.start:
+            yield span
+
+
+def _unhidden_parts(text: str, span: Span) -> Iterator[Span]:
+    for part in _NOT_DONE.finditer(text, span.start, span.end):
+        if any(character.isalnum() for character in part[0]):
+            yield Span(*part.span(), span.kind)
 
 
 def _hide_strings(text: str, strings: Iterable[PrintedString]) -> str:

@@ -100,13 +100,21 @@ def find(pattern: "re.Pattern[str]", text: str, *signs: str) -> Iterator["re.Mat
 def header_secrets(text: str) -> Iterator[Span]:
     """Find the values of headers of SIP, HTTP and AMI. A value extends to the end of the line."""
     for header in _HEADER.finditer(text):
-        name, value = header["key"], header["value"]
-        if _AUTHORIZATION.fullmatch(name):
+        if _AUTHORIZATION.fullmatch(header["key"]):
             yield from _authorization(header)
-        elif name.lower() in _WHOLE_HEADERS or (name == "Key" and _HEX_KEY.fullmatch(value)):
-            yield _trimmed(text, *header.span("value"), Kind.SECRET)
-        elif (kind := classify_name(name)) and kind is not Kind.HOST and not _is_harmless(name, value):
+        elif kind := _classify_header(header["key"], header["value"]):
             yield _trimmed(text, *header.span("value"), kind)
+
+
+def _classify_header(name: str, value: str) -> Kind | None:
+    """Return the kind of private data in the value of a header, None if it is not private."""
+    is_login_key = name == "Key" and _HEX_KEY.fullmatch(value)
+    if is_login_key or name.lower() in _WHOLE_HEADERS:
+        return Kind.SECRET
+    kind = classify_name(name)
+    if kind is None or kind is Kind.HOST or _is_harmless(name, value):
+        return None
+    return kind
 
 
 def _authorization(header: "re.Match[str]") -> Iterator[Span]:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from astbtd.store.redaction.gdb_values import PrintedString, read_values
+from astbtd.store.redaction.gdb_values import read_values
+from astbtd.store.redaction.printed_strings import PrintedString
 
 
 def strings(text: str) -> list[tuple[str, str]]:
