@@ -50,9 +50,9 @@ class ThreadBuilder:
         self._optimized.update((frame.level, frame.function) for frame in frames if frame.optimized)
         if self.is_single_frames and self._has_other_levels(frames):
             self._insert(frames)
-        elif frame_count > self.frame_count or (
-            frame_count == self.frame_count and _count_named(frames) > _count_named(self.frames)
-        ):
+            return
+        names_more = _count_named(frames) > _count_named(self.frames)
+        if frame_count > self.frame_count or (frame_count == self.frame_count and names_more):
             self.is_single_frames = frame_count == 1
             self.frames = frames
             self.frame_count = frame_count
@@ -63,9 +63,9 @@ class ThreadBuilder:
             return False
         listed = {frame.level: frame for frame in frames}
         common = [frame for frame in self.frames if frame.level in listed]
-        return all(is_same_frame(frame, listed[frame.level]) for frame in common) and (
-            len(common) == len(self.frames) or self._has_other_levels(frames)
-        )
+        if not all(is_same_frame(frame, listed[frame.level]) for frame in common):
+            return False
+        return len(common) == len(self.frames) or self._has_other_levels(frames)
 
     def _has_other_levels(self, frames: Sequence[Frame]) -> bool:
         known = {frame.level for frame in self.frames}

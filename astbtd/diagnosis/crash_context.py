@@ -174,9 +174,10 @@ class CrashContext:
     def deadlocked_functions(self) -> tuple[str, ...]:
         """The functions in which the threads of a deadlock wait, in an order that does not depend on the threads."""
         analysis = self.lock_analysis
-        cycle = (analysis.cycle or ()) if analysis else ()
-        waits = [wait for wait in analysis.waits if wait.lwp in cycle] if analysis else []
-        return tuple(sorted({wait.function for wait in waits if wait.function}))
+        if analysis is None or analysis.cycle is None:
+            return ()
+        functions = {wait.function for wait in analysis.waits if wait.lwp in analysis.cycle}
+        return tuple(sorted(function for function in functions if function))
 
     @property
     def crash_function(self) -> str | None:

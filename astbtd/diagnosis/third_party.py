@@ -36,14 +36,9 @@ def _innermost_code(context: CrashContext) -> Frame | None:
     if context.kind is not Kind.CRASH or not context.has_core or context.jump or context.overwritten:
         return None
     for frame in context.located_stack.frames:
-        if frame.library and classify(frame) not in _NOT_CODE:
-            is_machinery = classify(frame) in (
-                FrameKind.ALLOCATE,
-                FrameKind.RELEASE,
-                FrameKind.HEAP_CHECK,
-                FrameKind.LOCK,
-            )
-            return None if is_machinery else frame
+        kind = classify(frame)
+        if frame.library and kind not in _NOT_CODE:
+            return None if kind in _MACHINERY else frame
     return None
 
 
