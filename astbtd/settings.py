@@ -164,7 +164,10 @@ class ExtractSettings:
 
 @dataclass(frozen=True)
 class DeadlockSettings:
-    """When the daemon requests a capture of a running Asterisk, and how many are kept. Times in seconds."""
+    """When the daemon requests a capture of a running Asterisk, and how many are kept. Times in seconds.
+
+    Of `more_questions`, the first waits in turn for the lock of every channel: Asterisk compares the name with each.
+    """
 
     watch: bool = False
     interval: Seconds = 60.0
@@ -172,6 +175,7 @@ class DeadlockSettings:
     failures: AtLeastOne = 3
     per_day: AtLeastOne = 3
     question: Command = "core show channels count"
+    more_questions: tuple[Command, ...] = ("core show channel astbtd", "core show taskprocessors")
     keep: AtLeastOne = 20
 
 

@@ -1,4 +1,4 @@
-"""Check regularly that Asterisk responds, and request a capture when it did not several times in a row.
+"""Check regularly that Asterisk responds and works, and request a capture when it did not several times in a row.
 
 The daemon has no privilege to capture a process. It requests a capture by creating a file, for which systemd starts
 astbtd-deadlock.service.
@@ -13,8 +13,9 @@ from pathlib import Path
 
 from astbtd.announce import journal, systemd
 from astbtd.announce.journal import Priority
-from astbtd.asterisk import console
+from astbtd.asterisk import console, taskprocessors
 from astbtd.asterisk.identity import PbxIdentity, find_identity
+from astbtd.asterisk.taskprocessors import QueueHistory
 from astbtd.capture import live_process
 from astbtd.errors import AstbtdError
 from astbtd.lib import files
@@ -32,51 +33,79 @@ _REQUEST_FILE = "deadlock-wanted"
 class DeadlockMonitor:
     """Decides when to request a capture.
 
-    `query_console` asks Asterisk's console, `find_single_process` returns the pid if exactly one Asterisk runs,
-    `can_capture` returns whether a process may be captured, `captures_since` how many captures a monitor has
+    `query_console` sends a command to Asterisk's console, `find_single_process` returns the pid if exactly one Asterisk
+    runs, `can_capture` returns whether a process may be captured, `captures_since` how many captures a monitor has
     requested since a time. `request_capture` requests one, `log` writes a warning to the journal.
     """
 
     settings: DeadlockSettings
-    query_console: Callable[[], console.Answer]
+    query_console: Callable[[str], console.Answer]
     find_single_process: Callable[[], int | None]
     can_capture: Callable[[int], bool]
     captures_since: Callable[[datetime], int]
     request_capture: Callable[[int], None]
     log: Callable[[str], None]
-    _failures: int = 0
+    _timeouts: int = 0
+    _queues: QueueHistory = field(default_factory=QueueHistory)
     _requested_for: int | None = None
     _last_pid: int | None = None
     _requests: list[datetime] = field(default_factory=list)
 
     def poll(self, now: datetime) -> None:
-        """Query the console once, and request a capture if it failed to respond often enough."""
-        answer = self.query_console()
+        """Send the commands once, and request a capture if there was something wrong often enough."""
+        question, answer = self._ask()
         self._last_pid = answer.pid or self._last_pid
         if answer.in_time:
-            self._failures, self._requested_for = 0, None
+            self._timeouts = 0
+            self._judge_queues(answer.pid, now)
             return
         pid = answer.pid or self.find_single_process() or self._last_pid
         if pid is None or not self.can_capture(pid):
-            self._failures = 0
+            self._timeouts = 0
             return
-        self._failures += 1
-        if self._failures >= self.settings.failures and self._requested_for != pid:
-            self._requested_for = pid
-            self._request(pid, now)
+        self._timeouts += 1
+        if self._timeouts >= self.settings.failures:
+            self._request_once(pid, now, f"has not responded {self._timeouts} times in a row to `{question}`")
 
-    def _request(self, pid: int, now: datetime) -> None:
+    def _ask(self) -> tuple[str, console.Answer]:
+        """Send the commands until one is not answered; return the last command, and its answer.
+
+        Remember the taskprocessors where an answer lists them.
+        """
+        listing: dict[str, taskprocessors.Taskprocessor] = {}
+        for question in (self.settings.question, *self.settings.more_questions):
+            answer = self.query_console(question)
+            if answer.error:
+                self._queues = QueueHistory()
+                return question, answer
+            listing |= taskprocessors.parse(answer.text)
+        self._queues = self._queues.add(answer.pid, listing)
+        return question, answer
+
+    def _judge_queues(self, pid: int | None, now: datetime) -> None:
+        """Request a capture if a queue has been stuck often enough. If none is, the next trouble is a new one."""
+        name, times = self._queues.longest()
+        if not name:
+            self._requested_for = None
+        elif pid is not None and times >= self.settings.failures and self.can_capture(pid):
+            self._request_once(pid, now, f"has not got through the tasks of {name} in {times} checks in a row")
+
+    def _request_once(self, pid: int, now: datetime, trouble: str) -> None:
+        if self._requested_for != pid:
+            self._requested_for = pid
+            self._request(pid, now, f"Asterisk (process {pid}) {trouble}")
+
+    def _request(self, pid: int, now: datetime, trouble: str) -> None:
         """Request a capture, unless the limit per day is reached. Captures of an earlier daemon count as well."""
         since = now - _DAY
         self._requests = [at for at in self._requests if since < at <= now]  # later ones are of a clock since set back
-        unresponsive = f"Asterisk (process {pid}) has not responded {self._failures} times in a row"
         limit = self.settings.per_day
         if max(len(self._requests), self.captures_since(since)) >= limit:
-            self.log(f"{unresponsive}; no capture, since there were {limit} within a day (deadlock.per_day)")
+            self.log(f"{trouble}; no capture, since there were {limit} within a day (deadlock.per_day)")
             return
         self._requests.append(now)
         self.request_capture(pid)
-        self.log(f"{unresponsive}: requested a capture")
+        self.log(f"{trouble}: requested a capture")
 
 
 class DeadlockMonitorThread:
@@ -131,7 +160,7 @@ def start(
     return DeadlockMonitorThread(
         DeadlockMonitor(
             settings=deadlock,
-            query_console=lambda: console.try_ask(str(socket), None, deadlock.question, deadlock.limit),
+            query_console=lambda question: console.try_ask(str(socket), None, question, deadlock.limit),
             find_single_process=lambda: _find_single_process(settings),
             can_capture=lambda pid: _find_identity(settings).foreign_process_reason(pid) is None and _can_capture(pid),
             captures_since=lambda since: count_captures(captures, since),

@@ -103,3 +103,26 @@ def capture(minutes: float = 0, finding: Finding = Finding.DEADLOCK, pid: int = 
         cycle=(11, 12) if finding is Finding.DEADLOCK else None,
         summary=f"{finding}: LWP 11 (pbx_thread, app_queue.c:4321) waits for queue held by LWP 12",
     )
+
+
+def taskprocessor_listing(*queues: tuple[str, int, int]) -> str:
+    """Return what `core show taskprocessors` of Asterisk 22 prints: name, number processed and number waiting of each.
+
+    The high water mark of each is 500.
+    """
+    columns = (
+        "Processor",
+        "Processed",
+        "In Queue",
+        "Max Depth",
+        "Low water",
+        "High water",
+        "Low time(us)",
+        "High time(us)",
+    )
+    header = f"{columns[0]:<70} " + " ".join(f"{column:>10}" for column in columns[1:])
+    rows = [
+        f"{name:<70} {done:>10} {waiting:>10} {waiting:>10} {450:>10} {500:>10} {3:>10} {977:>10}"
+        for name, done, waiting in queues
+    ]
+    return "\n".join(["", header, *rows, "", f"{len(rows)} taskprocessors", ""])

@@ -232,6 +232,27 @@ def test_the_monitor_captures_once_when_the_console_does_not_answer(machine: Dea
     machine.service.configure("")
 
 
+def test_the_monitor_notices_a_deadlock_of_a_channel_while_the_number_of_calls_is_answered(
+    machine: DeadlockMachine,
+) -> None:
+    machine.asterisk.restart()
+    machine.service.configure(WATCH.replace("per_day: 1", "per_day: 9"))
+    machine.service.start()
+    before = len(machine.captures())
+    machine.asterisk.play(Scene.CHANNEL_AND_MUTEX)
+
+    wait_until(lambda: len(machine.captures()) > before, "the monitor captures Asterisk", seconds=60)
+
+    captured, *_ = machine.captures()
+    assert "calls processed" in machine.asterisk.console("core show channels count")
+    assert (captured["finding"], captured["asked_by"]) == ("deadlock", "watch")
+    assert {"channel_then_alpha", "alpha_then_channel"} <= set(waits(captured))
+    unanswered = "times in a row to `core show channel astbtd`: requested a capture"
+    assert any(unanswered in entry["MESSAGE"] for entry in machine.service.entries())
+    machine.container.run("systemctl", "stop", "astbtd")
+    machine.service.configure("")
+
+
 def test_a_busy_asterisk_is_not_reported_as_deadlocked(machine: DeadlockMachine) -> None:
     machine.asterisk.restart()
     machine.asterisk.play(Scene.CONTEND)

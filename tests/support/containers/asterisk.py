@@ -29,6 +29,7 @@ class Scene(Enum):
     THREE_MUTEXES = "three-mutexes"
     MUTEX_AND_RWLOCK = "mutex-and-rwlock"
     CHANNELS_AND_MUTEX = "channels-and-mutex"
+    CHANNEL_AND_MUTEX = "channel-and-mutex"
     EXITED_OWNER = "exited-owner"
     SLOW_OWNER = "slow-owner"
     SLOW_READER = "slow-reader"

@@ -16,9 +16,10 @@ from astbtd.model.deadlock_capture import AskedBy
 from astbtd.settings import DeadlockSettings, Settings
 from astbtd.store.captures import Captures
 from tests.support.builders import NOON
-from tests.support.deadlocks import capture
+from tests.support.deadlocks import capture, taskprocessor_listing
 
 ALIVE, SILENT = Answer("3 calls processed\n", 4242), Answer("", 4242, "no answer in time", in_time=False)
+OVERLOADED = Answer(taskprocessor_listing(("pjsip/distributor-00000012", 900, 501)), 4242)
 NOBODY, UNREACHABLE = Answer("", None, "no such file"), Answer("", None, "no answer in time", in_time=False)
 
 
@@ -27,23 +28,29 @@ class Asterisk:
     """An Asterisk with a scripted console, and what the monitor did."""
 
     answer: Answer = ALIVE
+    answers_to: dict[str, Answer] = field(default_factory=dict)
     single_process: int | None = 4242
     can_be_captured: bool = True
     captures: int = 0
     requests: list[int] = field(default_factory=list)
     logged: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
     now: datetime = NOON
 
     def __post_init__(self) -> None:
         self.monitor = DeadlockMonitor(
             settings=DeadlockSettings(failures=3, per_day=2),
-            query_console=lambda: self.answer,
+            query_console=self._query,
             find_single_process=lambda: self.single_process,
             can_capture=lambda _: self.can_be_captured,
             captures_since=lambda _: self.captures,
             request_capture=self.requests.append,
             log=self.logged.append,
         )
+
+    def _query(self, question: str) -> Answer:
+        self.asked.append(question)
+        return self.answers_to.get(question, self.answer)
 
     def poll(self, *answers: Answer) -> None:
         for self.answer in answers:
@@ -59,7 +66,68 @@ def test_several_failures_in_a_row_request_one_capture() -> None:
     asterisk.poll(SILENT, SILENT, SILENT)
 
     assert asterisk.requests == [4242]
-    assert asterisk.logged == ["Asterisk (process 4242) has not responded 3 times in a row: requested a capture"]
+    assert asterisk.logged == [
+        "Asterisk (process 4242) has not responded 3 times in a row to `core show channels count`: requested a capture"
+    ]
+
+
+def test_a_locked_channel_is_noticed_while_the_first_question_is_answered() -> None:
+    asterisk = Asterisk(answers_to={"core show channel astbtd": SILENT})
+
+    asterisk.poll(*3 * [ALIVE])
+
+    assert asterisk.requests == [4242]
+    assert "3 times in a row to `core show channel astbtd`" in asterisk.logged[0]
+
+
+def test_after_the_first_unanswered_question_no_other_is_asked() -> None:
+    asterisk = Asterisk(answers_to={"core show channel astbtd": SILENT})
+
+    asterisk.poll(ALIVE)
+
+    assert asterisk.asked == ["core show channels count", "core show channel astbtd"]
+
+
+def test_a_queue_that_is_stuck_in_several_checks_requests_one_capture() -> None:
+    asterisk = Asterisk(answers_to={"core show taskprocessors": OVERLOADED})
+
+    asterisk.poll(*2 * [ALIVE])
+    assert asterisk.requests == []
+    asterisk.poll(*9 * [ALIVE])
+
+    assert asterisk.requests == [4242]
+    assert asterisk.logged == [
+        "Asterisk (process 4242) has not got through the tasks of pjsip/distributor-00000012 in 3 checks in a row: "
+        "requested a capture"
+    ]
+
+
+def test_another_capture_is_requested_after_the_queue_was_short_again() -> None:
+    asterisk = Asterisk()
+
+    for listing in (OVERLOADED, OVERLOADED, OVERLOADED, ALIVE, OVERLOADED, OVERLOADED, OVERLOADED):
+        asterisk.answers_to["core show taskprocessors"] = listing
+        asterisk.poll(ALIVE)
+
+    assert asterisk.requests == [4242, 4242]
+
+
+def test_a_stuck_queue_does_not_count_over_a_check_without_answer() -> None:
+    asterisk = Asterisk()
+
+    for answer in (OVERLOADED, OVERLOADED, NOBODY, OVERLOADED, OVERLOADED):
+        asterisk.answers_to["core show taskprocessors"] = answer
+        asterisk.poll(ALIVE)
+
+    assert asterisk.requests == []
+
+
+def test_a_stuck_queue_of_a_process_that_is_traced_requests_no_capture() -> None:
+    asterisk = Asterisk(can_be_captured=False, answers_to={"core show taskprocessors": OVERLOADED})
+
+    asterisk.poll(*9 * [ALIVE])
+
+    assert asterisk.requests == []
 
 
 def test_an_answer_resets_the_count_of_failures() -> None:
@@ -148,7 +216,7 @@ def test_a_thread_polls_until_it_is_stopped_and_logs_a_failure_once() -> None:
     asterisk.monitor.settings = DeadlockSettings(interval=0.001)
     polls = threading.Semaphore(0)
 
-    def fail() -> Answer:
+    def fail(_: str) -> Answer:
         polls.release()
         raise OSError(28, "No space left on device")
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "asterisk/astobj2.h"
+#include "asterisk/channel.h"
 #include "asterisk/cli.h"
 #include "asterisk/lock.h"
 #include "asterisk/module.h"
@@ -63,6 +64,13 @@ static void take_channels(void)
 	ao2_wrlock(channels);
 }
 
+static struct ast_channel *channel;
+
+static void take_channel(void)
+{
+	ast_channel_lock(channel);
+}
+
 #define THREAD(name, first, second) \
 	static void *name(void *unused) \
 	{ \
@@ -80,6 +88,8 @@ THREAD(directory_then_alpha, write_directory, take_alpha)
 THREAD(alpha_then_directory, take_alpha, read_directory)
 THREAD(channels_then_alpha, take_channels, take_alpha)
 THREAD(alpha_then_channels, take_alpha, take_channels)
+THREAD(channel_then_alpha, take_channel, take_alpha)
+THREAD(alpha_then_channel, take_alpha, take_channel)
 
 static void *alpha_then_end(void *unused)
 {
@@ -175,6 +185,17 @@ static void channels_and_mutex(void)
 	set_off();
 }
 
+/* The channel is listed as any other, and has no technology. */
+static void channel_and_mutex(void)
+{
+	channel = ast_channel_alloc(0, AST_STATE_DOWN, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, "Scene/1");
+	ast_channel_unlock(channel);
+	gather(2);
+	start(channel_then_alpha);
+	start(alpha_then_channel);
+	set_off();
+}
+
 static void exited_owner(void)
 {
 	pthread_t owner;
@@ -255,6 +276,7 @@ COMMAND(two_mutexes)
 COMMAND(three_mutexes)
 COMMAND(mutex_and_rwlock)
 COMMAND(channels_and_mutex)
+COMMAND(channel_and_mutex)
 COMMAND(exited_owner)
 COMMAND(slow_owner)
 COMMAND(slow_reader)
@@ -269,6 +291,7 @@ static struct ast_cli_entry commands[] = {
 	ENTRY(three_mutexes, "astbtd lock three-mutexes", "Three threads in a circle"),
 	ENTRY(mutex_and_rwlock, "astbtd lock mutex-and-rwlock", "Two threads, one with a mutex, one writing under a rwlock"),
 	ENTRY(channels_and_mutex, "astbtd lock channels-and-mutex", "The same with the list of channels, so that the console hangs"),
+	ENTRY(channel_and_mutex, "astbtd lock channel-and-mutex", "The same with one channel: only its lookup hangs"),
 	ENTRY(exited_owner, "astbtd lock exited-owner", "A thread that wants a mutex whose owner has ended"),
 	ENTRY(slow_owner, "astbtd lock slow-owner", "A thread that wants a mutex whose owner sleeps"),
 	ENTRY(slow_reader, "astbtd lock slow-reader", "A thread that wants to write while another reads and sleeps"),
