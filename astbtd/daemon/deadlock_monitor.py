@@ -14,7 +14,6 @@ from pathlib import Path
 from astbtd.announce import journal, systemd
 from astbtd.announce.journal import Priority
 from astbtd.asterisk import console, taskprocessors
-from astbtd.asterisk.identity import PbxIdentity, find_identity
 from astbtd.asterisk.taskprocessors import QueueHistory
 from astbtd.capture import live_process
 from astbtd.errors import AstbtdError
@@ -22,7 +21,7 @@ from astbtd.lib import files
 from astbtd.model.deadlock_capture import AskedBy
 from astbtd.pipeline.components import Components, console_socket
 from astbtd.settings import DeadlockSettings, Settings
-from astbtd.sources.watched_directories import users_file
+from astbtd.sources.watched_directories import find_remembered_identity
 from astbtd.store.captures import Captures
 
 _DAY = timedelta(days=1)
@@ -162,7 +161,7 @@ def start(
             settings=deadlock,
             query_console=lambda question: console.try_ask(str(socket), None, question, deadlock.limit),
             find_single_process=lambda: _find_single_process(settings),
-            can_capture=lambda pid: _find_identity(settings).foreign_process_reason(pid) is None and _can_capture(pid),
+            can_capture=lambda pid: _can_capture(settings, pid),
             captures_since=lambda since: count_captures(captures, since),
             request_capture=lambda pid: _request_capture(directory, pid),
             log=log,
@@ -174,17 +173,15 @@ def _request_capture(directory: Path, pid: int) -> None:
     files.replace(directory / _REQUEST_FILE, f"{pid}\n".encode(), files.PRIVATE_FILE_MODE)
 
 
-def _find_identity(settings: Settings) -> PbxIdentity:
-    return find_identity(settings.asterisk, users_file(Path(settings.store) / "incoming" / "directories"))
-
-
 def _find_single_process(settings: Settings) -> int | None:
-    running = _find_identity(settings).running_asterisks(settings.asterisk.executables)
+    running = find_remembered_identity(settings).running_asterisks(settings.asterisk.executables)
     return running[0].pid if len(running) == 1 else None
 
 
-def _can_capture(pid: int) -> bool:
-    """Return whether a process exists, is not dumping core, and is not traced by a debugger."""
+def _can_capture(settings: Settings, pid: int) -> bool:
+    """Return whether a process is the PBX, exists, is not dumping core, and is not traced by a debugger."""
+    if find_remembered_identity(settings).foreign_process_reason(pid) is not None:
+        return False
     try:
         with live_process.open_process(pid) as process:
             return not process.is_stopped()

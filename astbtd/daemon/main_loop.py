@@ -28,10 +28,10 @@ from astbtd.lib.event_loop import Timers, WakeupDescriptor
 from astbtd.pipeline.components import Components, assemble
 from astbtd.settings import Settings
 from astbtd.sources import known_directories
+from astbtd.sources.watched_directories import memory_file
 from astbtd.store.staging_cleanup import remove_leftovers
 from astbtd.watch.supervisor import WatchSupervisor
 
-_DIRECTORIES_FILE = "directories"
 _TIME_BEYOND_GDB = 900.0  # seconds that the other stages of one core may take; compression may, without progress
 _FIRST_RECHECK = 1.0  # seconds until an incomplete core is examined again; doubled each time
 _MAX_RECHECK = 60.0
@@ -78,7 +78,7 @@ class Daemon:
             self._wakeup,
             selectors.DefaultSelector() as selector,
         ):
-            self._supervisor = WatchSupervisor(self._settings, self._core_finder(), store.incoming / _DIRECTORIES_FILE)
+            self._supervisor = WatchSupervisor(self._settings, self._core_finder(), memory_file(store.root))
             self._accounting = ClaimAccounting(self._worker, self._supervisor.is_local)
             selector.register(self._wakeup.fileno(), selectors.EVENT_READ)
             selector.register(self._supervisor.fileno(), selectors.EVENT_READ)
@@ -272,7 +272,7 @@ class Daemon:
     def _directories_searched_before(self) -> list[str]:
         """Return the directories that an earlier version has searched, as globs. A new store has none."""
         store = self._components.store
-        return [] if store.is_new else list(known_directories.read(store.incoming / _DIRECTORIES_FILE, 0.0))
+        return [] if store.is_new else list(known_directories.read(memory_file(store.root), 0.0))
 
     def _configure_worker(self) -> None:
         """Let the worker use a pipeline with the current settings from the next job on."""

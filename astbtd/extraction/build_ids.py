@@ -65,14 +65,6 @@ def to_record(objects: Iterable[MappedObject]) -> tuple[MappedFile, ...]:
     return tuple(kept)
 
 
-def format_object_list(core: int, root: str = "") -> str:
-    """Return one line for each object in the core open at `core`: build id, path, and whether it was replaced."""
-    try:
-        return format_objects(read_mapped_objects(core, root))
-    except headers.NotElf as error:  # it was a core when it was claimed
-        return f"Program and modules in use: unknown, the core was changed in the meantime: {error}\n"
-
-
 def format_objects(objects: Sequence[MappedObject]) -> str:
     """Return the list for the end of info.txt."""
     lines = (

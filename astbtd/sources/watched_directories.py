@@ -20,6 +20,7 @@ from astbtd.sources.collectors.registry import COLLECTORS
 from astbtd.sources.core_pattern import CorePattern, Kind
 from astbtd.sources.dump_globs import core_globs, globs_to_remember
 
+_DIRECTORIES_FILE = "directories"
 _USERS_FILE = "pbx-users"
 """The file with the known users of the PBX, next to that with its directories."""
 
@@ -95,16 +96,26 @@ def find_current(settings: Settings, memory: Path | None = None) -> WatchedDirec
     Only processes of the PBX count. `memory` is a file in which the directories of earlier ones are remembered. They
     are included, and new ones are added to the file; the known users of the PBX are in a file next to it.
     """
-    identity = find_identity(settings.asterisk, users_file(memory))
+    identity = find_identity(settings.asterisk, _users_file(memory))
     return _find(settings, memory, identity.running_asterisks(settings.asterisk.executables), identity)
 
 
 def find_remembered(settings: Settings, memory: Path) -> WatchedDirectories:
     """Return the same without looking for running Asterisk processes."""
-    return _find(settings, memory, running=(), identity=find_identity(settings.asterisk, users_file(memory)))
+    return _find(settings, memory, running=(), identity=find_identity(settings.asterisk, _users_file(memory)))
 
 
-def users_file(memory: Path | None) -> Path | None:
+def memory_file(store: Path) -> Path:
+    """Return the file of a store in which the directories of the PBX are remembered."""
+    return store / "incoming" / _DIRECTORIES_FILE
+
+
+def find_remembered_identity(settings: Settings) -> PbxIdentity:
+    """Return how to recognize the PBX, by the settings and by its users that the store remembers."""
+    return find_identity(settings.asterisk, _users_file(memory_file(Path(settings.store))))
+
+
+def _users_file(memory: Path | None) -> Path | None:
     """Return the file with the known users of the PBX that belongs to a file with its directories."""
     return memory.with_name(_USERS_FILE) if memory else None
 

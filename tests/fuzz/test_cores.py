@@ -9,7 +9,7 @@ from hypothesis import settings as limits
 from astbtd.claims.core_filter import Candidate, Finding, examine
 from astbtd.elf import core_notes
 from astbtd.elf.core_notes import NotACore
-from astbtd.elf.headers import FileType
+from astbtd.elf.headers import FileType, NotElf
 from astbtd.extraction import build_ids
 from astbtd.lib.serialization import to_plain
 from astbtd.model.crash import CRASH_ID
@@ -44,7 +44,11 @@ def test_a_core_is_read_or_rejected(core: bytes) -> None:
 def test_the_objects_of_any_core_are_listed(core: bytes) -> None:
     with os.fdopen(os.memfd_create("core"), "w+b", buffering=0) as file:
         file.write(core)
-        assert build_ids.format_object_list(file.fileno()).startswith("Program and modules in use")
+        try:
+            objects = build_ids.read_mapped_objects(file.fileno())
+        except NotElf:
+            return
+    assert build_ids.format_objects(objects).startswith("Program and modules in use")
 
 
 @limits(suppress_health_check=[HealthCheck.function_scoped_fixture])

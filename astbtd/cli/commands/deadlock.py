@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from astbtd.asterisk.identity import PbxIdentity, find_identity
+from astbtd.asterisk.identity import PbxIdentity
 from astbtd.cli.common import Progress, add_json, load_settings, write_json, write_text
 from astbtd.errors import AstbtdError, ExitCode, NothingMatched, UsageError
 from astbtd.lib.escaping import printable_line
@@ -16,7 +16,7 @@ from astbtd.model.deadlock_capture import AskedBy, Deadlock
 from astbtd.pipeline.capture_pipeline import CapturePipeline, Sampling
 from astbtd.pipeline.components import assemble, console_socket
 from astbtd.settings import Settings
-from astbtd.sources.watched_directories import users_file
+from astbtd.sources.watched_directories import find_remembered_identity
 
 _MAX_SAMPLES = 20
 _MAX_REQUEST = 32  # bytes of a request, which is a process id
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> ExitCode:
     requested_pid = _take_request(options.wanted)
     asked_by = AskedBy.WATCH if requested_pid else AskedBy.COMMAND
     pid = options.pid or _find_pid(settings, requested_pid)
-    _refuse_foreign(pid, find_identity(settings.asterisk, _users_file(settings)))
+    _refuse_foreign(pid, find_remembered_identity(settings))
     with Progress(f"capturing process {pid}") as progress:
         parts = assemble(settings, progress.tick)
         parts.store.prepare()
@@ -97,10 +97,6 @@ def _take_request(request: Path | None) -> int | None:
         return None
 
 
-def _users_file(settings: Settings) -> Path | None:
-    return users_file(Path(settings.store) / "incoming" / "directories")
-
-
 def _refuse_foreign(pid: int, identity: PbxIdentity) -> None:
     """Raise AstbtdError if a process is not the PBX: its memory would be read with the rights of root."""
     if not os.path.exists(f"/proc/{pid}"):  # capturing it fails with a better message
@@ -114,7 +110,7 @@ def _refuse_foreign(pid: int, identity: PbxIdentity) -> None:
 
 def _find_pid(settings: Settings, requested_pid: int | None) -> int:
     """Return the pid of the only running Asterisk, or of the requested one. Raises AstbtdError."""
-    identity = find_identity(settings.asterisk, _users_file(settings))
+    identity = find_remembered_identity(settings)
     running = identity.running_asterisks(settings.asterisk.executables)
     if requested_pid is not None:
         running = tuple(process for process in running if process.pid == requested_pid)

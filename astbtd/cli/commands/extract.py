@@ -9,7 +9,6 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from astbtd.asterisk.identity import find_identity
 from astbtd.claims.claim import Claim, Claims
 from astbtd.claims.core_filter import ANY_NUMBER, Candidate, CoreFilter, RefusedFile, StillWritten
 from astbtd.claims.private_copy import PrivateCopies, unpacked_facts
@@ -155,7 +154,7 @@ def _store_crash(candidate: Candidate, settings: Settings, parts: Components) ->
     if resumed is None and parts.store.collected.among({identity}):
         os.close(candidate.descriptor)
         return _find_by_identity(identity, candidate.path, parts)
-    foreign = _is_foreign(candidate, settings, parts)
+    foreign = _is_foreign(candidate, settings)
     claim = resumed or parts.claims.claim_core(candidate, DiscoveredBy.COMMAND, copy=True, foreign=foreign)
     pipeline = parts.crash_pipeline(settings, parts.crash_loops(settings), _announce, lambda _: None)
     crash = pipeline.process(claim)
@@ -165,9 +164,9 @@ def _store_crash(candidate: Candidate, settings: Settings, parts: Components) ->
     return parts.store.load(crash.id)
 
 
-def _is_foreign(candidate: Candidate, settings: Settings, parts: Components) -> bool:
+def _is_foreign(candidate: Candidate, settings: Settings) -> bool:
     """Return whether a core is not the PBX's. Somebody has named the file, so its owner says nothing."""
-    identity = find_identity(settings.asterisk, watched_directories.users_file(parts.store.incoming / "directories"))
+    identity = watched_directories.find_remembered_identity(settings)
     process = candidate.facts.process
     return identity.foreign_crash_reason(process.uid, None, process.executable) is not None
 

@@ -16,7 +16,7 @@ from astbtd.lib import files
 from astbtd.lib.escaping import printable_line
 from astbtd.lib.quantities import pluralize
 from astbtd.model.crash import CoreState
-from astbtd.sources.watched_directories import find_remembered
+from astbtd.sources.watched_directories import find_remembered, memory_file
 from astbtd.store.integrity import Finding, StoreCheck
 from astbtd.store.store import DamagedRecord, Store
 
@@ -102,7 +102,7 @@ def _findings(store: Store, options: argparse.Namespace, progress: Progress, *, 
 def _orphaned_links(store: Store, options: argparse.Namespace, claimed: Callable[[], set[str]]) -> Iterator[Orphan]:
     """Yield the hard links of claims beside cores. With --store, there is no telling to which store they belong."""
     if options.store is None:
-        directories = find_remembered(load_settings(options), store.incoming / "directories")
+        directories = find_remembered(load_settings(options), memory_file(store.root))
         yield from orphaned_claims.find_links(directories.searched, claimed(), partial(_is_stored, store))
 
 

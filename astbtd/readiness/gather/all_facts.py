@@ -1,10 +1,8 @@
 """Gathers all facts, one after the other."""
 
 import pwd
-from pathlib import Path
 
 from astbtd.asterisk import asterisk_processes
-from astbtd.asterisk.identity import find_identity
 from astbtd.extraction.sandbox_command import SandboxUser
 from astbtd.readiness.facts import Coredump, Facts, HostFacts, Kernel
 from astbtd.readiness.gather import host, systemd_config
@@ -12,7 +10,7 @@ from astbtd.readiness.gather.instances import InstanceInspector
 from astbtd.readiness.gather.timeout import ask
 from astbtd.readiness.result import Unknown
 from astbtd.settings import Settings
-from astbtd.sources.watched_directories import users_file
+from astbtd.sources.watched_directories import find_remembered_identity
 
 ASTBTD_UNIT = "astbtd.service"
 
@@ -29,8 +27,7 @@ def gather_facts(settings: Settings) -> Facts:
         watched=(*settings.watch.directories, *settings.watch.poll),
     )
     pids = asterisk_processes.running_pids(settings.asterisk.executables)
-    memory = Path(settings.store) / "incoming" / "directories"
-    identity = find_identity(settings.asterisk, users_file(memory))
+    identity = find_remembered_identity(settings)
     foreign = list(identity.foreign_processes(settings.asterisk.executables))
     running = [pid for pid in pids if pid not in {process.pid for process in foreign}]
     return Facts(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from astbtd.elf.headers import FileType
-from astbtd.extraction.build_ids import MappedObject, format_object_list, outdated_paths, read_mapped_objects, to_record
+from astbtd.extraction.build_ids import MappedObject, format_objects, outdated_paths, read_mapped_objects, to_record
 from astbtd.model.crash import MappedFile, ObjectState
 from tests.support.builders import FORMS, NT_FILE, PT_NOTE, DeadProcess, Form, Part, elf_file, program
 
@@ -19,7 +19,7 @@ def list_objects(core: bytes, directory: Path) -> list[str]:
     (directory / "core").write_bytes(core)
     descriptor = os.open(directory / "core", os.O_RDONLY)
     try:
-        heading, *lines = format_object_list(descriptor).splitlines()
+        heading, *lines = format_objects(read_mapped_objects(descriptor)).splitlines()
     finally:
         os.close(descriptor)
     assert heading == f"Program and modules in use ({len(lines)}), by build id:"
