@@ -91,6 +91,20 @@ class ClaimFiles:
             raise AlreadyClaimed(f"{crash_id} is being processed") from error
         return lock
 
+    def is_held(self, crash_id: str) -> bool:
+        """Return whether a process works on a claim. False if there is no such claim, or it may not be read.
+
+        The file is locked for a moment. A daemon that starts just then takes the claim at its next rescan.
+        """
+        try:
+            with self.path(crash_id).open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
     def read(self, crash_id: str) -> ClaimRecord | None:
         """Return a record, even if it is locked. None if there is no such file, or it is incomplete."""
         try:

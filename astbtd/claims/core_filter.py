@@ -10,6 +10,7 @@ import stat
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import Enum, auto
 
 from astbtd.claims.hard_links import open_directory
@@ -66,11 +67,22 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class OtherCore:
+    """A core of a program that is not Asterisk. The name may be that of the PBX's core, which it has replaced then."""
+
+    path: str
+    program: str
+    pid: int | None
+    crashed_at: datetime
+
+
+@dataclass(frozen=True)
 class RefusedFile:
     """A file that looks like a core and is not collected, with a reason for people."""
 
     path: str
     reason: str
+    other: OtherCore | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -199,7 +211,7 @@ class CoreFilter:
             return NotACoreFile()
         if reason := reason_to_refuse(facts, self.executables):
             # A collector stores the cores of all programs: it is normal that most are not Asterisk's.
-            return NotACoreFile() if self.collector else RefusedFile(os.path.join(directory, name), reason)
+            return NotACoreFile() if self.collector else _refuse(os.path.join(directory, name), reason, facts)
         metadata = self.collector.read_metadata(descriptor, directory, name) if self.collector else CollectorMetadata()
         source = self.collector.name if self.collector else Source.FILE
         facts = merge_metadata(facts, metadata, status.st_mtime)
@@ -224,6 +236,11 @@ def reason_to_refuse(facts: CoreFacts, executables: Collection[str] | None) -> s
     if core_notes.is_snapshot(facts):
         return "it is a snapshot of a process that lived on, as gcore makes, not a crash"
     return None
+
+
+def _refuse(path: str, reason: str, facts: CoreFacts) -> RefusedFile:
+    process = facts.process
+    return RefusedFile(path, reason, OtherCore(path, process.executable or "?", process.pid, facts.crashed_at))
 
 
 def _has_asterisk_modules(facts: CoreFacts) -> bool:

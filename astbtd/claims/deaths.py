@@ -5,12 +5,15 @@ a hash of the boot, of the process or the unit's invocation, and of the time of 
 """
 
 import hashlib
+import os
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from signal import Signals
 
 from astbtd.claims.claim_file import ClaimRecord
+from astbtd.claims.core_filter import OtherCore
+from astbtd.claims.lost_cores import GIVE_EACH_CORE_A_NAME
 from astbtd.model.crash import CoreFacts, DiscoveredBy, IdentityFrom, LostCore, Process, Signal, SiteFrame
 from astbtd.sources.death_messages import KernelMessage, UnitExit
 
@@ -92,7 +95,22 @@ def _pid(message: KernelMessage | None, ended: Collection[int]) -> int | None:
     return max((pid for pid in ended if pid <= message.task), default=None)
 
 
-def death_record(death: Death) -> ClaimRecord:
+def find_replacement(death: Death, cores: Iterable[OtherCore]) -> OtherCore | None:
+    """Return the core of another program that has replaced the PBX's core of this death, None if there is none.
+
+    The service manager ends all processes of a unit with one signal, so that several dump at the same time: Asterisk
+    and its astcanary. If the names of cores contain no pid, the last one that the kernel creates is left.
+    """
+    if death.unit is None or not death.unit.dumped:
+        return None
+    for core in cores:
+        has_own_name = core.pid is not None and str(core.pid) in os.path.basename(core.path)
+        if not has_own_name and abs(core.crashed_at - death.last_at) <= _SAME_DEATH:
+            return core
+    return None
+
+
+def death_record(death: Death, replacement: OtherCore | None = None) -> ClaimRecord:
     """Return the record of a crash without a core, to be claimed with `Claims.claim_lost_core`."""
     source = death.unit or death.message
     assert source is not None
@@ -109,7 +127,19 @@ def death_record(death: Death) -> ClaimRecord:
         signal=Signal(Signals[source.signal].value, source.signal),
         objects=(),
     )
+    if replacement:
+        directory, name = os.path.split(replacement.path)
+        loss = _replaced_by(replacement)
+        return ClaimRecord(facts, directory, name, DiscoveredBy.SCAN, inode=0, copied=True, loss=loss)
     return ClaimRecord(facts, "/", "", DiscoveredBy.SCAN, inode=0, copied=True, loss=_loss(death))
+
+
+def _replaced_by(core: OtherCore) -> LostCore:
+    reason = (
+        f"The core is lost: {core.program} dumped core at the same time, and its core has replaced that of Asterisk, "
+        f"because both have the name {core.path}."
+    )
+    return LostCore(reason, GIVE_EACH_CORE_A_NAME)
 
 
 def _loss(death: Death) -> LostCore:

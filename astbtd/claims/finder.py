@@ -222,7 +222,7 @@ class CoreFinder:
             self._examined.add(status, True)
             if isinstance(finding, RefusedFile) and self._refused.get(status) != finding.reason:
                 self._refused.add(status, finding.reason)
-                yield finding
+                yield finding if self.identity.is_known(status.st_uid) else replace(finding, other=None)
 
     def _claim(self, candidate: Candidate, file: ExaminedFile) -> Iterator[FinderResult]:
         status, crash_id = os.fstat(candidate.descriptor), candidate.facts.crash_id

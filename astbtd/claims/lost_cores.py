@@ -11,6 +11,10 @@ from astbtd.claims.claim import Claims
 from astbtd.claims.claim_file import ClaimRecord
 from astbtd.model.crash import CoreFacts, DiscoveredBy, IdentityFrom, LostCore, Process
 
+GIVE_EACH_CORE_A_NAME = (
+    "Give each core a name of its own, so that the next crash does not overwrite it: "
+    "`sysctl -w kernel.core_uses_pid=1`, or `%p` in `kernel.core_pattern`; permanently in a file of /etc/sysctl.d."
+)
 _LOST_IN_PRIVATE_TMP = LostCore(
     "The core is lost: it was in the private /tmp of Asterisk's service, which was removed before the core was opened.",
     "Write cores to a directory that is not removed: either run `systemctl edit asterisk.service` and set "

@@ -7,13 +7,10 @@ from dataclasses import dataclass
 
 from astbtd.claims.claim_file import ClaimRecord
 from astbtd.claims.core_filter import Candidate
+from astbtd.claims.lost_cores import GIVE_EACH_CORE_A_NAME
 from astbtd.model.crash import DiscoveredBy, LostCore
 
 _MAX_UNCLAIMED = 1000
-_REMEDY = (
-    "Give each core a name of its own, so that the next crash does not overwrite it: "
-    "`sysctl -w kernel.core_pattern=core.%e.%p`."
-)
 
 
 @dataclass(frozen=True)
@@ -35,9 +32,8 @@ class UnclaimedCores:
         """Remember a core that cannot be claimed now for the `reason`, a phrase for people."""
         status = os.fstat(candidate.descriptor)
         facts = candidate.facts
-        loss = LostCore(
-            f"The core is lost: it was replaced or removed before astbtd could claim it ({reason}).", _REMEDY
-        )
+        what = f"The core is lost: it was replaced or removed before astbtd could claim it ({reason})."
+        loss = LostCore(what, GIVE_EACH_CORE_A_NAME)
         record = ClaimRecord(
             facts, candidate.directory, candidate.name, found, status.st_ino, True, source=candidate.source, loss=loss
         )

@@ -8,7 +8,8 @@ from pathlib import Path
 from astbtd.announce import journal, systemd
 from astbtd.asterisk import pbx_users
 from astbtd.claims.claim import AlreadyClaimed, Claim, ClaimRecord, Claims
-from astbtd.claims.deaths import death_record, find_deaths
+from astbtd.claims.core_filter import OtherCore
+from astbtd.claims.deaths import death_record, find_deaths, find_replacement
 from astbtd.lib import files
 from astbtd.pipeline.known_deaths import find_crash
 from astbtd.sources.death_messages import QUERIES, parse_entry
@@ -20,10 +21,11 @@ GRACE = 20.0
 _OVERLAP = 180.0  # seconds before the mark that are read again: of two messages about one death, one may be older
 _MAX_ENTRIES = 10_000
 _MAX_ENDED = 1000
+_MAX_OTHER_CORES = 100
 
 
 class DeathMonitor:
-    """Looks for deaths in the journal. `note_running` is called in the main thread, `check` in the worker's.
+    """Looks for deaths in the journal. The `note_` methods are called in the main thread, `check` in the worker's.
 
     The file `incoming/deaths` has the time up to which deaths are recorded. A new store begins with its own time.
     """
@@ -33,6 +35,7 @@ class DeathMonitor:
         self._submit = submit
         self._running: frozenset[int] = frozenset()
         self._ended: dict[int, None] = {}
+        self._other_cores: tuple[OtherCore, ...] = ()
         self.is_due = True
         self._checked_until: float | None = None
         self._mark = store.incoming / "deaths"
@@ -45,6 +48,11 @@ class DeathMonitor:
         while len(self._ended) > _MAX_ENDED:
             self._ended.pop(next(iter(self._ended)))
         return bool(started), bool(ended)
+
+    def note_other_core(self, core: OtherCore | None) -> None:
+        """Note a core of another program, which may have replaced one of the PBX. The last 100 are remembered."""
+        if core:
+            self._other_cores = (*self._other_cores, core)[-_MAX_OTHER_CORES:]
 
     def check_if_due(self, claims: Claims, executables: Collection[str]) -> None:
         """Do what `check` does if it was requested by `is_due`. Raise AstbtdError."""
@@ -64,7 +72,8 @@ class DeathMonitor:
             for death in find_deaths(messages, units, list(self._ended), executables):
                 crash_id = find_crash(self._store, claims, death, known)
                 if crash_id is None and since <= death.last_at.timestamp() < until:
-                    crash_id = self._claim(claims, death_record(death))
+                    replacement = find_replacement(death, self._other_cores)
+                    crash_id = self._claim(claims, death_record(death, replacement))
                 known |= {crash_id} if crash_id else set()
         self._checked_until = until if since is None else max(since, until)
         self._save_mark()

@@ -144,7 +144,8 @@ class Daemon:
                     announcements.log_replaced_core(record)
                 case OlderCoresLeft(directory, count):
                     announcements.log_older_cores(directory, count)
-                case RefusedFile(path, reason):
+                case RefusedFile(path, reason, other):
+                    self._deaths.note_other_core(other)
                     self._rate_limited.log_refused_core(path, reason)
 
     def _schedule_timers(self) -> None:

@@ -41,7 +41,7 @@ _NO_ROOT = "/nonexistent"
 _TABLE_SECONDS = 20  # of CPU time, for one table of info.txt or locks.txt; 20,000 channels took two
 _DOCUMENTED_COMMANDS = ("bt", "bt full", "thread apply all bt")
 _DISK_FULL_STATUS = 28  # as in script/job.py, which only gdb can import
-_NOISE = re.compile(rb"^warning: Unexpected size of section `\.reg-xstate/\d+' in core file\.\n", re.MULTILINE)
+_NOISE = re.compile(rb"^warning: Unexpected size of section `\.reg-xstate(?:/\d+)?' in core file\.\n", re.MULTILINE)
 _NO_PYTHON = b"Python scripting is not supported"
 _NO_PYTHON_NOTE = "this gdb has no Python, so only backtrace.txt was written; install gdb instead of gdb-minimal"
 
@@ -154,7 +154,7 @@ class _CoreExtraction:
 
     def extract(self) -> ExtractionResult:
         finished, notes = self._run_best()
-        self.output.remove_lines(Section.LOG, _NOISE)
+        self.output.remove_lines((Section.LOG, Section.BACKTRACE), _NOISE)
         self.output.append(Section.INFO, f"\n{build_ids.format_objects(self.mapped)}")
         facts = GdbFacts.from_json(self.output.read_facts())
         unreadable = (f"gdb could not read {path}" for path in self.objects.missing)

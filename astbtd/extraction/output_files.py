@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,9 +69,13 @@ class OutputFiles:
         """Return the first 64 KiB of a section."""
         return os.pread(self.descriptors[section], _START_BYTES, 0)
 
-    def remove_lines(self, section: Section, pattern: re.Pattern[bytes]) -> None:
-        """Remove the lines that match from the first 8 MiB of a section. `pattern` includes the newline."""
-        descriptor = self.descriptors[section]
+    def remove_lines(self, sections: Iterable[Section], pattern: re.Pattern[bytes]) -> None:
+        """Remove the lines that match from the first 8 MiB of each section. `pattern` includes the newline."""
+        for section in sections:
+            self._remove_lines(self.descriptors[section], pattern)
+
+    @staticmethod
+    def _remove_lines(descriptor: int, pattern: re.Pattern[bytes]) -> None:
         start = os.pread(descriptor, _MAX_FILTERED_BYTES, 0)
         kept = pattern.sub(b"", start)
         if len(kept) == len(start):

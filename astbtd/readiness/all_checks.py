@@ -52,6 +52,7 @@ def _instance_checks(instance: Instance, host: HostFacts) -> Iterator[Check | No
     yield core_limits.check_core_limit(instance)
     yield core_limits.check_unit_core_limit(instance)
     yield core_limits.check_dumpable(instance, host.kernel)
+    yield dump_directory.check_core_name(instance, host.kernel)
     yield dump_directory.check_core_directory(instance, host.astbtd)
     yield dump_directory.check_blocked_core(instance)
     yield disk_space.check_core_space(instance)

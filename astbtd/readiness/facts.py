@@ -203,6 +203,7 @@ class Instance:
     """One Asterisk: a running one, or, if `process` is Unknown, the one that would be started.
 
     `configuration` is the path of its asterisk.conf. `directory` is None if the kernel writes no file.
+    `other_programs` of its unit may dump core in the same directory.
     """
 
     process: Process | Unknown
@@ -214,6 +215,7 @@ class Instance:
     directory: Directory | Unknown | None
     program: Program | Unknown
     objects: tuple[MappedObject, ...] | Unknown
+    other_programs: tuple[str, ...] | Unknown = ()
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,15 @@
 from astbtd.readiness.facts import Family, Instance, StartedBy
 
 
+def _set_kernel(setting: str, file: str) -> str:
+    return f"sysctl -w {setting} && echo {setting} >/etc/sysctl.d/{file}"
+
+
 def _set_core_pattern(pattern: str) -> str:
-    setting = f"kernel.core_pattern={pattern}"
-    return f"sysctl -w {setting} && echo {setting} >/etc/sysctl.d/60-core-pattern.conf"
+    return _set_kernel(f"kernel.core_pattern={pattern}", "60-core-pattern.conf")
 
 
+CORES_WITH_PID = _set_kernel("kernel.core_uses_pid=1", "60-core-uses-pid.conf")
 CORES_IN_WORKING_DIRECTORY = _set_core_pattern("core")
 CORES_IN_ONE_DIRECTORY = f"install -d -m 1777 /var/cores && {_set_core_pattern('/var/cores/core.%e.%p')}"
 

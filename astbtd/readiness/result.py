@@ -29,6 +29,7 @@ class Name(StrEnum):
     DUMPABLE = "dumpable"
     CORE_PATTERN = "core-pattern"
     CORE_USES_PID = "core-uses-pid"
+    CORE_NAME = "core-name"
     CORE_DIRECTORY = "core-directory"
     BLOCKED_CORE = "blocked-core"
     CORE_SPACE = "core-space"
@@ -49,6 +50,7 @@ NEVER_FAILING = frozenset(
     (
         Name.FOREIGN,
         Name.CORE_USES_PID,
+        Name.CORE_NAME,
         Name.STORE_SPACE,
         Name.READABLE,
         Name.SYMBOLS,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from astbtd.elf.core_notes import read_facts
 from astbtd.model.crash import CoreState, IdentityFrom
 from tests.support.harness import RunningDaemon, crash
 
@@ -54,6 +55,11 @@ def log(journal: Path, *entries: Mapping[str, object], seconds_ago: float = 60.0
     temporary = journal.with_name("entries.new")
     temporary.write_text("\n".join(lines))
     temporary.rename(journal)
+
+
+def pid_of(core: Path) -> int | None:
+    with core.open("rb") as file:
+        return read_facts(file.fileno()).process.pid
 
 
 def test_a_death_by_a_signal_is_recorded_with_its_cause_its_site_and_the_remedy(
@@ -141,6 +147,26 @@ def test_a_death_whose_core_was_collected_is_not_recorded(
     assert [each.core.state for each in (without_core, with_core)] == [CoreState.NONE, CoreState.KEPT]
     assert without_core.signal is not None
     assert without_core.signal.name == "SIGABRT"
+
+
+@pytest.mark.parametrize(("left_as", "is_lost"), [("core", True), ("core.{pid}", False)])
+def test_a_core_that_another_program_of_the_unit_has_replaced_is_recorded_as_lost(
+    running: RunningDaemon, programs: Path, spool: Path, journal: Path, left_as: str, is_lost: bool
+) -> None:
+    other = crash(programs, spool.parent, "segv", program="bystander")
+    pid = pid_of(other)
+    written = time.time() - 60
+    os.utime(other, (written, written))
+    left = other.rename(spool / left_as.format(pid=pid))
+    log(journal, {**SYSTEMD, "EXIT_CODE": "dumped", "EXIT_STATUS": "6"}, seconds_ago=58)
+
+    start(running)
+    (recorded,) = running.wait_for_crashes(1)
+
+    assert recorded.core.state is (CoreState.LOST if is_lost else CoreState.NONE)
+    assert (f"{programs}/bystander dumped core at the same time" in recorded.diagnosis.reasons[0]) is is_lost
+    assert ("kernel.core_uses_pid=1" in recorded.diagnosis.advice[0]) is is_lost
+    assert left.exists()
 
 
 def test_a_core_that_turns_up_later_replaces_the_record_without_a_core(

@@ -32,7 +32,7 @@ BRIDGES = [
 ALICE = (
     "PJSIP/alice-00000001  1735689600.1  from-internal  1000  3  AST_STATE_UP  Dial  PJSIP/bob,30,g  +15550100"
     r"  Eve\nLocal/forged@default-00000009;1\x1b[31m"
-    "  2025-01-01 00:00:00 UTC  sales  support  c3907f47-2c09-4fa1-8ff1-39a555102e1b"
+    "  2025-01-01 00:00:00.012345 UTC  sales  support  c3907f47-2c09-4fa1-8ff1-39a555102e1b"
 )
 CHANNELS = [
     "Channel  Unique ID  Context  Extension  Priority  State  Application  Data  Caller ID  Caller name"
@@ -129,8 +129,8 @@ def test_info_and_locks_begin_with_the_build(extracting: RunningDaemon, pbx: Pat
         "Built by: pbuilder @ buildd on a x86_64 running Linux on 2025-01-01 00:00:00 UTC",
         "Build options: DEBUG_THREADS",
         "All build options: DONT_OPTIMIZE, DEBUG_THREADS",
-        "Started: 2024-12-31 23:59:59 UTC",
-        "Last reload: 2025-01-01 00:00:00 UTC",
+        "Started: 2024-12-31 23:59:59.250000 UTC",
+        "Last reload: 2025-01-01 00:00:00.500000 UTC",
         f"Uptime at the crash: {up.days} days {minutes // 60}:{minutes % 60:02}:{second:02}",
     ]
     assert state.info.splitlines()[:7] == about
@@ -298,7 +298,7 @@ def test_a_stripped_build_gives_its_exports_and_a_hint_for_the_rest(
 
     assert state.record.asterisk.dont_optimize is True
     assert state.record.asterisk.debug_threads is debug_threads
-    assert "\nStarted: 2024-12-31 23:59:59 UTC\n" in state.info
+    assert "\nStarted: 2024-12-31 23:59:59.250000 UTC\n" in state.info
     assert "2 active calls\n17 calls processed\n" in state.info
     for title in ("Taskprocessors", "Bridges", "Channels"):
         assert state.part(title)[0].startswith(f"{title}: unknown: this asterisk has no debug information about")

@@ -434,7 +434,7 @@ def test_the_remedies_of_warnings_remove_them(machine: Machine) -> None:
     with core_pattern("core", uses_pid=False):
         lines = machine.check().lines
 
-        for name in ("core-uses-pid", "astbtd-unit", "readable", "journal"):
+        for name in ("core-name", "core-uses-pid", "astbtd-unit", "readable", "journal"):
             assert lines[name].state == "warning"
             machine.follow(str(lines[name].remedy))
             assert machine.check().lines[name].state == "ok"

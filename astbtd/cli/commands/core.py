@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from astbtd.cli import pending_crash
 from astbtd.cli.common import Progress, create_private_file, format_local_time, open_store
 from astbtd.errors import AstbtdError, ExitCode, NothingMatched, UsageError
 from astbtd.store.id_lookup import resolve
@@ -18,9 +19,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> ExitCode:
-    """Write the core. An existing file is not overwritten. Raise NothingMatched if the core was not kept."""
+    """Write the core. An existing file is not overwritten. Raise NothingMatched if the core was not kept.
+
+    Wait for the crash if it is being processed: for the newest one, so that `latest` is right after a crash what people
+    expect.
+    """
     store = open_store(options)
+    newest = pending_crash.find_newest(store) if options.id == "latest" else None
+    if newest:
+        pending_crash.wait_until_processed(store, newest)
     crash_id = resolve(store, options.id)
+    pending_crash.wait_until_processed(store, crash_id)
     kept = _find_kept_core(store, crash_id)
     if options.output in (None, Path("-")):
         if sys.stdout.isatty():

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from astbtd.cli.common import add_json, format_local_time, open_store, write_json, write_text
+from astbtd.cli.common import add_json, format_local_time, open_store, warn, write_json, write_text
 from astbtd.errors import AstbtdError, ExitCode, NothingMatched
 from astbtd.lib.escaping import printable_line
 from astbtd.model.deadlock_capture import BACKTRACE_FILE, FULL_FILE, LOCKS_FILE
@@ -45,11 +45,22 @@ def run(options: argparse.Namespace) -> ExitCode:
     captures = Captures(store.root)
     if capture_id := find_capture(store, captures, options.id):
         return _show_capture(captures, capture_id, options)
+    if options.id == "latest":
+        _warn_of_newer(store)
     try:
         _show_crash(store, resolve(store, options.id), options)
     except RemovedCrash:  # after it was chosen: choose again
         _show_crash(store, resolve(store, options.id), options)
     return ExitCode.DONE
+
+
+def _warn_of_newer(store: Store) -> None:
+    """Say that a newer crash is still being processed, as far as this user may know it."""
+    from astbtd.cli import pending_crash  # imports all fields of a record
+
+    newest = pending_crash.find_newest(store)
+    if newest:
+        warn([f"crash {newest} is newer, and is still being processed"])
 
 
 def _show_crash(store: Store, crash_id: str, options: argparse.Namespace) -> None:

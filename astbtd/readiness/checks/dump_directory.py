@@ -1,6 +1,7 @@
 """Checks where the kernel writes the core, whether Asterisk can write there, and whether astbtd finds it there."""
 
 import posixpath
+import re
 import shlex
 import stat
 from collections.abc import Callable
@@ -15,7 +16,12 @@ from astbtd.readiness.facts import (
     Process,
     Unit,
 )
-from astbtd.readiness.remedies import CORES_IN_ONE_DIRECTORY, CORES_IN_WORKING_DIRECTORY, set_in_unit
+from astbtd.readiness.remedies import (
+    CORES_IN_ONE_DIRECTORY,
+    CORES_IN_WORKING_DIRECTORY,
+    CORES_WITH_PID,
+    set_in_unit,
+)
 from astbtd.readiness.result import Check, Name, Unknown, failed, ok, unknown, warning
 from astbtd.sources.core_pattern import Kind
 
@@ -25,6 +31,7 @@ _SHARE_WITH_HOST = (
     "use a directory that the container shares with the host, and add its path on the host to watch.directories "
     "in /etc/astbtd.yaml"
 )
+_DISTINGUISHING = "pPiIeEf"  # pid and thread id, inside the container and outside; name of the thread, of the program
 _DAC_OVERRIDE, _FOWNER = 1, 3  # capability numbers, linux/capability.h
 
 
@@ -54,6 +61,37 @@ def check_core_uses_pid(kernel: Kernel | Unknown, astbtd: Unit | Unknown) -> Che
         return ok(Name.CORE_USES_PID, "0: the next core overwrites the last one, but astbtd claims it before")
     found = "0: the next core overwrites the last one, and astbtd.service is not running to claim it before"
     return warning(Name.CORE_USES_PID, found, "sysctl -w kernel.core_uses_pid=1")
+
+
+def check_core_name(instance: Instance, kernel: Kernel | Unknown) -> Check | None:
+    """Check that no other program of the unit gives its core the name of Asterisk's; return None if there is no unit.
+
+    `systemctl kill` and the service manager's watchdog signal all processes of a unit, astcanary among them.
+    """
+    unit, others = instance.unit, instance.other_programs
+    if unit is None:
+        return None
+    if isinstance(kernel, Unknown):
+        return unknown(Name.CORE_NAME, kernel)
+    if kernel.pattern.kind in (Kind.PIPE, Kind.SOCKET):
+        return ok(Name.CORE_NAME, "not needed: the kernel does not name the cores")
+    if kernel.uses_pid or _names_process(kernel.pattern.text):
+        return ok(Name.CORE_NAME, "contains the process or the program")
+    if isinstance(others, Unknown):
+        return unknown(Name.CORE_NAME, others)
+    if not others:
+        return ok(Name.CORE_NAME, f"no other program of {unit.name} dumps core there")
+    found = (
+        f"{', '.join(others)} of {unit.name} would give a core the same name, {kernel.pattern.text!r}: if they die "
+        "together, as with systemctl kill, one core replaces the other"
+    )
+    return warning(Name.CORE_NAME, found, CORES_WITH_PID)
+
+
+def _names_process(pattern: str) -> bool:
+    """Return True if a specifier of core(5) tells the processes or the programs of a unit apart."""
+    specifiers = re.findall(r"%(.)", pattern)
+    return any(specifier in _DISTINGUISHING for specifier in specifiers)
 
 
 def check_core_directory(instance: Instance, astbtd: Unit | Unknown) -> Check:

@@ -28,6 +28,7 @@ from astbtd.readiness.gather import process_facts, program_files, systemd_config
 from astbtd.readiness.gather.core_directory import inspect_core_directory
 from astbtd.readiness.gather.mapped_objects import read_executable_path, read_mapped_objects
 from astbtd.readiness.gather.timeout import SECONDS, ask
+from astbtd.readiness.gather.unit_programs import find_other_programs
 from astbtd.readiness.result import Unknown
 from astbtd.settings import AsteriskSettings
 
@@ -68,6 +69,7 @@ class InstanceInspector:
             directory=self._ask_directory(pid),
             program=self._ask_program(_find_executable(process), objects),
             objects=objects,
+            other_programs=self._ask_other_programs(pid) if unit else (),
         )
 
     def _inspect_contained(self, process: Process) -> Instance:
@@ -119,6 +121,12 @@ class InstanceInspector:
         if isinstance(kernel, Unknown):
             return kernel
         return ask("its working directory", lambda: inspect_core_directory(pid, kernel, self.watched))
+
+    def _ask_other_programs(self, pid: int) -> tuple[str, ...] | Unknown:
+        kernel = self.kernel
+        if isinstance(kernel, Unknown):
+            return kernel
+        return ask("its working directory", lambda: find_other_programs(pid, kernel.pattern))
 
     def _ask_program(self, path: str | None, objects: tuple[MappedObject, ...] | Unknown) -> Program | Unknown:
         if path is None:

@@ -23,8 +23,8 @@ const char *ast_build_os = "Linux";
 const char *ast_build_date = "2025-01-01 00:00:00 UTC";
 const char *ast_build_user = "pbuilder";
 
-struct timeval ast_startuptime = { 1735689599, 0 };
-struct timeval ast_lastreloadtime = { 1735689600, 0 };
+struct timeval ast_startuptime = { 1735689599, 250000 };
+struct timeval ast_lastreloadtime = { 1735689600, 500000 };
 
 const char *ast_get_version(void) { return asterisk_version; }
 const char *ast_get_build_opts(void) { return asterisk_build_opts; }

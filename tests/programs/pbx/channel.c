@@ -19,7 +19,7 @@ static struct ast_channel alice = {
 	.name = "PJSIP/alice-00000001", .appl = "Dial", .data = "PJSIP/bob,30,g",
 	.accountcode = "sales", .peeraccount = "support",
 	.caller.id = { { (char *) EVIL, 1 }, { (char *) "+15550100", 1 } },
-	.creationtime = { 1735689600, 0 }, .state = AST_STATE_UP, .priority = 3,
+	.creationtime = { 1735689600, 12345 }, .state = AST_STATE_UP, .priority = 3,
 	.bridge = &conference, .context = "from-internal", .exten = "1000",
 };
 static struct ast_channel bob = {

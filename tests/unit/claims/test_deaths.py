@@ -1,8 +1,12 @@
 """Which messages are about one death of the PBX, and which crash a death is."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from astbtd.claims.deaths import Death, death_record, find_deaths
+import pytest
+
+from astbtd.claims.core_filter import OtherCore
+from astbtd.claims.deaths import Death, death_record, find_deaths, find_replacement
 from astbtd.model.crash import SiteFrame
 from astbtd.sources.death_messages import KernelMessage, UnitExit
 from tests.support.builders import NOON
@@ -84,3 +88,31 @@ def test_without_memory_no_core_could_be_written() -> None:
     assert record.loss is not None
     assert "out of memory" in record.loss.reason
     assert "MemoryMax" in record.loss.remedy
+
+
+CANARY = OtherCore("/var/lib/asterisk/core", "/usr/sbin/astcanary", 4300, later(0))
+DUMPED = Death(replace(unit(signal="SIGABRT"), dumped=True), None, None)
+
+
+def test_a_core_of_another_program_of_that_moment_has_replaced_the_one_of_the_pbx() -> None:
+    record = death_record(DUMPED, find_replacement(DUMPED, [CANARY]))
+
+    assert record.path == "/var/lib/asterisk/core"
+    assert record.loss is not None
+    assert record.loss.is_none is False
+    assert "/usr/sbin/astcanary dumped core at the same time" in record.loss.reason
+    assert "kernel.core_uses_pid=1" in record.loss.remedy
+
+
+@pytest.mark.parametrize(
+    ("death", "core"),
+    [
+        (DUMPED, replace(CANARY, crashed_at=later(-20))),
+        (DUMPED, replace(CANARY, path="/var/lib/asterisk/core.4300")),
+        (Death(unit(signal="SIGABRT"), None, None), CANARY),  # the kernel wrote no core
+        (Death(None, fault(), 4242), CANARY),
+    ],
+    ids=["of another time", "with a name of its own", "not dumped", "no message of the service manager"],
+)
+def test_other_cores_have_replaced_nothing(death: Death, core: OtherCore) -> None:
+    assert find_replacement(death, [core]) is None

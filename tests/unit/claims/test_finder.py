@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from astbtd.asterisk.identity import PbxIdentity
 from astbtd.claims.claim import AlreadyClaimed, Claim, Claims
 from astbtd.claims.core_filter import RefusedFile
 from astbtd.claims.finder import CoreRenamed
@@ -120,6 +121,21 @@ def test_a_refused_file_is_reported_once_for_each_version(search: Search, dump: 
     os.utime(path, (0, 0))
     search.examine("core")
     assert search.queue.refused == [refused, refused]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_only_a_core_of_a_user_of_the_pbx_can_have_replaced_that_of_the_pbx(
+    search: Search, dump: Dump, known: bool
+) -> None:
+    path = dump(DeadProcess(mapped=("/usr/sbin/astcanary",)))
+    search.finder.identity = PbxIdentity(frozenset((path.stat().st_uid,) if known else ()))
+
+    search.examine("core")
+
+    (refused,) = search.queue.refused
+    assert (refused.other is not None) is known
+    if refused.other:
+        assert (refused.other.path, refused.other.program) == (str(path), "/usr/sbin/astcanary")
 
 
 def test_new_settings_apply_to_files_that_were_refused_before(search: Search, dump: Dump) -> None:

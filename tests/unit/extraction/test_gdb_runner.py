@@ -79,6 +79,21 @@ def test_the_sections_and_facts_of_a_complete_run_are_kept(fake: FakeGdb) -> Non
     assert "facts" not in os.listdir(fake.sections)
 
 
+def test_warnings_about_the_size_of_register_sections_are_left_out(fake: FakeGdb) -> None:
+    threads = ("/4242", "/4243", "")
+    warnings = "".join(
+        f"warning: Unexpected size of section `.reg-xstate{thread}' in core file.\\n" for thread in threads
+    )
+    fake.extract(f"""
+        write("backtrace.txt", "{warnings}#0  0x1 in main ()\\n")
+        write("facts", "{{}}")
+        print("a message\\n{warnings}warning: another one")
+    """)
+
+    assert (fake.sections / Section.LOG).read_text() == "a message\nwarning: another one\n"
+    assert (fake.sections / Section.BACKTRACE).read_text() == "#0  0x1 in main ()\n"
+
+
 def test_objects_that_gdb_cannot_read_are_noted(fake: FakeGdb) -> None:
     result = fake.extract("write('facts', '{}')")
 

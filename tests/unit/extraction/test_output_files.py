@@ -33,7 +33,7 @@ def test_allocated_space_beyond_the_end_of_a_file_counts_and_is_freed(tmp_path: 
 def test_lines_are_removed_and_the_others_stay(tmp_path: Path) -> None:
     with create_output_files(tmp_path, -1) as output:
         os.write(output.descriptors[Section.LOG], b"first\nnoise 1\nnoise 2\nlast\n")
-        output.remove_lines(Section.LOG, re.compile(rb"^noise \d\n", re.MULTILINE))
+        output.remove_lines([Section.LOG], re.compile(rb"^noise \d\n", re.MULTILINE))
 
     assert (tmp_path / Section.LOG).read_text() == "first\nlast\n"
 

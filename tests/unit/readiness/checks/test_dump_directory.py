@@ -8,6 +8,7 @@ from astbtd.readiness.checks.dump_directory import (
     can_write,
     check_blocked_core,
     check_core_directory,
+    check_core_name,
     check_core_pattern,
     check_core_uses_pid,
 )
@@ -62,6 +63,34 @@ def test_overwritten_cores_are_a_problem_only_while_astbtd_is_not_running(patter
     assert check_core_uses_pid(kernel(pattern), HOST.astbtd).state is State.OK
     check = check_core_uses_pid(kernel(pattern), idle)
     assert (check.state, remedy(check)) == (State.WARNING, "sysctl -w kernel.core_uses_pid=1")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "uses_pid", "others", "state"),
+    [
+        ("core", False, ("astcanary",), State.WARNING),
+        ("core", False, (), State.OK),
+        ("core", True, ("astcanary",), State.OK),
+        ("core.%e", False, ("astcanary",), State.OK),
+        ("core.%%p.%u", False, ("astcanary",), State.WARNING),
+        ("|/usr/bin/keep", False, ("astcanary",), State.OK),
+        ("core", False, Unknown("permission denied"), State.UNKNOWN),
+    ],
+)
+def test_another_program_of_the_unit_may_not_dump_under_the_same_name(
+    pattern: str, uses_pid: bool, others: tuple[str, ...] | Unknown, state: State
+) -> None:
+    check = check_core_name(instance(other_programs=others), kernel(pattern, uses_pid=uses_pid))
+
+    assert check is not None
+    assert check.state is state
+    if state is State.WARNING:
+        assert check.found.startswith("astcanary of asterisk.service would give a core the same name")
+        assert remedy(check).startswith("sysctl -w kernel.core_uses_pid=1 && ")
+
+
+def test_without_a_unit_no_other_program_is_signalled() -> None:
+    assert check_core_name(instance(unit=None, other_programs=("astcanary",)), kernel("core")) is None
 
 
 @pytest.mark.parametrize(
