@@ -49,6 +49,9 @@ VERBS = {
     "deadlock": Verb("deadlock", "capture a running Asterisk and show which threads wait for which"),
     "core": Verb("core", "write a kept core to a file, decompressed"),
     "bundle": Verb("bundle", "pack the text files of crashes for an issue tracker, without cores"),
+    "report": Verb(
+        "report_issue", "print the address of a pre-filled issue in Asterisk's tracker, and of a search there"
+    ),
     "pin": Verb("pin", "exempt a crash from retention"),
     "unpin": Verb("pin", "make a crash subject to retention again"),
     "prune": Verb("prune", "apply retention now"),

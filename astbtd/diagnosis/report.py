@@ -180,7 +180,10 @@ def _list_frames(text: str) -> str:
 def _filing_steps(crash: Crash) -> Iterator[str]:
     function = crash.diagnosis.crash_function
     yield f"Search {TRACKER} for {_shorten(function) if function else 'the functions above'} first."
-    yield "If nobody has reported it, open an issue there: the version, what Asterisk was doing, what changed last."
+    yield (
+        "If nobody has reported it, open an issue there: the version, what Asterisk was doing, what changed last. "
+        "`astbtd report ID` prints the address of a form with what is known filled in."
+    )
     yield f"Attach {Section.BACKTRACE} to the issue as a file. Do not paste it into the text."
     yield (
         "Never attach the core: it contains passwords and calls. Read what you attach before you do: it may contain "

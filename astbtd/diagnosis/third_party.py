@@ -6,6 +6,11 @@ from astbtd.diagnosis.finding import Finding
 from astbtd.diagnosis.frame_kind import FrameKind, classify, is_asterisk_object, plain_object
 from astbtd.model.diagnosis import Kind
 
+NOT_ASTERISK = "which is not a part of Asterisk"
+"""In the reason of this finding only."""
+REPORT_TO = "Report it to"
+"""Begins the advice."""
+
 _NOT_CODE = (FrameKind.C_LIBRARY, FrameKind.ABORT, FrameKind.SIGNAL_HANDLER, FrameKind.THREAD_START)
 _MACHINERY = (FrameKind.ALLOCATE, FrameKind.RELEASE, FrameKind.HEAP_CHECK, FrameKind.LOCK)
 _BUNDLED = ("libasterisk", "asterisk")
@@ -20,13 +25,13 @@ def find_third_party(context: CrashContext) -> Finding | None:
     package = context.evidence.package_of(path)
     if package:
         whose = f"package {package}"
-        where = f"Report it to the maintainers of {package} (Debian: `reportbug {package}`)"
+        where = f"{REPORT_TO} the maintainers of {package} (Debian: `reportbug {package}`)"
     else:
         whose = "no package that is installed"
-        where = f"Report it to the supplier of {path}"
+        where = f"{REPORT_TO} the supplier of {path}"
     caller = context.crash_function
     return Finding(
-        f"The crash is in {path}, which is not a part of Asterisk and belongs to {whose}.",
+        f"The crash is in {path}, {NOT_ASTERISK} and belongs to {whose}.",
         (f"{where}, unless its caller in Asterisk passed something invalid.",) if caller else (f"{where}.",),
     )
 

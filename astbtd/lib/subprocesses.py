@@ -100,6 +100,22 @@ def output(
         os.close(descriptor)
 
 
+def launch(argv: Sequence[str], *, environment: Mapping[str, str], wait: float) -> int | None:
+    """Start a program that may outlive this one, such as a browser. Its output is discarded.
+
+    Return its exit status, or None if it has not ended within `wait` seconds. Raises AstbtdError if it cannot be
+    started.
+    """
+    descriptor = os.memfd_create("output", os.MFD_CLOEXEC)
+    try:
+        child = _start(argv, descriptor, (), Path("/"), {**ENVIRONMENT, **environment})
+    finally:
+        os.close(descriptor)
+    with suppress(subprocess.TimeoutExpired):
+        return child.wait(wait)
+    return None
+
+
 def _start(
     argv: Sequence[str], output: int, pass_fds: Sequence[int], directory: Path, environment: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:

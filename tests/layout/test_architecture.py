@@ -11,7 +11,7 @@ LAYERS = (  # highest first; a module may import its own package and lower layer
     ("cli",),
     ("daemon",),
     ("pipeline",),
-    ("readiness", "watch"),
+    ("readiness", "tracker", "watch"),
     ("claims",),
     ("announce", "capture", "diagnosis", "extraction", "sources", "store"),
     ("settings",),
@@ -60,7 +60,8 @@ def test_there_are_no_import_cycles() -> None:
 
 
 @pytest.mark.parametrize(
-    "verb", ["list", "show", "top", "core", "pin", "prune", "check", "check_config", "diagnose", "extract"]
+    "verb",
+    ["list", "show", "top", "core", "report_issue", "pin", "prune", "check", "check_config", "diagnose", "extract"],
 )
 def test_reading_verbs_work_without_systemd(verb: str) -> None:
     assert "astbtd.announce.systemd" not in loaded_with(f"astbtd.cli.commands.{verb}")

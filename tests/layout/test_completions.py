@@ -68,7 +68,7 @@ def test_options_are_completed(store: Store) -> None:
     assert complete(store, "list", "--sig") == ["--signature", "--signal"]
 
 
-@pytest.mark.parametrize("verb", ["show", "core", "bundle", "pin", "unpin"])
+@pytest.mark.parametrize("verb", ["show", "core", "bundle", "report", "pin", "unpin"])
 def test_ids_are_completed_newest_first(store: Store, verb: str) -> None:
     assert complete(store, verb, "") == ["latest", crash(2).id, crash(1).id]
     assert complete(store, verb, crash(1).id[:14]) == [crash(1).id]

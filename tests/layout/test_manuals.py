@@ -21,6 +21,7 @@ import yaml
 
 from astbtd import settings
 from astbtd.cli.commands import check as check_verb
+from astbtd.cli.commands.report_issue import IssueAddresses
 from astbtd.cli.main import VERBS, main, make_parser
 from astbtd.lib.serialization import to_plain
 from astbtd.model.crash import Crash
@@ -44,6 +45,7 @@ DATACLASSES = {
     "DEADLOCK.JSON": Deadlock,
     "ASTBTD TOP": SignatureCount,
     "ASTBTD TOP --SITES": SiteCount,
+    "ASTBTD REPORT": IssueAddresses,
     "ASTBTD CHECK": Readiness,
 }
 """The sections of astbtd.json(5) that document a dataclass. Those of the other verbs document what the verb prints."""
@@ -243,6 +245,7 @@ def test_the_example_has_the_documented_fields(title: str) -> None:
         (["list"], "CRASH.JSON"),
         (["list", "--deadlocks"], "DEADLOCK.JSON"),
         (["top"], "ASTBTD TOP"),
+        (["report", "latest"], "ASTBTD REPORT"),
         (["prune", "--dry-run"], "ASTBTD PRUNE"),
         (["fsck"], "ASTBTD FSCK"),
         (["check-config"], "ASTBTD CHECK-CONFIG"),

@@ -6,6 +6,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -171,3 +172,25 @@ def test_a_missing_program_is_reported_with_a_remedy(memory_file: MakeFile) -> N
         subprocesses.run(["no-such-program"], timeout=TIMEOUT, output=memory_file(b""))
 
     assert caught.value.remedy == "install no-such-program"
+
+
+def test_a_launched_program_may_leave_another_one_running(tmp_path: Path) -> None:
+    question, answer = tmp_path / "question", tmp_path / "answer"
+    descriptors = []
+    for path in (question, answer):
+        os.mkfifo(path)
+        descriptors.append(os.open(path, os.O_RDWR))  # opening it both ways does not wait for the other side
+
+    status = subprocesses.launch(
+        ["sh", "-c", f"(read word <{question}; echo $word >{answer}) & exit 3"], environment={}, wait=TIMEOUT
+    )
+    os.write(descriptors[0], b"alive\n")
+
+    assert status == 3
+    assert select.select([descriptors[1]], [], [], TIMEOUT)[0]
+    assert os.read(descriptors[1], 100) == b"alive\n"
+
+
+def test_launching_reports_a_program_that_cannot_be_started() -> None:
+    with pytest.raises(AstbtdError, match="cannot run /nonexistent"):
+        subprocesses.launch(["/nonexistent"], environment={}, wait=TIMEOUT)
