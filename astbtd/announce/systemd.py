@@ -11,11 +11,22 @@ from systemd import journal
 from astbtd.announce import journald_socket
 from astbtd.announce.journald_socket import JournalUnavailable
 
-__all__ = ["JournalUnavailable", "entries", "entries_since", "notify", "runtime_directory", "send", "watchdog_interval"]
+__all__ = [
+    "JournalUnavailable",
+    "can_read_system_journal",
+    "entries",
+    "entries_since",
+    "notify",
+    "runtime_directory",
+    "send",
+    "watchdog_interval",
+]
 
 IDENTIFIER = "astbtd"
 LOG_TARGET = "ASTBTD_LOG_TARGET"  # environment variable: `stderr`, or unset for the journal
 
+_MACHINE_ID = Path("/etc/machine-id")
+_JOURNAL_DIRECTORIES = ("/var/log/journal", "/run/log/journal")
 _TIMEOUT = 1.0  # seconds to wait for a busy journald or service manager
 _POLL_INTERVAL = 0.25  # seconds between two calls of `keep_waiting`
 
@@ -77,6 +88,13 @@ def entries_since(queries: Sequence[Mapping[str, str]], since: float) -> Iterato
             reader.add_disjunction()
         reader.seek_realtime(since)
         yield from reader
+
+
+def can_read_system_journal() -> bool:
+    """Return whether we may read the entries of other users and of the service manager."""
+    machine = _MACHINE_ID.read_text().strip() if _MACHINE_ID.exists() else ""
+    files = (Path(directory, machine, "system.journal") for directory in _JOURNAL_DIRECTORIES)
+    return any(os.access(file, os.R_OK) for file in files)
 
 
 def notify(state: str, timeout: float = _TIMEOUT) -> bool:

@@ -20,6 +20,7 @@ from astbtd.model.record_summary import (
     Section,
     Verdict,
 )
+from astbtd.model.surroundings import MappedFile, ObjectState, PbxState, ReplacedFile, Upgrade
 
 __all__ = [
     "CRASH_ID",
@@ -29,6 +30,9 @@ __all__ = [
     "SCHEMA",
     "CoreState",
     "CrashSignature",
+    "MappedFile",
+    "ObjectState",
+    "ReplacedFile",
     "Section",
     "Verdict",
 ]
@@ -83,15 +87,6 @@ class Symbols(StrEnum):
     ALL = "all"
 
 
-class ObjectState(StrEnum):
-    """What has become of a program or shared object that the process had mapped."""
-
-    SAME = "same"
-    REPLACED = "replaced"
-    GONE = "gone"
-    KEPT = "kept"
-
-
 @dataclass(frozen=True)
 class SiteFrame:
     """A code address on the stack. `offset` is relative to the start of the object, as hexadecimal text."""
@@ -115,23 +110,6 @@ class SentBy:
 
     pid: int
     uid: int
-
-
-@dataclass(frozen=True)
-class MappedFile:
-    """A program or shared object that the process had mapped, compared with the file on disk."""
-
-    path: str
-    build_id: str | None
-    state: ObjectState
-
-
-@dataclass(frozen=True)
-class ReplacedFile:
-    """A mapped file that is another build now. `at` is when it was replaced, None if unknown."""
-
-    path: str
-    at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -241,7 +219,8 @@ class Crash:
     `signature` is None if the crash is not grouped with others. `foreign`: not the PBX's own program or user.
     `objects` are the mapped files of which at least the state is known, at most a few hundred.
     `texts_removed_at` is when the texts were removed, so that only the record is left. `aging_since` replaces
-    `collected_at` as the start of its age if the clock was wrong when the crash was collected.
+    `collected_at` as the start of its age if the clock was wrong when the crash was collected. `pbx` says whether
+    Asterisk ran again when the report was written, `upgrade` which of its packages was upgraded last before the crash.
     """
 
     id: str
@@ -266,6 +245,8 @@ class Crash:
     sent_by: SentBy | None = None
     objects: tuple[MappedFile, ...] | None = None
     extraction_history: tuple[ExtractionRun, ...] = ()
+    pbx: PbxState | None = None
+    upgrade: Upgrade | None = None
     schema: int = SCHEMA
 
     @property

@@ -4,6 +4,7 @@ import grp
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from astbtd.asterisk.asterisk_processes import read_run_directory
@@ -14,6 +15,7 @@ from astbtd.extraction.gdb_runner import Extractor
 from astbtd.extraction.sandbox_command import find_sandbox_user
 from astbtd.pipeline.crash_pipeline import AnnounceCrash, CollectMetadata, CrashPipeline
 from astbtd.pipeline.loop_detection import CrashLoops
+from astbtd.pipeline.pbx_state import observe_surroundings
 from astbtd.settings import Settings
 from astbtd.store.captures import Captures
 from astbtd.store.core_archive import Progress
@@ -52,6 +54,7 @@ class Components:
             announce,
             progress,
             collect_metadata,
+            partial(observe_surroundings, settings, self.store),
         )
 
     def crash_loops(self, settings: Settings) -> CrashLoops:

@@ -17,9 +17,11 @@ from astbtd.extraction.gdb_runner import Extractor
 from astbtd.lib import files, sparse
 from astbtd.model.crash import RECORD_FILE, Core, CoreAction, CoreFacts, CoreState, Crash, CrashSignature, DiscoveredBy
 from astbtd.model.diagnosis import DecidedSignature
+from astbtd.model.surroundings import UNKNOWN
 from astbtd.pipeline.analysis import AnalysisResult, CoreAnalyzer, FailedAnalyzer, write_report
 from astbtd.pipeline.known_deaths import replace_death
 from astbtd.pipeline.loop_detection import CrashLoops
+from astbtd.pipeline.pbx_state import Observe
 from astbtd.pipeline.postponed_extraction import FullExtraction, PostponedExtractions
 from astbtd.pipeline.resigning import Resigning
 from astbtd.sources.collectors.collector import CollectorMetadata, InconsistentMetadata, merge_metadata
@@ -56,6 +58,7 @@ class CrashPipeline:
     announce: AnnounceCrash
     progress: Progress
     collect_metadata: CollectMetadata = lambda _: None
+    observe: Observe = lambda _: UNKNOWN
 
     def process(self, claim: Claim) -> Crash | None:
         """Take a claimed core through all stages, resuming where an earlier attempt was interrupted.
@@ -166,6 +169,9 @@ class CrashPipeline:
         if signature is not None and not claim.record.foreign:
             signature = assign_occurrence(self.store, signature, claim.id, result.asterisk.version)
         crash = make_record(facts, origin(claim.record), result, signature)
+        if not (crash.foreign or crash.extraction.brief):
+            surroundings = self.observe(facts)
+            crash = replace(crash, pbx=surroundings.pbx, upgrade=surroundings.upgrade)
         write_report(crash, staged, self.store.group)
         return crash
 

@@ -1,11 +1,21 @@
 """`astbtd show`: the report of a crash or a capture, one of its sections, its record, or its directory."""
 
 import argparse
+import platform
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from astbtd.cli.common import add_json, format_local_time, open_store, warn, write_json, write_text
+from astbtd.cli.common import (
+    add_json,
+    format_local_time,
+    load_settings,
+    open_store,
+    warn,
+    write_json,
+    write_text,
+)
 from astbtd.errors import AstbtdError, ExitCode, NothingMatched
 from astbtd.lib.escaping import printable_line
 from astbtd.model.deadlock_capture import BACKTRACE_FILE, FULL_FILE, LOCKS_FILE
@@ -16,6 +26,7 @@ from astbtd.store.store import DamagedRecord, RemovedCrash, Store
 
 if TYPE_CHECKING:
     from astbtd.model.crash import Crash
+    from astbtd.model.surroundings import PbxState
 
 _CAPTURE_FILES = (BACKTRACE_FILE, FULL_FILE, LOCKS_FILE)
 
@@ -71,7 +82,7 @@ def _show_crash(store: Store, crash_id: str, options: argparse.Namespace) -> Non
     elif options.section:
         write_text(_read_crash_file(store, crash_id, _section_file(options.section)))
     else:
-        write_text(_report(store, crash_id))
+        write_text(_report(store, crash_id, options))
 
 
 def _section_file(name: str) -> str:
@@ -94,14 +105,23 @@ def _show_capture(captures: Captures, capture_id: str, options: argparse.Namespa
     return ExitCode.DONE
 
 
-def _report(store: Store, crash_id: str) -> str:
-    """Return the report, followed by what retention has removed. Without its texts, only the summary is left."""
+def _report(store: Store, crash_id: str, options: argparse.Namespace) -> str:
+    """Return the report, followed by what retention has removed. Without its texts, only the summary is left.
+
+    The summary is written again, because it says whether Asterisk is running now.
+    """
     try:
         crash = store.load(crash_id)
     except DamagedRecord:
         return _read_crash_file(store, crash_id, REPORT_FILE)
     mark = f"{_foreign_line(crash)}\n" if crash.foreign else ""
-    report = _summary(crash) if crash.texts_removed_at else _read_crash_file(store, crash_id, REPORT_FILE)
+    if crash.texts_removed_at:
+        report = _summary(crash)
+    else:
+        report = _read_crash_file(store, crash_id, REPORT_FILE)
+        if now := _observe_now(crash, store, options):
+            _, _, rest = report.partition("\n\n")
+            report = f"{_summary(replace(crash, pbx=now))}\n{rest}"
     return mark + report + "".join(f"\n{line}\n" for line in _retention_lines(crash))
 
 
@@ -111,8 +131,23 @@ def _foreign_line(crash: "Crash") -> str:
     return f"Foreign: this is not a crash of the PBX, but of {printable_line(program)}, user id {user}\n"
 
 
+def _observe_now(crash: "Crash", store: Store, options: argparse.Namespace) -> "PbxState | None":
+    """Return whether Asterisk is running now; None if the crash, or its report, is not of this machine and version."""
+    if crash.pbx is None or crash.host != platform.node():
+        return None
+    from astbtd.asterisk.identity import find_identity
+    from astbtd.pipeline import pbx_state  # imports much that other uses of this verb do not need
+
+    try:
+        settings = load_settings(options)
+    except AstbtdError:
+        return None
+    identity = find_identity(settings.asterisk)
+    return pbx_state.observe_pbx(settings.asterisk.executables, identity, store)
+
+
 def _summary(crash: "Crash") -> str:
-    from astbtd.diagnosis.report import summary  # imports the whole diagnosis
+    from astbtd.diagnosis.report_summary import summary  # imports the whole diagnosis
 
     return f"{summary(crash)}\n"
 

@@ -16,7 +16,7 @@ _CONFIGURATION_DIRECTORIES = (  # lowest priority first
     "/etc/systemd",
 )
 _PROPERTIES = (
-    *("Id", "LoadState", "ActiveState", "UnitFileState", "ExecStart", "User", "WorkingDirectory"),
+    *("Id", "LoadState", "ActiveState", "SubState", "UnitFileState", "ExecStart", "User", "WorkingDirectory"),
     *("LimitCORE", "LimitCORESoft", "PrivateTmp", "ProtectHome", "InaccessiblePaths", "TemporaryFileSystem"),
 )
 

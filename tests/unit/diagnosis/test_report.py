@@ -23,6 +23,7 @@ from astbtd.model.crash import (
     Symbols,
 )
 from astbtd.model.diagnosis import Kind
+from astbtd.model.surroundings import PbxState, Upgrade
 from tests.support.builders import signature_of
 
 MOMENT = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -87,10 +88,95 @@ def test_it_ends_with_how_to_file_an_issue(two_threads: str) -> None:
     assert "Never attach the core" in ending
 
 
-def test_advice_is_numbered(stripped: str) -> None:
+def test_the_steps_after_the_next_one_are_numbered(stripped: str) -> None:
     report = render(crash(stripped), stripped)
 
-    assert "\n1. Install the debug symbols" in report
+    assert "\nNext:      Install the debug symbols" in report
+    assert "What to do then\n---------------\n2. Then extract again" in report
+
+
+@pytest.mark.parametrize("name", ["two_threads", "double_free", "stripped", "optimized"])
+def test_nothing_is_said_twice(request: pytest.FixtureRequest, name: str) -> None:
+    text = request.getfixturevalue(name)
+    crashed = crash(text)
+
+    words = " ".join(render(crashed, text).split())
+
+    for sentence in (*crashed.diagnosis.advice, *crashed.diagnosis.reasons):
+        assert words.count(" ".join(sentence.split())) == 1
+
+
+STATE = PbxState(MOMENT + timedelta(seconds=3), running=False, unit="asterisk.service", restarts=2, crashes=1)
+AGAIN = MOMENT + timedelta(seconds=12)
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (
+            replace(STATE, running=True, since=AGAIN),
+            "yes, again since 2026-03-01 12:00:12 UTC, 12s after the crash; 2 restarts and 1 crash in the last hour",
+        ),
+        (
+            replace(STATE, running=True, since=MOMENT - timedelta(hours=1)),
+            "yes, a process that was started before this crash, at 2026-03-01 11:00:00 UTC; 2 restarts",
+        ),
+        (
+            replace(STATE, unit_state="activating (auto-restart)"),
+            "not yet (at 12:00:03 UTC): asterisk.service is activating (auto-restart)",
+        ),
+        (
+            replace(STATE, unit_state="failed (failed)"),
+            "no (at 12:00:03 UTC): asterisk.service is failed (failed); start it with `systemctl start asterisk",
+        ),
+        (replace(STATE, unit=None, restarts=None, crashes=None), "no (at 12:00:03 UTC)"),
+    ],
+)
+def test_the_first_screen_says_whether_asterisk_is_running_again(two_threads: str, state: PbxState, words: str) -> None:
+    first = " ".join(render(replace(crash(two_threads), pbx=state), two_threads).split())
+
+    assert f"Running: {words}" in first
+
+
+@pytest.mark.parametrize(
+    ("before", "words"),
+    [
+        ("22.9.0", "asterisk was upgraded from 22.9.0 to 22.10.0 2d before"),
+        (None, "asterisk 22.10.0 was installed 2d before"),
+    ],
+)
+def test_the_last_upgrade_is_shown(two_threads: str, before: str | None, words: str) -> None:
+    upgrade = Upgrade("asterisk", before, "22.10.0", MOMENT - timedelta(days=2))
+
+    shown = " ".join(render(replace(crash(two_threads), upgrade=upgrade), two_threads).split())
+
+    assert f"3 times since 2026-02-27 12:00:00 UTC; {words}" in shown
+
+
+def test_the_first_screen_answers_in_the_order_of_the_questions(two_threads: str) -> None:
+    lines = render(replace(crash(two_threads), pbx=STATE), two_threads).partition("\n\n")[0].splitlines()
+    labels = [
+        "Asterisk crashed",
+        "When:",
+        "Version:",
+        "Running:",
+        "Seen:",
+        "Good enough to file?",
+        "Next:",
+        "Signature:",
+    ]
+
+    found = [label for line in lines for label in labels if line.startswith(label)]
+
+    assert found == labels
+
+
+def test_a_sent_signal_is_not_to_be_filed() -> None:
+    recorded = crash(JUMP)
+
+    assert "file an issue" not in render(
+        replace(recorded, diagnosis=replace(recorded.diagnosis, kind=Kind.SENT, advice=("Ask who sent it.",))), JUMP
+    )
 
 
 def test_prose_is_wrapped_at_a_hundred_columns(stripped: str) -> None:

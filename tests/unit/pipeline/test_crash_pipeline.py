@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +18,9 @@ from astbtd.elf.core_notes import file_identity
 from astbtd.errors import AstbtdError, NoRoom
 from astbtd.extraction.gdb_runner import NO_EXTRACTION, ExtractionResult, Extractor
 from astbtd.model.crash import (
+    REPORT_FILE,
     CoreAction,
+    CoreFacts,
     CoreState,
     Crash,
     DiscoveredBy,
@@ -28,6 +30,7 @@ from astbtd.model.crash import (
     Verdict,
 )
 from astbtd.model.diagnosis import Diagnosis
+from astbtd.model.surroundings import PbxState, Surroundings, Upgrade
 from astbtd.pipeline.crash_pipeline import CrashPipeline
 from astbtd.pipeline.loop_detection import CrashLoops
 from astbtd.settings import CrashLoopSettings, GdbSettings, UnpackingSettings
@@ -65,6 +68,12 @@ class FakeExtractor:
         return replace(NO_EXTRACTION, extraction=extraction)
 
 
+SURROUNDINGS = Surroundings(
+    PbxState(datetime(2026, 11, 29, 12, tzinfo=UTC), running=True),
+    Upgrade("asterisk", "22.9.0", "22.10.0", datetime(2026, 11, 28, tzinfo=UTC)),
+)
+
+
 @dataclass
 class Bench:
     """A store, a directory with cores, and a pipeline without gdb."""
@@ -77,6 +86,7 @@ class Bench:
     announced: list[Crash] = field(default_factory=list)
     action: CoreAction = CoreAction.MOVE
     metadata: CollectorMetadata | None = None
+    observed: list[CoreFacts] = field(default_factory=list)
 
     @property
     def pipeline(self) -> CrashPipeline:
@@ -90,6 +100,7 @@ class Bench:
             announce=self._announce,
             progress=lambda _: None,
             collect_metadata=lambda _: self.metadata,
+            observe=self._observe,
         )
 
     def claim(self, process: DeadProcess | None = None, name: str = "core", *, copy: bool = False) -> Claim:
@@ -103,6 +114,10 @@ class Bench:
         crash = self.pipeline.process(claim)
         assert crash is not None
         return crash
+
+    def _observe(self, facts: CoreFacts) -> Surroundings:
+        self.observed.append(facts)
+        return SURROUNDINGS
 
     def _announce(self, _: Claim, crash: Crash, directory: Path) -> None:
         assert directory.is_dir()
@@ -460,3 +475,17 @@ def test_other_failures_are_retried_without_limit(bench: Bench, fail: Fail, erro
             bench.process(claim)
 
     assert bench.store.ids() == []
+
+
+def test_the_record_and_the_report_say_what_has_become_of_asterisk(bench: Bench) -> None:
+    crash = bench.process(bench.claim())
+
+    assert (crash.pbx, crash.upgrade) == (SURROUNDINGS.pbx, SURROUNDINGS.upgrade)
+    assert "\nRunning:   yes" in (bench.store.directory(crash.id) / REPORT_FILE).read_text()
+
+
+def test_a_crash_that_is_only_counted_is_not_observed(bench: Bench) -> None:
+    for number in (1, 2, 3):
+        bench.process(bench.claim(process(number)))
+
+    assert len(bench.observed) == 2

@@ -1,6 +1,7 @@
 """`astbtd show`: report, sections, record and directory of a crash."""
 
 import json
+import platform
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,6 +11,8 @@ from astbtd.cli.commands.show import SECTIONS
 from astbtd.cli.common import format_local_time
 from astbtd.lib.serialization import to_plain
 from astbtd.model.crash import RECORD_FILE, CoreState, Crash
+from astbtd.model.surroundings import PbxState
+from astbtd.pipeline import pbx_state
 from astbtd.store.store import Store
 from tests.support.builders import NOON, crash
 from tests.support.cli_types import Keep, Run
@@ -157,3 +160,36 @@ def test_if_retention_removes_the_chosen_crash_the_next_one_is_shown(
 
     assert (answer.code, answer.err) == (0, "")
     assert kept.id in answer.out
+
+
+STATE = PbxState(NOON + timedelta(seconds=2), running=False, unit="asterisk.service", unit_state="failed (failed)")
+
+
+@pytest.fixture
+def _running_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine on which Asterisk was started again ten seconds after the crash."""
+    running = replace(STATE, running=True, since=NOON + timedelta(seconds=10), restarts=1)
+    monkeypatch.setattr(pbx_state, "observe_pbx", lambda *_: running)
+
+
+def observed(host: str) -> Crash:
+    return replace(crash(), crashed_at=NOON, host=host, pbx=STATE)
+
+
+@pytest.mark.usefixtures("_running_again")
+def test_the_first_screen_says_whether_asterisk_is_running_now(astbtd: Run, keep: Keep) -> None:
+    keep(observed(platform.node()), report=b"the first screen of then\n\nThe frames\n")
+
+    shown = astbtd("show").out
+
+    assert "Running:   yes, again since" in shown
+    assert "10s after the crash; 1 restart in the last hour" in shown
+    assert "the first screen of then" not in shown
+    assert shown.endswith("\n\nThe frames\n")
+
+
+@pytest.mark.usefixtures("_running_again")
+def test_the_report_of_another_machine_is_printed_as_it_was_written(astbtd: Run, keep: Keep) -> None:
+    keep(observed("elsewhere"), report=b"the first screen of then\n\nThe frames\n")
+
+    assert astbtd("show").out == "the first screen of then\n\nThe frames\n"

@@ -1,0 +1,197 @@
+"""Writes the first screen of a report. It answers, in this order, what the person on call asks:
+
+what happened; is Asterisk running again; is it new; is the backtrace good enough; what is the next step.
+"""
+
+import signal
+import textwrap
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from astbtd.lib.escaping import printable_line
+from astbtd.lib.quantities import format_duration, pluralize
+from astbtd.model.crash import Asterisk, Crash, CrashSignature, Signal, Verdict
+from astbtd.model.diagnosis import Diagnosis, Kind, Signature
+from astbtd.model.surroundings import PbxState, Upgrade
+
+TRACKER = "https://github.com/asterisk/asterisk/issues"
+
+_WIDTH = 100
+_MAX_NAME_LENGTH = 100
+_CONTINUATION = " " * 11  # as wide as the labels
+_ANSWERS = {
+    Verdict.USABLE: "yes",
+    Verdict.PARTIAL: "partly",
+    Verdict.UNUSABLE: "no",
+}
+_NOTABLE = ("jumped to", "stack is overwritten", "stack overflow", "which was replaced")  # in headline.py
+_FILE_ISSUE = f"Search {TRACKER} for the function. If nobody has reported it, file an issue."
+_STARTING = ("activating", "reloading")  # ActiveState of a unit that is started, or waits for its restart
+
+
+def summary(crash: Crash) -> str:
+    """Return the first screen of the report, which has all that matters."""
+    return "\n".join(_summary_lines(crash))
+
+
+def next_steps(diagnosis: Diagnosis) -> tuple[str, ...]:
+    """Return what to do, the next step first. There is at least one."""
+    return diagnosis.advice or (_FILE_ISSUE,)
+
+
+def _summary_lines(crash: Crash) -> Iterator[str]:
+    yield from _event_lines(crash)
+    yield wrap("When:      ", f"{format_time(crash.crashed_at)} on {crash.host} (crash {crash.id})")
+    yield wrap("Version:   ", _describe_version(crash.asterisk))
+    if crash.pbx is not None:
+        yield wrap("Running:   ", describe_state(crash.pbx, crash.crashed_at))
+    if crash.signature is not None or crash.upgrade is not None:
+        yield wrap("Seen:      ", _describe_occurrence(crash.signature, crash.upgrade, crash.crashed_at))
+    yield from grade_lines(crash.diagnosis)
+    yield from signature_line(crash.signature)
+    yield from reason_lines(crash.diagnosis)  # last, because there may be many
+
+
+def _event_lines(crash: Crash) -> Iterator[str]:
+    diagnosis = crash.diagnosis
+    verb = "hangs" if diagnosis.deadlock else "crashed"
+    if diagnosis.kind is Kind.SENT and diagnosis.headline:
+        yield wrap("", diagnosis.headline)
+    else:
+        yield wrap(f"Asterisk {verb}: ", _describe_crash(crash))
+    if _is_more_than_a_fault(diagnosis):
+        yield wrap("What:      ", diagnosis.headline or "")
+
+
+def grade_lines(diagnosis: Diagnosis) -> Iterator[str]:
+    """Yield whether the backtrace is good enough to file, and the next step."""
+    grade = f"{diagnosis.verdict}, quality {diagnosis.quality:g} of 1"
+    yield wrap("Good enough to file? ", f"{_ANSWERS[diagnosis.verdict]} ({grade})")
+    yield wrap("Next:      ", next_steps(diagnosis)[0])
+
+
+def signature_line(signature: Signature | CrashSignature | None) -> Iterator[str]:
+    """Yield the signature, if there is one."""
+    if signature is not None:
+        yield wrap("Signature: ", f"{signature.text} ({signature.id})")
+
+
+def reason_lines(diagnosis: Diagnosis) -> Iterator[str]:
+    """Yield the reasons of the verdict."""
+    label = "Why:       "
+    for reason in diagnosis.reasons:
+        yield wrap(label, reason)
+        label = _CONTINUATION
+
+
+def describe_state(state: PbxState, crashed_at: datetime) -> str:
+    """Return whether Asterisk runs again, since when, and how often it was restarted or crashed in the last hour."""
+    answer = _describe_running(state, crashed_at) if state.running else _describe_stopped(state)
+    counts = []
+    if state.restarts is not None:
+        counts.append(pluralize(state.restarts, "restart", "restarts"))
+    if state.crashes is not None:
+        counts.append(pluralize(state.crashes, "crash", "crashes"))
+    return f"{answer}; {' and '.join(counts)} in the last hour" if counts else answer
+
+
+def _describe_running(state: PbxState, crashed_at: datetime) -> str:
+    if state.since is None:
+        return "yes"
+    seconds = (state.since - crashed_at).total_seconds()
+    if seconds < 0:
+        return f"yes, a process that was started before this crash, at {format_time(state.since)}"
+    return f"yes, again since {format_time(state.since)}, {format_duration(round(seconds))} after the crash"
+
+
+def _describe_stopped(state: PbxState) -> str:
+    at = f"{state.at.astimezone(UTC):%H:%M:%S} UTC"
+    if state.unit is None or state.unit_state is None:
+        return f"no (at {at})"
+    if state.unit_state.startswith(_STARTING):
+        return f"not yet (at {at}): {state.unit} is {state.unit_state}"
+    return f"no (at {at}): {state.unit} is {state.unit_state}; start it with `systemctl start {state.unit}`"
+
+
+def _describe_occurrence(signature: CrashSignature | None, upgrade: Upgrade | None, crashed_at: datetime) -> str:
+    parts = [_count_occurrences(signature)] if signature else []
+    if upgrade:
+        parts.append(_describe_upgrade(upgrade, crashed_at))
+    return "; ".join(parts)
+
+
+def _count_occurrences(signature: CrashSignature) -> str:
+    after = f", first after version {signature.after_version}" if signature.after_version else ""
+    if signature.occurrence <= 1:
+        return f"for the first time{after}"
+    return f"{signature.occurrence} times since {format_time(signature.first_seen)}{after}"
+
+
+def _describe_upgrade(upgrade: Upgrade, crashed_at: datetime) -> str:
+    """Return what was upgraded, and how long before the crash."""
+    age = format_duration(round(max(0.0, (crashed_at - upgrade.at).total_seconds())))
+    if upgrade.before is None:
+        return f"{upgrade.package} {upgrade.after} was installed {age} before"
+    return f"{upgrade.package} was upgraded from {upgrade.before} to {upgrade.after} {age} before"
+
+
+def _is_more_than_a_fault(diagnosis: Diagnosis) -> bool:
+    """Return True if the headline of a crash says more than the signal and the function."""
+    if diagnosis.kind is not Kind.CRASH or not diagnosis.headline:
+        return False
+    return any(words in diagnosis.headline for words in _NOTABLE)
+
+
+def _describe_crash(crash: Crash) -> str:
+    name = crash.signal.name if crash.signal else crash.diagnosis.signal
+    what = _describe_signal(name, crash.diagnosis)
+    details = _signal_details(crash.signal) if crash.signal else ""
+    if details:
+        what += f" ({details})"
+    return f"{what} in {describe_function(crash.diagnosis)}"
+
+
+def _signal_details(crash_signal: Signal) -> str:
+    description = signal.strsignal(crash_signal.number)
+    address = f"address {crash_signal.address}" if crash_signal.address else None
+    return ", ".join(filter(None, (description, address)))
+
+
+def _describe_signal(name: str | None, diagnosis: Diagnosis) -> str:
+    if name:
+        return name
+    return "it waits" if diagnosis.deadlock else "unknown signal"
+
+
+def describe_function(diagnosis: Diagnosis) -> str:
+    """Return the function of the crash, shortened, or that it is unknown."""
+    return shorten(diagnosis.crash_function or "an unknown function (no symbols)")
+
+
+def _describe_version(asterisk: Asterisk) -> str:
+    version = f"Asterisk {asterisk.version}" if asterisk.version else "unknown"
+    if asterisk.dont_optimize is None:
+        return version
+    return f"{version}, built {'with' if asterisk.dont_optimize else 'without'} DONT_OPTIMIZE"
+
+
+def wrap(label: str, text: str) -> str:
+    """Return the escaped text in lines of limited width, with a label before the first one."""
+    return textwrap.fill(
+        printable_line(text),
+        _WIDTH,
+        initial_indent=label,
+        subsequent_indent=" " * len(label),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def shorten(name: str) -> str:
+    """Return a name of limited length."""
+    return name if len(name) <= _MAX_NAME_LENGTH else name[: _MAX_NAME_LENGTH - 3] + "..."
+
+
+def format_time(moment: datetime) -> str:
+    """Return a time in UTC, in seconds."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
