@@ -1,4 +1,4 @@
-"""Limits the rate of journal entries that other users can cause: about refused files and unwatched directories."""
+"""Limits the rate of journal entries that other users can cause, such as those about refused files."""
 
 import threading
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from astbtd.announce import journal
 from astbtd.announce.journal import Priority
 from astbtd.errors import AstbtdError
 from astbtd.lib.quantities import pluralize
+from astbtd.model.crash import Crash
 
 _MAX_ENTRIES = 20
 
@@ -17,7 +18,7 @@ class RateLimitedJournal:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._requested = 0
+        self._written = self._suppressed = 0
 
     def log_refused_core(self, path: str, reason: str) -> None:
         """Announce that a core is not collected, and why."""
@@ -28,23 +29,41 @@ class RateLimitedJournal:
         reason = f"{error.message}; hint: {error.remedy}" if error.remedy else error.message
         self.log_refused_core(path, reason)
 
-    def warn(self, sentence: str) -> None:
-        """Log a warning about something that is not watched."""
-        self._write(partial(journal.log, sentence, Priority.WARNING))
+    def announce_foreign_crash(self, crash: Crash, directory: str) -> None:
+        """Announce the crash of a program that is not the PBX. Raise JournalUnavailable."""
+        self._write(partial(journal.announce_foreign_crash, crash, directory))
+
+    def warn(self, sentence: str) -> bool:
+        """Log a warning about something that lasts. Return False if it is to be logged later, after a `reset`."""
+        if not self._take():
+            return False
+        journal.log(sentence, Priority.WARNING)
+        return True
 
     def reset(self) -> None:
         """Log the number of suppressed entries, and allow new ones."""
         with self._lock:
-            suppressed = max(0, self._requested - _MAX_ENTRIES)
-            self._requested = 0
+            suppressed = self._suppressed
+            self._written = self._suppressed = 0
         if suppressed:
             entries = pluralize(suppressed, "more entry", "more entries")
-            message = f"{entries} about ignored files or unwatched directories suppressed"
-            journal.log(message, Priority.NOTICE)
+            journal.log(f"{entries} about ignored files or foreign crashes suppressed", Priority.NOTICE)
 
     def _write(self, write_entry: Callable[[], None]) -> None:
-        with self._lock:
-            self._requested += 1
-            is_allowed = self._requested <= _MAX_ENTRIES
-        if is_allowed:
+        if not self._take():
+            with self._lock:
+                self._suppressed += 1
+            return
+        try:
             write_entry()
+        except AstbtdError:  # it is written later
+            with self._lock:
+                self._written -= 1
+            raise
+
+    def _take(self) -> bool:
+        """Return whether one more entry may be written now, and count it."""
+        with self._lock:
+            is_allowed = self._written < _MAX_ENTRIES
+            self._written += is_allowed
+        return is_allowed

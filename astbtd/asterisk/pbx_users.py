@@ -22,6 +22,7 @@ from astbtd.lib.files import open_regular
 from astbtd.lib.mounts import Mounts
 
 UNIT_DIRECTORIES = (  # highest priority first; see systemd.unit(5)
+    "/run/systemd/transient",  # units that `systemd-run` makes
     "/etc/systemd/system",
     "/run/systemd/system",
     "/run/systemd/generator",

@@ -1,7 +1,6 @@
 """What the verbs share: loading settings, opening the store, printing text, JSON, warnings and progress."""
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -16,7 +15,8 @@ from astbtd.cli.terminal import write_controls
 from astbtd.errors import BadConfiguration
 from astbtd.lib import files, path_walk
 from astbtd.lib.escaping import printable_line
-from astbtd.lib.serialization import to_plain
+from astbtd.lib.serialization import json_text
+from astbtd.store import store_schema
 from astbtd.store.record import RecordSummary
 from astbtd.store.store import DamagedRecord, RemovedCrash, Store
 
@@ -87,11 +87,15 @@ def _open_configured_store(options: argparse.Namespace) -> Store:
 
 
 def open_store_for_writing(options: argparse.Namespace) -> Store:
-    """Open the store for changes of records. Changed records keep their group, so that its members can read them."""
+    """Open the store for changes of records. Changed records keep their group, so that its members can read them.
+
+    Raise AstbtdError if a newer version of astbtd has used the store.
+    """
     from astbtd.pipeline.components import reader_group  # imports all that processes a core
 
     store = Store(_open_configured_store(options).root, reader_group())
     path_walk.refuse_exchangeable(store.root)
+    store_schema.refuse_newer(store.root)
     return store
 
 
@@ -107,12 +111,12 @@ def write_row(text: str) -> None:
 
 def write_json(value: object) -> None:
     """Print one JSON document, indented. On a terminal, it is ASCII."""
-    sys.stdout.write(json.dumps(to_plain(value), indent=2, ensure_ascii=sys.stdout.isatty()) + "\n")
+    sys.stdout.write(json_text(value, indent=2, ascii_only=sys.stdout.isatty()) + "\n")
 
 
 def write_json_line(value: object) -> None:
     """Print one JSON document on one line. On a terminal, it is ASCII."""
-    sys.stdout.write(json.dumps(to_plain(value), ensure_ascii=sys.stdout.isatty()) + "\n")
+    sys.stdout.write(json_text(value, ascii_only=sys.stdout.isatty()) + "\n")
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from astbtd.cli.terminal import escaped_streams
 from astbtd.errors import AstbtdError, ExitCode
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+_CLOSED_STREAM = errno.EBADF  # of a program started with `>&-`
 _PERMISSION_ERRORS = (errno.EACCES, errno.EPERM)
 _INTERRUPTED = 130  # the exit code that shells report for SIGINT
 
@@ -105,17 +106,25 @@ def _run(arguments: Sequence[str] | None) -> int:
         _discard_output()
         return ExitCode.DONE
     except OSError as error:
-        if error.errno in _PERMISSION_ERRORS:
-            print_error(f"permission denied: {error.filename or error.strerror}", "use sudo")
-            return ExitCode.FAILED
-        if error.errno not in _DISK_ERRORS:
-            raise
-        _discard_output()
-        where = error.filename or "the output"
-        print_error(f"cannot write {where}: {error.strerror}", "free disk space or check the disk, then retry")
+        _print_os_error(error)
         return ExitCode.FAILED
     except KeyboardInterrupt:
         return _INTERRUPTED
+
+
+def _print_os_error(error: OSError) -> None:
+    """Print what went wrong. Raise the error again if it is not the fault of the environment."""
+    if error.errno in _PERMISSION_ERRORS:
+        print_error(f"permission denied: {error.filename or error.strerror}", "use sudo")
+    elif error.errno == _CLOSED_STREAM:
+        _discard_output()
+        print_error("standard output is closed", "redirect it to a file, or to /dev/null")
+    elif error.errno in _DISK_ERRORS:
+        _discard_output()
+        where = error.filename or "the output"
+        print_error(f"cannot write {where}: {error.strerror}", "free disk space or check the disk, then retry")
+    else:
+        raise error
 
 
 def print_error(message: str, remedy: str) -> None:

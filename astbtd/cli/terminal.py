@@ -6,6 +6,8 @@ because they are often read on a terminal later. Standard output is escaped only
 the text as it is.
 """
 
+import io
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +40,7 @@ class EscapedStream:
 @contextmanager
 def escaped_streams() -> Iterator[None]:
     """Escape what is printed while the block runs."""
+    _replace_closed_streams()
     before = sys.stdout, sys.stderr
     sys.stdout = cast(TextIO, EscapedStream(sys.stdout, always=False))
     sys.stderr = cast(TextIO, EscapedStream(sys.stderr, always=True))
@@ -45,6 +48,28 @@ def escaped_streams() -> Iterator[None]:
         yield
     finally:
         sys.stdout, sys.stderr = before
+
+
+def _replace_closed_streams() -> None:
+    """Open /dev/null in the place of each standard stream with which the program was started closed.
+
+    Otherwise the next file that is opened would get its number, and Python has no stream object for it. Standard input
+    and output are opened for the opposite direction, so that their use fails with EBADF (as gnulib's stdopen does).
+    """
+    for number, name, flags in ((0, "stdin", os.O_WRONLY), (1, "stdout", os.O_RDONLY), (2, "stderr", os.O_WRONLY)):
+        if getattr(sys, name) is not None:
+            continue
+        descriptor = os.open(os.devnull, flags)
+        if descriptor != number:
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+        setattr(sys, name, _text_stream(number, "r" if name == "stdin" else "w"))
+
+
+def _text_stream(number: int, mode: str) -> TextIO:
+    raw = io.FileIO(number, mode, closefd=False)
+    buffered = io.BufferedReader(raw) if mode == "r" else io.BufferedWriter(raw)
+    return io.TextIOWrapper(buffered, encoding="utf-8", errors="surrogateescape")
 
 
 def write_controls(stream: TextIO, text: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from astbtd.announce import journal
 from astbtd.announce.journal import Priority
+from astbtd.announce.rate_limit import RateLimitedJournal
 from astbtd.claims.claim import Claim, ClaimRecord
 from astbtd.errors import AstbtdError
 from astbtd.lib.quantities import pluralize
@@ -23,14 +24,17 @@ def restore_loops(loops: CrashLoops, store: Store) -> None:
         _announce_start(loops, loop, store)
 
 
-def announce_crash(loops: CrashLoops, store: Store, claim: Claim, crash: Crash, directory: Path) -> None:
+def announce_crash(
+    loops: CrashLoops, store: Store, rate_limited: RateLimitedJournal, claim: Claim, crash: Crash, directory: Path
+) -> None:
     """Count a crash, whose files are in `directory`, and announce it. Raises JournalUnavailable.
 
     A crash in a loop gets no entry of its own. Neither does a core that was there when astbtd first started: one entry
-    for all of these follows later. A foreign crash has an entry of its own kind, and is in no loop.
+    for all of these follows later. A foreign crash is in no loop; it has an entry of its own kind, of which few are
+    written.
     """
     if crash.foreign:
-        journal.announce_foreign_crash(crash, str(directory))
+        rate_limited.announce_foreign_crash(crash, str(directory))
         return
     in_loop = loops.contains(crash)
     loop = loops.count(crash)

@@ -66,7 +66,7 @@ class Daemon:
         self._deadlock_monitor: DeadlockMonitorThread | None = None
         self._loops = self._components.crash_loops(settings)
         self._rate_limited = RateLimitedJournal()
-        self._status = StatusUpdater(self._worker, self._statistics, self._loops, self._readiness, self._rate_limited)
+        self._status = StatusUpdater(self._worker, self._statistics, self._loops, self._readiness)
 
     def run(self) -> None:
         """Run until SIGTERM or SIGINT. Raises AstbtdError if the daemon cannot start."""
@@ -158,6 +158,7 @@ class Daemon:
         self._accounting.recover(self._components.claims)
         self._handle(self._supervisor.rescan())
         self._rate_limited.reset()
+        self._status.allow_more_entries()
         self._worker.retry_deferred()
         self._check_deaths()
         if self._readiness.problems:  # somebody may have fixed them meanwhile
@@ -280,7 +281,7 @@ class Daemon:
         pipeline = self._components.crash_pipeline(
             self._settings,
             self._loops,
-            announce=partial(announcements.announce_crash, self._loops, self._components.store),
+            announce=partial(announcements.announce_crash, self._loops, self._components.store, self._rate_limited),
             progress=lambda _: self._worker.keep_alive(),
             collect_metadata=collector_journal.find_metadata,
         )

@@ -1,4 +1,8 @@
-"""Update the status line whenever it changes; log once what is not watched and which cores cannot be claimed."""
+"""Update the status line whenever it changes; log once what is not watched and which cores cannot be claimed.
+
+What cannot be logged now, since too much was logged already, is logged after the next rescan if it still holds. Files
+of other users can cause such entries; the number of those is limited separately, so that they suppress none of these.
+"""
 
 from astbtd.announce import journal, status_line, systemd
 from astbtd.announce.rate_limit import RateLimitedJournal
@@ -20,27 +24,29 @@ class StatusUpdater:
         statistics: StoreStatistics,
         loops: CrashLoops,
         readiness: ReadinessMonitor,
-        rate_limited: RateLimitedJournal,
     ) -> None:
         self._worker = worker
         self._statistics = statistics
         self._loops = loops
         self._readiness = readiness
-        self._rate_limited = rate_limited
+        self._rate_limited = RateLimitedJournal()
         self._logged: set[str] = set()
         self._sent = ""
 
     def update(self, supervisor: WatchSupervisor) -> bool:
         """Log and send what is new. Return False if the service manager did not accept it: it must be sent again."""
         unwatched, problems = supervisor.unwatched(), supervisor.problems()
-        for sentence in (*unwatched, *problems):
-            if sentence not in self._logged:
-                self._rate_limited.warn(sentence)
-        self._logged = {*unwatched, *problems}
+        sentences = {*problems, *unwatched}
+        self._logged &= sentences
+        self._logged.update(filter(self._rate_limited.warn, sorted(sentences - self._logged)))
         line = status_line.format_status(self._status(supervisor, (*problems, *unwatched)))
         if line != self._sent and systemd.notify(f"STATUS={line}", timeout=0.0):
             self._sent = line
         return line == self._sent
+
+    def allow_more_entries(self) -> None:
+        """Let the next `update` log what it could not log so far, since there was too much."""
+        self._rate_limited.reset()
 
     def _status(self, supervisor: WatchSupervisor, of_supervisor: tuple[str, ...]) -> status_line.Status:
         return status_line.Status(

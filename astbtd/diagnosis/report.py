@@ -17,6 +17,7 @@ from astbtd.diagnosis.report_summary import (
     shorten,
     signature_line,
     summary,
+    with_advice_if_foreign,
     wrap,
 )
 from astbtd.lib.escaping import printable, printable_line
@@ -30,12 +31,13 @@ _MAX_RAW_TEXT = 1 << 16  # characters
 
 def render(crash: Crash, crash_thread_text: str) -> str:
     """Return the report of `crash`. `crash_thread_text` is gdb's `bt` or `bt full` of its thread; it may be junk."""
+    crash = with_advice_if_foreign(crash)
     parts = [
         summary(crash),
         *_further_steps(crash.diagnosis),
         _section(f"The crash {_describe_thread(crash)}", _list_frames(crash_thread_text)),
     ]
-    if crash.diagnosis.kind is not Kind.SENT:
+    if crash.diagnosis.kind is not Kind.SENT and not crash.foreign:
         parts.append(_section("How to file an issue", _number(tuple(_filing_steps(crash)))))
     return "\n\n".join(parts) + "\n"
 

@@ -6,11 +6,12 @@ what happened; is Asterisk running again; is it new; is the backtrace good enoug
 import signal
 import textwrap
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from astbtd.lib.escaping import printable_line
 from astbtd.lib.quantities import format_duration, pluralize
-from astbtd.model.crash import Asterisk, Crash, CrashSignature, Signal, Verdict
+from astbtd.model.crash import Asterisk, Crash, CrashSignature, Process, Signal, Verdict
 from astbtd.model.diagnosis import Diagnosis, Kind, Signature
 from astbtd.model.surroundings import PbxState, Upgrade
 
@@ -26,12 +27,23 @@ _ANSWERS = {
 }
 _NOTABLE = ("jumped to", "stack is overwritten", "stack overflow", "which was replaced")  # in headline.py
 _FILE_ISSUE = f"Search {TRACKER} for the function. If nobody has reported it, file an issue."
+_FOREIGN_ADVICE = (
+    "Do not file an issue for Asterisk. If this is your PBX after all, add its user to `asterisk.users` in "
+    "/etc/astbtd.yaml; `astbtd check` says why a running Asterisk counts as foreign."
+)
 _STARTING = ("activating", "reloading")  # ActiveState of a unit that is started, or waits for its restart
 
 
 def summary(crash: Crash) -> str:
     """Return the first screen of the report, which has all that matters."""
-    return "\n".join(_summary_lines(crash))
+    return "\n".join(_summary_lines(with_advice_if_foreign(crash)))
+
+
+def with_advice_if_foreign(crash: Crash) -> Crash:
+    """Replace the advice for a foreign crash: what helps the developers of Asterisk is of no use there."""
+    if not crash.foreign:
+        return crash
+    return replace(crash, diagnosis=replace(crash.diagnosis, advice=(_FOREIGN_ADVICE,)))
 
 
 def next_steps(diagnosis: Diagnosis) -> tuple[str, ...]:
@@ -40,10 +52,12 @@ def next_steps(diagnosis: Diagnosis) -> tuple[str, ...]:
 
 
 def _summary_lines(crash: Crash) -> Iterator[str]:
+    if crash.foreign:
+        yield wrap("Foreign:   ", f"this is not a crash of the PBX, but of {_describe_program(crash.process)}")
     yield from _event_lines(crash)
     yield wrap("When:      ", f"{format_time(crash.crashed_at)} on {crash.host} (crash {crash.id})")
     yield wrap("Version:   ", _describe_version(crash.asterisk))
-    if crash.pbx is not None:
+    if crash.pbx is not None and not crash.foreign:
         yield wrap("Running:   ", describe_state(crash.pbx, crash.crashed_at))
     if crash.signature is not None or crash.upgrade is not None:
         yield wrap("Seen:      ", _describe_occurrence(crash.signature, crash.upgrade, crash.crashed_at))
@@ -54,13 +68,19 @@ def _summary_lines(crash: Crash) -> Iterator[str]:
 
 def _event_lines(crash: Crash) -> Iterator[str]:
     diagnosis = crash.diagnosis
+    program = "The program" if crash.foreign else "Asterisk"
     verb = "hangs" if diagnosis.deadlock else "crashed"
-    if diagnosis.kind is Kind.SENT and diagnosis.headline:
+    if diagnosis.kind is Kind.SENT and diagnosis.headline and not crash.foreign:
         yield wrap("", diagnosis.headline)
     else:
-        yield wrap(f"Asterisk {verb}: ", _describe_crash(crash))
+        yield wrap(f"{program} {verb}: ", _describe_crash(crash))
     if _is_more_than_a_fault(diagnosis):
         yield wrap("What:      ", diagnosis.headline or "")
+
+
+def _describe_program(process: Process) -> str:
+    user = "unknown" if process.uid is None else process.uid
+    return f"{process.executable or 'an unknown program'}, user id {user}"
 
 
 def grade_lines(diagnosis: Diagnosis) -> Iterator[str]:

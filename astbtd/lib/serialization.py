@@ -1,6 +1,8 @@
 """Convert plain data from JSON or YAML into frozen dataclasses and back; every error is reported with its key path."""
 
 import dataclasses
+import json
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -11,6 +13,9 @@ from functools import cache, partial
 from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
+
+_CONTROLS = re.compile("[\x7f-\x9f]")
+"""Control characters that JSON permits in a string. They occur nowhere else in a document."""
 
 
 @dataclass(frozen=True)
@@ -204,6 +209,15 @@ def to_plain(value: object) -> Any:
     if isinstance(value, list | tuple):
         return [to_plain(item) for item in value]
     return value
+
+
+def json_text(value: object, *, indent: int | None = None, ascii_only: bool = False) -> str:
+    """Return `value` as JSON for files and pipes. Control characters are escaped, even those that JSON permits.
+
+    U+007F to U+009F are such: `cat` and `less -r` would pass them on to the terminal, which may obey them.
+    """
+    text = json.dumps(to_plain(value), indent=indent, ensure_ascii=ascii_only)
+    return _CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def format_rfc3339(moment: datetime) -> str:

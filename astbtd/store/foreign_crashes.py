@@ -41,7 +41,7 @@ class ForeignCrashes:
         A pinned crash is not removed, and counts.
         """
         sizes = {crash_id: self.store.sizes(crash_id) for crash_id in self.ids()}
-        stored = {crash_id: each for crash_id, each in sizes.items() if each}
+        stored = {crash_id: each for crash_id, each in sizes.items() if each and self._is_foreign(crash_id)}
         count, total = len(stored), sum(sum(each.values()) for each in stored.values())
         removed = []
         for crash_id, each in stored.items():
@@ -53,6 +53,13 @@ class ForeignCrashes:
         if len(sizes) > len(stored) - len(removed):
             self._write([crash_id for crash_id in stored if crash_id not in removed])
         return StoreTotals.from_part_sizes(part_sizes(stored[crash_id]) for crash_id in removed)
+
+    def _is_foreign(self, crash_id: str) -> bool:
+        """Return whether a crash still counts as foreign: its user may have become one of the PBX's."""
+        try:
+            return self.store.load_retention_fields(crash_id).foreign is not False
+        except DamagedRecord:
+            return True
 
     def _is_pinned(self, crash_id: str) -> bool:
         try:

@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import json
 import re
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from astbtd.lib.serialization import to_plain
+from astbtd.lib.serialization import json_text, to_plain
 from astbtd.model.crash import RECORD_FILE, REPORT_FILE, Crash, Section
 from astbtd.model.deadlock_capture import BACKTRACE_FILE, FULL_FILE, LOCKS_FILE, Deadlock
 from astbtd.store.captures import RECORD_FILE as CAPTURE_RECORD_FILE
@@ -75,7 +74,7 @@ def _redact(content: bytes, redactor: Redactor) -> bytes:
 def _record(record: Crash | Deadlock, redactor: Redactor | None) -> bytes:
     document: Any = to_plain(record)
     document = redactor.document(document) if redactor else document
-    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode(errors="replace")
+    return (json_text(document, indent=2) + "\n").encode(errors="replace")
 
 
 def _add(archive: tarfile.TarFile, item: BundleItem, name: str, content: bytes) -> None:

@@ -4,8 +4,9 @@ A core can name tens of thousands of files; a record that is larger than what th
 the claim retried for ever.
 """
 
-import json
 from collections.abc import Mapping
+
+from astbtd.lib.serialization import json_text
 
 LARGEST_RECORD = 4 << 20
 """The number of bytes that are read of a record of a crash or a capture."""
@@ -28,7 +29,7 @@ def to_bounded_json(document: Mapping[str, object], largest: int = LARGEST_RECOR
 
 
 def _encode(document: object) -> bytes:
-    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode(errors="replace")
+    return (json_text(document, indent=2) + "\n").encode(errors="replace")
 
 
 def _with_notes(document: object, notes: list[str]) -> object:

@@ -40,6 +40,12 @@ class Problems:
         else:
             self._messages.pop(key, None)
 
+    def forget_removed_files(self) -> None:
+        """Remove the entries under paths at which there is no file any more: nobody will try these again."""
+        for key in list(self._messages):
+            if key.startswith("/") and not os.path.lexists(key):
+                del self._messages[key]
+
 
 class DirectoryScanner:
     """Scans directories in the thread of the caller. Any method may block if a file system does not answer.
@@ -167,6 +173,7 @@ class DirectoryScanner:
     def _scan_everything(self, found: DiscoveredBy, *, quiet: bool = False) -> Iterator[FinderResult]:
         with self.problems.recorded("claims", "claims"):
             yield from self.finder.resume_claims(self._is_ours)
+        self.problems.forget_removed_files()
         yield from self._scan_directories(found, quiet)
         with self.problems.recorded("replaced cores", "claims"):
             yield from self.finder.claim_replaced_cores()

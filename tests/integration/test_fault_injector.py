@@ -18,7 +18,8 @@ def change():
         print("denied")
 
 os.mkdir("below/before")
-run_sandboxed(change, [])
+with run_sandboxed(change):
+    pass
 os.mkdir("below/after")
 """
 

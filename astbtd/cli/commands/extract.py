@@ -12,7 +12,7 @@ from pathlib import Path
 from astbtd.claims.claim import Claim, Claims
 from astbtd.claims.core_filter import ANY_NUMBER, Candidate, CoreFilter, RefusedFile, StillWritten
 from astbtd.claims.private_copy import PrivateCopies, unpacked_facts
-from astbtd.cli.common import Progress, add_json, load_settings, write_json_line, write_text
+from astbtd.cli.common import Progress, add_json, load_settings, warn, write_json_line, write_text
 from astbtd.cli.main import print_error
 from astbtd.errors import AstbtdError, ExitCode, NothingMatched
 from astbtd.extraction.sandbox_command import SandboxUser
@@ -20,7 +20,7 @@ from astbtd.lib import files
 from astbtd.lib.escaping import printable_line
 from astbtd.lib.path_walk import create_file, opened_directory, refuse_exchangeable
 from astbtd.model.crash import REPORT_FILE, CoreAction, CoreState, Crash, DiscoveredBy, Section
-from astbtd.pipeline import crash_pipeline
+from astbtd.pipeline import crash_pipeline, foreign_cores
 from astbtd.pipeline.analysis import analyze_core, write_report
 from astbtd.pipeline.components import Components, assemble
 from astbtd.pipeline.crash_pipeline import CoreOrigin
@@ -150,12 +150,15 @@ def _store_crash(candidate: Candidate, settings: Settings, parts: Components) ->
     """Take the core through the pipeline; return the record that exists already if it was collected before."""
     parts.store.prepare()
     identity = candidate.facts.identity
+    foreign = foreign_cores.foreign_reason(candidate.facts.process, settings)
+    if foreign:
+        _explain_foreign(candidate.path, foreign)
     resumed = _resume_claim(candidate, parts.claims)
     if resumed is None and parts.store.collected.among({identity}):
         os.close(candidate.descriptor)
-        return _find_by_identity(identity, candidate.path, parts)
-    foreign = _is_foreign(candidate, settings)
-    claim = resumed or parts.claims.claim_core(candidate, DiscoveredBy.COMMAND, copy=True, foreign=foreign)
+        recorded = _find_by_identity(identity, candidate.path, parts)
+        return recorded if foreign or not recorded.foreign else foreign_cores.adopt(parts.store, recorded)
+    claim = resumed or parts.claims.claim_core(candidate, DiscoveredBy.COMMAND, copy=True, foreign=bool(foreign))
     pipeline = parts.crash_pipeline(settings, parts.crash_loops(settings), _announce, lambda _: None)
     crash = pipeline.process(claim)
     number_postponed(parts.store)
@@ -164,11 +167,10 @@ def _store_crash(candidate: Candidate, settings: Settings, parts: Components) ->
     return parts.store.load(crash.id)
 
 
-def _is_foreign(candidate: Candidate, settings: Settings) -> bool:
-    """Return whether a core is not the PBX's. Somebody has named the file, so its owner says nothing."""
-    identity = watched_directories.find_remembered_identity(settings)
-    process = candidate.facts.process
-    return identity.foreign_crash_reason(process.uid, None, process.executable) is not None
+def _explain_foreign(path: str, reason: str) -> None:
+    """Warn that a crash is recorded as foreign: maybe nobody has told us yet which user runs the PBX."""
+    hint = "  hint: if it is your PBX, add its user to asterisk.users in /etc/astbtd.yaml, and repeat the command"
+    warn([f"{path} counts as the core of a foreign program, not of the PBX: {reason}", hint])
 
 
 def _resume_claim(candidate: Candidate, claims: Claims) -> Claim | None:
@@ -287,4 +289,5 @@ def _print(crash: Crash, directory: Path, options: argparse.Namespace) -> None:
     if options.json:
         write_json_line(crash)
     else:
-        write_text(f"{directory}: {printable_line(crash.what)}, backtrace {crash.diagnosis.verdict}\n")
+        mark = "foreign, not the PBX: " if crash.foreign else ""
+        write_text(f"{directory}: {mark}{printable_line(crash.what)}, backtrace {crash.diagnosis.verdict}\n")

@@ -16,6 +16,7 @@ from astbtd.cli.common import (
 from astbtd.cli.table import Column, print_table
 from astbtd.errors import ExitCode
 from astbtd.lib.quantities import format_size
+from astbtd.store import store_schema
 from astbtd.store.retention.planning import plan_removals
 from astbtd.store.retention.removal_plan import Removal, summarize
 from astbtd.store.store import Store
@@ -32,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> ExitCode:
     """Remove what exceeds the limits, and print it. Raise AstbtdError if permission is denied."""
     store = open_store(options) if options.dry_run else open_store_for_writing(options)
+    store_schema.refuse_newer(store.root)  # a dry run too: what we would remove, a newer version may keep
     removals: Sequence[Removal] = plan_removals(store, load_settings(options).retention, datetime.now(UTC))
     if not options.dry_run:
         removals = _remove(store, removals)

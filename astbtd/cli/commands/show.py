@@ -17,7 +17,6 @@ from astbtd.cli.common import (
     write_text,
 )
 from astbtd.errors import AstbtdError, ExitCode, NothingMatched
-from astbtd.lib.escaping import printable_line
 from astbtd.model.deadlock_capture import BACKTRACE_FILE, FULL_FILE, LOCKS_FILE
 from astbtd.model.record_summary import REPORT_FILE, Section
 from astbtd.store.captures import Captures
@@ -114,7 +113,6 @@ def _report(store: Store, crash_id: str, options: argparse.Namespace) -> str:
         crash = store.load(crash_id)
     except DamagedRecord:
         return _read_crash_file(store, crash_id, REPORT_FILE)
-    mark = f"{_foreign_line(crash)}\n" if crash.foreign else ""
     if crash.texts_removed_at:
         report = _summary(crash)
     else:
@@ -122,13 +120,7 @@ def _report(store: Store, crash_id: str, options: argparse.Namespace) -> str:
         if now := _observe_now(crash, store, options):
             _, _, rest = report.partition("\n\n")
             report = f"{_summary(replace(crash, pbx=now))}\n{rest}"
-    return mark + report + "".join(f"\n{line}\n" for line in _retention_lines(crash))
-
-
-def _foreign_line(crash: "Crash") -> str:
-    program = crash.process.executable or "an unknown program"
-    user = "unknown" if crash.process.uid is None else crash.process.uid
-    return f"Foreign: this is not a crash of the PBX, but of {printable_line(program)}, user id {user}\n"
+    return report + "".join(f"\n{line}\n" for line in _retention_lines(crash))
 
 
 def _observe_now(crash: "Crash", store: Store, options: argparse.Namespace) -> "PbxState | None":

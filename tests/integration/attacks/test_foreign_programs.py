@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from astbtd.model.crash import CoreState, Crash
+from astbtd.model.crash import REPORT_FILE, CoreState, Crash
 from astbtd.store.foreign_crashes import MAX_CRASHES
 from tests.support.attackers import ASTERISK, OTHER_USER, file_state
 from tests.support.builders import DeadProcess
@@ -100,7 +100,9 @@ def test_foreign_crashes_are_marked_and_are_not_the_latest(
     assert [(each["id"], each["foreign"]) for each in listed] == [(foreign.id, True)]
     assert json.loads(astbtd(guarded, "show", "--json").stdout)["id"] == pbx.id
     assert json.loads(astbtd(guarded, "show", "-1", "--json").stdout)["id"] == pbx.id
-    assert astbtd(guarded, "show", foreign.id).stdout.startswith("Foreign: this is not a crash of the PBX")
+    shown = astbtd(guarded, "show", foreign.id).stdout
+    assert shown.startswith("Foreign:   this is not a crash of the PBX")
+    assert shown == (guarded.store.directory(foreign.id) / REPORT_FILE).read_text()
     assert pbx.what.split()[0] in guarded.manager.status
 
 
@@ -180,6 +182,26 @@ def test_of_an_archive_where_the_pbx_works_only_the_newest_core_is_collected(scr
         assert json.loads(astbtd(running, "extract", "--newest", "--json", str(archive)).stdout)["core"]["path"] == str(
             cores[-2]
         )
+
+
+def test_a_named_core_of_an_unknown_user_is_explained_and_becomes_the_pbxs_when_the_user_is_configured(
+    scratch: Path, programs: Path
+) -> None:
+    spool = scratch / "spool"
+    spool.mkdir()
+    shutil.chown(spool, OTHER_USER)
+    core = str(crash_as(OTHER_USER, programs, spool, "core.1"))
+    with daemon(scratch, {}) as configured:
+        unknown = astbtd(configured, "extract", core)
+        configured.configure({"asterisk": {"users": [OTHER_USER]}})
+        known = astbtd(configured, "extract", "--json", core)
+        listed = json.loads(astbtd(configured, "list", "--json").stdout)
+
+    assert "counts as the core of a foreign program" in unknown.stderr
+    assert "hint: if it is your PBX, add its user to asterisk.users" in unknown.stderr
+    assert ": foreign, not the PBX: SIGSEGV" in unknown.stdout
+    assert (known.stderr, json.loads(known.stdout)["foreign"]) == ("", False)
+    assert [(each["foreign"], each["signature"]["occurrence"]) for each in listed] == [(False, 1)]
 
 
 def test_a_set_user_id_program_called_asterisk_is_not_captured(scratch: Path, programs: Path) -> None:

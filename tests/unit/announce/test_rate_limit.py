@@ -5,6 +5,7 @@ import pytest
 from astbtd.announce import systemd
 from astbtd.announce.rate_limit import RateLimitedJournal
 from astbtd.errors import AstbtdError
+from tests.support.builders import crash
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def test_a_few_entries_are_all_written(messages: list[str]) -> None:
     limited = RateLimitedJournal()
 
     limited.log_refused_core("/srv/core", "it is damaged")
-    limited.warn("not watched: /srv")
+    assert limited.warn("not watched: /srv")
     limited.log_unpack_error("/srv/core.zst", AstbtdError("it is truncated", "copy it again"))
     limited.reset()
 
@@ -38,7 +39,7 @@ def test_further_entries_are_counted(messages: list[str]) -> None:
     limited.reset()
 
     assert len(messages) == 21
-    assert messages[-1] == "980 more entries about ignored files or unwatched directories suppressed"
+    assert messages[-1] == "980 more entries about ignored files or foreign crashes suppressed"
 
 
 def test_after_a_reset_entries_are_written_again(messages: list[str]) -> None:
@@ -49,3 +50,43 @@ def test_after_a_reset_entries_are_written_again(messages: list[str]) -> None:
         limited.reset()
 
     assert len(messages) == 2 * 21
+
+
+def test_entries_about_foreign_crashes_are_limited(messages: list[str]) -> None:
+    limited = RateLimitedJournal()
+
+    for number in range(30):
+        limited.announce_foreign_crash(crash(pid=number), "/srv/crashes")
+    limited.reset()
+
+    assert len(messages) == 21
+    assert messages[-1] == "10 more entries about ignored files or foreign crashes suppressed"
+
+
+def test_an_entry_that_the_journal_did_not_accept_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[str] = []
+
+    def refuse(*_: object) -> None:
+        raise systemd.JournalUnavailable("journald does not answer")
+
+    limited = RateLimitedJournal()
+    monkeypatch.setattr(systemd, "send", refuse)
+    for _ in range(100):
+        with pytest.raises(AstbtdError):
+            limited.announce_foreign_crash(crash(), "/srv/crashes")
+    monkeypatch.setattr(systemd, "send", lambda message, *_: sent.append(message))
+
+    limited.announce_foreign_crash(crash(), "/srv/crashes")
+
+    assert len(sent) == 1
+
+
+def test_a_warning_beyond_the_limit_is_refused_and_accepted_after_a_reset(messages: list[str]) -> None:
+    limited = RateLimitedJournal()
+
+    accepted = [limited.warn(f"not watched: /srv/{number}") for number in range(25)]
+    limited.reset()
+
+    assert accepted == [True] * 20 + [False] * 5
+    assert len(messages) == 20
+    assert limited.warn("not watched: /srv/24")

@@ -150,3 +150,17 @@ def test_a_process_belongs_to_the_outermost_service_or_session(
     (tmp_path / "7" / "cgroup").write_text(f"{cgroup}\n")
 
     assert unit_of_process(7) == unit
+
+
+@pytest.mark.parametrize("command", ['"/usr/sbin/asterisk" "-f"', '@/usr/sbin/asterisk "/usr/sbin/asterisk" "-f"'])
+@needs_root
+def test_a_transient_unit_counts_as_systemd_run_writes_it(tmp_path: Path, command: str) -> None:
+    transient = tmp_path / "transient"
+    transient.mkdir()
+    text = f"# This is a transient unit file\n[Service]\nExecStart=\nExecStart={command}\nUser=games\n"
+    (transient / "pbx.service").write_text(text)
+
+    (unit,) = find_units(("asterisk",), [str(transient)]).values()
+
+    assert unit.user == "games"
+    assert "/run/systemd/transient" in pbx_users.UNIT_DIRECTORIES

@@ -13,6 +13,8 @@ from astbtd import __version__
 from astbtd.cli import common
 from astbtd.cli import main as cli
 from astbtd.cli.main import VERBS
+from astbtd.model.crash import RECORD_FILE, SCHEMA
+from astbtd.store.store import Store
 from tests.support.builders import crash
 from tests.support.cli_types import NOBODY, Keep, Run
 
@@ -172,6 +174,25 @@ def test_check_config_prints_errors_as_json(run: Run, configuration: Path) -> No
     assert [error.split(":")[0] for error in result["errors"]] == ["stroe"]
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [("pin", "latest"), ("unpin", "latest"), ("prune",), ("prune", "--dry-run"), ("fsck",), ("fsck", "--dry-run")],
+)
+def test_verbs_that_change_records_refuse_the_store_of_a_newer_version(
+    astbtd: Run, keep: Keep, store: Store, arguments: tuple[str, ...]
+) -> None:
+    record = keep(crash()) / RECORD_FILE
+    before = record.read_bytes()
+    (store.root / "schema").write_text(f"{SCHEMA + 1}\n")
+
+    answer = astbtd(*arguments)
+
+    assert (answer.code, answer.out) == (1, "")
+    assert f"was written by a newer version of astbtd (schema {SCHEMA + 1}" in answer.err
+    assert "\n  hint: install that version again" in answer.err
+    assert record.read_bytes() == before
+
+
 def test_an_unreadable_store_is_a_failure(run: Run, configuration: Path) -> None:
     configuration.write_text("store: /dev/null\n")
 
@@ -208,6 +229,40 @@ def test_a_closed_pipe_is_no_failure(keep: Keep, configuration: Path, unbuffered
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("verb", ["list", "show", "--help"])
+def test_a_closed_standard_output_is_reported(keep: Keep, configuration: Path, verb: str) -> None:
+    keep(crash())
+
+    done = run_with_closed_stream(">&-", configuration, verb)
+
+    assert done.returncode == 1
+    assert done.stderr == "astbtd: standard output is closed\n  hint: redirect it to a file, or to /dev/null\n"
+
+
+def test_with_a_closed_standard_output_the_work_is_done_and_no_file_takes_its_place(
+    keep: Keep, configuration: Path, store: Store
+) -> None:
+    keep(crash())
+
+    done = run_with_closed_stream(">&-", configuration, "pin", "latest")
+
+    assert "Traceback" not in done.stderr
+    assert [each.pinned for each in store.crashes()] == [True]
+    assert all(b"is pinned" not in file.read_bytes() for file in store.root.rglob("*") if file.is_file())
+
+
+def test_a_closed_standard_error_or_input_does_not_matter_unless_it_is_read(keep: Keep, configuration: Path) -> None:
+    keep(crash())
+
+    quiet = run_with_closed_stream("2>&-", configuration, "list")
+    failed = run_with_closed_stream("2>&-", configuration, "show", "2001")
+    diagnosed = run_with_closed_stream("<&-", configuration, "diagnose", "-")
+
+    assert (quiet.returncode, failed.returncode, diagnosed.returncode) == (0, 3, 1)
+    assert crash().id in quiet.stdout
+    assert diagnosed.stderr.startswith("astbtd: cannot read -: Bad file descriptor")
+
+
 def test_the_process_writes_all_output_and_returns_the_exit_code(keep: Keep, configuration: Path) -> None:
     keep(crash())
 
@@ -238,6 +293,13 @@ def test_a_disk_error_names_the_file(monkeypatch: pytest.MonkeyPatch, run: Run) 
 
     assert answer.code == 1
     assert "cannot write /srv/store/record: Input/output error\n  hint: " in answer.err
+
+
+def run_with_closed_stream(redirection: str, configuration: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a shell that closes one of its standard streams."""
+    command = [sys.executable, "-m", "astbtd", "--config", str(configuration), *arguments]
+    script = f'exec "$@" {redirection}'
+    return subprocess.run(["sh", "-c", script, "sh", *command], check=False, capture_output=True, text=True)
 
 
 def run_process(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from astbtd.announce import systemd
+from astbtd.announce.rate_limit import RateLimitedJournal
 from astbtd.daemon import announcements
 from astbtd.errors import AstbtdError
 from astbtd.model.crash import Crash
@@ -40,7 +41,7 @@ def loops(store: Store) -> CrashLoops:
 def announce(loops: CrashLoops, store: Store, one: Crash, *, quiet: bool = False) -> None:
     claimed = claim()
     claimed.record = replace(claimed.record, quiet=quiet)
-    announcements.announce_crash(loops, store, claimed, one, store.directory(one.id))
+    announcements.announce_crash(loops, store, RateLimitedJournal(), claimed, one, store.directory(one.id))
 
 
 def kinds(messages: list[str]) -> list[str]:

@@ -267,3 +267,18 @@ def test_a_signal_of_another_process_is_not_called_a_crash() -> None:
     first, *_ = render(replace(recorded, diagnosis=sent), JUMP).splitlines()
 
     assert first == "SIGSEGV sent by pid 2705 (uid 0): do not file"
+
+
+def test_the_report_of_a_foreign_crash_says_so_first_and_does_not_speak_of_the_pbx(two_threads: str) -> None:
+    made = crash(two_threads)
+    foreign = replace(made, foreign=True, process=replace(made.process, uid=1000, executable="/home/x/asterisk\x1b"))
+
+    report = render(foreign, two_threads)
+
+    first = report.splitlines()[0]
+    assert first == r"Foreign:   this is not a crash of the PBX, but of /home/x/asterisk\x1b, user id 1000"
+    assert "Asterisk crashed" not in report
+    assert "The program crashed: SIGSEGV" in report
+    assert "How to file an issue" not in report
+    assert "`asterisk.users`" in report
+    assert "in talker (arg=0x0) at talk.c:8" in report

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import pytest
 
-from astbtd.lib.serialization import Decoder, HumanFormat, format_rfc3339, to_plain
+from astbtd.lib.serialization import Decoder, HumanFormat, format_rfc3339, json_text, to_plain
 from astbtd.model.crash import Crash, ExtractionOutcome
 from tests.support.builders import NOON, crash
 
@@ -166,3 +166,15 @@ def test_plain_data_contains_only_json_types() -> None:
         "even": None,
         "sizes": {"a": 1},
     }
+
+
+@pytest.mark.parametrize("ascii_only", [False, True])
+def test_json_contains_no_control_characters_and_is_read_as_before(ascii_only: bool) -> None:
+    controls = "".join(map(chr, (*range(0x20), *range(0x7F, 0xA0))))
+    document = {f"gr\u00fc\u00dfe{controls}": [f'"{controls}\\x9b\u00a0']}
+
+    text = json_text(document, ascii_only=ascii_only)
+
+    assert not set(controls) & set(text)
+    assert text.isascii() == ascii_only
+    assert json.loads(text) == document

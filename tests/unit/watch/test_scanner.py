@@ -155,6 +155,25 @@ def test_a_core_that_cannot_be_claimed_is_a_problem_until_it_is_claimed(
     assert list(scanner.problems) == []
 
 
+def test_a_problem_with_a_file_that_is_gone_is_forgotten_by_the_next_scan(
+    scanner: DirectoryScanner, queue: Queue, dump: Dump, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = dump()
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("astbtd.claims.core_filter.CoreFilter.examine", fail)
+        process_events(scanner, queue)
+    assert len(list(scanner.problems)) == 1
+
+    path.unlink()
+    queue.add(scanner.rescan())
+
+    assert list(scanner.problems) == []
+
+
 def test_hints_about_other_directories_are_ignored(scanner: DirectoryScanner, dump: Dump, tmp_path: Path) -> None:
     dump()
 
