@@ -261,20 +261,17 @@ class Daemon:
         return assemble(settings, self._worker.raise_if_stopping, lambda needed: self._maintenance.make_room(needed))
 
     def _core_finder(self) -> CoreFinder:
-        incoming = self._components.store.incoming
+        store = self._components.store
+        # A new store has none. Otherwise an earlier version has searched these, given as globs.
+        searched = () if store.is_new else known_directories.read(memory_file(store.root), 0.0)
         return CoreFinder(
             self._components.claims,
-            self._components.store.collected.among,
+            store.collected.among,
             self._settings.asterisk.executables,
             self._settings.cores.action,
             self._worker,
-            FirstSight(incoming / "first-sight", self._directories_searched_before()),
+            FirstSight(store.incoming / "first-sight", searched),
         )
-
-    def _directories_searched_before(self) -> list[str]:
-        """Return the directories that an earlier version has searched, as globs. A new store has none."""
-        store = self._components.store
-        return [] if store.is_new else list(known_directories.read(memory_file(store.root), 0.0))
 
     def _configure_worker(self) -> None:
         """Let the worker use a pipeline with the current settings from the next job on."""
