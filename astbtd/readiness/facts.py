@@ -180,14 +180,26 @@ class MappedObject:
 
 
 @dataclass(frozen=True)
+class SourceTree:
+    """The sources that Asterisk was built from. `configured_with` are the arguments of configure, None if unknown."""
+
+    directory: str
+    configured_with: tuple[str, ...] | None
+
+
+@dataclass(frozen=True)
 class Program:
-    """The executable of Asterisk. `packages` own it and its modules; empty if no package does."""
+    """The executable of Asterisk. `packages` own it and its modules; empty if no package does.
+
+    `source` is None if the sources are not on this machine.
+    """
 
     path: str
     symbols: bool
     readable: bool
     built: Asterisk
     packages: tuple[str, ...]
+    source: SourceTree | None = None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from astbtd.lib.quantities import format_size
 from astbtd.readiness.checks.asterisk_start import raises_core_limit, starts_asterisk
 from astbtd.readiness.facts import Instance, Kernel, Limit, Process
-from astbtd.readiness.remedies import enable_dumpcore, set_in_unit
+from astbtd.readiness.remedies import enable_dumpcore, restart, set_in_unit
 from astbtd.readiness.result import Check, Name, Unknown, failed, ok, unknown, warning
 from astbtd.sources.core_pattern import Kind
 
@@ -18,8 +18,7 @@ def check_core_limit(instance: Instance) -> Check:
     soft = process.core_limit.soft
     if soft is None:
         return ok(Name.CORE_LIMIT, "unlimited")
-    permanent = set_in_unit(instance, "LimitCORE=infinity") or enable_dumpcore(instance)
-    remedy = f"prlimit --pid {process.pid} --core=unlimited; permanently: {permanent}"
+    remedy = f"prlimit --pid {process.pid} --core=unlimited; permanently: {_allow_cores(instance, process)}"
     if not process.core_limit.allows_core:
         return failed(Name.CORE_LIMIT, f"RLIMIT_CORE is {soft}: no core is written", remedy)
     if soft < process.resident:
@@ -60,6 +59,22 @@ def check_dumpable(instance: Instance, kernel: Kernel | Unknown) -> Check:
         return ok(Name.DUMPABLE, "no, but with fs.suid_dumpable=2 the kernel writes the core for root")
     found = f"no, since it changed to uid {process.credentials.uid}: the kernel writes no core"
     return failed(Name.DUMPABLE, found, enable_dumpcore(instance))
+
+
+def _allow_cores(instance: Instance, process: Process) -> str:
+    """Return how to raise RLIMIT_CORE for good. With -g, Asterisk does it itself, but only up to its hard limit."""
+    in_unit = set_in_unit(instance, "LimitCORE=infinity")
+    if in_unit:
+        return in_unit
+    if not raises_core_limit(instance):
+        return enable_dumpcore(instance)
+    if process.core_limit.hard is None:
+        return f"find out what lowers it after the start, then: {restart(instance)}"
+    return (
+        f"-g is given, but only root can raise the hard limit of {process.core_limit.hard}: run ulimit -c unlimited as "
+        "root in the script that starts Asterisk, or, if a user starts it, "
+        "echo '* - core unlimited' >/etc/security/limits.d/60-core.conf, log in again and start it"
+    )
 
 
 def _allows_core_now(instance: Instance) -> bool:

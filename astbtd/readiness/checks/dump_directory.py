@@ -15,6 +15,7 @@ from astbtd.readiness.facts import (
     Kernel,
     Process,
     Unit,
+    is_below,
 )
 from astbtd.readiness.remedies import (
     CORES_IN_ONE_DIRECTORY,
@@ -27,6 +28,9 @@ from astbtd.sources.core_pattern import Kind
 
 _HOME_OF_ASTERISK = "/var/lib/asterisk"
 _SHARED_DIRECTORY = "/var/cores"
+_HOMES = ("/home", "/opt", "/srv", "/var/cache", "/var/lib", "/var/log", "/var/spool")
+"""Directories in which each program has a directory of its own."""
+
 _SHARE_WITH_HOST = (
     "use a directory that the container shares with the host, and add its path on the host to watch.directories "
     "in /etc/astbtd.yaml"
@@ -109,6 +113,8 @@ def check_core_directory(instance: Instance, astbtd: Unit | Unknown) -> Check:
             return failed(Name.CORE_DIRECTORY, f"{directory.path} is read-only for Asterisk", remedy)
         if not can_write(process.credentials, directory):
             found = f"{directory.path} is not writable by uid {process.credentials.uid}"
+            if problem is None and _belongs_to_unit(directory, process, instance.unit):
+                remedy = _make_writable(directory, process)
             return failed(Name.CORE_DIRECTORY, found, remedy)
         if problem is None:
             return ok(Name.CORE_DIRECTORY, directory.path)
@@ -182,6 +188,24 @@ def _directory_remedy(directory: Directory, instance: Instance) -> str:
         if unit is not None and unit.hides_tmp(directory.path):
             return set_in_unit(instance, "PrivateTmp=no") or ""
     return _select_other_directory(directory, instance)
+
+
+def _belongs_to_unit(directory: Directory, process: Process, unit: Unit | None) -> bool:
+    """Return True if a directory is meant for Asterisk alone, so that its owner may be changed."""
+    path = directory.path
+    if path == _HOME_OF_ASTERISK:
+        return True
+    if unit is None or directory.uid not in (0, process.credentials.uid):
+        return False
+    is_private = path not in _HOMES and is_below(path, _HOMES)
+    return is_private and path in unit.paths("WorkingDirectory")
+
+
+def _make_writable(directory: Directory, process: Process) -> str:
+    path = shlex.quote(directory.path)
+    if directory.uid == process.credentials.uid:
+        return f"chmod u+wx {path}"
+    return f"chown {process.credentials.uid} {path}"
 
 
 def _select_other_directory(directory: Directory, instance: Instance) -> str:

@@ -12,6 +12,7 @@ from astbtd.readiness.result import Check, Name, Unknown, failed, ok, unknown, w
 
 _MAX_LISTED_FILES = 3
 _NEEDS_LIBBFD = "BETTER_BACKTRACES"
+_FORMER_OPTIONS = "(with the other options of the first build, too: the line `$ ./configure` in its config.log)"
 
 
 def check_readable(instance: Instance) -> Check:
@@ -118,11 +119,26 @@ def _check_option(name: Name, has_option: bool | Unknown | None, consequence: st
 
 def _rebuild_with(option: str, instance: Instance, family: Family) -> str:
     """Return the commands for the source tree. BETTER_BACKTRACES needs libbfd, and configure must find it."""
-    prepare = ""
-    if option == _NEEDS_LIBBFD:
-        prepare = f"{install_package(family, 'binutils-dev', 'binutils-devel')} && ./configure && "
+    source = None if isinstance(instance.program, Unknown) else instance.program.source
+    enter = f"cd {shlex.quote(source.directory)} && " if source else "in Asterisk's source: "
     enable = f"make menuselect.makeopts && menuselect/menuselect --enable {option} menuselect.makeopts"
-    return f"in Asterisk's source: {prepare}{enable} && make && make install && {restart(instance)}"
+    build = f"{enable} && make && make install && {restart(instance)}"
+    if option != _NEEDS_LIBBFD:
+        return f"{enter}{build}"
+    libbfd = install_package(family, "binutils-dev libiberty-dev", "binutils-devel")
+    if source and source.configured_with is not None:
+        return f"{enter}{libbfd} && {shlex.join(['./configure', *source.configured_with])} && {build}"
+    configure = shlex.join(["./configure", *_library_option(instance)])
+    return f"{enter}{libbfd} && {configure} && {build} {_FORMER_OPTIONS}"
+
+
+def _library_option(instance: Instance) -> list[str]:
+    """Return the option that keeps the directory of the modules: Asterisk would not find them in another one."""
+    for mapped in _known(instance.objects):
+        library, found, _ = mapped.path.partition("/asterisk/modules/")
+        if mapped.role is ObjectRole.ASTERISK and found:
+            return [f"--libdir={library}"]
+    return []
 
 
 def _install_symbols(packages: Sequence[str], family: Family) -> str:

@@ -16,6 +16,7 @@ from astbtd.lib import subprocesses
 from astbtd.lib.files import open_regular
 from astbtd.model.crash import Asterisk, ExtractionOutcome
 from astbtd.readiness.facts import Family, Program
+from astbtd.readiness.gather.source_tree import find_source_tree
 from astbtd.readiness.gather.timeout import SECONDS
 
 _DEBUG_ROOT = Path("/usr/lib/debug")  # gdb's debug-file-directory
@@ -39,13 +40,14 @@ def inspect_program(path: str, modules: Sequence[str], family: Family, gdb_user:
     """Return the executable at a path, with the packages that own it and the directories of its `modules`."""
     try:
         with open_elf(path) as read:
-            built = _read_build(elf_sections.read_sections(read))
+            sections = elf_sections.read_sections(read)
+            built, source = _read_build(sections), find_source_tree(sections)
             symbols = find_symbols(path, read)
     except headers.NotElf as error:
         raise AstbtdError(f"{path} is not a program: {error}") from error
     one_per_directory = {os.path.dirname(module): module for module in modules}
     packages = _find_packages([path, *one_per_directory.values()], family)
-    return Program(path, symbols, gdb_user.can_read(path), built, packages)
+    return Program(path, symbols, gdb_user.can_read(path), built, packages, source)
 
 
 def find_symbols(path: str, read: Read) -> bool:

@@ -1,5 +1,7 @@
 """Limits on the core of Asterisk, and the dumpable flag."""
 
+from dataclasses import replace
+
 import pytest
 
 from astbtd.readiness.checks.core_limits import check_core_limit, check_dumpable, check_unit_core_limit
@@ -24,9 +26,23 @@ def test_no_core_is_written_with_a_limit_below_one_page(soft: int) -> None:
 
 
 def test_without_a_unit_the_permanent_remedy_is_dumpcore() -> None:
-    one = instance(unit=None, process=process(core_limit=FORBIDDEN))
+    one = instance(unit=None, process=replace(WITHOUT_G, core_limit=FORBIDDEN))
 
     assert "; permanently: set dumpcore = yes under [options]" in remedy(check_core_limit(one))
+
+
+def test_with_g_and_a_hard_limit_the_permanent_remedy_is_to_raise_that() -> None:
+    one = instance(unit=None, process=process(core_limit=FORBIDDEN))
+
+    permanent = remedy(check_core_limit(one)).partition("; permanently: ")[2]
+    assert permanent.startswith("-g is given, but only root can raise the hard limit of 0: run ulimit -c unlimited")
+    assert "/etc/security/limits.d/" in permanent
+
+
+def test_with_g_and_no_hard_limit_something_lowered_it_after_the_start() -> None:
+    one = instance(unit=None, process=process(core_limit=Limit(0, None)))
+
+    assert "; permanently: find out what lowers it after the start" in remedy(check_core_limit(one))
 
 
 def test_a_limit_below_the_size_of_the_process_truncates_the_core() -> None:

@@ -133,6 +133,27 @@ def test_a_directory_that_is_not_writable() -> None:
     )
 
 
+@pytest.mark.parametrize("path", ["/var/lib/asterisk", "/srv/pbx"])
+def test_a_directory_of_the_unit_itself_gets_the_owner_that_it_needs(path: str) -> None:
+    check = check_changed(path=path, uid=0, mode=0o755, unit_of_asterisk=unit(WorkingDirectory=path))
+
+    assert result(check) == (State.FAILED, f"{path} is not writable by uid 110")
+    assert remedy(check) == f"chown 110 {path}"
+
+
+def test_a_directory_that_belongs_to_asterisk_gets_a_writable_mode() -> None:
+    check = check_changed(path="/srv/pbx", uid=110, mode=0o555, unit_of_asterisk=unit(WorkingDirectory="/srv/pbx"))
+
+    assert remedy(check) == "chmod u+wx /srv/pbx"
+
+
+@pytest.mark.parametrize(("path", "uid"), [("/home/joe", 1000), ("/var/lib", 0), ("/usr/share/pbx", 0)])
+def test_the_directory_of_somebody_else_keeps_its_owner(path: str, uid: int) -> None:
+    check = check_changed(path=path, uid=uid, mode=0o755, unit_of_asterisk=unit(WorkingDirectory=path))
+
+    assert "[Service] WorkingDirectory=/var/lib/asterisk, then: " in remedy(check)
+
+
 @pytest.mark.parametrize(
     ("unit_of_asterisk", "is_fixed"), [(None, False), (unit(WorkingDirectory=""), False), (BY_ITS_DIRECTORY, True)]
 )

@@ -6,7 +6,17 @@ import pytest
 
 from astbtd.model.crash import Asterisk
 from astbtd.readiness.checks.executable import check_build_options, check_readable, check_symbols, check_up_to_date
-from astbtd.readiness.facts import STOPPED, Console, Family, FileChange, Instance, MappedObject, ObjectRole, Program
+from astbtd.readiness.facts import (
+    STOPPED,
+    Console,
+    Family,
+    FileChange,
+    Instance,
+    MappedObject,
+    ObjectRole,
+    Program,
+    SourceTree,
+)
 from astbtd.readiness.result import Check, State, Unknown
 from tests.support.readiness_facts import BUILT, EXECUTABLE, INSTANCE, MODULE, instance, remedy, result
 
@@ -93,7 +103,8 @@ def test_a_build_for_debugging() -> None:
 
 
 @pytest.mark.parametrize(
-    ("family", "libbfd"), [(Family.DEBIAN, "apt install binutils-dev"), (Family.RHEL, "dnf install binutils-devel")]
+    ("family", "libbfd"),
+    [(Family.DEBIAN, "apt install binutils-dev libiberty-dev"), (Family.RHEL, "dnf install binutils-devel")],
 )
 def test_a_build_without_debugging_options(family: Family, libbfd: str) -> None:
     checks = by_name(list(check_build_options(instance(console=Console(True, STOCK)), family)))
@@ -104,8 +115,34 @@ def test_a_build_without_debugging_options(family: Family, libbfd: str) -> None:
         "menuselect/menuselect --enable DONT_OPTIMIZE menuselect.makeopts && "
         "make && make install && systemctl restart asterisk.service"
     )
-    assert remedy(checks["better-backtraces"]).startswith(f"in Asterisk's source: {libbfd} && ./configure && make ")
+    assert remedy(checks["better-backtraces"]).startswith(
+        f"in Asterisk's source: {libbfd} && ./configure --libdir=/usr/lib && make "
+    )
+    assert remedy(checks["better-backtraces"]).endswith("the line `$ ./configure` in its config.log)")
     assert "--enable DEBUG_THREADS" in remedy(checks["debug-threads"])
+
+
+def test_a_build_is_repeated_with_its_former_options_where_its_sources_are() -> None:
+    source = SourceTree("/usr/src/my pbx", ("--with-jansson", "--libdir=/opt/lib", "CFLAGS=-O2 -g"))
+    one = instance(console=Console(True, STOCK), program=replace(STRIPPED, source=source))
+
+    checks = by_name(list(check_build_options(one, Family.DEBIAN)))
+
+    assert remedy(checks["better-backtraces"]).startswith(
+        "cd '/usr/src/my pbx' && apt install binutils-dev libiberty-dev && "
+        "./configure --with-jansson --libdir=/opt/lib 'CFLAGS=-O2 -g' && make menuselect.makeopts && "
+    )
+    assert remedy(checks["dont-optimize"]).startswith("cd '/usr/src/my pbx' && make menuselect.makeopts && ")
+
+
+def test_without_a_config_log_only_the_directory_of_the_libraries_is_known() -> None:
+    module = MappedObject("/usr/lib64/asterisk/modules/app_dial.so", ObjectRole.ASTERISK, None, True, True)
+    program = replace(STRIPPED, source=SourceTree("/usr/src/asterisk", None))
+    one = instance(console=Console(True, STOCK), program=program, objects=(module,))
+
+    checks = by_name(list(check_build_options(one, Family.RHEL)))
+
+    assert "&& ./configure --libdir=/usr/lib64 && make " in remedy(checks["better-backtraces"])
 
 
 def test_the_console_takes_precedence_over_the_executable() -> None:
