@@ -15,13 +15,11 @@ from astbtd.readiness.facts import (
     Instance,
     Kernel,
     Limit,
-    MappedObject,
-    ObjectRole,
     Process,
-    Program,
     StartedBy,
     Unit,
 )
+from astbtd.readiness.program_facts import MappedObject, ObjectRole, Program
 from astbtd.readiness.result import Check, State
 from astbtd.sources import core_pattern
 

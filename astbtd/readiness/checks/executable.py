@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from astbtd.lib.quantities import pluralize
 from astbtd.model.crash import Asterisk
-from astbtd.readiness.facts import Family, FileChange, Instance, MappedObject, ObjectRole, Program
+from astbtd.readiness.facts import Family, Instance
+from astbtd.readiness.program_facts import FileChange, MappedObject, ObjectRole, Program
 from astbtd.readiness.remedies import install_package, restart
 from astbtd.readiness.result import Check, Name, Unknown, failed, ok, unknown, warning
 

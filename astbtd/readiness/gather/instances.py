@@ -11,24 +11,13 @@ from astbtd.errors import AstbtdError
 from astbtd.extraction.sandbox_command import SandboxUser
 from astbtd.extraction.script_report import parse_build
 from astbtd.lib import subprocesses
-from astbtd.readiness.facts import (
-    STOPPED,
-    Console,
-    Directory,
-    Family,
-    Instance,
-    Kernel,
-    MappedObject,
-    ObjectRole,
-    Process,
-    Program,
-    Unit,
-)
+from astbtd.readiness.facts import STOPPED, Console, Directory, Family, Instance, Kernel, Process, Unit
 from astbtd.readiness.gather import process_facts, program_files, systemd_config
 from astbtd.readiness.gather.core_directory import inspect_core_directory
 from astbtd.readiness.gather.mapped_objects import read_executable_path, read_mapped_objects
 from astbtd.readiness.gather.timeout import SECONDS, ask
 from astbtd.readiness.gather.unit_programs import find_other_programs
+from astbtd.readiness.program_facts import MappedObject, ObjectRole, Program
 from astbtd.readiness.result import Unknown
 from astbtd.settings import AsteriskSettings
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from astbtd.elf import headers
 from astbtd.extraction.sandbox_command import SandboxUser
-from astbtd.readiness.facts import FileChange, MappedObject, ObjectRole
 from astbtd.readiness.gather import process_facts, program_files
+from astbtd.readiness.program_facts import FileChange, MappedObject, ObjectRole
 
 _CLOCK_TOLERANCE = 2.0  # seconds; the start of a process is relative to the boot time, which has whole seconds
 _DELETED = " (deleted)"

@@ -15,9 +15,10 @@ from astbtd.extraction.script_report import parse_build
 from astbtd.lib import subprocesses
 from astbtd.lib.files import open_regular
 from astbtd.model.crash import Asterisk, ExtractionOutcome
-from astbtd.readiness.facts import Family, Program
+from astbtd.readiness.facts import Family
 from astbtd.readiness.gather.source_tree import find_source_tree
 from astbtd.readiness.gather.timeout import SECONDS
+from astbtd.readiness.program_facts import Program
 
 _DEBUG_ROOT = Path("/usr/lib/debug")  # gdb's debug-file-directory
 _QUERY_PACKAGES = {

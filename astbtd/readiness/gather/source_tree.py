@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from astbtd.elf.elf_sections import ElfSections
 from astbtd.elf.headers import NotElf
 from astbtd.lib.files import open_regular
-from astbtd.readiness.facts import SourceTree
+from astbtd.readiness.program_facts import SourceTree
 
 _MAX_LOG_BYTES = 64 << 10  # the command line of configure is among the first lines of config.log
 _MAIN = re.compile(rb"(?:^|\0)(/[^\0]{1,4096})/main(?=\0)")

@@ -6,17 +6,8 @@ import pytest
 
 from astbtd.model.crash import Asterisk
 from astbtd.readiness.checks.executable import check_build_options, check_readable, check_symbols, check_up_to_date
-from astbtd.readiness.facts import (
-    STOPPED,
-    Console,
-    Family,
-    FileChange,
-    Instance,
-    MappedObject,
-    ObjectRole,
-    Program,
-    SourceTree,
-)
+from astbtd.readiness.facts import STOPPED, Console, Family, Instance
+from astbtd.readiness.program_facts import FileChange, MappedObject, ObjectRole, Program, SourceTree
 from astbtd.readiness.result import Check, State, Unknown
 from tests.support.readiness_facts import BUILT, EXECUTABLE, INSTANCE, MODULE, instance, remedy, result
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from astbtd.elf.elf_sections import read_sections
-from astbtd.readiness.facts import SourceTree
 from astbtd.readiness.gather.program_files import open_elf
 from astbtd.readiness.gather.source_tree import find_source_tree, read_configure_options
+from astbtd.readiness.program_facts import SourceTree
 
 CONFIG_LOG = """\
 This file contains any messages produced by compilers while
