@@ -7,9 +7,14 @@ The advice is that of Asterisk's documentation: "Getting a Backtrace", "MALLOC_D
 import re
 from collections.abc import Iterable, Sequence
 
-EXTRACT_AGAIN = "extract again: `astbtd extract CORE` (for a kept core, first run `astbtd core ID --output CORE`)"
+READ_KEPT_CORE = "`astbtd core ID --output core.ID && astbtd extract --output texts.ID core.ID`"
+"""The command that extracts a kept core again. A report replaces `ID` by the id of its crash."""
 
-_READ_CORE = re.compile(r",? then (?:extract again: |run `astbtd extract ).*", re.DOTALL)
+EXTRACT_AGAIN = f"extract again: {READ_KEPT_CORE}"
+THEN_EXTRACT_AGAIN = f"Then {EXTRACT_AGAIN}."
+THEN_RUN_GDB_AGAIN = "Then take the backtrace of the core again: `astbtd extract --output DIRECTORY CORE`."
+
+_READ_CORE = re.compile(r",? then extract again: .*", re.DOTALL)
 
 _INSTALL = "run `make && make install`, and restart Asterisk"
 
@@ -74,7 +79,10 @@ def without_core(lines: Iterable[str]) -> tuple[str, ...]:
 
 
 def install_symbols(objects: Sequence[str]) -> tuple[str, ...]:
-    """Return how to get names and lines for code in these shared objects. No objects means the program itself."""
+    """Return how to get names and lines for code in these shared objects, on a machine that is not known.
+
+    No objects means the program itself.
+    """
     libraries = [name for name in objects if not _belongs_to_asterisk(name)]
     only_libraries = bool(libraries) and len(libraries) == len(objects)
     sentences = []
@@ -85,7 +93,7 @@ def install_symbols(objects: Sequence[str]) -> tuple[str, ...]:
             f"Install the debug symbols of {', '.join(libraries)} (Debian: `find-dbgsym-packages CORE` lists the "
             "packages; RHEL family: `dnf debuginfo-install` with the packages that gdb names)."
         )
-    return *sentences, f"Then {EXTRACT_AGAIN}."
+    return tuple(sentences)
 
 
 def _belongs_to_asterisk(name: str) -> bool:

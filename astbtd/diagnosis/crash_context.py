@@ -41,8 +41,9 @@ class Evidence:
     number of frames of the crashed thread if the text has only a part of them. `sent_by` is the other process that sent
     the signal. `replaced` are files that are another build now. `container`: the process ran in a container whose files
     are not known. `loss`: why there is no core. `executable` is the path of the program; `package_of` returns the
-    package that owns a file. `locate` returns frames with their objects and offsets, as far as the core has them.
-    `memory_corruption` is what was decided when the core could be read.
+    package that owns a file, `advise_symbols` how to install the debug symbols of files on this machine. `locate`
+    returns frames with their objects and offsets, as far as the core has them. `memory_corruption` is what was decided
+    when the core could be read.
     """
 
     signal: Signal | None = None
@@ -62,6 +63,7 @@ class Evidence:
     loss: LostCore | None = None
     executable: str | None = None
     package_of: Callable[[str], str | None] = lambda _: None
+    advise_symbols: Callable[[Sequence[str]], Sequence[str]] = lambda _: ()
     locate: Callable[[Sequence[Frame]], Sequence[Frame]] = tuple
     memory_corruption: MemoryCorruption | None = None
 

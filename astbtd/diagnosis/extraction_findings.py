@@ -90,7 +90,7 @@ def find_unreadable_objects(context: CrashContext) -> Finding | None:
         return None
     return Finding(
         f"gdb could not read {list_names(context.evidence.unreadable)}: frames in these files may be wrong.",
-        ("Make these files readable by all users (`chmod a+r FILE`), then run `astbtd extract CORE`.",),
+        (f"Make these files readable by all users (`chmod a+r FILE`), then {advice.EXTRACT_AGAIN}.",),
         Verdict.PARTIAL,
     )
 

@@ -34,7 +34,7 @@ def render(crash: Crash, crash_thread_text: str) -> str:
     crash = with_advice_if_foreign(crash)
     parts = [
         summary(crash),
-        *_further_steps(crash.diagnosis),
+        *_further_steps(next_steps(crash.diagnosis, crash)[1:]),
         _section(f"The crash {_describe_thread(crash)}", _list_frames(crash_thread_text)),
     ]
     if crash.diagnosis.kind is not Kind.SENT and not crash.foreign:
@@ -51,12 +51,11 @@ def render_diagnosis(diagnosis: Diagnosis) -> str:
         *signature_line(diagnosis.signature),
         *reason_lines(diagnosis),
     ]
-    return "\n\n".join(("\n".join(lines), *_further_steps(diagnosis))) + "\n"
+    return "\n\n".join(("\n".join(lines), *_further_steps(next_steps(diagnosis)[1:]))) + "\n"
 
 
-def _further_steps(diagnosis: Diagnosis) -> Iterator[str]:
+def _further_steps(further: Sequence[str]) -> Iterator[str]:
     """Yield the section with the steps after the next one, which the summary has."""
-    further = next_steps(diagnosis)[1:]
     if further:
         yield _section("What to do then", _number(further, first=2))
 
@@ -94,12 +93,12 @@ def _filing_steps(crash: Crash) -> Iterator[str]:
     yield f"Search {TRACKER} for {shorten(function) if function else 'the functions above'} first."
     yield (
         "If nobody has reported it, open an issue there: the version, what Asterisk was doing, what changed last. "
-        "`astbtd report ID` prints the address of a form with what is known filled in."
+        f"`astbtd report {crash.id}` prints the address of a form with what is known filled in."
     )
     yield f"Attach {Section.BACKTRACE} to the issue as a file. Do not paste it into the text."
     yield (
         "Never attach the core: it contains passwords and calls. Read what you attach before you do: it may contain "
-        "some as well. `astbtd bundle ID --redact` packs the text files without what it recognizes as private."
+        f"some as well. `astbtd bundle {crash.id} --redact` packs the text files without what it recognizes as private."
     )
 
 

@@ -3,15 +3,18 @@
 what happened; is Asterisk running again; is it new; is the backtrace good enough; what is the next step.
 """
 
+import re
+import shlex
 import signal
 import textwrap
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from astbtd.diagnosis.advice import READ_KEPT_CORE
 from astbtd.lib.escaping import printable_line
 from astbtd.lib.quantities import format_duration, pluralize
-from astbtd.model.crash import Asterisk, Crash, CrashSignature, Process, Signal, Verdict
+from astbtd.model.crash import Asterisk, CoreState, Crash, CrashSignature, Process, Signal, Verdict
 from astbtd.model.diagnosis import Diagnosis, Kind, Signature
 from astbtd.model.surroundings import PbxState, Upgrade
 
@@ -31,6 +34,7 @@ _FOREIGN_ADVICE = (
     "Do not file an issue for Asterisk. If this is your PBX after all, add its user to `asterisk.users` in "
     "/etc/astbtd.yaml; `astbtd check` says why a running Asterisk counts as foreign."
 )
+_ID_IN_COMMAND = re.compile(r"(?<=astbtd core )ID\b|(?<=core\.)ID\b|(?<=texts\.)ID\b")
 _STARTING = ("activating", "reloading")  # ActiveState of a unit that is started, or waits for its restart
 
 
@@ -46,9 +50,17 @@ def with_advice_if_foreign(crash: Crash) -> Crash:
     return replace(crash, diagnosis=replace(crash.diagnosis, advice=(_FOREIGN_ADVICE,)))
 
 
-def next_steps(diagnosis: Diagnosis) -> tuple[str, ...]:
-    """Return what to do, the next step first. There is at least one."""
-    return diagnosis.advice or (_FILE_ISSUE,)
+def next_steps(diagnosis: Diagnosis, crash: Crash | None = None) -> tuple[str, ...]:
+    """Return what to do, the next step first. There is at least one. Commands name the crash, if there is one."""
+    steps = diagnosis.advice or (_FILE_ISSUE,)
+    return tuple(_name_crash(step, crash) for step in steps) if crash else steps
+
+
+def _name_crash(step: str, crash: Crash) -> str:
+    """Return a step with commands that can be typed as they are."""
+    if crash.core.state is CoreState.LEFT:
+        step = step.replace(READ_KEPT_CORE, f"`astbtd extract --output texts.ID {shlex.quote(crash.core.path)}`")
+    return _ID_IN_COMMAND.sub(crash.id, step)
 
 
 def _summary_lines(crash: Crash) -> Iterator[str]:
@@ -61,7 +73,7 @@ def _summary_lines(crash: Crash) -> Iterator[str]:
         yield wrap("Running:   ", describe_state(crash.pbx, crash.crashed_at))
     if crash.signature is not None or crash.upgrade is not None:
         yield wrap("Seen:      ", _describe_occurrence(crash.signature, crash.upgrade, crash.crashed_at))
-    yield from grade_lines(crash.diagnosis)
+    yield from grade_lines(crash.diagnosis, crash)
     yield from signature_line(crash.signature)
     yield from reason_lines(crash.diagnosis)  # last, because there may be many
 
@@ -83,11 +95,11 @@ def _describe_program(process: Process) -> str:
     return f"{process.executable or 'an unknown program'}, user id {user}"
 
 
-def grade_lines(diagnosis: Diagnosis) -> Iterator[str]:
+def grade_lines(diagnosis: Diagnosis, crash: Crash | None = None) -> Iterator[str]:
     """Yield whether the backtrace is good enough to file, and the next step."""
     grade = f"{diagnosis.verdict}, quality {diagnosis.quality:g} of 1"
     yield wrap("Good enough to file? ", f"{_ANSWERS[diagnosis.verdict]} ({grade})")
-    yield wrap("Next:      ", next_steps(diagnosis)[0])
+    yield wrap("Next:      ", next_steps(diagnosis, crash)[0])
 
 
 def signature_line(signature: Signature | CrashSignature | None) -> Iterator[str]:

@@ -99,7 +99,16 @@ def _advise_symbols(context: CrashContext, frames: Sequence[Frame]) -> tuple[str
         return ()
     if context.kind is Kind.ASSERTION:
         return advice.BETTER_BACKTRACES
-    return advice.install_symbols(_object_names(frames))
+    here = () if context.evidence.container else context.evidence.advise_symbols(_object_paths(context, frames))
+    install = here or advice.install_symbols(_object_names(frames))
+    return *install, advice.THEN_EXTRACT_AGAIN if context.has_core else advice.THEN_RUN_GDB_AGAIN
+
+
+def _object_paths(context: CrashContext, frames: Sequence[Frame]) -> tuple[str, ...]:
+    """Return the paths of the files that these frames are in. A frame without a file is in the program."""
+    located = context.evidence.locate(frames)
+    paths = (frame.library or context.evidence.executable for frame in located)
+    return tuple(dict.fromkeys(path for path in paths if path))
 
 
 def _unnamed_frames(context: CrashContext) -> list[Frame]:

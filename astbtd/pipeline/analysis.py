@@ -16,6 +16,7 @@ from astbtd.diagnosis.verdict import Evidence, diagnose, diagnose_context
 from astbtd.extraction.build_ids import MappedObject, to_record
 from astbtd.extraction.gdb_runner import NO_EXTRACTION, Extractor
 from astbtd.extraction.package_owner import find_package
+from astbtd.extraction.symbol_packages import advise_symbols
 from astbtd.lib import files
 from astbtd.lib.escaping import printable_line
 from astbtd.model.crash import (
@@ -186,6 +187,7 @@ def analyze_core(
         frame_count=extracted.crashed_frames,
         executable=facts.process.executable,
         package_of=find_package,
+        advise_symbols=advise_symbols,
         sent_by=facts.sent_by,
         replaced=_replaced_files(extracted.mapped),
         locate=locator.locate,

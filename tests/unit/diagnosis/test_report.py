@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from astbtd.diagnosis.advice import EXTRACT_AGAIN
 from astbtd.diagnosis.report import render, render_diagnosis
 from astbtd.diagnosis.verdict import Evidence, diagnose
 from astbtd.model.crash import (
@@ -92,7 +93,29 @@ def test_the_steps_after_the_next_one_are_numbered(stripped: str) -> None:
     report = render(crash(stripped), stripped)
 
     assert "\nNext:      Install the debug symbols" in report
-    assert "What to do then\n---------------\n2. Then extract again" in report
+    assert "What to do then\n---------------\n2. Then take the backtrace of the core again" in report
+
+
+@pytest.mark.parametrize(
+    ("state", "command"),
+    [
+        (
+            CoreState.KEPT,
+            "`astbtd core 20260301T120000Z-31455-0a1b2c --output core.20260301T120000Z-31455-0a1b2c && astbtd extract "
+            "--output texts.20260301T120000Z-31455-0a1b2c core.20260301T120000Z-31455-0a1b2c`",
+        ),
+        (CoreState.LEFT, "`astbtd extract --output texts.20260301T120000Z-31455-0a1b2c '/srv/a core'`"),
+    ],
+)
+def test_commands_can_be_typed_as_they_are(two_threads: str, state: CoreState, command: str) -> None:
+    crashed = crash(two_threads)
+    crashed = replace(
+        crashed,
+        core=replace(crashed.core, state=state, path="/srv/a core"),
+        diagnosis=replace(crashed.diagnosis, advice=("Do it.", f"Then {EXTRACT_AGAIN}.")),
+    )
+
+    assert f"2. Then extract again: {command}." in " ".join(render(crashed, two_threads).split())
 
 
 @pytest.mark.parametrize("name", ["two_threads", "double_free", "stripped", "optimized"])

@@ -1,5 +1,7 @@
 """Findings about what a text lacks, and advice that does not blame a good build."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from astbtd.diagnosis.verdict import Evidence, diagnose
@@ -112,3 +114,22 @@ def test_a_text_that_names_only_the_c_library_has_no_good_quality() -> None:
     diagnosis = diagnose("#0  __GI_raise (sig=6) at raise.c:50\n")
 
     assert (diagnosis.verdict, diagnosis.quality) == (Verdict.UNUSABLE, 0.29)
+
+
+def test_symbols_are_installed_as_this_machine_installs_them(stripped: str) -> None:
+    asked: list[Sequence[str]] = []
+
+    def advise(paths: Sequence[str]) -> Sequence[str]:
+        asked.append(paths)
+        return ("Install the debug symbols: `apt install asterisk-dbgsym=1`.",)
+
+    advice = diagnose(stripped, Evidence(executable="/usr/sbin/asterisk", advise_symbols=advise)).advice
+
+    assert advice[0] == "Install the debug symbols: `apt install asterisk-dbgsym=1`."
+    assert all("/usr/sbin/asterisk" in paths for paths in asked)
+
+
+def test_the_files_of_a_container_have_no_package_here(stripped: str) -> None:
+    evidence = Evidence(executable="/usr/sbin/asterisk", container=True, advise_symbols=lambda _: ("apt install",))
+
+    assert "apt install" not in diagnose(stripped, evidence).advice
