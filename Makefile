@@ -15,7 +15,7 @@ BENCH_PACKAGES := time
 # To build and check the Debian package. debian/control lists what the build needs.
 DEB_PACKAGES := debhelper dh-python fakeroot lintian pybuild-plugin-pyproject python3-all python3-hypothesis python3-pytest \
 	python3-setuptools python3-shtab $(RUN_PACKAGES)
-SYSTEM_PACKAGES := debian-archive-keyring debootstrap mount systemd-container util-linux
+SYSTEM_PACKAGES := debian-archive-keyring debootstrap mount systemd-container systemd-journal-remote util-linux
 
 missing = $(shell for package in $(1); do \
 	dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || echo $$package; done)

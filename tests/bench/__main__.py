@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bench import burst, cores, extraction, latency, quiet, startup
+from tests.bench import burst, cores, extraction, growth, latency, quiet, startup
 from tests.bench.figures import Theme, table, write
 from tests.support.harness import scratch_directory
 
@@ -38,6 +38,10 @@ def _startup() -> Iterator[Theme]:
     yield startup.measure()
 
 
+def _growth() -> Iterator[Theme]:
+    yield growth.measure()
+
+
 def _burst() -> Iterator[Theme]:
     yield burst.measure(cores.small_programs(_BUILD))
 
@@ -49,6 +53,7 @@ def _quiet() -> Iterator[Theme]:
 THEMES: dict[str, Callable[[], Iterator[Theme]]] = {
     "extraction": _extraction,
     "startup": _startup,
+    "growth": _growth,
     "burst": _burst,
     "quiet": _quiet,
     "view": _view,
