@@ -68,7 +68,7 @@ test: test-fast test-root ## all but the nightly and the system tests
 
 test-nightly: dev users fuzz test-system ## the tests that take long: loops, floods, a fault at every call, fuzzing, system
 	$(PYTEST) $(PARALLEL) -m 'nightly and not root' $(FAST)
-	$(SUDO) $(PYTEST) $(ISOLATED) -m 'nightly and root and not serial' $(FAST) tests/integration
+	$(SUDO) $(PYTEST) $(ISOLATED) -rP -m 'nightly and root and not serial' $(FAST) tests/integration
 	$(SUDO) $(PYTEST) -m 'nightly and serial' $(FAST) tests/integration
 	$(SUDO) env ASTBTD_EVERY_FAULT=1 $(PYTEST) $(ISOLATED) \
 		tests/integration/test_every_kill.py tests/integration/test_every_fault.py

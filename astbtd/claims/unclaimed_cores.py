@@ -1,7 +1,7 @@
 """Cores that were examined but could not be claimed. If such a core is replaced, its crash is still recorded."""
 
 import os
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,18 +11,23 @@ from astbtd.claims.lost_cores import GIVE_EACH_CORE_A_NAME
 from astbtd.model.crash import DiscoveredBy, LostCore
 
 _MAX_UNCLAIMED = 1000
+_MAX_OF_OWNER = 100
 
 
 @dataclass(frozen=True)
 class _Unclaimed:
-    """What a lost core's claim record will say, and the version of the file."""
+    """What a lost core's claim record will say, the owner and the version of the file."""
 
     record: ClaimRecord
+    owner: int
     version: tuple[int, int, int, int]
 
 
 class UnclaimedCores:
-    """The cores that could not be claimed, by identity: at most 1000, then the oldest are forgotten."""
+    """The cores that could not be claimed, by identity: at most 1000, and 100 of each owner.
+
+    If there are too many, the oldest of the owner with the most are forgotten: no user's cores displace another's.
+    """
 
     def __init__(self) -> None:
         self._cores: OrderedDict[str, _Unclaimed] = OrderedDict()
@@ -38,9 +43,14 @@ class UnclaimedCores:
             facts, candidate.directory, candidate.name, found, status.st_ino, True, source=candidate.source, loss=loss
         )
         self._cores.pop(facts.identity, None)
-        self._cores[facts.identity] = _Unclaimed(record, _version(status))
-        while len(self._cores) > _MAX_UNCLAIMED:
-            self.remove(next(iter(self._cores)))
+        self._cores[facts.identity] = _Unclaimed(record, status.st_uid, _version(status))
+        self._forget_excess()
+
+    def _forget_excess(self) -> None:
+        by_owner = Counter(unclaimed.owner for unclaimed in self._cores.values())
+        owner, most = by_owner.most_common(1)[0]
+        if most > _MAX_OF_OWNER or len(self._cores) > _MAX_UNCLAIMED:
+            self.remove(next(identity for identity, unclaimed in self._cores.items() if unclaimed.owner == owner))
 
     def remove(self, identity: str) -> None:
         """Forget a core: it was claimed, or its loss is recorded."""

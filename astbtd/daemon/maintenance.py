@@ -9,6 +9,7 @@ import gc
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 
 from astbtd.announce import journal
 from astbtd.announce.journal import Priority
@@ -16,6 +17,7 @@ from astbtd.daemon.collector_journal import LateMetadata
 from astbtd.daemon.store_statistics import StoreStatistics
 from astbtd.lib.trusted_clock import TrustedClock
 from astbtd.model.crash import Crash, DiscoveredBy
+from astbtd.pipeline.removed_core import without_core_advice
 from astbtd.settings import RetentionSettings
 from astbtd.store.foreign_crashes import ForeignCrashes
 from astbtd.store.integrity import discard_empty_core, find_empty_cores
@@ -143,7 +145,7 @@ def remove_and_log(store: Store, removals: Sequence[Removal], progress: Callable
         progress(len(removed))
 
     try:
-        carry_out(store, removals, datetime.now(UTC), on_removed)
+        carry_out(store, removals, datetime.now(UTC), on_removed, partial(without_core_advice, store))
     finally:
         if removed:
             journal.announce_retention(summarize(removed))

@@ -23,6 +23,7 @@ from astbtd.pipeline.known_deaths import replace_death
 from astbtd.pipeline.loop_detection import CrashLoops
 from astbtd.pipeline.pbx_state import Observe
 from astbtd.pipeline.postponed_extraction import FullExtraction, PostponedExtractions
+from astbtd.pipeline.removed_core import record_core_state
 from astbtd.pipeline.resigning import Resigning
 from astbtd.sources.collectors.collector import CollectorMetadata, InconsistentMetadata, merge_metadata
 from astbtd.store.core_archive import Progress, compress_core
@@ -198,10 +199,7 @@ class CrashPipeline:
         """Keep, leave or remove the core as configured, and give up the claim."""
         if crash.core.state is CoreState.CLAIMED:
             state = self._keep_core(crash, claim)
-            removed_at = datetime.now(UTC) if state is CoreState.REMOVED else None
-            crash = self.store.change(
-                crash.id, lambda stored: replace(stored, core=replace(stored.core, state=state, removed_at=removed_at))
-            )
+            crash = record_core_state(self.store, crash.id, state)
         self.claims.finish(claim, remove_original=self.action is not CoreAction.LEAVE)
         return crash
 

@@ -1,6 +1,7 @@
 """Crashes whose cores are renamed at random instants, while the daemon is disturbed: each is recorded exactly once.
 
-ASTBTD_CRASHES is the number of crashes of all tests together, by default 10,000.
+ASTBTD_CRASHES is the number of crashes of all tests together, by default 10,000. The numbers of crashes made and
+recorded are printed; pytest shows them with -rP.
 """
 
 import os
@@ -112,12 +113,7 @@ def disk(running: RunningDaemon) -> Iterator[None]:
 @pytest.mark.parametrize("disturbance", DISTURBANCES)
 @pytest.mark.parametrize("action", ACTIONS)
 def test_as_many_crashes_are_recorded_as_were_made(
-    running: RunningDaemon,
-    spool: Path,
-    drop: Path,
-    action: str,
-    disturbance: str,
-    capfd: pytest.CaptureFixture[str],
+    running: RunningDaemon, spool: Path, drop: Path, action: str, disturbance: str
 ) -> None:
     running.configure(
         {
@@ -139,8 +135,7 @@ def test_as_many_crashes_are_recorded_as_were_made(
         running.wait_until(lambda: len(running.store.ids()) >= pbx.made - MOST_BEHIND, "most of the crashes so far")
     recorded = running.wait_for_crashes(CRASHES)
 
-    with capfd.disabled():
-        sys.stdout.write(f"\n{action}, disturbance: {disturbance}: {pbx.made} made, {len(recorded)} recorded\n")
+    sys.stdout.write(f"{action}, disturbance: {disturbance}: {pbx.made} made, {len(recorded)} recorded\n")
     assert Counter(each.process.pid for each in recorded) == Counter(range(1, CRASHES + 1))
     assert CoreState.LOST not in {each.core.state for each in recorded}
     assert "internal error" not in running.output()

@@ -17,8 +17,17 @@ from astbtd.store.retention.removal_plan import Removal
 from astbtd.store.retention.stored_crash import RemovedPart
 from astbtd.store.store import DamagedRecord, Store
 
+WithoutCore = Callable[[Crash], Crash]
+"""Returns what the record of a crash says once its core is removed. Called before the core is deleted."""
 
-def carry_out(store: Store, removals: Sequence[Removal], at: datetime, on_removed: Callable[[Removal], None]) -> None:
+
+def carry_out(
+    store: Store,
+    removals: Sequence[Removal],
+    at: datetime,
+    on_removed: Callable[[Removal], None],
+    without_core: WithoutCore = lambda crash: crash,
+) -> None:
     """Carry out a plan; call `on_removed` after each removal. `on_removed` may raise to stop.
 
     Skip what was pinned or removed since the plan was made. Raise AstbtdError if permission is denied.
@@ -27,7 +36,7 @@ def carry_out(store: Store, removals: Sequence[Removal], at: datetime, on_remove
         store.finish_removals()
         try:
             for removal in removals:
-                if _carry_out(store, removal, at):
+                if _carry_out(store, removal, at, without_core):
                     on_removed(removal)
         finally:
             store.update_latest()
@@ -42,7 +51,7 @@ def reset_age(store: Store, wrong: tuple[datetime, datetime], at: datetime) -> N
                 store.change(crash.id, lambda stored: replace(stored, aging_since=at))
 
 
-def _carry_out(store: Store, removal: Removal, at: datetime) -> bool:
+def _carry_out(store: Store, removal: Removal, at: datetime, without_core: WithoutCore) -> bool:
     """Carry out one removal; return False if there was nothing to remove, or the crash is pinned."""
     with store.change_lock():
         crash = _load_if_sound(store, removal.id)
@@ -50,7 +59,7 @@ def _carry_out(store: Store, removal: Removal, at: datetime) -> bool:
             return False
         if removal.what is RemovedPart.RECORD:
             return store.remove(removal.id)
-        return _remove_files(store, removal, crash, at)
+        return _remove_files(store, removal, crash, at, without_core)
 
 
 def _load_if_sound(store: Store, crash_id: str) -> Crash | None:
@@ -60,13 +69,15 @@ def _load_if_sound(store: Store, crash_id: str) -> Crash | None:
         return None
 
 
-def _remove_files(store: Store, removal: Removal, crash: Crash | None, at: datetime) -> bool:
+def _remove_files(store: Store, removal: Removal, crash: Crash | None, at: datetime, without_core: WithoutCore) -> bool:
     """Update the record, then delete the files. Files that the record calls removed are not shown to readers."""
     names = store.sizes(removal.id).keys() - {RECORD_FILE}
     if removal.what is RemovedPart.CORE:
         names &= {KEPT_CORE_FILE}
     if crash is not None and names:
         updated = _without(names, at, crash)
+        if KEPT_CORE_FILE in names:
+            updated = without_core(updated)
         try:
             store.write_record(updated)
         except NoRoom:  # not even for the record: deleting the files makes room for it

@@ -12,10 +12,11 @@ from astbtd.model.crash import DiscoveredBy
 from tests.support.builders import DeadProcess
 
 
-def add(cores: UnclaimedCores, directory: Path, pid: int = 4242) -> str:
+def add(cores: UnclaimedCores, directory: Path, pid: int = 4242, owner: int = -1) -> str:
     """Write a core and remember it as unclaimed; return its identity."""
     (directory / "core").unlink(missing_ok=True)
     (directory / "core").write_bytes(DeadProcess(pid=pid).core())
+    os.chown(directory / "core", owner, -1)
     found = examine(str(directory), "core", None)
     assert isinstance(found, Candidate)
     cores.add(found, DiscoveredBy.EVENT, "the disk is full")
@@ -66,3 +67,16 @@ def test_only_some_cores_are_remembered(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "core").unlink()
 
     assert lost(cores) == identities[1:]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="creates files of other users")
+def test_the_files_of_one_user_do_not_make_us_forget_those_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unclaimed_cores, "_MAX_OF_OWNER", 3)
+    cores = UnclaimedCores()
+    of_pbx = add(cores, tmp_path, pid=1)
+    of_others = [add(cores, tmp_path, pid, owner=65534) for pid in range(2, 10)]
+    (tmp_path / "core").unlink()
+
+    assert lost(cores) == [of_pbx, *of_others[-3:]]
