@@ -194,14 +194,25 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class ObjectLimits:
+    """The limit for the programs and shared objects that are kept for cores: bytes in all, None means no limit."""
+
+    size: Bytes | None = 512 << 20
+
+
+@dataclass(frozen=True)
 class RetentionSettings:
-    """Limits for cores, texts and records, and the fraction of the disk that stays free. `every` is in seconds."""
+    """Limits for cores, texts, records and objects, and the fraction of the disk that stays free.
+
+    `every` is in seconds.
+    """
 
     cores: Limits = Limits(age=14 * 86400.0, size=10 << 30, per_signature=3)
     texts: Limits = Limits(age=365.25 * 86400.0, size=2 << 30)
     records: Limits = Limits(age=5 * 365.25 * 86400.0, count=100_000)
     minimum_free: Share = 0.10
     every: Seconds = 3600.0
+    objects: ObjectLimits = ObjectLimits()
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ class CrashJobHandler:
     """Does the jobs with one pipeline. A reload of the configuration creates a new one. Used in the worker's thread.
 
     `is_interrupted` returns True if a claim is queued, which has priority over what was postponed. `check_deaths`
-    claims the deaths of the PBX without a core.
+    claims the deaths of the PBX without a core. `when_idle` does what else is due when no core is queued.
     """
 
     def __init__(
@@ -34,6 +34,7 @@ class CrashJobHandler:
         rate_limited: RateLimitedJournal,
         is_interrupted: Callable[[], bool] = lambda: False,
         check_deaths: Callable[[], None] = lambda: None,
+        when_idle: Callable[[], None] = lambda: None,
     ) -> None:
         self._pipeline = pipeline
         self._maintenance = maintenance
@@ -41,6 +42,7 @@ class CrashJobHandler:
         self._rate_limited = rate_limited
         self._is_interrupted = is_interrupted
         self._check_deaths = check_deaths
+        self._when_idle = when_idle
 
     def process_claim(self, claim: Claim) -> ClaimProcessed:
         """Take a claimed core through the pipeline. Raises AstbtdError if a stage cannot be done now."""
@@ -63,6 +65,7 @@ class CrashJobHandler:
         self._maintenance.run(idle=idle)
         if idle:
             self._pipeline.catch_up(self._is_interrupted)
+            self._when_idle()
         self._check_deaths()
         self._statistics.clear_failure(_RETENTION)
 

@@ -9,15 +9,15 @@ from functools import partial
 from astbtd.announce import journal, systemd
 from astbtd.announce.rate_limit import RateLimitedJournal
 from astbtd.claims.core_filter import RefusedFile
-from astbtd.claims.finder import CoreClaimed, CoreFinder, CoreRenamed, CoreReplaced, FinderResult
+from astbtd.claims.finder import CoreClaimed, CoreRenamed, CoreReplaced, FinderResult
 from astbtd.claims.finder_results import OlderCoresLeft
-from astbtd.claims.first_sight import FirstSight
 from astbtd.daemon import announcements, collector_journal, deadlock_monitor
 from astbtd.daemon.claim_accounting import ClaimAccounting
 from astbtd.daemon.deadlock_monitor import DeadlockMonitorThread
 from astbtd.daemon.death_monitor import GRACE, DeathMonitor
 from astbtd.daemon.job_handler import CrashJobHandler
 from astbtd.daemon.maintenance import Maintenance
+from astbtd.daemon.object_monitor import MODULES_LOADED, ObjectMonitor
 from astbtd.daemon.readiness_monitor import ReadinessMonitor
 from astbtd.daemon.status_updates import StatusUpdater
 from astbtd.daemon.store_statistics import StoreStatistics
@@ -27,7 +27,6 @@ from astbtd.lib import files
 from astbtd.lib.event_loop import Timers, WakeupDescriptor
 from astbtd.pipeline.components import Components, assemble
 from astbtd.settings import Settings
-from astbtd.sources import known_directories
 from astbtd.sources.watched_directories import memory_file
 from astbtd.store.staging_cleanup import remove_leftovers
 from astbtd.watch.supervisor import WatchSupervisor
@@ -63,6 +62,7 @@ class Daemon:
         self._maintenance = Maintenance(store, settings.retention, self._statistics, self._worker.raise_if_stopping)
         self._readiness = ReadinessMonitor(check_command, self._wakeup.wake)
         self._deaths = DeathMonitor(store, self._worker.submit)
+        self._objects = ObjectMonitor()
         self._deadlock_monitor: DeadlockMonitorThread | None = None
         self._loops = self._components.crash_loops(settings)
         self._rate_limited = RateLimitedJournal()
@@ -78,7 +78,8 @@ class Daemon:
             self._wakeup,
             selectors.DefaultSelector() as selector,
         ):
-            self._supervisor = WatchSupervisor(self._settings, self._core_finder(), memory_file(store.root))
+            finder = self._components.core_finder(self._settings, self._worker)
+            self._supervisor = WatchSupervisor(self._settings, finder, memory_file(store.root))
             self._accounting = ClaimAccounting(self._worker, self._supervisor.is_local)
             selector.register(self._wakeup.fileno(), selectors.EVENT_READ)
             selector.register(self._supervisor.fileno(), selectors.EVENT_READ)
@@ -104,6 +105,8 @@ class Daemon:
         self._status.update(self._supervisor)
         systemd.notify("READY=1")
         self._deaths.note_running(self._supervisor.asterisks)
+        self._objects.note_running(self._supervisor.asterisks)
+        self._keep_objects()
         self._readiness.request_check()
 
     def _run_once(self) -> bool:
@@ -161,6 +164,7 @@ class Daemon:
         self._status.allow_more_entries()
         self._worker.retry_deferred()
         self._check_deaths()
+        self._keep_objects()
         if self._readiness.problems:  # somebody may have fixed them meanwhile
             self._readiness.request_check()
 
@@ -173,12 +177,20 @@ class Daemon:
             systemd.notify("WATCHDOG=1")
 
     def _note_asterisks(self) -> None:
-        """Check the readiness if an Asterisk was started; if one has ended, look soon whether it left no core."""
+        """If an Asterisk was started, check the readiness and keep its objects; if one has ended, look for its core."""
         started, ended = self._deaths.note_running(self._supervisor.asterisks)
+        self._objects.note_running(self._supervisor.asterisks)
         if started:
             self._readiness.request_check()
+            self._keep_objects()
+            self._timers.schedule("objects", MODULES_LOADED, self._keep_objects)
         if ended:
             self._timers.schedule("deaths", 2 * GRACE, self._check_deaths)
+
+    def _keep_objects(self) -> None:
+        self._timers.cancel("objects")
+        self._objects.request()
+        self._worker.request_maintenance()
 
     def _check_deaths(self) -> None:
         self._timers.cancel("deaths")
@@ -260,32 +272,21 @@ class Daemon:
     def _assemble(self, settings: Settings) -> Components:
         return assemble(settings, self._worker.raise_if_stopping, lambda needed: self._maintenance.make_room(needed))
 
-    def _core_finder(self) -> CoreFinder:
-        store = self._components.store
-        # A new store has none. Otherwise an earlier version has searched these, given as globs.
-        searched = () if store.is_new else known_directories.read(memory_file(store.root), 0.0)
-        return CoreFinder(
-            self._components.claims,
-            store.collected.among,
-            self._settings.asterisk.executables,
-            self._settings.cores.action,
-            self._worker,
-            FirstSight(store.incoming / "first-sight", searched),
-        )
-
     def _configure_worker(self) -> None:
         """Let the worker use a pipeline with the current settings from the next job on."""
+        keeper = self._components.object_keeper(self._settings, self._worker.keep_alive)
         pipeline = self._components.crash_pipeline(
             self._settings,
             self._loops,
             announce=partial(announcements.announce_crash, self._loops, self._components.store, self._rate_limited),
-            progress=lambda _: self._worker.keep_alive(),
+            progress=self._worker.keep_alive,
             collect_metadata=collector_journal.find_metadata,
+            keep_objects=partial(self._objects.keep_of_crash, keeper),
         )
         deaths = partial(self._deaths.check_if_due, self._components.claims, self._settings.asterisk.executables)
-        handler = CrashJobHandler(
-            pipeline, self._maintenance, self._statistics, self._rate_limited, self._is_catch_up_interrupted, deaths
-        )
+        keep = partial(self._objects.keep_if_due, keeper, self._is_catch_up_interrupted)
+        shared = (self._maintenance, self._statistics, self._rate_limited, self._is_catch_up_interrupted)
+        handler = CrashJobHandler(pipeline, *shared, deaths, keep)
         self._worker.configure(handler, self._settings.gdb.time * 2 + _TIME_BEYOND_GDB)
 
     def _is_catch_up_interrupted(self) -> bool:

@@ -23,6 +23,12 @@ from astbtd.store.foreign_crashes import ForeignCrashes
 from astbtd.store.integrity import discard_empty_core, find_empty_cores
 from astbtd.store.occurrence import number_postponed
 from astbtd.store.retention.apply import carry_out, reset_age
+from astbtd.store.retention.object_removal import (
+    ObjectRemoval,
+    carry_out_object_removals,
+    plan_object_removals,
+    summarize_objects,
+)
 from astbtd.store.retention.planning import plan_removals
 from astbtd.store.retention.removal_plan import Removal, summarize
 from astbtd.store.store import DamagedRecord, Store
@@ -99,6 +105,7 @@ class Maintenance:
             self._remove(
                 plan_removals(self._store, self._settings, self._now(), totals=totals, after_crash=after_crash)
             )
+            remove_objects(self._store, self._settings.objects.size)
         gc.collect()  # each crash leaves whole texts behind; the next automatic collection may be 100 crashes away
 
     def make_room(self, needed: int) -> None:
@@ -130,6 +137,18 @@ class Maintenance:
     def _remove(self, removals: Sequence[Removal]) -> None:
         removed = remove_and_log(self._store, removals, lambda _: self._raise_if_stopping())
         self._statistics.subtract(removed)
+
+
+def remove_objects(store: Store, limit: int | None) -> tuple[ObjectRemoval, ...]:
+    """Remove the kept objects that no core needs, or that exceed the limit in bytes, and log it.
+
+    Raise AstbtdError if permission is denied.
+    """
+    removals = plan_object_removals(store, limit)
+    if removals:
+        carry_out_object_removals(store, removals)
+        journal.announce_retention(summarize_objects(removals))
+    return removals
 
 
 def remove_and_log(store: Store, removals: Sequence[Removal], progress: Callable[[int], None]) -> tuple[Removal, ...]:

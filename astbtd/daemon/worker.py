@@ -153,7 +153,7 @@ class Worker:
         if self._stopping:
             raise Interrupted("the daemon stops")
 
-    def keep_alive(self) -> None:
+    def keep_alive(self, _: int = 0) -> None:
         """Report progress: restart the time limit of the current job. Raise Interrupted once `stop` was called."""
         self.raise_if_stopping()
         self._busy_since = time.monotonic()

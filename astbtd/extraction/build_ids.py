@@ -5,13 +5,13 @@ another build has other functions at the same offsets.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from astbtd.elf import headers
 from astbtd.elf.core_memory import NT_FILE, CoreMemory, FileMapping, parse_file_mappings
-from astbtd.extraction import shared_objects
+from astbtd.extraction import object_paths
 from astbtd.lib.escaping import printable_line
 from astbtd.model.crash import MappedFile, ObjectState
 
@@ -36,12 +36,28 @@ class MappedObject:
     replaced_at: datetime | None = None
 
 
-def read_mapped_objects(core: int, root: str = "") -> tuple[MappedObject, ...]:
-    """Return the objects in the core open at `core`. `root` is the root directory of the process. Raise NotElf."""
+@dataclass(frozen=True)
+class MappedImage:
+    """What a core has of a mapped file: its path, its first page in memory, the build id; None if it is unknown."""
+
+    path: str
+    page: bytes
+    build_id: str | None
+
+
+def read_images(core: int) -> Iterator[MappedImage]:
+    """Yield the files that were mapped in the core open at `core`. Raise NotElf."""
     read = headers.file_reader(core)
     header = headers.read_header(read)
     memory = CoreMemory(header, read)
-    objects = (_mapped_object(mapping, memory, root) for mapping in _first_mappings(header, read))
+    for mapping in _first_mappings(header, read):
+        page = memory.read(mapping.start - mapping.offset, _PAGE)
+        yield MappedImage(mapping.path, page, headers.build_id_in(page) or memory.build_id(mapping))
+
+
+def read_mapped_objects(core: int, root: str = "") -> tuple[MappedObject, ...]:
+    """Return the objects in the core open at `core`. `root` is the root directory of the process. Raise NotElf."""
+    objects = (_mapped_object(image, root) for image in read_images(core))
     return tuple(filter(None, objects))
 
 
@@ -56,6 +72,16 @@ def list_mapped_objects(core: int, root: str = "") -> tuple[MappedObject, ...]:
 def outdated_paths(objects: Iterable[MappedObject]) -> frozenset[str]:
     """Return the paths at which another build than that of the process is now."""
     return frozenset(each.path for each in objects if each.state is ObjectState.REPLACED)
+
+
+def not_on_disk(objects: Iterable[MappedObject]) -> dict[str, str]:
+    """Return the build ids, by path, of the objects of which the file on disk is missing or of another build."""
+    return {each.path: each.build_id for each in objects if each.build_id and each.state is not ObjectState.SAME}
+
+
+def mark_kept(objects: Iterable[MappedObject], kept: Collection[str]) -> tuple[MappedObject, ...]:
+    """Return the objects; those at the paths in `kept` were read from the copies that astbtd keeps."""
+    return tuple(replace(each, state=ObjectState.KEPT) if each.path in kept else each for each in objects)
 
 
 def to_record(objects: Iterable[MappedObject]) -> tuple[MappedFile, ...]:
@@ -84,21 +110,20 @@ def _first_mappings(header: headers.Header, read: headers.Read) -> Iterator[File
     yield from first.values()
 
 
-def _mapped_object(mapping: FileMapping, memory: CoreMemory, root: str) -> MappedObject | None:
+def _mapped_object(image: MappedImage, root: str) -> MappedObject | None:
     """Return the object that is mapped; None if the file is not an object."""
-    page = memory.read(mapping.start - mapping.offset, _PAGE)
-    build_id = headers.build_id_in(page) or memory.build_id(mapping)
+    build_id = image.build_id
     if build_id is None:
-        named_like_object = shared_objects.is_named_like_object(mapping.path)
-        return MappedObject(mapping.path, None, None) if named_like_object else None
-    path = root + mapping.path
-    disk_build_id = _build_id_on_disk(path, build_id, page)
+        named_like_object = object_paths.is_named_like_object(image.path)
+        return MappedObject(image.path, None, None) if named_like_object else None
+    path = root + image.path
+    disk_build_id = _build_id_on_disk(path, build_id, image.page)
     if disk_build_id == build_id:
-        return MappedObject(mapping.path, build_id, ObjectState.SAME)
+        return MappedObject(image.path, build_id, ObjectState.SAME)
     if disk_build_id is None:
         state = None if os.path.lexists(path) else ObjectState.GONE
-        return MappedObject(mapping.path, build_id, state)
-    return MappedObject(mapping.path, build_id, ObjectState.REPLACED, disk_build_id, _changed_at(path))
+        return MappedObject(image.path, build_id, state)
+    return MappedObject(image.path, build_id, ObjectState.REPLACED, disk_build_id, _changed_at(path))
 
 
 def _changed_at(path: str) -> datetime | None:
@@ -109,6 +134,8 @@ def _changed_at(path: str) -> datetime | None:
 
 
 def _replacement_remark(mapped: MappedObject) -> str:
+    if mapped.state is ObjectState.KEPT:
+        return "  (from the copy that astbtd kept: the file on disk is missing or another build)"
     if mapped.state is not ObjectState.REPLACED:
         return ""
     return f"  (the file on disk is another build now: {mapped.disk_build_id})"
@@ -120,6 +147,6 @@ def _build_id_on_disk(path: str, core_build_id: str, page: bytes) -> str | None:
     If that page contains the build id and the file begins with the same page, the build ids are equal: parsing the
     file would only cost time.
     """
-    if bytes.fromhex(core_build_id) in page and shared_objects.file_starts_with(path, page):
+    if bytes.fromhex(core_build_id) in page and object_paths.file_starts_with(path, page):
         return core_build_id
-    return shared_objects.build_id_on_disk(path)
+    return object_paths.build_id_on_disk(path)

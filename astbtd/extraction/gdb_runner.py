@@ -14,15 +14,15 @@ from pathlib import Path
 from types import MappingProxyType
 
 from astbtd.errors import AstbtdError
-from astbtd.extraction import build_ids, script_archive, shared_objects
-from astbtd.extraction.build_ids import MappedObject, outdated_paths
+from astbtd.extraction import build_ids, object_paths, script_archive
+from astbtd.extraction.build_ids import MappedObject, mark_kept, not_on_disk, outdated_paths
 from astbtd.extraction.gdb_files import copies_directory, descriptor_path, sealed_file, with_option
 from astbtd.extraction.object_server import ObjectServer, serve_objects
 from astbtd.extraction.output_files import OutputFiles, create_output_files
 from astbtd.extraction.sandbox_command import SandboxUser, grant_read, kill_leftovers, sandboxed_command
 from astbtd.extraction.sandbox_kernel import missing_restrictions, run_sandboxed
 from astbtd.extraction.script_report import GdbFacts, parse_thread_states
-from astbtd.extraction.shared_objects import ObjectCopier, SharedObjects
+from astbtd.extraction.shared_objects import NO_OBJECTS, ObjectCopier, ObjectSource, SharedObjects
 from astbtd.lib import files, subprocesses
 from astbtd.model.crash import Asterisk, CoreFacts, Extraction, ExtractionOutcome, Section, Symbols
 from astbtd.model.deadlock_capture import ThreadStates
@@ -74,7 +74,7 @@ class Extractor:
     """Settings of extractions.
 
     `group` may read the output, -1 for our own. `symbols` says whose symbols gdb reads. `check_reserve(bytes)` raises
-    NoRoom if the disk has no such space; `check_interrupt` raises to end a run early.
+    NoRoom if the disk has no such space; `check_interrupt` raises to end a run early. `objects` are kept ones.
     """
 
     settings: GdbSettings
@@ -83,6 +83,7 @@ class Extractor:
     symbols: Symbols
     check_reserve: Callable[[int], None]
     check_interrupt: Callable[[], None]
+    objects: ObjectSource = NO_OBJECTS
 
     def extract(
         self, core: int, facts: CoreFacts, directory: Path, *, crash_thread_only: bool = False
@@ -102,24 +103,23 @@ class Extractor:
         ):
             root = self._root(facts)
             mapped = build_ids.list_mapped_objects(core, root or "")
-            root, objects = self._prepare_objects(facts, copies, root, outdated_paths(mapped))
+            root, objects = self._prepare_objects(facts, copies, root, mapped)
+            mapped = mark_kept(mapped, objects.kept)
             run = _CoreExtraction(self, readable_core, facts, objects, mapped, copies, output, root, crash_thread_only)
             return run.extract()
 
     def _prepare_objects(
-        self, facts: CoreFacts, copies: Path, root: str | None, outdated: frozenset[str]
+        self, facts: CoreFacts, copies: Path, root: str | None, mapped: tuple[MappedObject, ...]
     ) -> tuple[str, SharedObjects]:
-        """Return the root directory that gdb uses and the objects that it needs, copied if it cannot read them.
-
-        `outdated` files are of another build: gdb must not read them.
-        """
+        """Return the root directory that gdb uses and the objects that it needs, copied if it cannot read them."""
         process = facts.process
-        fifos = () if self.user.switched else tuple(filter(shared_objects.is_fifo, facts.objects))
+        fifos = () if self.user.switched else tuple(filter(object_paths.is_fifo, facts.objects))
         if root is None or fifos:
             return _NO_ROOT, SharedObjects(missing=fifos)
-        copier = ObjectCopier(self.user, copies, self.check_reserve, root, self.check_interrupt)
+        copier = ObjectCopier(self.user, copies, self.check_reserve, root, self.check_interrupt, self.objects)
+        outdated = outdated_paths(mapped)
         needed = [path for path in facts.objects if path not in outdated]
-        return root, copier.prepare(process.executable, process.build_id, needed)
+        return root, copier.prepare(process.executable, process.build_id, needed, not_on_disk(mapped))
 
     def _root(self, facts: CoreFacts) -> str | None:
         """Return the root directory of the process, empty for that of the host; None if it is not configured.
@@ -129,7 +129,7 @@ class Extractor:
         root, process = self.settings.container_root, facts.process
         if process.container:
             return root
-        if root and shared_objects.exists_only_in_root(root, process.executable, process.build_id):
+        if root and object_paths.exists_only_in_root(root, process.executable, process.build_id):
             return root
         return ""
 
@@ -278,7 +278,7 @@ class _CoreExtraction:
         if executable in self.objects.missing or self.root == _NO_ROOT:
             return None
         if self.objects.tree or executable in self.objects.copied:
-            return shared_objects.copy_path(self.objects.tree or ".", executable)
+            return object_paths.copy_path(self.objects.tree or ".", executable)
         return f"{self.root}{executable}"
 
     def _object_server(self) -> AbstractContextManager[ObjectServer | None]:

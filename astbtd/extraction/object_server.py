@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from astbtd.extraction import shared_objects
+from astbtd.extraction import object_paths
 from astbtd.lib import files
 
 _MAX_NAME_LENGTH = 1024
@@ -62,13 +62,13 @@ class ObjectServer:
         """Create a link `name` below the directory to the mapped file `path`; do nothing if one of them is invalid."""
         if path not in self._mapped or not _is_valid_name(name):
             return
-        link = Path(shared_objects.copy_path(str(self._directory), name))
+        link = Path(object_paths.copy_path(str(self._directory), name))
         with suppress(OSError):
             if link.parent not in self._created:
-                shared_objects.make_parents(link, self._group, self._directory)
+                object_paths.make_parents(link, self._group, self._directory)
                 self._created.add(link.parent)
             if self._tree:
-                os.link(shared_objects.copy_path(str(self._tree), path), link, follow_symlinks=False)
+                os.link(object_paths.copy_path(str(self._tree), path), link, follow_symlinks=False)
             else:
                 os.symlink(path, link)
 

@@ -5,26 +5,34 @@ The paths in a core are untrusted, as the crashed process chose them: only ELF p
 
 import errno
 import os
+import re
 import secrets
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
+from typing import Protocol
 
 from astbtd.elf import headers
-from astbtd.errors import NoRoom
+from astbtd.errors import AstbtdError, NoRoom
+from astbtd.extraction.object_paths import (
+    build_id_on_disk,
+    copy_path,
+    is_named_like_object,
+    make_parents,
+    may_be_program,
+)
 from astbtd.extraction.sandbox_command import SandboxUser
 from astbtd.lib import files, sparse
-from astbtd.lib.files import open_regular
 from astbtd.lib.path_walk import open_exchangeable
 
-_MAX_OBJECT_BYTES = 1 << 30
 _MAX_COPIED_BYTES = 1 << 30  # of all objects of one process; a debug build of Asterisk has about 300 MB
 _MAX_ENTRIES = 20_000  # of a directory, among which other names of objects are looked for
-_NOT_FILES = ("/dev/", "/memfd:", "/proc/")
+_VERSION = re.compile(r"(.+\.so(?:\.\d+)*)\.\d+")  # the name of a shared object, and the end of its version
 
 
 @dataclass(frozen=True)
@@ -32,14 +40,37 @@ class SharedObjects:
     """What gdb needs besides the core, by path.
 
     `copied` objects were copied below the directory of copies, under their own full paths; `missing` ones could not be
-    read or copied, or do not exist; `changed` says that the executable on disk is not the one that crashed. `tree` is
-    the name of a directory below that of the copies in which gdb looks for all files, None if it opens them itself.
+    read or copied, or do not exist; `kept` ones were written from the copies that astbtd keeps by build id. `changed`
+    says that the executable is not the one that crashed. `tree` is the name of a directory below that of the copies in
+    which gdb looks for all files, None if it opens them itself.
     """
 
     copied: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
     changed: bool = False
     tree: str | None = None
+
+
+class ObjectSource(Protocol):
+    """Where objects are kept by build id."""
+
+    def has(self, build_id: str | None) -> bool:
+        """Return whether an object is kept."""
+
+    def write_out(self, build_id: str, target: int) -> None:
+        """Write an object to the new file open at `target`. Raise AstbtdError, OSError."""
+
+
+class _NoObjects:
+    def has(self, _: str | None) -> bool:
+        return False
+
+    def write_out(self, build_id: str, _: int) -> None:
+        raise AstbtdError(f"no object {build_id} is kept")
+
+
+NO_OBJECTS: ObjectSource = _NoObjects()
 
 
 class _CopyResult(Enum):
@@ -62,22 +93,47 @@ class ObjectCopier:
     check_reserve: Callable[[int], None]
     root: str = ""
     check_interrupt: Callable[[], None] = lambda: None
+    source: ObjectSource = NO_OBJECTS
     _by_inode: dict[tuple[int, int], Path] = field(default_factory=dict)
     _copied_bytes: list[int] = field(default_factory=list)
 
-    def prepare(self, executable: str | None, build_id: str | None, mapped: Sequence[str]) -> SharedObjects:
-        """Copy what `user` cannot read of the executable and the mapped files; paths are those in the process."""
+    def prepare(
+        self,
+        executable: str | None,
+        build_id: str | None,
+        mapped: Sequence[str],
+        lost: Mapping[str, str] = MappingProxyType({}),
+    ) -> SharedObjects:
+        """Copy what `user` cannot read of the executable and the mapped files; paths are those in the process.
+
+        `lost` are the build ids, by path, of files that are no longer on disk: they are written from `source`.
+        """
         paths = [path for path in dict.fromkeys((executable or "", *mapped)) if path.startswith("/")]
-        safe = self._paths_that_nobody_exchanges(paths)
-        tree = None if safe is None else secrets.token_hex(8)
+        lost = {path: wanted for path, wanted in lost.items() if path.startswith("/") and self.source.has(wanted)}
+        safe, needs_tree = self._paths_that_nobody_exchanges(path for path in paths if path not in lost)
+        tree = secrets.token_hex(8) if needs_tree or lost else None
         directory = self.copies / tree if tree else self.copies
         if tree:
             files.make_directory(directory, group=self.user.gid if self.user.switched else -1)
+        kept = [path for path, wanted in lost.items() if self._write_kept(directory, path, wanted)]
+        copied, missing = self._copy_or_link(directory, [path for path in paths if path not in lost], safe, tree)
+        if tree:
+            self._add_other_names(directory, [*paths, *kept])
+        for path in kept:
+            _add_shorter_versions(directory, path)
+        is_changed = executable not in kept and self._was_replaced(executable, build_id)
+        missing += sorted(lost.keys() - set(kept))
+        return SharedObjects(tuple(copied), tuple(missing), tuple(kept), is_changed, tree)
+
+    def _copy_or_link(
+        self, directory: Path, paths: Sequence[str], safe: Mapping[str, str], tree: str | None
+    ) -> tuple[list[str], list[str]]:
+        """Copy these files, or, in a `tree`, link to those that are `safe`. Return the copied and the missing ones."""
         copied, missing = [], []
         for path in paths:
             self.check_interrupt()
-            if self.user.can_read(self.root + path) and (safe is None or path in safe):
-                if safe is not None:
+            if self.user.can_read(self.root + path) and (tree is None or path in safe):
+                if tree:
                     self._link(directory, path, safe[path])
                 continue
             result = self._copy(directory, path)
@@ -85,26 +141,45 @@ class ObjectCopier:
                 copied.append(path)
             elif result is _CopyResult.MISSING:
                 missing.append(path)
-        if tree:
-            self._add_other_names(directory, paths)
-        return SharedObjects(tuple(copied), tuple(missing), self._was_replaced(executable, build_id), tree)
+        return copied, missing
 
-    def _paths_that_nobody_exchanges(self, paths: Sequence[str]) -> dict[str, str] | None:
-        """Return the real paths, by path, of the files that only root can exchange; None if nobody can exchange any."""
-        if not self.user.switched:  # gdb and the process that prepares it are the same user's
-            return None
+    def _write_kept(self, directory: Path, path: str, build_id: str) -> bool:
+        """Write an object from `source`, under its full path. Return False if that fails."""
+        self.check_interrupt()
+        target = Path(copy_path(str(directory), path))
+        try:
+            make_parents(target, self.user.gid, self.copies)
+            descriptor = files.create(target, files.GROUP_READS, self.user.gid)
+            try:
+                self.source.write_out(build_id, descriptor)
+                self._count_copied(sparse.allocated_bytes(descriptor))
+            finally:
+                os.close(descriptor)
+        except (OSError, AstbtdError):
+            with suppress(OSError):
+                target.unlink()
+            return False
+        return True
+
+    def _paths_that_nobody_exchanges(self, paths: Iterable[str]) -> tuple[dict[str, str], bool]:
+        """Return the real paths, by path, of the files that only root can exchange, and whether there are others.
+
+        If gdb and the process that prepares it are the same user's, nobody can exchange any.
+        """
         safe, needs_tree = {}, False
         for path in paths:
             with suppress(OSError):
                 handle, is_exchangeable = open_exchangeable(path, self.root or "/")
+                is_exchangeable &= self.user.switched
                 try:
                     mode = os.fstat(handle).st_mode
                     if stat.S_ISREG(mode) and not is_exchangeable:
                         safe[path] = os.readlink(f"/proc/self/fd/{handle}")
                 finally:
                     os.close(handle)
-                needs_tree |= is_exchangeable or stat.S_ISFIFO(mode)  # gdb would wait for a writer of a FIFO
-        return safe if needs_tree else None
+                # gdb would wait for a writer of a FIFO
+                needs_tree |= is_exchangeable or (self.user.switched and stat.S_ISFIFO(mode))
+        return safe, needs_tree
 
     def _link(self, directory: Path, path: str, target: str) -> None:
         """Link the file of `path` in a directory of ours to a path that only root can exchange."""
@@ -150,12 +225,15 @@ class ObjectCopier:
             os.link(self._by_inode[inode], target)
             return
         if not self._link_inode(source, status, target):
-            size = sparse.allocated_bytes(source)
-            if sum(self._copied_bytes) + size > _MAX_COPIED_BYTES:
-                raise NoRoom(f"the objects of one process are larger than {_MAX_COPIED_BYTES} bytes")
+            self._count_copied(sparse.allocated_bytes(source))
             os.close(sparse.make_readable_copy(source, target, self.user.gid, self.check_reserve, self.check_interrupt))
-            self._copied_bytes.append(size)
         self._by_inode[inode] = target
+
+    def _count_copied(self, size: int) -> None:
+        """Count a copy of `size` bytes. Raise NoRoom if all copies together would be too large."""
+        if sum(self._copied_bytes) + size > _MAX_COPIED_BYTES:
+            raise NoRoom(f"the objects of one process are larger than {_MAX_COPIED_BYTES} bytes")
+        self._copied_bytes.append(size)
 
     def _link_inode(self, source: int, status: os.stat_result, target: Path) -> bool:
         """Make a hard link to the open file if gdb's user may read it; return False if that is impossible."""
@@ -166,6 +244,15 @@ class ObjectCopier:
         except OSError:  # another file system, or another mount of the same
             return False
         return True
+
+
+def _add_shorter_versions(directory: Path, path: str) -> None:
+    """Link libx.so.1.2 and libx.so.1 to libx.so.1.2.3: on disk, these names may lead to another build by now."""
+    target, name = os.path.basename(path), os.path.basename(path)
+    while match := _VERSION.fullmatch(name):
+        name = match[1]
+        with suppress(OSError):
+            os.symlink(target, copy_path(str(directory), f"{os.path.dirname(path)}/{name}"))
 
 
 def _top_links(root: str) -> list[tuple[str, str]]:
@@ -186,72 +273,8 @@ def _links(directory: str) -> Iterator[tuple[str, str]]:
                     yield entry.name, os.readlink(entry.path)
 
 
-def exists_only_in_root(root: str, executable: str | None, build_id: str | None) -> bool:
-    """Return whether the executable with that build id exists below `root`, but not on the host itself."""
-    if executable is None or build_id is None or build_id_on_disk(executable) == build_id:
-        return False
-    return build_id_on_disk(root + executable) == build_id
-
-
-def copy_path(copies: str, path: str) -> str:
-    """Return the path of the copy of `path` below `copies`."""
-    return os.path.join(copies, os.path.normpath(path).lstrip("/"))
-
-
-def make_parents(target: Path, group: int, top: Path) -> None:
-    """Create the missing directories from `top` down to the parent of `target`, readable by `group`.
-
-    Raise OSError, also if one of them is a symbolic link.
-    """
-    for directory in reversed(target.parents):
-        if directory == top or top in directory.parents:
-            files.make_directory(directory, group=group)
-
-
-def is_fifo(path: str) -> bool:
-    """Return whether a FIFO is at the path of a mapped file, although a FIFO cannot be mapped."""
-    try:
-        return stat.S_ISFIFO(os.stat(path).st_mode)
-    except (OSError, ValueError):
-        return False
-
-
-def is_named_like_object(path: str) -> bool:
-    """Return whether a missing file was probably a program or shared object, by its name.
-
-    Devices, anonymous memory and data files do not matter for frames.
-    """
-    if path.startswith(_NOT_FILES):
-        return False
-    directory, name = os.path.split(path)
-    return ".so" in name or os.path.basename(directory) in ("bin", "sbin")
-
-
-def build_id_on_disk(path: str) -> str | None:
-    """Return the build id of the program or shared object at a path; None if there is none."""
-    try:
-        with _open_regular(path) as descriptor:
-            return headers.build_id(headers.file_reader(descriptor)) if _may_be_program(descriptor) else None
-    except OSError:
-        return None
-
-
-def file_starts_with(path: str, start: bytes) -> bool:
-    """Return whether the file at a path starts with these bytes."""
-    try:
-        with _open_regular(path) as descriptor:
-            return _may_be_program(descriptor) and os.pread(descriptor, len(start), 0) == start
-    except OSError:
-        return False
-
-
-def _may_be_program(descriptor: int) -> bool:
-    status = os.fstat(descriptor)
-    return stat.S_ISREG(status.st_mode) and status.st_size <= _MAX_OBJECT_BYTES
-
-
 def _is_program(descriptor: int) -> bool:
-    if not _may_be_program(descriptor):
+    if not may_be_program(descriptor):
         return False
     try:
         kind = headers.read_header(headers.file_reader(descriptor)).type
@@ -270,15 +293,6 @@ def _open_below(path: str, root: str) -> Iterator[int]:
         descriptor = files.reopen(handle)
     finally:
         os.close(handle)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _open_regular(path: str) -> Iterator[int]:
-    descriptor = open_regular(path)
     try:
         yield descriptor
     finally:

@@ -3,9 +3,10 @@
 The process does not wait for such a thread when it exits.
 """
 
+import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Generic, TypeVar
 
 Result = TypeVar("Result")
@@ -47,6 +48,21 @@ def run_in_thread(name: str, function: Callable[[], Result]) -> Result:
     task = ThreadTask(name, function)
     task.wait()
     return task.result()
+
+
+def run_at_idle_priority(name: str, function: Callable[[], Result]) -> Result:
+    """Do what `run_in_thread` does, in a thread that runs only while no other program needs the processor.
+
+    `function` must spend its time outside the interpreter: a thread that waits for a processor may hold its lock.
+    """
+
+    def run() -> Result:
+        with suppress(OSError):  # a container may forbid it
+            # This applies to the current thread only, which cannot raise its priority again.
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+        return function()
+
+    return run_in_thread(name, run)
 
 
 @contextmanager

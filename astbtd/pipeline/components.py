@@ -10,15 +10,22 @@ from pathlib import Path
 from astbtd.asterisk.asterisk_processes import read_run_directory
 from astbtd.asterisk.console import CONTROL_SOCKET
 from astbtd.claims.claim import Claims
+from astbtd.claims.finder import CoreFinder
+from astbtd.claims.finder_results import Capacity
+from astbtd.claims.first_sight import FirstSight
 from astbtd.claims.private_copy import Unpacker
 from astbtd.extraction.gdb_runner import Extractor
 from astbtd.extraction.sandbox_command import find_sandbox_user
-from astbtd.pipeline.crash_pipeline import AnnounceCrash, CollectMetadata, CrashPipeline
+from astbtd.pipeline.crash_pipeline import AnnounceCrash, CollectMetadata, CrashPipeline, KeepObjects
 from astbtd.pipeline.loop_detection import CrashLoops
+from astbtd.pipeline.object_keeper import ObjectKeeper
 from astbtd.pipeline.pbx_state import observe_surroundings
 from astbtd.settings import Settings
+from astbtd.sources import known_directories
+from astbtd.sources.watched_directories import memory_file
 from astbtd.store.captures import Captures
 from astbtd.store.core_archive import Progress
+from astbtd.store.kept_objects import KeptObjects
 from astbtd.store.retention.disk_reserve import DiskReserve
 from astbtd.store.store import Store
 
@@ -42,6 +49,7 @@ class Components:
         announce: AnnounceCrash,
         progress: Progress,
         collect_metadata: CollectMetadata = lambda _: None,
+        keep_objects: KeepObjects = lambda *_: None,
     ) -> CrashPipeline:
         """Return a pipeline of these components."""
         return CrashPipeline(
@@ -55,6 +63,25 @@ class Components:
             progress,
             collect_metadata,
             partial(observe_surroundings, settings, self.store),
+            keep_objects,
+        )
+
+    def object_keeper(self, settings: Settings, progress: Progress) -> ObjectKeeper:
+        """Return what keeps objects, without making room for them."""
+        reserve = DiskReserve(self.reserve.path, self.reserve.share)
+        return ObjectKeeper(self.store, settings.retention.objects.size, reserve, progress)
+
+    def core_finder(self, settings: Settings, queue: Capacity) -> CoreFinder:
+        """Return the finder of cores, which asks whether `queue` has room."""
+        # A new store has none. Otherwise an earlier version has searched these, given as globs.
+        searched = () if self.store.is_new else known_directories.read(memory_file(self.store.root), 0.0)
+        return CoreFinder(
+            self.claims,
+            self.store.collected.among,
+            settings.asterisk.executables,
+            settings.cores.action,
+            queue,
+            FirstSight(self.store.incoming / "first-sight", searched),
         )
 
     def crash_loops(self, settings: Settings) -> CrashLoops:
@@ -80,7 +107,15 @@ def assemble(
     gdb = find_sandbox_user(settings.gdb.user)
     unpacker = Unpacker(settings.unpacking, reserve.check, check_interrupt)
     claims = Claims(store.incoming, gdb.gid if gdb.switched else -1, unpacker)
-    extractor = Extractor(settings.gdb, gdb, store.group, settings.extract.symbols, reserve.check, check_interrupt)
+    extractor = Extractor(
+        settings.gdb,
+        gdb,
+        store.group,
+        settings.extract.symbols,
+        reserve.check,
+        check_interrupt,
+        KeptObjects(store.root, store.group),
+    )
     return Components(store, reserve, claims, extractor)
 
 

@@ -35,6 +35,9 @@ from astbtd.store.store import DamagedRecord, Store
 _MAX_INTERNAL_ERRORS = 3
 """How many attempts are made at a core that makes our own code fail."""
 
+KeepObjects = Callable[[Claim, Crash], None]
+"""Keeps the program and the modules of a crash of which the core will be kept."""
+
 AnnounceCrash = Callable[[Claim, Crash, Path], None]
 """Announces a crash; the path is the directory of its files. Raises AstbtdError if that is not possible now."""
 
@@ -46,8 +49,7 @@ CollectMetadata = Callable[[ClaimRecord], CollectorMetadata | None]
 class CrashPipeline:
     """The stages and what they need.
 
-    `action` says what to do with a core that is recorded. `progress` is called while a core is compressed, and may
-    raise to interrupt that.
+    `action`: what to do with a recorded core. `progress` is called while a core is compressed; it may raise to end that.
     """
 
     store: Store
@@ -60,6 +62,7 @@ class CrashPipeline:
     progress: Progress
     collect_metadata: CollectMetadata = lambda _: None
     observe: Observe = lambda _: UNKNOWN
+    keep_objects: KeepObjects = lambda *_: None
 
     def process(self, claim: Claim) -> Crash | None:
         """Take a claimed core through all stages, resuming where an earlier attempt was interrupted.
@@ -210,14 +213,13 @@ class CrashPipeline:
             return CoreState.LEFT
         if self.action is CoreAction.DELETE or crash.extraction.brief:
             return CoreState.LEFT if claim.record.copied else CoreState.REMOVED
-        reserve = replace(self.reserve, make_room=_make_no_room) if crash.foreign else self.reserve
+        # No core of the PBX is removed for that of a foreign crash.
+        reserve = DiskReserve(self.reserve.path, self.reserve.share) if crash.foreign else self.reserve
         reserve.check(sparse.allocated_bytes(claim.descriptor))
+        if not crash.foreign:
+            self.keep_objects(claim, crash)
         compress_core(claim.descriptor, self.store.kept_core(crash.id), self.progress)
         return CoreState.KEPT
-
-
-def _make_no_room(_: int) -> None:
-    """Remove nothing: the core of a foreign crash takes no room from the PBX's cores."""
 
 
 @dataclass(frozen=True)

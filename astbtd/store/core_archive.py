@@ -1,9 +1,8 @@
-"""Streams cores into the store, compressed, and out of it again. Holes are neither read nor written."""
+"""Streams cores and objects into the store, compressed, and out of it again. Holes are neither read nor written."""
 
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import zstandard
 
 from astbtd.errors import AstbtdError
 from astbtd.lib import files, sparse
-from astbtd.lib.threads import run_in_thread
+from astbtd.lib.threads import run_at_idle_priority
 
 _LEVEL = 3
 _LONGEST_HEADER = 18  # bytes at the start of a zstd frame that hold the size of its content
@@ -27,26 +26,43 @@ def compress_core(core: int, target: Path, progress: Progress) -> int:
 
     This runs at idle priority: it is the longest work on a core, and nothing waits for it.
     """
-    return run_in_thread("keeping", partial(_compress_at_idle_priority, core, target, progress))
+    return compress_file(core, target, progress)
 
 
-def _compress_at_idle_priority(core: int, target: Path, progress: Progress) -> int:
-    with suppress(OSError):  # a container may forbid it
-        # This applies to the current thread only, which cannot raise its priority again.
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+def compress_file(
+    source: int,
+    target: Path,
+    progress: Progress,
+    group: int | None = None,
+    check_size: Callable[[int], None] = lambda _: None,
+) -> int:
+    """Do the same with any open file. Its owner alone can read it, or also the `group` if one is given.
+
+    `check_size` is called with the compressed size before the file gets its name, and may raise to discard it.
+    """
     temporary = files.temporary_path(target)
-    temporary.unlink(missing_ok=True)
-    descriptor = files.create(temporary, files.PRIVATE_FILE_MODE)
     try:
-        _compress(core, descriptor, progress)
-        os.fsync(descriptor)
-        size = os.fstat(descriptor).st_size
+        size = run_at_idle_priority("keeping", partial(_compress_into, source, temporary, progress, group))
+        check_size(size)
         temporary.rename(target)
     finally:
-        os.close(descriptor)
         temporary.unlink(missing_ok=True)
     files.sync_directory(target.parent)
     return size
+
+
+def _compress_into(source: int, target: Path, progress: Progress, group: int | None) -> int:
+    target.unlink(missing_ok=True)
+    if group is None:
+        descriptor = files.create(target, files.PRIVATE_FILE_MODE)
+    else:
+        descriptor = files.create(target, files.FILE_MODE, group)
+    try:
+        _compress(source, descriptor, progress)
+        os.fsync(descriptor)
+        return os.fstat(descriptor).st_size
+    finally:
+        os.close(descriptor)
 
 
 def decompress_core(kept: Path, target: int, progress: Progress) -> int:

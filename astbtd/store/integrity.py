@@ -21,6 +21,8 @@ from astbtd.lib.quantities import pluralize
 from astbtd.model.crash import CRASH_ID, KEPT_CORE_FILE, RECORD_FILE, REPORT_FILE, CoreState, Crash, Section
 from astbtd.store.captures import Captures
 from astbtd.store.core_archive import Progress, verify_core
+from astbtd.store.kept_objects import DIRECTORY as OBJECTS
+from astbtd.store.kept_objects import UNKNOWN_FILE, KeptObjects
 from astbtd.store.occurrence import renumber_after
 from astbtd.store.staging_cleanup import find_leftovers
 from astbtd.store.store import DamagedRecord, Store
@@ -76,6 +78,7 @@ class StoreCheck:
                 yield from self._check_for_unknown_files(crash_id)
         yield from self._check_for_unknown_directories()
         yield from self._check_captures()
+        yield from self._check_objects()
         yield from self._check_directories()
         yield from self._check_occurrences(sound)
         yield from self._check_latest()
@@ -159,7 +162,7 @@ class StoreCheck:
     def _check_for_unknown_files(self, crash_id: str) -> Iterator[Finding]:
         for entry in sorted(self.store.directory(crash_id).iterdir()):
             if entry.name not in _FILES and not entry.match(files.TEMPORARY_PATTERN):
-                yield Finding(entry, "astbtd makes no such file", "retention removes it with its crash")
+                yield Finding(entry, UNKNOWN_FILE, "retention removes it with its crash")
 
     def _check_for_unknown_directories(self) -> Iterator[Finding]:
         for name in sorted(os.listdir(self.store.root / "crashes")):
@@ -178,9 +181,23 @@ class StoreCheck:
                 except AstbtdError as error:
                     yield Finding(directory, error.message, "remove the directory when you no longer need it")
 
+    def _check_objects(self) -> Iterator[Finding]:
+        objects = KeptObjects(self.store.root, self.store.group)
+        for path in objects.entries():
+            yield from self._check_permissions([path])
+            if path.match(files.TEMPORARY_PATTERN):
+                yield Finding(path, "it was being written when astbtd was killed", "removed", path.unlink)
+                continue
+            problem = objects.find_problem(path, self.progress, whole=self.cores)
+            if problem == UNKNOWN_FILE:
+                yield Finding(path, problem, "find out what it is, and remove it")
+            elif problem and _is_readable(path):
+                yield Finding(path, problem, "removed: an object is copied again when it is mapped", path.unlink)
+
     def _check_directories(self) -> Iterator[Finding]:
         root = self.store.root
-        directories = (root, root / "crashes", self.store.incoming)
+        objects = root / OBJECTS
+        directories = (root, root / "crashes", self.store.incoming, objects, *sorted(objects.glob("*")))
         yield from self._check_permissions(path for path in directories if path.exists())
 
     def _check_permissions(self, paths: Iterable[Path]) -> Iterator[Finding]:

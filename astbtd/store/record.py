@@ -194,3 +194,18 @@ class RetentionFields:
     process: ProgramSummary = ProgramSummary()
     site: SiteSummary | None = None
     foreign: bool | None = None
+
+
+@dataclass(frozen=True)
+class ObjectSummary:
+    """Part of `objects`."""
+
+    build_id: str | None
+
+
+@dataclass(frozen=True)
+class ObjectFields:
+    """The part of `crash.json` that decides which kept objects are needed."""
+
+    pinned: bool = False
+    objects: tuple[ObjectSummary, ...] | None = None

@@ -25,8 +25,9 @@ def find_leftovers(store: Store, claimed_ids: Callable[[], Collection[str]]) -> 
 
 
 def remove_leftovers(store: Store, claimed_ids: Callable[[], Collection[str]]) -> None:
-    """Remove all leftovers, also in crashes. The next start tries again what could not be removed."""
-    for entry in (*find_leftovers(store, claimed_ids), *store.root.glob(f"crashes/*/{files.TEMPORARY_PATTERN}")):
+    """Remove all leftovers, also in crashes and objects. The next start tries again what could not be removed."""
+    temporary = (store.root.glob(f"{directory}/*/{files.TEMPORARY_PATTERN}") for directory in ("crashes", "objects"))
+    for entry in (*find_leftovers(store, claimed_ids), *chain.from_iterable(temporary)):
         with suppress(OSError):
             files.remove(entry)
 

@@ -26,7 +26,6 @@ from astbtd.store.record import (
     RecordSummary,
     RemovedCrash,
     RetentionFields,
-    SiteFields,
     crash_second,
 )
 from astbtd.store.record_limits import LARGEST_RECORD
@@ -191,9 +190,9 @@ class Store:
         """Read the fields of a record that lists show. Raise DamagedRecord."""
         return self._read(crash_id, RecordSummary)
 
-    def load_site_fields(self, crash_id: str) -> SiteFields:
-        """Read the fields of a record that lists of sites show. Raise DamagedRecord."""
-        return self._read(crash_id, SiteFields)
+    def load_part(self, crash_id: str, part: type[T]) -> T:
+        """Read the fields of a record that `part` has, such as record.SiteFields. Raise DamagedRecord."""
+        return self._read(crash_id, part)
 
     def load_retention_fields(self, crash_id: str) -> RetentionFields:
         """Read the fields of a record that retention needs. Raise DamagedRecord."""

@@ -101,10 +101,10 @@ def scenario(
 @pytest.mark.parametrize(
     ("error", "lasting", "step"),
     [
-        (errno.EIO, False, 4),
-        (errno.ENOSPC, True, 4),
-        (errno.EROFS, True, 8),
-        (errno.EDQUOT, True, 16),
+        (errno.EIO, False, 8),
+        (errno.ENOSPC, True, 8),
+        (errno.EROFS, True, 16),
+        (errno.EDQUOT, True, 32),
     ],
     ids=["EIO", "ENOSPC", "EROFS", "EDQUOT"],
 )

@@ -20,7 +20,7 @@ from tests.support import builders
 from tests.support.builders import signature_of
 from tests.support.collected_cores import keep_as_systemd
 from tests.support.commands import run_astbtd
-from tests.support.faults import STAGING, Fault, FaultInjector, at_every_change
+from tests.support.faults import OBJECTS, STAGING, Fault, FaultInjector, at_every_change
 from tests.support.harness import RunningDaemon, crash, daemon, process_state, running_asterisk, scratch_directory
 from tests.support.packed import COMPRESS
 from tests.support.store_checks import (
@@ -143,7 +143,8 @@ def put_earlier_core(scenario: Scenario, core: Path) -> None:
 
 
 CASES = {
-    "moved": Case(put_core, CoreState.KEPT, without="", step=1),
+    "moved": Case(put_core, CoreState.KEPT, without=OBJECTS, step=1),
+    "objects": Case(put_core_beside_used_store, CoreState.KEPT, without="*/crashes/*"),
     "left": Case(put_core_beside_used_store, CoreState.LEFT, stays=True, settings={"cores": {"action": "leave"}}),
     "deleted": Case(put_core_beside_used_store, CoreState.REMOVED, settings={"cores": {"action": "delete"}}),
     "compressed": Case(put_compressed_core, CoreState.KEPT),

@@ -18,6 +18,9 @@ LIBRARY = "faults.so"
 STAGING = "*/incoming/*/*"
 """Files below the directories in which crashes are staged; a test can exclude them if another one covers them."""
 
+OBJECTS = "*/objects*"
+"""Files of kept objects: there are eight of them, all written in the same way."""
+
 _PARALLEL_ATTEMPTS = 2 * (os.cpu_count() or 1)
 
 

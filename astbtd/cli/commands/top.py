@@ -63,7 +63,7 @@ def _list_sites(store: Store, options: argparse.Namespace) -> ExitCode:
 def _iter_site_fields(store: Store) -> Iterator[SiteFields]:
     for crash_id in store.newest():
         with suppress(DamagedRecord):  # `list` warns about damaged records
-            yield store.load_site_fields(crash_id)
+            yield store.load_part(crash_id, SiteFields)
 
 
 def _signature_id(text: str) -> str:

@@ -1,64 +1,18 @@
-"""Finding the program of a core on the host or below a container's root, and copying what gdb cannot read."""
+"""Copying what gdb cannot read."""
 
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from astbtd.errors import Interrupted, NoRoom
+from astbtd.errors import AstbtdError, Interrupted, NoRoom
+from astbtd.extraction.object_paths import copy_path
 from astbtd.extraction.sandbox_command import SandboxUser
-from astbtd.extraction.shared_objects import (
-    ObjectCopier,
-    SharedObjects,
-    copy_path,
-    exists_only_in_root,
-    is_fifo,
-    is_named_like_object,
-)
+from astbtd.extraction.shared_objects import ObjectCopier, SharedObjects
 from tests.support.builders import program
 
 RAN, ANOTHER = b"\xab" * 20, b"\xcd" * 20
-
-
-@pytest.mark.parametrize(
-    ("on_host", "in_root", "expected"),
-    [
-        (None, RAN, True),
-        (ANOTHER, RAN, True),
-        (RAN, RAN, False),
-        (RAN, None, False),
-        (None, ANOTHER, False),
-        (ANOTHER, None, False),
-        (None, None, False),
-    ],
-)
-def test_a_program_exists_only_in_the_root_if_the_host_has_no_such_build(
-    tmp_path: Path, on_host: bytes | None, in_root: bytes | None, expected: bool
-) -> None:
-    executable, root = tmp_path / "host" / "asterisk", tmp_path / "root"
-    for path, build_id in ((executable, on_host), (Path(f"{root}{executable}"), in_root)):
-        path.parent.mkdir(parents=True)
-        if build_id:
-            path.write_bytes(program(build_id=build_id))
-
-    assert exists_only_in_root(str(root), str(executable), RAN.hex()) is expected
-
-
-@pytest.mark.parametrize(("executable", "build_id"), [(None, RAN.hex()), ("/usr/sbin/asterisk", None)])
-def test_an_unknown_program_does_not_exist_in_the_root(
-    tmp_path: Path, executable: str | None, build_id: str | None
-) -> None:
-    assert not exists_only_in_root(str(tmp_path), executable, build_id)
-
-
-def test_a_fifo_at_the_path_of_a_mapped_file_is_detected(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe.so")
-    (tmp_path / "link.so").symlink_to(tmp_path / "pipe.so")
-
-    found = [is_fifo(str(tmp_path / name)) for name in ("pipe.so", "link.so", "gone.so", "")]
-
-    assert found == [True, True, False, False]
 
 
 STRANGER = SandboxUser(65534, os.getegid(), switched=True)
@@ -131,20 +85,6 @@ def test_an_executable_of_another_build_is_reported_as_changed(tmp_path: Path, c
     assert not copier(copies / "again").prepare(str(executable), ANOTHER.hex(), []).changed
 
 
-@pytest.mark.parametrize(
-    ("path", "expected"),
-    [
-        ("/usr/sbin/asterisk", True),
-        ("/usr/lib/libc.so.6", True),
-        ("/usr/lib/locale/locale-archive", False),
-        ("/dev/shm/x.so", False),
-        ("/memfd:x.so", False),
-    ],
-)
-def test_objects_are_recognized_by_their_names(path: str, expected: bool) -> None:
-    assert is_named_like_object(path) is expected
-
-
 def test_the_copies_of_one_process_are_limited_in_total(
     tmp_path: Path, copies: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,3 +124,62 @@ def test_an_object_with_many_names_is_copied_once(tmp_path: Path, copies: Path) 
 
     assert len(objects.copied) == 10
     assert len({path.stat().st_ino for path in copies.rglob("*.so")}) == 1
+
+
+@dataclass(frozen=True)
+class FakeSource:
+    """Has one object, whose content may be damaged."""
+
+    content: bytes = program(build_id=RAN)
+    is_damaged: bool = False
+
+    def has(self, build_id: str | None) -> bool:
+        return build_id == RAN.hex()
+
+    def write_out(self, _: str, target: int) -> None:
+        os.write(target, self.content)
+        if self.is_damaged:
+            raise AstbtdError("it is damaged")
+
+
+def prepare_lost(copies: Path, source: FakeSource, present: Path, lost: Path) -> SharedObjects:
+    """Prepare an executable that is `present` and a module that is `lost`, the same for all users."""
+    copier = ObjectCopier(SandboxUser(0, 0, switched=False), copies, lambda _: None, source=source)
+    return copier.prepare(str(present), ANOTHER.hex(), [str(present), str(lost)], {str(lost): RAN.hex()})
+
+
+def test_an_object_that_is_not_on_disk_is_written_from_the_kept_ones_beside_links_to_the_others(
+    tmp_path: Path, copies: Path
+) -> None:
+    present, lost = tmp_path / "asterisk", tmp_path / "libx.so.1.2"
+    present.write_bytes(program(build_id=ANOTHER))
+    lost.write_bytes(program(build_id=ANOTHER))
+
+    objects = prepare_lost(copies, FakeSource(), present, lost)
+
+    assert (objects.kept, objects.missing, objects.changed) == ((str(lost),), (), False)
+    tree = copies / (objects.tree or "")
+    assert Path(copy_path(str(tree), str(lost))).read_bytes() == program(build_id=RAN)
+    assert os.readlink(copy_path(str(tree), str(present))) == str(present)
+    assert os.readlink(copy_path(str(tree), str(tmp_path / "libx.so.1"))) == "libx.so.1.2"
+
+
+def test_a_damaged_kept_object_is_missing(tmp_path: Path, copies: Path) -> None:
+    present, lost = tmp_path / "asterisk", tmp_path / "app_dial.so"
+    present.write_bytes(program(build_id=ANOTHER))
+
+    objects = prepare_lost(copies, FakeSource(is_damaged=True), present, lost)
+
+    assert (objects.kept, objects.missing) == ((), (str(lost),))
+    assert not Path(copy_path(str(copies / (objects.tree or "")), str(lost))).exists()
+
+
+def test_a_kept_program_does_not_count_as_changed(tmp_path: Path, copies: Path) -> None:
+    executable = tmp_path / "asterisk"
+    executable.write_bytes(program(build_id=ANOTHER))
+    copier = ObjectCopier(STRANGER, copies, lambda _: None, source=FakeSource())
+
+    objects = copier.prepare(str(executable), RAN.hex(), [], {str(executable): RAN.hex()})
+
+    assert objects.kept == (str(executable),)
+    assert not objects.changed

@@ -31,3 +31,13 @@ def test_temporary_files_in_crashes_are_removed(store: Store) -> None:
     remove_leftovers(store, set)
 
     assert sorted(os.listdir(store.directory(crash().id))) == ["backtrace.txt", RECORD_FILE]
+
+
+def test_what_is_left_of_an_interrupted_copy_of_an_object_is_removed(store: Store) -> None:
+    left = store.root / "objects" / "ab" / ".abcd.zst.new"
+    left.parent.mkdir(parents=True)
+    left.touch()
+
+    remove_leftovers(store, set)
+
+    assert not left.exists()

@@ -16,8 +16,9 @@ from astbtd.pipeline.analysis import write_report
 from astbtd.pipeline.components import reader_group
 from astbtd.store.captures import Captures
 from astbtd.store.core_archive import compress_core
+from astbtd.store.kept_objects import KeptObjects
 from astbtd.store.store import Store
-from tests.support.builders import NOON, crash, facts, signature_of
+from tests.support.builders import NOON, crash, facts, program, signature_of
 from tests.support.cli_types import NOBODY, Answer, Run
 
 needs_root = pytest.mark.root
@@ -487,3 +488,46 @@ def test_json_output_is_one_object(astbtd: Run, store: Store) -> None:
 
     assert found["repaired"] == 1
     assert [sorted(finding) for finding in found["findings"]] == [["path", "problem", "remedy", "repaired"]]
+
+
+def keep_object(store: Store) -> Path:
+    """Keep an object, and return its path."""
+    source = store.root.with_name("app_dial.so")
+    source.write_bytes(program())
+    kept = KeptObjects(store.root, store.group)
+    with source.open("rb") as file:
+        build_id, _ = kept.add(file.fileno())
+    return kept.path(build_id)
+
+
+@pytest.mark.usefixtures("sound")
+def test_a_damaged_kept_object_is_removed(astbtd: Run, store: Store) -> None:
+    path = keep_object(store)
+    assert no_problems(astbtd)
+    path.write_bytes(b"not compressed")
+
+    answer = astbtd("fsck")
+
+    assert "is damaged" in answer.out
+    assert "repaired: removed: an object is copied again when it is mapped" in answer.out
+    assert not path.exists()
+    assert no_problems(astbtd)
+
+
+@pytest.mark.usefixtures("sound")
+def test_what_is_left_of_an_interrupted_copy_of_an_object_is_removed(astbtd: Run, store: Store) -> None:
+    left = files.temporary_path(keep_object(store))
+    left.touch(mode=files.FILE_MODE)
+
+    assert "it was being written when astbtd was killed" in astbtd("fsck").out
+    assert not left.exists()
+
+
+@pytest.mark.usefixtures("sound")
+def test_an_unknown_file_among_the_objects_is_reported(astbtd: Run, store: Store) -> None:
+    stray = keep_object(store).with_name("stray")
+    stray.touch()
+    stray.chmod(files.FILE_MODE)
+
+    assert f"{stray}: astbtd makes no such file" in astbtd("fsck").out
+    assert stray.exists()

@@ -1,6 +1,7 @@
 """`astbtd prune`: shows what would be removed and why, and then removes only that."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,9 +9,10 @@ import pytest
 
 from astbtd.announce import systemd
 from astbtd.model.crash import CoreState
+from astbtd.store.kept_objects import KeptObjects
 from astbtd.store.retention.planning import stored_crashes
 from astbtd.store.store import Store
-from tests.support.builders import crash
+from tests.support.builders import crash, program
 from tests.support.cli_types import Keep, Run
 
 CORE = bytes(2000)
@@ -98,7 +100,7 @@ def test_a_second_run_removes_and_logs_nothing(astbtd: Run, sent: list[str]) -> 
     sent.clear()
 
     assert astbtd("prune") == (0, "nothing to remove\n", "")
-    assert json.loads(astbtd("prune", "--json").out) == {"removals": [], "bytes": 0}
+    assert json.loads(astbtd("prune", "--json").out) == {"removals": [], "objects": [], "bytes": 0}
     assert sent == []
 
 
@@ -148,3 +150,19 @@ def test_a_reader_can_use_dry_run_and_gets_a_hint_to_use_sudo(astbtd: Run, store
     assert "Permission denied\n  hint: use sudo" in real.err
     assert next(stored_crashes(store)).core == len(CORE)
     assert sent == []
+
+
+@pytest.mark.usefixtures("four", "limits")
+def test_kept_objects_that_no_core_needs_are_shown_and_removed(astbtd: Run, store: Store, tmp_path: Path) -> None:
+    (tmp_path / "app_dial.so").write_bytes(program())
+    kept = KeptObjects(store.root)
+    with (tmp_path / "app_dial.so").open("rb") as file:
+        build_id, size = kept.add(file.fileno())
+    os.utime(kept.path(build_id), (0, 0))
+
+    shown = json.loads(astbtd("prune", "--dry-run", "--json").out)
+    assert shown["objects"] == [{"build_id": build_id, "bytes": size, "reason": "no kept core needs it"}]
+    assert kept.has(build_id)
+
+    assert f" {build_id} no kept core needs it" in astbtd("prune").out
+    assert not kept.has(build_id)
