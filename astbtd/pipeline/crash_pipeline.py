@@ -49,7 +49,7 @@ CollectMetadata = Callable[[ClaimRecord], CollectorMetadata | None]
 class CrashPipeline:
     """The stages and what they need.
 
-    `action`: what to do with a recorded core. `progress` is called while a core is compressed; it may raise to end that.
+    `action`: what to do with a recorded core. `progress` is called while a core is compressed; it may raise to stop.
     """
 
     store: Store
