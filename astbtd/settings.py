@@ -14,6 +14,7 @@ from astbtd.model.crash import CoreAction, Symbols
 from astbtd.sources.collectors.collector import Collector
 from astbtd.sources.collectors.registry import COLLECTORS
 
+_MAX_LOG_LINES = 2000
 DEFAULT_FILE = Path("/etc/astbtd.yaml")
 
 
@@ -61,6 +62,13 @@ def _parse_integer(value: object) -> int:
     return value
 
 
+def _parse_log_lines(value: object) -> int:
+    lines = _parse_integer(value)
+    if lines > _MAX_LOG_LINES:
+        raise ValueError(value)
+    return lines
+
+
 _DURATION = HumanFormat(quantities.parse_duration, quantities.DURATION_ALLOWED)
 _SIZE = HumanFormat(quantities.parse_size, quantities.SIZE_ALLOWED)
 
@@ -77,6 +85,7 @@ Count = Annotated[int, _at_least(0, HumanFormat(_parse_integer, "a whole number"
 Crashes = Annotated[int, _at_least(2, HumanFormat(_parse_integer, "a whole number"))]
 Frames = Annotated[int, _at_least(10, HumanFormat(_parse_integer, "a whole number"))]
 AtLeastOne = Annotated[int, _at_least(1, HumanFormat(_parse_integer, "a whole number"))]
+LogLines = Annotated[int, _at_least(0, HumanFormat(_parse_log_lines, f"a whole number, at most {_MAX_LOG_LINES}"))]
 Command = Annotated[str, HumanFormat(_parse_command, "a command of Asterisk's console")]
 
 
@@ -157,9 +166,10 @@ class GdbSettings:
 
 @dataclass(frozen=True)
 class ExtractSettings:
-    """Which symbols gdb loads."""
+    """Which symbols gdb loads, and how many lines of each log are kept with a crash."""
 
     symbols: Symbols = Symbols.LAZY
+    log: LogLines = 200
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,13 @@ from astbtd.model.deadlock_capture import Deadlock, Finding
 
 _MAX_VALUE_LENGTH = 4096
 _MAX_PENDING = 1000
+_CAPTURE_ADVICE = {
+    Finding.DEADLOCK: "A deadlock does not end by itself: restart Asterisk.",
+    Finding.STUCK: "If the threads still wait for the same locks in a second capture, restart Asterisk.",
+    Finding.NONE: "No thread waits for a lock that another thread holds: the capture gives no reason to restart.",
+    Finding.UNKNOWN: "The capture does not show who holds which lock. If calls still fail, repeat it: astbtd deadlock.",
+}
+"""What the explanation of a capture advises, by its finding."""
 
 
 class Event(Enum):
@@ -161,6 +168,7 @@ def announce_deadlock(record: Deadlock, directory: str) -> None:
     fields = {
         "ASTBTD_ID": record.id,
         "ASTBTD_FINDING": record.finding.value,
+        "ASTBTD_ADVICE": _CAPTURE_ADVICE[record.finding],
         "ASTBTD_PATH": directory,
         "ASTBTD_RECORD": json.dumps(to_plain(record)),
     }
@@ -206,13 +214,29 @@ def _crash_fields(crash: Crash, directory: str) -> dict[str, str]:
         "ASTBTD_CRASH_FUNCTION": crash.diagnosis.crash_function or "",
         "ASTBTD_VERDICT": crash.diagnosis.verdict,
         "ASTBTD_OCCURRENCE": str(crash.signature.occurrence) if crash.signature else "",
+        "ASTBTD_WHAT": crash.what,
+        "ASTBTD_SEEN": _describe_occurrence(crash),
         "ASTBTD_PATH": directory,
         "ASTBTD_RECORD": json.dumps(to_plain(crash)),
     }
 
 
+def _describe_occurrence(crash: Crash) -> str:
+    if crash.signature is None:
+        return "not grouped with other crashes: no frame tells them apart"
+    if crash.signature.occurrence <= 1:
+        return f"for the first time (signature {crash.signature.id})"
+    since = _local_time(crash.signature.first_seen)
+    return f"{crash.signature.occurrence} times since {since} (signature {crash.signature.id})"
+
+
 def _loop_fields(loop: CrashLoop, store: str) -> dict[str, str]:
-    return {"ASTBTD_SIGNATURE": loop.signature or "", "ASTBTD_CRASHES": str(loop.crashes), "ASTBTD_PATH": store}
+    return {
+        "ASTBTD_SIGNATURE": loop.signature or "",
+        "ASTBTD_CRASHES": str(loop.crashes),
+        "ASTBTD_PATH": store,
+        "ASTBTD_LIST": f"astbtd list --signature {loop.signature}" if loop.signature else "astbtd list",
+    }
 
 
 def _local_time(moment: datetime) -> str:

@@ -15,6 +15,7 @@ __all__ = [
     "JournalUnavailable",
     "can_read_system_journal",
     "entries",
+    "entries_before",
     "entries_since",
     "notify",
     "runtime_directory",
@@ -88,6 +89,22 @@ def entries_since(queries: Sequence[Mapping[str, str]], since: float) -> Iterato
             reader.add_disjunction()
         reader.seek_realtime(since)
         yield from reader
+
+
+def entries_before(queries: Sequence[Mapping[str, str]], until: float, count: int) -> Sequence[Mapping[str, object]]:
+    """Return the last `count` journal entries before `until` that match one of the queries, oldest first."""
+    found: list[Mapping[str, object]] = []
+    if not journald_socket.SOCKET.exists():
+        return found
+    with journal.Reader() as reader:
+        for fields in queries:
+            for name, value in fields.items():
+                reader.add_match(**{name: value})
+            reader.add_disjunction()
+        reader.seek_realtime(until)
+        while len(found) < count and (entry := reader.get_previous()):
+            found.append(entry)
+    return found[::-1]
 
 
 def can_read_system_journal() -> bool:

@@ -19,6 +19,9 @@ _EM_X86_64 = 62
 # Formats, as in `struct`, and the index of st_value in a symbol; by whether the file is 64-bit.
 _SECTION_FORMAT = {True: "IIQQQQIIQQ", False: "IIIIIIIIII"}
 _SYMBOL_FORMAT = {True: "IBBHQQ", False: "IIIBBH"}
+_ST_INFO_INDEX = {True: 1, False: 3}
+_STT_FUNC = 2  # the type of a symbol, in the lower half of st_info
+_TYPE_MASK = 0xF
 _ST_VALUE_INDEX = {True: 4, False: 1}
 
 
@@ -67,6 +70,17 @@ class ElfSections:
             if address:
                 return address
         return None
+
+    def exports_functions(self) -> bool:
+        """Return True if other objects can call a function of this one: such a function has a name in any case."""
+        table = self.find(b".dynsym")
+        if table is None:
+            return False
+        layout = struct.Struct(self.byte_order + _SYMBOL_FORMAT[self.is_64bit])
+        info_index, value_index = _ST_INFO_INDEX[self.is_64bit], _ST_VALUE_INDEX[self.is_64bit]
+        symbols = self.content(table)
+        rows = layout.iter_unpack(symbols[: len(symbols) // layout.size * layout.size])
+        return any(row[value_index] and row[info_index] & _TYPE_MASK == _STT_FUNC for row in rows)
 
     def returned_text(self, function: bytes) -> str | None:
         """Return the string that a getter function returns, from its code (x86-64 only); None if unknown."""

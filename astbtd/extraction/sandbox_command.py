@@ -91,7 +91,7 @@ def kill_leftovers(user: SandboxUser) -> Iterator[None]:
         yield
     finally:
         while left := [pid for pid in _children() if _runs_as(pid, user)]:
-            subprocesses.output([*_setpriv(user), "kill", "-KILL", "--", "-1"], timeout=_KILL_TIMEOUT)
+            subprocesses.output([*setpriv_command(user), "kill", "-KILL", "--", "-1"], timeout=_KILL_TIMEOUT)
             for pid in left:
                 with suppress(ChildProcessError):
                     os.waitpid(pid, 0)
@@ -132,7 +132,7 @@ def sandboxed_command(argv: Sequence[str], user: SandboxUser, settings: GdbSetti
         limits.append(f"--nproc={_MAX_PROCESSES}")
         if _can_unshare():
             network = ["unshare", "--net", "--"]
-    return [*IDLE_PRIORITY, *network, *_setpriv(user), "prlimit", *limits, *argv]
+    return [*IDLE_PRIORITY, *network, *setpriv_command(user), "prlimit", *limits, *argv]
 
 
 def _children() -> Iterator[int]:
@@ -148,7 +148,8 @@ def _runs_as(pid: int, user: SandboxUser) -> bool:
     return False
 
 
-def _setpriv(user: SandboxUser) -> list[str]:
+def setpriv_command(user: SandboxUser) -> list[str]:
+    """Return the command that runs what follows it as `user`, without any capability."""
     always = ["setpriv", "--no-new-privs", "--pdeathsig=KILL"]
     if not user.switched:
         return always

@@ -12,6 +12,7 @@ from astbtd.model.diagnosis import Diagnosis, Kind
 from astbtd.model.record_summary import (
     CRASH_ID,
     KEPT_CORE_FILE,
+    LOG_FILE,
     RECORD_FILE,
     REPORT_FILE,
     SCHEMA,
@@ -25,6 +26,7 @@ from astbtd.model.surroundings import MappedFile, ObjectState, PbxState, Replace
 __all__ = [
     "CRASH_ID",
     "KEPT_CORE_FILE",
+    "LOG_FILE",
     "RECORD_FILE",
     "REPORT_FILE",
     "SCHEMA",

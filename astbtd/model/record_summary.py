@@ -38,6 +38,7 @@ class Section(StrEnum):
 
 
 REPORT_FILE = "report.txt"
+LOG_FILE = "log.txt"
 RECORD_FILE = "crash.json"
 KEPT_CORE_FILE = "core.zst"
 

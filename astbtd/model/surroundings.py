@@ -64,10 +64,11 @@ class Upgrade:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """The surroundings of a crash. `upgrade` is the last one of Asterisk's packages before the crash."""
+    """The surroundings of a crash. `upgrade` is the last one of Asterisk's packages before the crash, `log` log.txt."""
 
     pbx: PbxState | None = None
     upgrade: Upgrade | None = None
+    log: str = ""
 
 
 UNKNOWN = Surroundings()

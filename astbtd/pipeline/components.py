@@ -62,7 +62,7 @@ class Components:
             announce,
             progress,
             collect_metadata,
-            partial(observe_surroundings, settings, self.store),
+            partial(observe_surroundings, settings, self.store, self.extractor.user),
             keep_objects,
         )
 

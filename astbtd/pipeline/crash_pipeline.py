@@ -15,7 +15,18 @@ from astbtd.diagnosis.signature import versioned_rule
 from astbtd.errors import AstbtdError
 from astbtd.extraction.gdb_runner import Extractor
 from astbtd.lib import files, sparse
-from astbtd.model.crash import RECORD_FILE, Core, CoreAction, CoreFacts, CoreState, Crash, CrashSignature, DiscoveredBy
+from astbtd.lib.boot import boot_id_at
+from astbtd.model.crash import (
+    LOG_FILE,
+    RECORD_FILE,
+    Core,
+    CoreAction,
+    CoreFacts,
+    CoreState,
+    Crash,
+    CrashSignature,
+    DiscoveredBy,
+)
 from astbtd.model.diagnosis import DecidedSignature
 from astbtd.model.surroundings import UNKNOWN
 from astbtd.pipeline.analysis import AnalysisResult, CoreAnalyzer, FailedAnalyzer, write_report
@@ -176,6 +187,8 @@ class CrashPipeline:
         if not (crash.foreign or crash.extraction.brief):
             surroundings = self.observe(facts)
             crash = replace(crash, pbx=surroundings.pbx, upgrade=surroundings.upgrade)
+            if surroundings.log:
+                files.write_new(staged / LOG_FILE, surroundings.log.encode(), group=self.store.group)
         write_report(crash, staged, self.store.group)
         return crash
 
@@ -267,7 +280,7 @@ def make_record(
     return Crash(
         id=facts.crash_id,
         host=platform.node(),
-        boot_id=_boot_id(facts.crashed_at),
+        boot_id=boot_id_at(facts.crashed_at),
         crashed_at=facts.crashed_at,
         collected_at=datetime.now(UTC),
         core=core,
@@ -283,16 +296,3 @@ def make_record(
         sent_by=facts.sent_by,
         objects=result.objects,
     )
-
-
-def _boot_id(moment: datetime) -> str | None:
-    """Return the id of the current boot if `moment` is after its start, else None."""
-    try:
-        statistics = Path("/proc/stat").read_text()
-        boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip().replace("-", "")
-    except OSError:
-        return None
-    boot_times = [int(line.split()[1]) for line in statistics.splitlines() if line.startswith("btime ")]
-    if not boot_times or moment.timestamp() < boot_times[0]:
-        return None
-    return boot_id

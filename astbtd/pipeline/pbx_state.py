@@ -15,8 +15,10 @@ from astbtd.asterisk.identity import PbxIdentity
 from astbtd.errors import AstbtdError
 from astbtd.extraction.package_history import last_upgrade
 from astbtd.extraction.package_owner import find_package
+from astbtd.extraction.sandbox_command import SandboxUser
 from astbtd.model.crash import CoreFacts
 from astbtd.model.surroundings import PbxState, Surroundings
+from astbtd.pipeline.crash_log import collect_log
 from astbtd.readiness.facts import Unit
 from astbtd.readiness.gather import process_facts, systemd_config
 from astbtd.settings import Settings
@@ -34,14 +36,18 @@ Observe = Callable[[CoreFacts], Surroundings]
 """Returns what the machine tells about a crash that is being recorded."""
 
 
-def observe_surroundings(settings: Settings, store: Store, facts: CoreFacts) -> Surroundings:
-    """Return what the machine tells about a crash that is being recorded."""
+def observe_surroundings(settings: Settings, store: Store, sandbox: SandboxUser, facts: CoreFacts) -> Surroundings:
+    """Return what the machine tells about a crash that is being recorded.
+
+    `sandbox` is the user without privileges who reads the logs of an Asterisk that runs as root.
+    """
     program = facts.process.executable
     package = find_package(program) if program and not facts.process.container else None
     upgrade = None if facts.process.container else last_upgrade(package, facts.crashed_at)
     identity = find_remembered_identity(settings)
     pbx = observe_pbx(settings.asterisk.executables, identity, store)
-    return Surroundings(replace(pbx, crashes=(pbx.crashes or 0) + _is_recent(facts.crashed_at, pbx.at)), upgrade)
+    pbx = replace(pbx, crashes=(pbx.crashes or 0) + _is_recent(facts.crashed_at, pbx.at))
+    return Surroundings(pbx, upgrade, collect_log(settings, facts, pbx.unit, sandbox))
 
 
 def observe_pbx(

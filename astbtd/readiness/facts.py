@@ -36,6 +36,11 @@ class Limit:
     soft: int | None
     hard: int | None
 
+    @classmethod
+    def parse(cls, soft: str, hard: str) -> "Limit":
+        """Parse limits as systemctl prints them; anything but a number means unlimited."""
+        return cls(*(int(text) if text.isdigit() else None for text in (soft, hard)))
+
     @property
     def allows_core(self) -> bool:
         """True if a core is written at all.

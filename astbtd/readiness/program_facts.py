@@ -48,7 +48,8 @@ class SourceTree:
 class Program:
     """The executable of Asterisk. `packages` own it and its modules; empty if no package does.
 
-    `source` is None if the sources are not on this machine.
+    `exports_functions` is False if no function of it has a name once it is stripped. `source` is None if the sources
+    are not on this machine. `symbols_advice` says how to install the missing symbols, in sentences.
     """
 
     path: str
@@ -57,3 +58,5 @@ class Program:
     built: Asterisk
     packages: tuple[str, ...]
     source: SourceTree | None = None
+    exports_functions: bool = True
+    symbols_advice: tuple[str, ...] = ()

@@ -53,7 +53,6 @@ NEVER_FAILING = frozenset(
         Name.CORE_NAME,
         Name.STORE_SPACE,
         Name.READABLE,
-        Name.SYMBOLS,
         Name.DONT_OPTIMIZE,
         Name.BETTER_BACKTRACES,
         Name.DEBUG_THREADS,

@@ -18,7 +18,7 @@ from pathlib import Path
 from astbtd.errors import AstbtdError
 from astbtd.lib import files
 from astbtd.lib.quantities import pluralize
-from astbtd.model.crash import CRASH_ID, KEPT_CORE_FILE, RECORD_FILE, REPORT_FILE, CoreState, Crash, Section
+from astbtd.model.crash import CRASH_ID, KEPT_CORE_FILE, LOG_FILE, RECORD_FILE, REPORT_FILE, CoreState, Crash, Section
 from astbtd.store.captures import Captures
 from astbtd.store.core_archive import Progress, verify_core
 from astbtd.store.kept_objects import DIRECTORY as OBJECTS
@@ -28,7 +28,7 @@ from astbtd.store.staging_cleanup import find_leftovers
 from astbtd.store.store import DamagedRecord, Store
 
 _IDENTITY = re.compile(r"[0-9a-f]{32}")
-_TEXTS = frozenset((REPORT_FILE, *Section))
+_TEXTS = frozenset((REPORT_FILE, LOG_FILE, *Section))
 _FILES = _TEXTS | {RECORD_FILE, KEPT_CORE_FILE}
 
 

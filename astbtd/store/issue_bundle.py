@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from astbtd.lib.serialization import json_text, to_plain
-from astbtd.model.crash import RECORD_FILE, REPORT_FILE, Crash, Section
+from astbtd.model.crash import LOG_FILE, RECORD_FILE, REPORT_FILE, Crash, Section
 from astbtd.model.deadlock_capture import BACKTRACE_FILE, FULL_FILE, LOCKS_FILE, Deadlock
 from astbtd.store.captures import RECORD_FILE as CAPTURE_RECORD_FILE
 from astbtd.store.redaction.redactor import Redactor
 
-_TEXTS = (REPORT_FILE, *map(str, Section), BACKTRACE_FILE, FULL_FILE, LOCKS_FILE)
+_TEXTS = (REPORT_FILE, LOG_FILE, *map(str, Section), BACKTRACE_FILE, FULL_FILE, LOCKS_FILE)
 _LATER_SAMPLE = re.compile(r"-\d+(?=\.txt$)")
 _MODE = 0o644
 
@@ -61,14 +61,21 @@ def write_bundle(
         for item in items:
             for path in item.texts():
                 content = path.read_bytes()
-                _add(archive, item, path.name, _redact(content, redactor) if redactor else content)
+                _add(archive, item, path.name, _redact(content, path.name, redactor))
                 done += len(content)
                 progress(done)
             _add(archive, item, item.record_file, _record(item.record, redactor))
 
 
-def _redact(content: bytes, redactor: Redactor) -> bytes:
-    return redactor.text(content.decode(errors="surrogateescape")).encode(errors="surrogateescape")
+def _redact(content: bytes, name: str, redactor: Redactor | None) -> bytes:
+    """Return the content of a file, redacted if there is a redactor; a log, which says who called whom, in any case."""
+    if name == LOG_FILE:
+        redact = (redactor or Redactor()).log
+    elif redactor:
+        redact = redactor.text
+    else:
+        return content
+    return redact(content.decode(errors="surrogateescape")).encode(errors="surrogateescape")
 
 
 def _record(record: Crash | Deadlock, redactor: Redactor | None) -> bytes:

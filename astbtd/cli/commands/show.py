@@ -18,7 +18,7 @@ from astbtd.cli.common import (
 )
 from astbtd.errors import AstbtdError, ExitCode, NothingMatched
 from astbtd.model.deadlock_capture import BACKTRACE_FILE, FULL_FILE, LOCKS_FILE
-from astbtd.model.record_summary import REPORT_FILE, Section
+from astbtd.model.record_summary import LOG_FILE, REPORT_FILE, Section
 from astbtd.store.captures import Captures
 from astbtd.store.id_lookup import find_capture, resolve
 from astbtd.store.store import DamagedRecord, RemovedCrash, Store
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _CAPTURE_FILES = (BACKTRACE_FILE, FULL_FILE, LOCKS_FILE)
 
-SECTIONS = {Path(file).stem: file for file in (REPORT_FILE, *map(str, Section), *_CAPTURE_FILES)}
+SECTIONS = {Path(file).stem: file for file in (REPORT_FILE, LOG_FILE, *map(str, Section), *_CAPTURE_FILES)}
 """The names that `--section` accepts, and their files. The names of the files are accepted, too."""
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from astbtd.asterisk.asterisk_processes import parse_options
 from astbtd.asterisk.identity import ForeignProcess
-from astbtd.readiness.facts import Instance, StartedBy, Unit
+from astbtd.readiness.facts import Instance, Limit, StartedBy, Unit
 from astbtd.readiness.remedies import enable_dumpcore, restart
 from astbtd.readiness.result import Check, Name, Unknown, failed, ok, unknown, warning
 
@@ -36,7 +36,10 @@ def check_dumpcore(instance: Instance) -> Check:
     if configured is True:
         if reported is None:
             return ok(Name.DUMPCORE, f"dumpcore = yes in {instance.configuration}")
-        return failed(Name.DUMPCORE, "dumpcore = yes was set after Asterisk started", restart(instance))
+        found = "dumpcore = yes was set after Asterisk started"
+        if _dumps_core_anyway(instance):
+            return warning(Name.DUMPCORE, f"{found}, but its limits allow a core", restart(instance))
+        return failed(Name.DUMPCORE, found, restart(instance))
     if isinstance(configured, Unknown) and reported is None:
         return unknown(Name.DUMPCORE, configured)
     if isinstance(instance.process, Unknown) and not starts_asterisk(instance.unit):
@@ -68,8 +71,17 @@ def starts_asterisk(unit: Unit | None) -> bool:
 
 
 def _dumps_core_anyway(instance: Instance) -> bool:
-    process = instance.process
-    return not isinstance(process, Unknown) and process.core_limit.allows_core and process.dumpable
+    """Return True if the limits in force allow a core: those of the process, or of the unit that would start it.
+
+    A process that changes its user (-U) is not dumpable, unless systemd has changed it before (User=).
+    """
+    process, unit = instance.process, instance.unit
+    if not isinstance(process, Unknown):
+        return process.core_limit.allows_core and process.dumpable
+    if unit is None:
+        return False
+    changes_user = "-U" in parse_options(unit.command) and unit["User"] in ("", "root")
+    return Limit.parse(unit["LimitCORESoft"], unit["LimitCORE"]).allows_core and not changes_user
 
 
 def check_foreign_processes(processes: Sequence[ForeignProcess]) -> Iterator[Check]:

@@ -39,9 +39,13 @@ def check_symbols(instance: Instance, family: Family) -> Check:
         return unknown(Name.SYMBOLS, program)
     modules = [mapped for mapped in _known(instance.objects) if _is_module(mapped, program.path)]
     stripped = _stripped_files(program, modules)
+    remedy = " ".join(program.symbols_advice) or _install_symbols(program.packages, family)
+    if not program.symbols and not program.exports_functions:
+        found = f"{program.path} is stripped and exports no function: no frame of Asterisk would have a name"
+        return failed(Name.SYMBOLS, found, remedy)
     if stripped:
-        found = f"stripped, and no separate symbols are installed: {_summarize(stripped)}; many frames have no names"
-        return warning(Name.SYMBOLS, found, _install_symbols(program.packages, family))
+        found = f"a backtrace is partial at best: {_summarize(stripped)} stripped, no separate symbols are installed"
+        return warning(Name.SYMBOLS, found, remedy)
     also = f" and {pluralize(len(modules), 'module', 'modules')}" if modules else ""
     return ok(Name.SYMBOLS, f"found in {program.path}{also}")
 
@@ -50,7 +54,11 @@ def check_build_options(instance: Instance, family: Family) -> Iterator[Check]:
     """Check DONT_OPTIMIZE, BETTER_BACKTRACES and DEBUG_THREADS, from the console of Asterisk or else its executable."""
     built = _build_info(instance)
     options = (
-        (Name.DONT_OPTIMIZE, "dont_optimize", "arguments and locals are <optimized out>"),
+        (
+            Name.DONT_OPTIMIZE,
+            "dont_optimize",
+            "a backtrace is partial at best, values are <optimized out>",
+        ),
         (Name.BETTER_BACKTRACES, "better_backtraces", "the backtraces in Asterisk's own log have no line numbers"),
         (
             Name.DEBUG_THREADS,
@@ -145,7 +153,7 @@ def _library_option(instance: Instance) -> list[str]:
 def _install_symbols(packages: Sequence[str], family: Family) -> str:
     if family is Family.DEBIAN and packages:
         names = " ".join(f"{name}-dbgsym" for name in packages)
-        return f"apt install {names} (in the archive debian-debug)"
+        return f"apt install {names}"
     if family is Family.RHEL and packages:
         return f"dnf debuginfo-install {' '.join(packages)}"
     return "install Asterisk unstripped: in its source, make && make install"

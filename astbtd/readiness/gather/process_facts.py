@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from astbtd.lib.boot import time_of_ticks
 from astbtd.readiness.facts import Credentials, Limit, Process, StartedBy
 
 _PROC = Path("/proc")
@@ -139,6 +140,4 @@ def _parse_start_time(stat: bytes) -> float:
 
     The command name in parentheses may contain anything, so the last parenthesis counts.
     """
-    ticks = int(stat.rpartition(b")")[2].split()[19])
-    boot_line = next(line for line in (_PROC / "stat").read_text().splitlines() if line.startswith("btime "))
-    return int(boot_line.split()[1]) + ticks / os.sysconf("SC_CLK_TCK")
+    return time_of_ticks(int(stat.rpartition(b")")[2].split()[19]))

@@ -12,6 +12,7 @@ from astbtd.elf.headers import Read
 from astbtd.errors import AstbtdError
 from astbtd.extraction.sandbox_command import SandboxUser
 from astbtd.extraction.script_report import parse_build
+from astbtd.extraction.symbol_packages import advise_symbols
 from astbtd.lib import subprocesses
 from astbtd.lib.files import open_regular
 from astbtd.model.crash import Asterisk, ExtractionOutcome
@@ -43,12 +44,31 @@ def inspect_program(path: str, modules: Sequence[str], family: Family, gdb_user:
         with open_elf(path) as read:
             sections = elf_sections.read_sections(read)
             built, source = _read_build(sections), find_source_tree(sections)
-            symbols = find_symbols(path, read)
+            symbols, exports = find_symbols(path, read), sections.exports_functions()
     except headers.NotElf as error:
         raise AstbtdError(f"{path} is not a program: {error}") from error
     one_per_directory = {os.path.dirname(module): module for module in modules}
     packages = _find_packages([path, *one_per_directory.values()], family)
-    return Program(path, symbols, gdb_user.can_read(path), built, packages, source)
+    stripped = [each for each in (path, *one_per_directory.values()) if not has_symbols(each)]
+    return Program(
+        path=path,
+        symbols=symbols,
+        readable=gdb_user.can_read(path),
+        built=built,
+        packages=packages,
+        source=source,
+        exports_functions=exports,
+        symbols_advice=advise_symbols(stripped) if stripped else (),
+    )
+
+
+def has_symbols(path: str) -> bool:
+    """Return True if gdb would find symbols of a file, also if the file cannot be read."""
+    try:
+        with open_elf(path) as read:
+            return find_symbols(path, read)
+    except (OSError, headers.NotElf):
+        return True
 
 
 def find_symbols(path: str, read: Read) -> bool:

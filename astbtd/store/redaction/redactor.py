@@ -15,6 +15,7 @@ from astbtd.store.redaction.channel_tables import redact_tables
 from astbtd.store.redaction.field_rules import binary_address, classify_string, is_telephone_number, number_address
 from astbtd.store.redaction.gdb_values import PrintedNumber, read_values
 from astbtd.store.redaction.identity_rules import CONTEXT, is_version
+from astbtd.store.redaction.log_rules import LOG_RULES
 from astbtd.store.redaction.placeholders import PLACEHOLDER, Kind, Placeholders
 from astbtd.store.redaction.printed_strings import PrintedString
 from astbtd.store.redaction.secret_rules import Rule, Span
@@ -70,6 +71,15 @@ class Redactor:
             done = found.end
         parts.append(text[done:])
         return "".join(parts)
+
+    def log(self, text: str) -> str:
+        """Return the lines of a log without private data: more is replaced than in a backtrace."""
+        parts: list[str] = []
+        done = 0
+        for span in self._search(text, LOG_RULES):
+            parts += (text[done : span.start], self._placeholders.assign(span.kind, text[span.start : span.end]))
+            done = span.end
+        return self.text("".join((*parts, text[done:])))
 
     def document(self, value: Any) -> Any:
         """Redact all strings in a JSON value. Keys are left as they are."""

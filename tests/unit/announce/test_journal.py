@@ -68,6 +68,8 @@ def test_a_crash_has_the_documented_fields(sent: list[JournalEntry]) -> None:
         "ASTBTD_CRASH_FUNCTION": "ast_bridge_join",
         "ASTBTD_VERDICT": "usable",
         "ASTBTD_OCCURRENCE": "1",
+        "ASTBTD_WHAT": "SIGSEGV in ast_bridge_join",
+        "ASTBTD_SEEN": "for the first time (signature 0123456789ab)",
         "ASTBTD_PATH": "/srv/crashes/x",
     }
 
@@ -78,6 +80,28 @@ def test_an_unknown_signal_and_function_are_named_as_such(sent: list[JournalEntr
     message, _, fields = sent[0]
     assert message.startswith("Asterisk crashed: an unknown signal in an unknown function")
     assert (fields["ASTBTD_SIGNAL"], fields["ASTBTD_CRASH_FUNCTION"]) == ("", "")
+    assert fields["ASTBTD_WHAT"] == "an unknown signal in an unknown function"
+
+
+def test_a_crash_that_is_not_grouped_leaves_no_blank(sent: list[JournalEntry]) -> None:
+    journal.announce_crash(replace(crash(), signature=None), "/x")
+
+    assert sent[0][2]["ASTBTD_SEEN"] == "not grouped with other crashes: no frame tells them apart"
+
+
+@pytest.mark.parametrize("finding", [Finding.STUCK, Finding.NONE, Finding.UNKNOWN])
+def test_only_a_deadlock_is_ended_by_a_restart(sent: list[JournalEntry], finding: Finding) -> None:
+    journal.announce_deadlock(capture(finding=finding), "/x")
+    journal.announce_deadlock(capture(finding=Finding.DEADLOCK), "/x")
+
+    assert "itself: restart Asterisk" not in sent[0][2]["ASTBTD_ADVICE"]
+    assert sent[1][2]["ASTBTD_ADVICE"] == "A deadlock does not end by itself: restart Asterisk."
+
+
+def test_a_capture_that_found_nothing_gives_no_reason_to_restart(sent: list[JournalEntry]) -> None:
+    journal.announce_deadlock(capture(finding=Finding.NONE), "/x")
+
+    assert "no reason to restart" in sent[0][2]["ASTBTD_ADVICE"]
 
 
 def test_a_failed_extraction_is_a_second_entry_with_the_reason(sent: list[JournalEntry]) -> None:
@@ -125,6 +149,7 @@ def test_a_deadlock_capture_is_one_entry_with_its_record(
     ]
     ((_, _, fields),) = sent
     assert json.loads(fields.pop("ASTBTD_RECORD")) == to_plain(record)
+    assert fields.pop("ASTBTD_ADVICE")
     assert fields == {
         "MESSAGE_ID": Event.DEADLOCK_CAPTURED.value,
         "ASTBTD_ID": record.id,

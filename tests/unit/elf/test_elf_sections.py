@@ -94,3 +94,15 @@ def test_junk_behind_a_header_is_read_or_rejected(junk: bytes, cut: int) -> None
         found.returned_text(b"ast_get_version")
     except NotElf:
         pass
+
+
+def test_a_program_that_exports_its_functions_has_names_without_symbols(program: ElfSections) -> None:
+    assert program.exports_functions()
+
+
+def test_a_program_that_exports_nothing_has_no_names(tmp_path: Path) -> None:
+    (tmp_path / "a.c").write_text(SOURCE)
+    subprocess.run(["gcc", "-s", "-o", "a", "a.c"], cwd=tmp_path, check=True)
+
+    with opened(tmp_path / "a") as read:
+        assert not read_sections(read).exports_functions()

@@ -105,3 +105,16 @@ def test_no_file_is_left_if_there_is_no_such_crash(astbtd: Run, store: Store, tm
 
     assert astbtd("bundle", "latest", "--output", tmp_path / "bundle").code == 3
     assert not (tmp_path / "bundle").exists()
+
+
+LOG = b"[Nov 29 03:12:04] VERBOSE[21] pbx.c: Executing [4915112345678@internal:1]\n"
+
+
+@pytest.mark.parametrize("options", [(), ("--redact",)])
+def test_the_log_is_redacted_in_any_case(astbtd: Run, keep: Keep, tmp_path: Path, options: tuple[str, ...]) -> None:
+    keep(crash(), log=LOG)
+
+    astbtd("bundle", "latest", *options, "--output", tmp_path / "bundle.tar.gz")
+
+    packed = members((tmp_path / "bundle.tar.gz").read_bytes())[f"{crash().id}/log.txt"]
+    assert b"pbx.c: Executing [<number-1>@internal:1]" in packed

@@ -74,10 +74,34 @@ def test_dumpcore_is_disabled_but_the_limits_allow_a_core() -> None:
 
 
 def test_dumpcore_was_enabled_after_the_start() -> None:
-    check = check_dumpcore(replace(NOT_ASKED, configured_dumpcore=True))
+    set_later = replace(NOT_ASKED, configured_dumpcore=True)
+    check = check_dumpcore(replace(set_later, process=replace(WITHOUT_G, core_limit=FORBIDDEN)))
 
     assert result(check) == (State.FAILED, "dumpcore = yes was set after Asterisk started")
     assert remedy(check) == "systemctl restart asterisk.service"
+    assert check_dumpcore(set_later).state is State.WARNING
+
+
+@pytest.mark.parametrize(
+    ("limit", "state"),
+    [("infinity", State.WARNING), ("0", State.FAILED), ("1", State.FAILED), ("1048576", State.WARNING)],
+)
+def test_dumpcore_has_the_same_answer_whether_asterisk_is_running_or_not(limit: str, state: State) -> None:
+    start = unit(ExecStart="{ argv[]=/usr/sbin/asterisk -f ; }", LimitCORE="infinity", LimitCORESoft=limit)
+    in_force = Limit.parse(limit, "infinity")
+    running = instance(process=replace(WITHOUT_G, core_limit=in_force), console=Unknown("no answer"), unit=start)
+    stopped = instance(process=STOPPED, console=STOPPED, unit=start)
+
+    assert result(check_dumpcore(stopped)) == result(check_dumpcore(running))
+    assert check_dumpcore(stopped).state is state
+
+
+def test_a_process_that_will_change_its_user_leaves_no_core() -> None:
+    changes = unit(ExecStart="{ argv[]=/usr/sbin/asterisk -f -U asterisk ; }", LimitCORESoft="infinity", User="")
+    changed = unit(ExecStart="{ argv[]=/usr/sbin/asterisk -f -U asterisk ; }", LimitCORESoft="infinity", User="pbx")
+
+    assert check_dumpcore(instance(process=STOPPED, console=STOPPED, unit=changes)).state is State.FAILED
+    assert check_dumpcore(instance(process=STOPPED, console=STOPPED, unit=changed)).state is State.WARNING
 
 
 def test_a_configuration_that_only_root_can_read() -> None:

@@ -8,7 +8,7 @@ from astbtd.model.crash import Asterisk
 from astbtd.readiness.checks.executable import check_build_options, check_readable, check_symbols, check_up_to_date
 from astbtd.readiness.facts import STOPPED, Console, Family, Instance
 from astbtd.readiness.program_facts import FileChange, MappedObject, ObjectRole, Program, SourceTree
-from astbtd.readiness.result import Check, State, Unknown
+from astbtd.readiness.result import Check, State, Unknown, make_readiness
 from tests.support.readiness_facts import BUILT, EXECUTABLE, INSTANCE, MODULE, instance, remedy, result
 
 STOCK = Asterisk("22.10.0", ("OPTIONAL_API",), dont_optimize=False, debug_threads=False, better_backtraces=False)
@@ -64,7 +64,7 @@ def test_existing_symbols() -> None:
         (
             Family.DEBIAN,
             ("asterisk", "asterisk-modules"),
-            "apt install asterisk-dbgsym asterisk-modules-dbgsym (in the archive debian-debug)",
+            "apt install asterisk-dbgsym asterisk-modules-dbgsym",
         ),
         (Family.RHEL, ("asterisk", "asterisk-sip"), "dnf debuginfo-install asterisk asterisk-sip"),
         (Family.DEBIAN, (), "install Asterisk unstripped: in its source, make && make install"),
@@ -75,7 +75,26 @@ def test_missing_symbols(family: Family, packages: tuple[str, ...], command: str
     check = check_symbols(instance(program=replace(STRIPPED, packages=packages)), family)
 
     assert (check.state, remedy(check)) == (State.WARNING, command)
-    assert f"stripped, and no separate symbols are installed: {EXECUTABLE};" in check.found
+    assert check.found == f"a backtrace is partial at best: {EXECUTABLE} stripped, no separate symbols are installed"
+
+
+def test_the_remedy_is_what_this_machine_can_install() -> None:
+    advice = ("Install the debug symbols: `apt install asterisk-dbgsym=1`.",)
+    program = replace(STRIPPED, symbols_advice=advice)
+
+    assert remedy(check_symbols(instance(program=program), Family.DEBIAN)) == advice[0]
+
+
+def test_a_program_whose_functions_have_no_names_at_all_fails() -> None:
+    program = replace(STRIPPED, exports_functions=False)
+
+    check = check_symbols(instance(program=program), Family.DEBIAN)
+
+    assert result(check) == (
+        State.FAILED,
+        f"{EXECUTABLE} is stripped and exports no function: no frame of Asterisk would have a name",
+    )
+    assert make_readiness([check]).usable is False
 
 
 def test_a_module_without_symbols() -> None:
