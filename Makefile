@@ -33,7 +33,7 @@ PARALLEL := -n $(JOBS) --dist worksteal
 ISOLATED := --tx '$(JOBS)*popen//python=$(CURDIR)/tests/support/isolated-python' --dist worksteal
 
 .PHONY: help dev demo test test-fast test-root test-nightly test-system test-end-to-end fuzz bench evaluate \
-	bench-diagnosis bench-deadlock examples check lint types users programs run-packages install uninstall completions deb test-package deb-packages clean
+	bench-diagnosis bench-deadlock compare-coredumper examples check lint types users programs run-packages install uninstall completions deb test-package deb-packages clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -89,6 +89,10 @@ examples: dev users ## write docs/examples again, from real crashes
 	@$(call install-packages,$(SYSTEM_PACKAGES))
 	@$(MAKE) -s -C tests/programs BUILD=$(PROGRAMS) pbx
 	$(SUDO) $(VENV)/bin/python -m tests.examples $(PROGRAMS) docs/examples
+
+compare-coredumper: dev ## write docs/ast-coredumper.md again: the facts that ast_coredumper and astbtd find in the same cores
+	@$(call install-packages,$(SYSTEM_PACKAGES))
+	$(SUDO) $(VENV)/bin/python -m tests.compare_coredumper docs/ast-coredumper.md
 
 bench-deadlock: dev ## how long a capture stops Asterisk, compared with gdb
 	@$(call install-packages,$(SYSTEM_PACKAGES))

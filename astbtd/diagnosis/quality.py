@@ -1,8 +1,9 @@
 """Defines the quality of a backtrace: how much of it a developer can read, from 0 to 1.
 
-A frame counts 1 with function, file and line, 0.5 with the function only, 0 without a name; of the C library, the
-function is enough. The grade is the mean over the frames of all threads (weight 0.25), of the crash thread (0.35) and
-of its five innermost frames (0.40): the weights of satyr's rating (lib/gdb_stacktrace.c of ABRT's satyr).
+A frame counts 1 with function, file and line, 0.5 with the function only, 0 without a name. Of the C library, the
+function is enough, and a frame without a name does not count: its symbols explain nothing of Asterisk. The grade is the
+mean over the frames of all threads (weight 0.25), of the crash thread (0.35) and of its five innermost frames (0.40):
+the weights of satyr's rating (lib/gdb_stacktrace.c of ABRT's satyr).
 
 The quality is this grade, limited to the range of the verdict: usable from 0.8, partial from 0.3, unusable below. A
 verdict may be worse than the grade, for example because the text has names but not those of the thread that crashed;
@@ -54,7 +55,9 @@ def grade_backtrace(backtrace: Backtrace, crashed: Thread | None, ignored: Colle
 
 
 def _grade_frames(frames: Sequence[Frame]) -> float:
-    return sum(map(_grade_frame, frames)) / len(frames) if frames else 0.0
+    """Return the mean over the frames that need a name; 0 if there is none of these."""
+    graded = [frame for frame in frames if frame.function or not in_c_library(frame)]
+    return sum(map(_grade_frame, graded)) / len(graded) if graded else 0.0
 
 
 def _grade_frame(frame: Frame) -> float:

@@ -46,13 +46,13 @@ LOCKS = """\
 === ---> Lock #0 (channel.c): MUTEX 111 ast_channel_get chan 0xADDRESS
 ===      since 2025-01-01 00:00:01 UTC (times locked 1, attempts 1)
 === ---> Waiting for Lock #1 (bridge.c): MUTEX 222 ast_bridge_join bridge 0xADDRESS
-===      since 2025-01-01 00:00:02 UTC (times locked 1, attempts 2)
+===      since 2025-01-01 00:00:02 UTC (times locked 1, attempts 2, held 1)
 === --- ---> Owned by LWP:4712
 === --- ---> Locked Here: bridge.c line 777 (bridge_channel_internal_join) by thread 0xb0b
 ===
 === Thread ID: 0xb0b LWP:4712 (bridge_thread)
 === ---> Lock #0 (bridge.c): MUTEX 777 bridge_channel_internal_join bridge 0xADDRESS
-===      since 2025-01-01 00:00:00 UTC (times locked 1, attempts 1)
+===      since 2025-01-01 00:00:00 UTC (times locked 1, attempts 1, held 1)
 === ---> Lock #1 (pbx.c): RDLOCK 333 ast_rdlock_contexts conlock 0xADDRESS
 ===      since 2025-01-01 00:00:00 UTC (times locked 2, attempts 2)
 === ---> Tried and failed to get Lock #2 (channel.c): MUTEX 444 ast_channel_try chan 0xADDRESS

@@ -108,10 +108,22 @@ def _lock_lines(index: int, lock: gdb.Value) -> Iterator[str]:
     function, name = _member_text(lock, "func"), _member_text(lock, "lock_name")
     location = f"{int(lock['line_num'])} {function} {name} {int(lock['lock_addr']):#x}"
     yield f"=== ---> {_state(lock)}Lock #{index} ({_member_text(lock, 'file')}): {printable_line(kind)} {location}\n"
-    times = f"times locked {int(lock['times_locked'])}, attempts {int(lock['times_lock_attempted'])}"
+    times = ", ".join(_counts(lock, kind))
     yield f"===      since {format_time(int(lock['last_locked']['tv_sec']))} ({times})\n"
     if int(lock["pending"]) > 0:
-        yield from _holder_lines(lock["lock_addr"], "mutex" if kind == "MUTEX" else "rwlock")
+        yield from _holder_lines(lock["lock_addr"], kind)
+
+
+def _counts(lock: gdb.Value, kind: str) -> Iterator[str]:
+    """Yield how often the thread locked it and tried to, and how often it is held now, by all threads together."""
+    yield f"times locked {int(lock['times_locked'])}"
+    yield f"attempts {int(lock['times_lock_attempted'])}"
+    try:
+        track = _track(_lock_structure(lock["lock_addr"], kind))
+        if int(track):
+            yield f"held {int(track['reentrancy'])}"
+    except (gdb.error, Missing):  # without DEBUG_THREADS in the module, or the memory is released
+        return
 
 
 def _state(lock: gdb.Value) -> str:
@@ -123,13 +135,24 @@ def _state(lock: gdb.Value) -> str:
     return "Tried and failed to get " if pending else ""
 
 
+def _lock_structure(address: gdb.Value, kind: str) -> gdb.Value:
+    """Return the lock at an address, of which the table has the kind. Raise Missing."""
+    name = "mutex" if kind == "MUTEX" else "rwlock"
+    return address.cast(lookup_struct(f"ast_{name}_info").pointer())
+
+
+def _track(lock: gdb.Value) -> gdb.Value:
+    """Return a pointer to the record of who holds a lock; null if it has none. Raise Missing."""
+    return member(lock, "track", "_track")
+
+
 def _holder_lines(address: gdb.Value, kind: str) -> Iterator[str]:
     """Yield who holds a lock that a thread waits for: the thread from glibc, the location from Asterisk."""
     try:
-        lock = address.cast(lookup_struct(f"ast_{kind}_info").pointer())
-        if kind == "mutex":
+        lock = _lock_structure(address, kind)
+        if kind == "MUTEX":
             yield f"=== --- ---> Owned by LWP:{int(member(lock, 'mutex.__data.__owner'))}\n"
-        track = member(lock, "track", "_track")
+        track = _track(lock)
         if not int(track):
             return
         capacity = track["file"].type.range()[1] + 1

@@ -18,9 +18,35 @@ MODULE = "res_astbtd_scenes"
 CORE_DIRECTORY = "/tmp"
 _SOURCES = "/usr/src/scene_module"
 _UNIT = "pbx.service"
+# A container may not raise the limit on open files, which safe_asterisk otherwise does.
+_SERVICE = """[Unit]
+StartLimitIntervalSec=0
+[Service]
+Type=forking
+Environment=MAXFILES=1024
+LimitCORE=infinity
+WorkingDirectory=/tmp
+ExecStart=/usr/sbin/safe_asterisk -g -U asterisk -G asterisk
+"""
 _PROGRAM = "/usr/sbin/asterisk"
 _ORIGINAL = "/usr/sbin/asterisk-original"
 _SOCKET = "/var/run/asterisk/asterisk.ctl"
+
+_SECONDS = 120
+_CONTEXT = "scenes"
+_BUSY = f"""#!/bin/sh
+# The pause leaves time for gdb, which runs only when nothing else does.
+say() {{ timeout 20 asterisk -rx "$1" > /dev/null; sleep 0.2; }}
+while :; do
+    for call in 1 2 3 4 5 6 7 8; do
+        say "channel originate Local/s@{_CONTEXT} application Wait 3"
+        say "channel originate Local/s@{_CONTEXT} application ConfBridge $call"
+    done
+    say "module reload"
+    say "core show locks"
+    say "channel request hangup all"
+done
+"""
 
 Record = dict[str, Any]
 
@@ -49,6 +75,8 @@ class BuiltAsterisk:
         # The default is a virtual terminal, which a container does not have.
         self.container.write("/etc/asterisk/startup.d/terminal.sh", "TTY=\nPRIORITY=0\n")
         self.container.run("install", "-d", "-o", "asterisk", "-g", "asterisk", "/var/run/asterisk")
+        self.container.write(f"/etc/systemd/system/{_UNIT}", _SERVICE)
+        self.container.run("systemctl", "daemon-reload")
         Service(self.container).install()
 
     @property
@@ -64,17 +92,12 @@ class BuiltAsterisk:
         self.container.run("sh", "-c", f"test -e {_ORIGINAL} || cp -p {_PROGRAM} {_ORIGINAL}")
         source = _ORIGINAL if program == _PROGRAM else program
         self.container.run("cp", "--remove-destination", source, _PROGRAM)
-        command = ("/usr/sbin/safe_asterisk", "-g", "-U", "asterisk", "-G", "asterisk")
-        # A container may not raise the limit on open files, which safe_asterisk otherwise does.
-        self.container.run(
-            *("systemd-run", "--collect", f"--unit={_UNIT}", "--setenv=MAXFILES=1024", "--property=Type=forking"),
-            *("--property=LimitCORE=infinity", "--property=WorkingDirectory=/tmp", *command),
-        )
-        wait_until(self._answers, "Asterisk answers on its console", seconds=60)
+        self.container.run("systemctl", "start", _UNIT)
+        wait_until(self._answers, "Asterisk answers on its console", _SECONDS)
         # A module that is loaded before this makes Asterisk crash.
         self.container.run("asterisk", "-rx", "core waitfullybooted")
         self.container.run("asterisk", "-rx", f"module load {MODULE}.so")
-        wait_until(lambda: "scene" in self.console("core show help scene"), "the scenes are loaded")
+        wait_until(lambda: "scene" in self.console("core show help scene"), "the scenes are loaded", _SECONDS)
         return self.pid()
 
     def stop(self) -> None:
@@ -99,7 +122,7 @@ class BuiltAsterisk:
     def wait_for_core(self) -> str:
         """Wait for a complete core of Asterisk; stop Asterisk, and return the path of the core."""
         find = f"find {CORE_DIRECTORY} -maxdepth 1 -name 'core*' -size +1M"
-        wait_until(lambda: bool(self.container.run("sh", "-c", find).stdout), "a core is written")
+        wait_until(lambda: bool(self.container.run("sh", "-c", find).stdout), "a core is written", _SECONDS)
         size = ""
 
         def is_complete() -> bool:
@@ -110,7 +133,7 @@ class BuiltAsterisk:
             )
             return bool(size) and size == before
 
-        wait_until(is_complete, "the core is complete")
+        wait_until(is_complete, "the core is complete", _SECONDS)
         self.container.run("systemctl", "kill", "--signal=KILL", _UNIT, check=False)
         kept = "/var/tmp/scene-core"
         self.container.run("sh", "-c", f"mv {CORE_DIRECTORY}/core* {kept}")  # safe_asterisk may have renamed it
@@ -118,7 +141,7 @@ class BuiltAsterisk:
 
     def extract(self, core: str) -> Record:
         """Extract a core and return its record, with the report as `report`."""
-        output = self.container.run("astbtd", "extract", "--json", core, check=False).stdout
+        output = self.container.run("astbtd", "extract", "--json", core, check=False, timeout=_SECONDS).stdout
         record: Record = json.loads(output.splitlines()[-1])
         record["report"] = self.container.run("astbtd", "show", record["id"]).stdout
         return record
@@ -130,12 +153,35 @@ class BuiltAsterisk:
     def capture(self, scene: str, *options: str) -> Record:
         """Play a scene in which threads wait for locks, and return the capture."""
         if scene == "lock_channel":
-            self.console("channel originate Local/s@default application Wait 60")
+            self.start_calls()
         self.console(f"scene {scene}")
-        output = self.container.run("astbtd", "deadlock", "--json", *options, check=False).stdout
+        return self.capture_now(*options)
+
+    def capture_now(self, *options: str) -> Record:
+        """Capture Asterisk."""
+        output = self.container.run("astbtd", "deadlock", "--json", *options, check=False, timeout=_SECONDS).stdout
         captured: Record = json.loads(output)
         captured["report"] = self.container.run("astbtd", "show", captured["id"]).stdout
         return captured
+
+    def start_calls(self) -> None:
+        """Start calls that last: two channels that wait, and two in a bridge."""
+        self.console("module load res_clioriginate.so")  # has `channel originate`; not every configuration loads it
+        for step in ("s,1,Answer", "s,2,Wait,600"):
+            self.console(f"dialplan add extension {step} into {_CONTEXT}")
+        for application in ("Wait 600", "ConfBridge 1"):
+            self.console(f"channel originate Local/s@{_CONTEXT} application {application}")
+        wait_until(lambda: "softmix" in self.console("bridge show all"), "the calls are up", _SECONDS)
+
+    def keep_busy(self) -> None:
+        """Start, for ever, short calls, reloads of all modules, and hangups of all calls."""
+        self.start_calls()
+        self.container.write("/var/tmp/busy", _BUSY, mode=0o755)
+        self.container.run("systemd-run", "--collect", "--unit=busy", "/var/tmp/busy")
+
+    def rest(self) -> None:
+        """End what `keep_busy` has started."""
+        self.container.run("systemctl", "stop", "busy")
 
     def install_scenes(self) -> None:
         """Install the module of scenes, and the library that it uses."""
