@@ -31,8 +31,8 @@ files of the same names that astbtd writes. `make compare-coredumper` has writte
 
 Each Asterisk had four channels and a bridge. Those of the scenes `lock_...` were deadlocked and killed with SIGABRT.
 
-"none" in the row of locks: ast_coredumper wrote no table of locks. Without DEBUG_THREADS there is none; on bookworm-debug
-its gdb commands print nothing, while `locks.txt` of astbtd has the table.
+"none" in the row of locks: ast_coredumper wrote no table of locks. Without DEBUG_THREADS there is none. On
+bookworm-debug its gdb commands print nothing, while `locks.txt` of astbtd has the table.
 
 "without a name" counts lines that lack only the name of a symbol which gdb prints beside an address, as `<name+8>`: it
 lies in an object that no frame lies in, whose symbols astbtd does not read (`extract.symbols: lazy`). With
