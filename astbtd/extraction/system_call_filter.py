@@ -71,7 +71,7 @@ def load_filter(*, deny_writing: bool) -> None:
     are open already can be written. Raise OSError if the kernel refuses the filter.
     """
     rules = seccomp.SyscallFilter(seccomp.ALLOW)
-    with suppress(RuntimeError, OSError):  # without it, the thread alone is killed, which is the default
+    with suppress(RuntimeError, OSError, ValueError):  # without it, the thread alone is killed, which is the default
         rules.set_attr(seccomp.Attr.ACT_BADARCH, seccomp.KILL_PROCESS)
     refuse = seccomp.ERRNO(errno.EPERM)
     for call in (*_DENIED_CALLS, *(_CREATING_CALLS if deny_writing else ())):

@@ -1,5 +1,6 @@
 """The completion scripts: generated for all verbs; bash completes ids and signatures without Python."""
 
+import shutil
 import subprocess
 import sys
 from functools import cache
@@ -80,3 +81,48 @@ def test_signatures_are_completed(store: Store) -> None:
 
 def test_a_store_that_cannot_be_read_gives_no_ids(tmp_path: Path) -> None:
     assert complete(Store(tmp_path / "absent"), "show", "2") == []
+
+
+# In a pseudo-terminal of zsh, type the words and the key that lists the choices; print what it then shows.
+_TYPE_IN_ZSH = r"""
+zmodload zsh/zpty
+zpty shell zsh -f -i
+write() { zpty -w shell "$1" }
+write "PS1='ready> '; cd $1; fpath=($1/functions \$fpath); autoload -Uz compinit; compinit -u -d $1/dump"
+write "astbtd() { }; unsetopt beep; LISTMAX=0; bindkey '^X' list-choices"
+write "print loaded-\${+_comps[astbtd]}"
+zpty -r -m shell output '*loaded-1*'
+zpty -w -n shell "$2"$'\x18'
+zpty -r -m shell output "*$3*" && print -r -- "$output"
+zpty -d shell
+"""
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("astbtd pru", "prune"),
+        ("astbtd show 2026", crash(1).id),
+        ("astbtd list --signature ", OTHER_SIGNATURE),
+        ("astbtd list --sig", "--signal"),
+    ],
+)
+def test_zsh_offers_verbs_ids_signatures_and_options(store: Store, typed: str, offered: str) -> None:
+    functions = store.root.parent / "functions"
+    functions.mkdir()
+    (functions / "_astbtd").write_text(script("zsh").replace("/var/lib/astbtd", str(store.root)))
+    command = ("zsh", "-f", "-c", _TYPE_IN_ZSH, "zsh", str(store.root.parent), typed, offered)
+
+    completed = subprocess.run(command, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+
+    assert offered in completed.stdout
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
+def test_zsh_accepts_the_script(tmp_path: Path) -> None:
+    (tmp_path / "_astbtd").write_text(script("zsh"))
+
+    checked = subprocess.run(("zsh", "-n", tmp_path / "_astbtd"), capture_output=True, text=True)
+
+    assert (checked.returncode, checked.stderr) == (0, "")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from astbtd.asterisk.identity import PbxIdentity
 from astbtd.claims.claim import Claim, ClaimRecord, Claims
 from astbtd.claims.core_filter import RefusedFile
 from astbtd.claims.finder import CoreClaimed, CoreFinder, CoreRenamed, CoreReplaced, FinderResult
@@ -112,5 +113,7 @@ def make_finder(
     action: CoreAction = CoreAction.MOVE,
     collected: Callable[[Collection[str]], set[str]] = lambda _: set(),
 ) -> CoreFinder:
-    """Return a finder for cores of Asterisk."""
-    return CoreFinder(claims, collected, ("asterisk",), action, queue)
+    """Return a finder for cores of Asterisk, which runs as root or as the user who runs the tests."""
+    finder = CoreFinder(claims, collected, ("asterisk",), action, queue)
+    finder.identity = PbxIdentity(frozenset((0, os.geteuid())))
+    return finder

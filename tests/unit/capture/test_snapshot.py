@@ -8,6 +8,7 @@ import pytest
 
 from astbtd.capture import snapshot
 from astbtd.capture.live_process import open_process
+from astbtd.capture.process_memory import PAGE
 from astbtd.capture.snapshot import take_snapshot
 from astbtd.elf import headers
 from astbtd.elf.core_notes import is_snapshot, read_facts
@@ -15,6 +16,8 @@ from astbtd.elf.headers import PT_LOAD
 from astbtd.errors import NoRoom
 
 TEXT = b"a text " + b"in memory"
+FEW_BYTES = 16 * PAGE
+"""More than the process writes for the first time after the copy was planned and before it is stopped."""
 
 
 def memory_in(core: int) -> list[bytes]:
@@ -38,7 +41,7 @@ def test_a_snapshot_contains_threads_and_memory(
     assert (facts.process.pid, facts.truncated) == (threaded.pid, False)
     assert is_snapshot(facts)
     assert any(TEXT in memory for memory in memory_in(core))
-    assert (taken.bytes_later == 0) == (bytes_while_stopped > 0)
+    assert (taken.bytes_later < FEW_BYTES) == (bytes_while_stopped > 0)
     assert threaded.poll() is None
     os.close(core)
 

@@ -30,9 +30,11 @@ PROSE = {"advice", "notes", "problem", "reason", "reasons", "remedy", "summary"}
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
-    """A copy of the store, with the owner, group and modes that git does not keep."""
+    """A copy of the store, with the owner, group, modes and link that git and source archives do not keep."""
     store = tmp_path / "store"
-    shutil.copytree(DATA / "store", store, symlinks=True)
+    shutil.copytree(DATA / "store", store)
+    newest = max(entry.name for entry in (store / "crashes").iterdir())
+    (store / "latest").symlink_to(f"crashes/{newest}")
     (store / "incoming").mkdir()
     group = reader_group()
     for path in (store, *store.rglob("*")):

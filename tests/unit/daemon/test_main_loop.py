@@ -194,7 +194,7 @@ def bench(tmp_path: Path, spool: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     check.write_text('{"usable": true, "checks": []}')
     settings = Settings(
         store=str(tmp_path / "store"),
-        asterisk=AsteriskSettings(run_directory=str(tmp_path)),
+        asterisk=AsteriskSettings(run_directory=str(tmp_path), users=(str(os.geteuid()),)),
         watch=WatchSettings(directories=(str(spool),)),
         gdb=GdbSettings(user="nobody"),
         retention=RetentionSettings(minimum_free=0.0),

@@ -15,7 +15,7 @@ from tests.support.builders import program
 RAN, ANOTHER = b"\xab" * 20, b"\xcd" * 20
 
 
-STRANGER = SandboxUser(65534, os.getegid(), switched=True)
+STRANGER = SandboxUser(os.geteuid() + 1, os.getegid(), switched=True)
 """A user that cannot enter the temporary directories of tests."""
 
 
