@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from astbtd.announce import systemd
+from astbtd.asterisk.identity import PbxIdentity
 from astbtd.claims.claim_file import SUFFIX
 from astbtd.claims.finder import FinderResult
 from astbtd.daemon import main_loop, worker
@@ -83,7 +84,11 @@ class Machine:
     process_ids: frozenset[int] = frozenset()
 
     def find_current(self, settings: Settings, _: Path) -> WatchedDirectories:
-        return WatchedDirectories(core_directories=settings.watch.directories, process_ids=self.process_ids)
+        return WatchedDirectories(
+            core_directories=settings.watch.directories,
+            process_ids=self.process_ids,
+            identity=PbxIdentity(frozenset((0, os.geteuid()))),
+        )
 
 
 @dataclass
@@ -194,7 +199,7 @@ def bench(tmp_path: Path, spool: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     check.write_text('{"usable": true, "checks": []}')
     settings = Settings(
         store=str(tmp_path / "store"),
-        asterisk=AsteriskSettings(run_directory=str(tmp_path), users=(str(os.geteuid()),)),
+        asterisk=AsteriskSettings(run_directory=str(tmp_path)),
         watch=WatchSettings(directories=(str(spool),)),
         gdb=GdbSettings(user="nobody"),
         retention=RetentionSettings(minimum_free=0.0),

@@ -15,6 +15,9 @@ from tests.support.builders import program
 RAN, ANOTHER = b"\xab" * 20, b"\xcd" * 20
 
 
+needs_root = pytest.mark.root
+"""For tests whose files must belong to root: gdb gets private copies of those that others can exchange."""
+
 STRANGER = SandboxUser(os.geteuid() + 1, os.getegid(), switched=True)
 """A user that cannot enter the temporary directories of tests."""
 
@@ -30,6 +33,7 @@ def copies(tmp_path: Path) -> Path:
     return directory
 
 
+@needs_root
 def test_unreadable_objects_are_copied_under_their_full_paths(tmp_path: Path, copies: Path) -> None:
     module = tmp_path / "app_dial.so"
     module.write_bytes(program(build_id=RAN))
@@ -42,6 +46,7 @@ def test_unreadable_objects_are_copied_under_their_full_paths(tmp_path: Path, co
     assert copy.stat().st_mode & 0o777 == 0o440
 
 
+@needs_root
 def test_objects_in_a_container_are_copied_under_their_paths_in_the_container(tmp_path: Path, copies: Path) -> None:
     (tmp_path / "root" / "bin").mkdir(parents=True)
     (tmp_path / "root" / "bin" / "asterisk").write_bytes(program(build_id=RAN))
@@ -52,6 +57,7 @@ def test_objects_in_a_container_are_copied_under_their_paths_in_the_container(tm
     assert (copies / "bin" / "asterisk").exists()
 
 
+@needs_root
 def test_files_that_are_not_objects_are_not_copied(tmp_path: Path, copies: Path) -> None:
     (tmp_path / "data.so").write_text("not ELF")
 
@@ -77,6 +83,7 @@ def test_an_object_that_does_not_fit_on_the_disk_is_missing(tmp_path: Path, copi
     assert ObjectCopier(STRANGER, copies, refuse).prepare(None, None, [str(module)]).missing == (str(module),)
 
 
+@needs_root
 def test_an_executable_of_another_build_is_reported_as_changed(tmp_path: Path, copies: Path) -> None:
     executable = tmp_path / "asterisk"
     executable.write_bytes(program(build_id=ANOTHER))
@@ -148,6 +155,7 @@ def prepare_lost(copies: Path, source: FakeSource, present: Path, lost: Path) ->
     return copier.prepare(str(present), ANOTHER.hex(), [str(present), str(lost)], {str(lost): RAN.hex()})
 
 
+@needs_root
 def test_an_object_that_is_not_on_disk_is_written_from_the_kept_ones_beside_links_to_the_others(
     tmp_path: Path, copies: Path
 ) -> None:
