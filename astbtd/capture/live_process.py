@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from astbtd.errors import AstbtdError, NothingMatched
+from astbtd.lib import subprocesses
 
 _SWITCHES = re.compile(rb"ctxt_switches:\s*(\d+)")
 _READ_SIZE = 64 << 20  # bytes; 65,530 mappings make about 10 MB of /proc/PID/maps
@@ -85,7 +86,7 @@ def is_dumping(status: dict[str, str]) -> bool:
 def resume(process: LiveProcess) -> None:
     """Send SIGCONT to the process if it is stopped. Raise OSError."""
     if process.is_stopped():
-        os.kill(process.pid, signal.SIGCONT)
+        subprocesses.send_signal(process.pid, signal.SIGCONT)
 
 
 def _check_may_be_traced(process: LiveProcess) -> None:

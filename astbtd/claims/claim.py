@@ -7,7 +7,7 @@ exists exactly as long as the claim.
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -93,6 +93,21 @@ class Claims:
                 self._use_copy(claim, copy)
         claim.is_prepared = True
 
+    @contextmanager
+    def attempt(self, claim: Claim) -> Iterator[None]:
+        """Have a note in the claim file during the block that somebody works on the core.
+
+        `claim.deaths` is set to the number of earlier attempts during which the daemon has ended.
+        """
+        with suppress(OSError):  # without space for the note, go on without it
+            claim.deaths = claim_file.begin_attempt(claim.lock)
+        try:
+            yield
+        finally:
+            if not claim.is_released:
+                with suppress(OSError):
+                    claim_file.end_attempts(claim.lock)
+
     def ids(self) -> Iterator[str]:
         """Yield the ids of all claims on disk, including those of this process."""
         return self._files.ids()
@@ -155,6 +170,7 @@ class Claims:
 
         The original of a private copy is removed only if it was packed and belongs to no other collector.
         """
+        claim.is_released = True
         if claim.owner:
             claim.owner.request_finish(claim, remove_original=remove_original)
         else:

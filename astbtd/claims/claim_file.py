@@ -1,4 +1,8 @@
-"""The files that record claims in `incoming`, each locked while a process works on its core."""
+"""The files that record claims in `incoming`, each locked while a process works on its core.
+
+The first line is the record. A line follows for each attempt to process the core that is not completed: when the daemon
+starts, these lines count how often it has ended during such an attempt.
+"""
 
 import fcntl
 import json
@@ -6,7 +10,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from astbtd.errors import AstbtdError
@@ -16,6 +20,12 @@ from astbtd.model.crash import CRASH_ID, CoreFacts, DiscoveredBy, LostCore, Sour
 
 SUFFIX = ".claim"
 """The name of a claim file is the id of the crash and this suffix."""
+
+LARGEST_CLAIM = 16 << 20
+"""The number of bytes that are read of a claim file."""
+
+_LARGEST_RECORD = 8 << 20
+_ATTEMPT = b"\nattempt"
 
 
 class AlreadyClaimed(AstbtdError):
@@ -72,7 +82,7 @@ class ClaimFiles:
                 raise AlreadyClaimed(f"{record.path} is being processed as {crash_id}") from error
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX)
-                files.write_all(lock, json.dumps(to_plain(record)).encode())
+                files.write_all(lock, _encode(record))
                 os.fsync(lock)
                 files.sync_directory(self.incoming)
             except BaseException:
@@ -141,11 +151,41 @@ class ClaimFiles:
 def read(descriptor: int) -> ClaimRecord:
     """Return the record in an open claim file. Raises ValueError if it is incomplete."""
     decoder = Decoder(strict=False)
-    content = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
-    record = decoder.decode(ClaimRecord, json.loads(content), "")
+    record = decoder.decode(ClaimRecord, json.loads(_lines(descriptor)[0]), "")
     if record is None:
         raise ValueError("; ".join(decoder.problems))
     return record
+
+
+def begin_attempt(lock: int) -> int:
+    """Add an attempt, durably, to an open claim file. Return how many earlier attempts were not completed.
+
+    Raises OSError, for example if the disk is full.
+    """
+    content = os.pread(lock, LARGEST_CLAIM, 0)
+    earlier = content.count(_ATTEMPT)
+    os.pwrite(lock, _ATTEMPT, len(content))
+    os.fdatasync(lock)
+    return earlier
+
+
+def end_attempts(lock: int) -> None:
+    """Remove all attempts from an open claim file: the daemon has survived the last one. Raises OSError."""
+    os.ftruncate(lock, len(_lines(lock)[0]))
+
+
+def _lines(descriptor: int) -> list[bytes]:
+    """Return the record, and a line for each attempt."""
+    return os.pread(descriptor, LARGEST_CLAIM, 0).split(_ATTEMPT)
+
+
+def _encode(record: ClaimRecord) -> bytes:
+    """Return a record as JSON that `read` accepts: names beyond the limit are left out."""
+    content = json.dumps(to_plain(record)).encode()
+    if len(content) <= _LARGEST_RECORD:
+        return content
+    facts = replace(record.facts, objects=(), omitted=record.facts.omitted + len(record.facts.objects))
+    return json.dumps(to_plain(replace(record, facts=facts))).encode()
 
 
 def check_same_file(record: ClaimRecord, status: os.stat_result) -> None:

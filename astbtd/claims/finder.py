@@ -10,8 +10,9 @@ from dataclasses import replace
 from astbtd.asterisk.identity import PbxIdentity
 from astbtd.claims import core_ownership
 from astbtd.claims.claim import PREFIX, AlreadyClaimed, Claim, ClaimRecord, Claims, Vanished
-from astbtd.claims.core_filter import Candidate, CoreFilter, Finding, RefusedFile, StillWritten
-from astbtd.claims.finder_results import Capacity, CoreClaimed, CoreRenamed, CoreReplaced, FinderResult
+from astbtd.claims.core_filter import Candidate, CoreFilter, Finding, NotACoreFile, RefusedFile, StillWritten
+from astbtd.claims.examinations import ExaminationNotes, Examinations
+from astbtd.claims.finder_results import Capacity, CoreClaimed, CoreRenamed, CoreReplaced, FinderResult, report_rename
 from astbtd.claims.first_sight import FirstSight
 from astbtd.claims.lost_cores import forget_claims, is_still_there, lost_before_copy, lost_in_private_tmp
 from astbtd.claims.orphaned_claims import has_link_of_claim
@@ -24,6 +25,7 @@ from astbtd.claims.tracked_files import (
     FileCache,
     IncompleteCore,
     IncompleteCores,
+    ReportedRefusals,
     needs_copy,
     read_status,
 )
@@ -53,10 +55,12 @@ class CoreFinder:
         action: CoreAction,
         capacity: Capacity,
         first_sight: FirstSight | None = None,
+        notes: ExaminationNotes | None = None,
     ) -> None:
         self.claims = claims
         self.capacity = capacity
         self.first_sight = first_sight or FirstSight()
+        self.examinations = Examinations(notes)
         self.identity = PbxIdentity()
         self.postponed = self.postponed_foreign = False
         self.incomplete = IncompleteCores()
@@ -68,7 +72,7 @@ class CoreFinder:
         self._seen_in_private_tmp: set[str] = set()
         self._examined: FileCache[bool] = FileCache()
         self._claimed_files: FileCache[ClaimedFile] = FileCache(_MAX_CLAIMED_FILES, Fields.CONTENT)
-        self._refused: FileCache[str] = FileCache(fields=Fields.CONTENT)
+        self._refusals = ReportedRefusals()
 
     def update_settings(self, claims: Claims, executables: Collection[str], action: CoreAction) -> None:
         """Judge files by new settings from now on. Refused files are not reported again."""
@@ -79,8 +83,8 @@ class CoreFinder:
 
     def for_another_thread(self, capacity: Capacity) -> "CoreFinder":
         """Return a finder for another thread. If both find the same core, only one of them claims it."""
-        collected = self._identities.collected
-        finder = CoreFinder(self.claims, collected, self._executables, self._action, capacity, self.first_sight)
+        settings = self._identities.collected, self._executables, self._action
+        finder = CoreFinder(self.claims, *settings, capacity, self.first_sight, self.examinations.notes)
         finder._identities, finder.identity = self._identities, self.identity
         return finder
 
@@ -204,9 +208,8 @@ class CoreFinder:
 
     def filter_for(self, directory: WatchedDirectory) -> CoreFilter:
         """Return the filter for the files in a directory."""
-        return CoreFilter(
-            self._executables, collector=directory.collector, empty_counts=directory.volatile_pattern is not None
-        )
+        empty_counts = directory.volatile_pattern is not None
+        return CoreFilter(self._executables, 1, directory.collector, empty_counts, self.examinations)
 
     def _handle_finding(self, finding: Finding, status: os.stat_result, file: ExaminedFile) -> Iterator[FinderResult]:
         if file.directory.volatile_pattern:
@@ -216,13 +219,13 @@ class CoreFinder:
             self.incomplete.hold(IncompleteCore(file.directory, file.name, finding.descriptor, foreign))
         elif isinstance(finding, Candidate):
             yield from self._claim(finding, file)
-        elif not (
-            isinstance(finding, RefusedFile) and has_link_of_claim(self.claims, file.directory.directory, status)
-        ):
+        elif isinstance(finding, NotACoreFile):
             self._examined.add(status, True)
-            if isinstance(finding, RefusedFile) and self._refused.get(status) != finding.reason:
-                self._refused.add(status, finding.reason)
-                yield finding if self.identity.is_known(status.st_uid) else replace(finding, other=None)
+        elif not has_link_of_claim(self.claims, file.directory.directory, status):
+            if isinstance(finding, RefusedFile):
+                self._examined.add(status, True)
+            other = getattr(finding, "other", None) if self.identity.is_known(status.st_uid) else None
+            yield from self._refusals.report(RefusedFile(finding.path, finding.reason, other), status)
 
     def _claim(self, candidate: Candidate, file: ExaminedFile) -> Iterator[FinderResult]:
         status, crash_id = os.fstat(candidate.descriptor), candidate.facts.crash_id
@@ -236,7 +239,7 @@ class CoreFinder:
         if not self._identities.reserve(candidate.facts.identity):
             os.close(candidate.descriptor)
             if file.directory.collector is None and not candidate.packed:
-                yield from _renamed(CoreRenamed(crash_id, candidate.directory, candidate.name))
+                yield from report_rename(CoreRenamed(crash_id, candidate.directory, candidate.name))
             return
         try:
             claim = self.claims.claim_core(
@@ -268,7 +271,7 @@ class CoreFinder:
         self._claimed_files.add(status, replace(claimed, path=file.path))
         if claimed.crash_id:
             identity = file_identity(status) if claimed.may_remove else None
-            yield from _renamed(CoreRenamed(claimed.crash_id, file.directory.directory, file.name, identity))
+            yield from report_rename(CoreRenamed(claimed.crash_id, file.directory.directory, file.name, identity))
 
     def _claim_if_lost_in_private_tmp(self, file: ExaminedFile) -> Iterator[CoreClaimed]:
         pattern = file.directory.volatile_pattern
@@ -293,8 +296,3 @@ class CoreFinder:
         if claim:
             self._identities.add(claim.record.facts.identity)
         return claim
-
-
-def _renamed(renamed: CoreRenamed) -> Iterator[CoreRenamed]:
-    if not renamed.name.startswith(PREFIX):  # a name that a claim has given the core
-        yield renamed

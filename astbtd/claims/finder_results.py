@@ -1,9 +1,10 @@
 """What the finder reports, and the limit that it asks for before it claims a core."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from astbtd.claims.claim import Claim
+from astbtd.claims.claim import PREFIX, Claim
 from astbtd.claims.claim_file import ClaimRecord
 from astbtd.claims.core_filter import RefusedFile
 from astbtd.model.crash import DiscoveredBy
@@ -27,6 +28,12 @@ class CoreRenamed:
     directory: str
     name: str
     file: str | None = None
+
+
+def report_rename(renamed: CoreRenamed) -> Iterator[CoreRenamed]:
+    """Yield a new name, unless it is one that a claim has given the core."""
+    if not renamed.name.startswith(PREFIX):
+        yield renamed
 
 
 @dataclass(frozen=True)

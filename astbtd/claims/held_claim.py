@@ -23,8 +23,9 @@ class Claim:
     """A claimed core, open at `descriptor`; its claim file is locked through the descriptor `lock`.
 
     Until it is prepared, `descriptor` is the core as it was found, and the id of a packed core may still change.
-    `internal_errors` counts how often our own code failed to process it. `announced_at` is set even if the crash's
-    record could not be updated. `owner` is None if any thread may access the core's directory.
+    `internal_errors` counts how often our own code failed to process it, `deaths` how often the daemon has ended while
+    it did. `announced_at` is set even if the crash's record could not be updated. `owner` is None if any thread may
+    access the core's directory. `is_released`: the descriptors are closed, or will be in the thread of the owner.
     """
 
     id: str
@@ -33,8 +34,10 @@ class Claim:
     lock: int
     is_prepared: bool = True
     internal_errors: int = 0
+    deaths: int = 0
     announced_at: datetime | None = None
     owner: ClaimOwner | None = None
+    is_released: bool = False
 
     def __lt__(self, other: "Claim") -> bool:
         """Order by crash time, newest first; foreign crashes come last."""

@@ -6,11 +6,12 @@ are reported once, and are collected when somebody asks for them.
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from astbtd.claims import core_ownership
-from astbtd.claims.core_filter import Candidate, StillWritten
+from astbtd.claims.core_filter import Candidate, Postponed, StillWritten
 from astbtd.claims.finder import CoreFinder
 from astbtd.claims.finder_results import OlderCoresLeft
 from astbtd.sources.watched_directories import WatchedDirectory
@@ -52,6 +53,9 @@ def _find_cores(
             os.close(finding.descriptor)
         if isinstance(finding, Candidate):
             yield _judge(finding, finder)
+        elif isinstance(finding, Postponed):  # whatever it is, it was there before
+            with suppress(OSError):
+                yield _Core(os.lstat(finding.path), datetime.min.replace(tzinfo=UTC), is_fitting=False)
 
 
 def _judge(candidate: Candidate, finder: CoreFinder) -> _Core:

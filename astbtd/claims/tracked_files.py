@@ -2,11 +2,12 @@
 
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Generic, TypeVar
 
+from astbtd.claims.findings import RefusedFile
 from astbtd.model.crash import CoreAction, DiscoveredBy
 from astbtd.sources.watched_directories import WatchedDirectory
 
@@ -58,6 +59,19 @@ class FileCache(Generic[T]):
 
     def _version(self, status: os.stat_result) -> tuple[int, ...]:
         return tuple(getattr(status, field) for field in self._fields.value)
+
+
+class ReportedRefusals:
+    """The refused files that were reported, so that each is reported once in each version and for each reason."""
+
+    def __init__(self) -> None:
+        self._reasons: FileCache[str] = FileCache(fields=Fields.CONTENT)
+
+    def report(self, refused: RefusedFile, status: os.stat_result) -> Iterator[RefusedFile]:
+        """Yield the refusal of the file with this status, unless it was reported before."""
+        if self._reasons.get(status) != refused.reason:
+            self._reasons.add(status, refused.reason)
+            yield refused
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 
 from astbtd.elf import core_notes
+from astbtd.elf.headers import Read
 from astbtd.lib import mounts
 
 _UNCHANGED_SECONDS = 60.0  # after this time without a change, a file is regarded as complete, however short it is
@@ -38,14 +39,18 @@ def is_being_written(descriptor: int) -> bool | None:
     return False
 
 
-def may_still_grow(descriptor: int) -> bool:
-    """Return whether a file lacks a part of its core and was changed recently, for when writers are unknown."""
-    age = time.time() - os.fstat(descriptor).st_mtime
-    return -_MAX_CLOCK_SKEW < age < _UNCHANGED_SECONDS and _is_incomplete(descriptor)
+def may_still_grow(descriptor: int, read: Read) -> bool:
+    """Return whether a file lacks a part of its core and was changed recently, for when writers are unknown.
+
+    `read` reads the file.
+    """
+    status = os.fstat(descriptor)
+    age = time.time() - status.st_mtime
+    return -_MAX_CLOCK_SKEW < age < _UNCHANGED_SECONDS and _is_incomplete(read, status)
 
 
-def _is_incomplete(descriptor: int) -> bool:
+def _is_incomplete(read: Read, status: os.stat_result) -> bool:
     try:
-        return core_notes.read_facts(descriptor).truncated
+        return core_notes.facts_from_reader(read, status).truncated
     except core_notes.NotACore:
         return True

@@ -10,9 +10,9 @@ from astbtd.daemon.worker import Worker
 
 
 class ClaimAccounting:
-    """Compares the claims that this process holds with those of its worker. Used in the main thread.
+    """Compares the claims that this process holds with those of its worker. Used in the watch thread.
 
-    `is_local` returns whether the claims of a directory go from the main thread straight to the worker. Those of a
+    `is_local` returns whether the claims of a directory go from the watch thread straight to the worker. Those of a
     remote mount may be on their way for a long time; the scanner of that mount resumes what it could not deliver.
     """
 

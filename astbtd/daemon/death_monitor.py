@@ -25,7 +25,8 @@ _MAX_OTHER_CORES = 100
 
 
 class DeathMonitor:
-    """Looks for deaths in the journal. The `note_` methods are called in the main thread, `check` in the worker's.
+    """Looks for deaths in the journal. `note_running` is called in the main thread, `note_other_core` in the watch
+    thread, `check` in the worker's.
 
     The file `incoming/deaths` has the time up to which deaths are recorded. A new store begins with its own time.
     """

@@ -8,11 +8,12 @@ from astbtd.announce import journal, status_line, systemd
 from astbtd.announce.rate_limit import RateLimitedJournal
 from astbtd.daemon.readiness_monitor import ReadinessMonitor
 from astbtd.daemon.store_statistics import StoreStatistics
+from astbtd.daemon.watch_thread import WatchState
 from astbtd.daemon.worker import Worker
+from astbtd.extraction.sandbox_kernel import missing_restrictions
 from astbtd.lib.quantities import pluralize
 from astbtd.pipeline.loop_detection import CrashLoops
 from astbtd.store.retention.stored_crash import RemovedPart
-from astbtd.watch.supervisor import WatchSupervisor
 
 
 class StatusUpdater:
@@ -33,13 +34,12 @@ class StatusUpdater:
         self._logged: set[str] = set()
         self._sent = ""
 
-    def update(self, supervisor: WatchSupervisor) -> bool:
+    def update(self, state: WatchState) -> bool:
         """Log and send what is new. Return False if the service manager did not accept it: it must be sent again."""
-        unwatched, problems = supervisor.unwatched(), supervisor.problems()
-        sentences = {*problems, *unwatched}
-        self._logged &= sentences
-        self._logged.update(filter(self._rate_limited.warn, sorted(sentences - self._logged)))
-        line = status_line.format_status(self._status(supervisor, (*problems, *unwatched)))
+        sentences = (*state.problems, *state.unwatched)
+        self._logged &= {*sentences}
+        self._logged.update(filter(self._rate_limited.warn, sorted({*sentences} - self._logged)))
+        line = status_line.format_status(self._status(state, sentences))
         if line != self._sent and systemd.notify(f"STATUS={line}", timeout=0.0):
             self._sent = line
         return line == self._sent
@@ -48,9 +48,9 @@ class StatusUpdater:
         """Let the next `update` log what it could not log so far, since there was too much."""
         self._rate_limited.reset()
 
-    def _status(self, supervisor: WatchSupervisor, of_supervisor: tuple[str, ...]) -> status_line.Status:
+    def _status(self, state: WatchState, sentences: tuple[str, ...]) -> status_line.Status:
         return status_line.Status(
-            directories=len(supervisor.watched),
+            directories=len(state.watched),
             crashes=self._statistics.totals.numbers[RemovedPart.RECORD],
             stored=self._statistics.totals.size,
             last=self._statistics.last,
@@ -61,7 +61,8 @@ class StatusUpdater:
                 *self._journal_problem(),
                 *self._statistics.failures,
                 *self._readiness.problems,
-                *of_supervisor,
+                *missing_restrictions(),
+                *sentences,
             ),
             more=self._worker.more_expected,
         )

@@ -13,6 +13,7 @@ from astbtd.elf.headers import PT_LOAD
 
 NT_FILE = 0x46494C45
 _MAX_MAPPINGS = 1 << 18
+_MAX_PATH = 4096  # bytes; no longer path can be opened (PATH_MAX)
 _DELETED = " (deleted)"
 
 
@@ -70,6 +71,7 @@ def parse_file_mappings(content: bytes, header: headers.Header) -> tuple[FileMap
     return tuple(
         FileMapping(start, end, offset * page_size, decoded[raw])
         for (start, end, offset), raw in zip(rows, raw_paths, strict=False)
+        if len(raw) <= _MAX_PATH
     )
 
 

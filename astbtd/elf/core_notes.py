@@ -8,9 +8,10 @@ import os
 import signal as signals
 import struct
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import accumulate
 
 from astbtd.elf import headers
 from astbtd.elf.code_map import CodeMap
@@ -39,6 +40,8 @@ _SI_ADDR_OFFSET = {True: 16, False: 12}  # in NT_SIGINFO
 _SI_PID_OFFSET = {True: 16, False: 12}  # si_uid follows it
 _SENT_CODES = (0, -1, -6)  # SI_USER (kill), SI_QUEUE (sigqueue), SI_TKILL (tgkill)
 _RANDOM_BYTES = 16
+_MAX_OBJECTS = 10_000  # mapped files; Asterisk with all its modules has 421
+_MAX_PATHS = 1 << 20  # characters of their paths in all
 _DIGEST_LENGTH = 32  # hexadecimal digits
 # Python fails to convert times near the end of its range to some time zones.
 _MAX_TIMESTAMP = datetime(9999, 1, 1, tzinfo=UTC).timestamp()
@@ -107,6 +110,8 @@ class _Core:
         process = self._process()
         signal = self._signal()
         identity, identity_from = self._identity(process.pid)
+        paths = tuple(dict.fromkeys(mapping.path for mapping in self._mappings))
+        objects = _limit(paths)
         return CoreFacts(
             identity=identity,
             identity_from=identity_from,
@@ -116,7 +121,8 @@ class _Core:
             process=process,
             signal=signal,
             sent_by=self._sender(process.pid),
-            objects=tuple(dict.fromkeys(mapping.path for mapping in self._mappings)),
+            objects=objects,
+            omitted=len(paths) - len(objects),
             site=self._fingerprint(signal),
         )
 
@@ -234,6 +240,14 @@ def _collect_notes(notes: Iterable[headers.Note]) -> _Notes:
             if len(found.content) == len(_WANTED):
                 break
     return found
+
+
+def _limit(paths: Sequence[str]) -> tuple[str, ...]:
+    """Return the first paths: as many as the limits on their number and their characters allow."""
+    total = accumulate(len(path) for path in paths)
+    return tuple(
+        path for path, characters in zip(paths[:_MAX_OBJECTS], total, strict=False) if characters <= _MAX_PATHS
+    )
 
 
 def _parse_auxv(content: bytes, header: headers.Header) -> dict[int, int]:

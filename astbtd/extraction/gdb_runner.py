@@ -157,7 +157,7 @@ class _CoreExtraction:
         self.output.remove_lines((Section.LOG, Section.BACKTRACE), _NOISE)
         self.output.append(Section.INFO, f"\n{build_ids.format_objects(self.mapped)}")
         facts = GdbFacts.from_json(self.output.read_facts())
-        unreadable = (f"gdb could not read {path}" for path in self.objects.missing)
+        unreadable = object_paths.describe_unread(self.objects.missing, self.facts.omitted)
         extraction = Extraction(
             gdb_version=facts.gdb_version,
             seconds=round(finished.seconds, 3),

@@ -5,7 +5,7 @@ The paths come from a core, and are untrusted: nothing but regular files is open
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -37,6 +37,13 @@ def make_parents(target: Path, group: int, top: Path) -> None:
     for directory in reversed(target.parents):
         if directory == top or top in directory.parents:
             files.make_directory(directory, group=group)
+
+
+def describe_unread(missing: Sequence[str], omitted: int) -> Iterator[str]:
+    """Yield notes about objects that gdb could not read, and about the number of those that were not looked at."""
+    yield from (f"gdb could not read {path}" for path in missing)
+    if omitted:
+        yield f"the core names {omitted} more files than are looked at"
 
 
 def is_fifo(path: str) -> bool:

@@ -262,7 +262,7 @@ class Crash:
 class CoreFacts:
     """What is read from a core file. `objects` are the files that the process had mapped, executable included.
 
-    `sent_by` is the other process that sent the signal, None if there is none.
+    There are `omitted` more. `sent_by` is the other process that sent the signal, None if there is none.
     """
 
     identity: str
@@ -275,6 +275,7 @@ class CoreFacts:
     objects: tuple[str, ...]
     site: str | None = None
     sent_by: SentBy | None = None
+    omitted: int = 0
 
     @property
     def crash_id(self) -> str:

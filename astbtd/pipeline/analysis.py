@@ -140,14 +140,14 @@ class CoreAnalyzer:
 class FailedAnalyzer:
     """Replaces CoreAnalyzer, with the same interface, for a core at which that has failed repeatedly.
 
-    `error` describes the exception.
+    `reason` says how.
     """
 
-    error: str
+    reason: str
 
     def analyze(self, core: int, facts: CoreFacts, staged: Path, loss: LostCore | None) -> AnalysisResult:  # noqa: ARG002
-        """Return what the core's notes contain, and the error as the reason why there is no more."""
-        note = f"internal error while analyzing this core: {self.error}; see journalctl -u astbtd"
+        """Return what the core's notes contain, and the reason why there is no more."""
+        note = f"{self.reason}; see journalctl -u astbtd"
         extraction = replace(NO_EXTRACTION.extraction, ended=ExtractionOutcome.FAILED, notes=(note,))
         evidence = Evidence(
             signal=facts.signal,

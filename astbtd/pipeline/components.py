@@ -10,6 +10,7 @@ from pathlib import Path
 from astbtd.asterisk.asterisk_processes import read_run_directory
 from astbtd.asterisk.console import CONTROL_SOCKET
 from astbtd.claims.claim import Claims
+from astbtd.claims.examinations import ExaminationNotes
 from astbtd.claims.finder import CoreFinder
 from astbtd.claims.finder_results import Capacity
 from astbtd.claims.first_sight import FirstSight
@@ -71,8 +72,8 @@ class Components:
         reserve = DiskReserve(self.reserve.path, self.reserve.share)
         return ObjectKeeper(self.store, settings.retention.objects.size, reserve, progress)
 
-    def core_finder(self, settings: Settings, queue: Capacity) -> CoreFinder:
-        """Return the finder of cores, which asks whether `queue` has room."""
+    def core_finder(self, settings: Settings, queue: Capacity, notes: ExaminationNotes) -> CoreFinder:
+        """Return the finder of cores, which asks whether `queue` has room, and notes what it examines."""
         # A new store has none. Otherwise an earlier version has searched these, given as globs.
         searched = () if self.store.is_new else known_directories.read(memory_file(self.store.root), 0.0)
         return CoreFinder(
@@ -82,6 +83,7 @@ class Components:
             settings.cores.action,
             queue,
             FirstSight(self.store.incoming / "first-sight", searched),
+            notes,
         )
 
     def crash_loops(self, settings: Settings) -> CrashLoops:

@@ -1,7 +1,6 @@
 """The stages of one crash, top to bottom: extracted, diagnosed, committed, announced, kept."""
 
 import os
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,25 +10,13 @@ from pathlib import Path
 from astbtd.claims.claim import AlreadyClaimed, Claim, ClaimRecord, Claims
 from astbtd.claims.finder import CoreRenamed
 from astbtd.claims.private_copy import NotUnpacked
-from astbtd.diagnosis.signature import versioned_rule
 from astbtd.errors import AstbtdError
 from astbtd.extraction.gdb_runner import Extractor
 from astbtd.lib import files, sparse
-from astbtd.lib.boot import boot_id_at
-from astbtd.model.crash import (
-    LOG_FILE,
-    RECORD_FILE,
-    Core,
-    CoreAction,
-    CoreFacts,
-    CoreState,
-    Crash,
-    CrashSignature,
-    DiscoveredBy,
-)
-from astbtd.model.diagnosis import DecidedSignature
+from astbtd.model.crash import LOG_FILE, RECORD_FILE, CoreAction, CoreFacts, CoreState, Crash, DiscoveredBy
 from astbtd.model.surroundings import UNKNOWN
-from astbtd.pipeline.analysis import AnalysisResult, CoreAnalyzer, FailedAnalyzer, write_report
+from astbtd.pipeline.analysis import CoreAnalyzer, FailedAnalyzer, write_report
+from astbtd.pipeline.crash_record import first_of_signature, make_record, origin
 from astbtd.pipeline.known_deaths import replace_death
 from astbtd.pipeline.loop_detection import CrashLoops
 from astbtd.pipeline.pbx_state import Observe
@@ -44,7 +31,7 @@ from astbtd.store.retention.disk_reserve import DiskReserve
 from astbtd.store.store import DamagedRecord, Store
 
 _MAX_INTERNAL_ERRORS = 3
-"""How many attempts are made at a core that makes our own code fail."""
+"""How many attempts are made at a core that makes our own code fail, or that ends the daemon."""
 
 KeepObjects = Callable[[Claim, Crash], None]
 """Keeps the program and the modules of a crash of which the core will be kept."""
@@ -80,9 +67,13 @@ class CrashPipeline:
 
         Return None if the crash turns out to be collected already, from another file. Raise NotUnpacked if a packed
         file turns out to contain no core. Raise AstbtdError if a stage cannot be done now: the claim is kept, and the
-        call can be repeated. The same holds for an internal error, but after some attempts the crash is recorded
-        without an analysis.
+        call can be repeated. The same holds for an internal error, and for the end of the daemon, but after some
+        attempts the crash is recorded without an analysis.
         """
+        with self.claims.attempt(claim):
+            return self._process(claim)
+
+    def _process(self, claim: Claim) -> Crash | None:
         if not self._secure(claim):
             return None
         with files.wrap_os_error(f"cannot record the crash of {claim.record.path}"):
@@ -125,6 +116,9 @@ class CrashPipeline:
     def _secure(self, claim: Claim) -> bool:
         """Make all of the core readable. Return False, and give up the claim, if its crash was collected before."""
         try:
+            if claim.record.packed and not claim.is_prepared and claim.deaths >= _MAX_INTERNAL_ERRORS:
+                self._mark_collected(claim)  # it must not end the next daemon either
+                raise NotUnpacked(_deadly(claim))
             self.claims.prepare(claim)
         except (AlreadyClaimed, NotUnpacked) as error:
             self.claims.finish(claim, remove_original=False)
@@ -150,6 +144,8 @@ class CrashPipeline:
         """Return the record of the crash; analyze the core and store the record if that was not done before."""
         if self._is_committed(claim):
             return self.store.load(claim.id)
+        if claim.deaths >= _MAX_INTERNAL_ERRORS:
+            return self._store_crash(claim, FailedAnalyzer(_deadly(claim)))
         try:
             by_command = claim.record.found is DiscoveredBy.COMMAND
             may_postpone = self.action is CoreAction.MOVE and not by_command and not claim.record.foreign
@@ -160,7 +156,8 @@ class CrashPipeline:
             claim.internal_errors += 1
             if claim.internal_errors < _MAX_INTERNAL_ERRORS:
                 raise
-            return self._store_crash(claim, FailedAnalyzer(f"{type(error).__name__}: {error}"))
+            reason = f"internal error while analyzing this core: {type(error).__name__}: {error}"
+            return self._store_crash(claim, FailedAnalyzer(reason))
 
     def _store_crash(self, claim: Claim, analyzer: CoreAnalyzer | FailedAnalyzer) -> Crash:
         staged = self.store.stage(claim.id)
@@ -235,64 +232,5 @@ class CrashPipeline:
         return CoreState.KEPT
 
 
-@dataclass(frozen=True)
-class CoreOrigin:
-    """Where a core was found, its state when its crash is recorded, and whether it is foreign: not the PBX's."""
-
-    path: str
-    source: str
-    found: DiscoveredBy
-    state: CoreState = CoreState.CLAIMED
-    foreign: bool = False
-
-
-def origin(note: ClaimRecord) -> CoreOrigin:
-    """Return the origin of a claimed core."""
-    state = CoreState.CLAIMED
-    if note.loss:
-        state = CoreState.NONE if note.loss.is_none else CoreState.LOST
-    path = "" if state is CoreState.NONE else note.path
-    return CoreOrigin(path, note.source, note.found, state, note.foreign)
-
-
-def first_of_signature(signature: DecidedSignature | None, crashed_at: datetime) -> CrashSignature | None:
-    """Return what the signature of a crash is if it is the first one; None if the crash is not grouped."""
-    if signature is None:
-        return None
-    return CrashSignature(signature.id, signature.text, 1, crashed_at, rule=versioned_rule(signature))
-
-
-def make_record(
-    facts: CoreFacts, origin: CoreOrigin, result: AnalysisResult, signature: CrashSignature | None
-) -> Crash:
-    """Build the record of a crash from the result of its analysis."""
-    core = Core(
-        identity=facts.identity,
-        identity_from=facts.identity_from,
-        path=origin.path,
-        size=facts.size,
-        state=origin.state,
-        truncated=facts.truncated,
-        source=origin.source,
-        found=origin.found,
-        site=facts.site,
-    )
-    return Crash(
-        id=facts.crash_id,
-        host=platform.node(),
-        boot_id=boot_id_at(facts.crashed_at),
-        crashed_at=facts.crashed_at,
-        collected_at=datetime.now(UTC),
-        core=core,
-        process=facts.process,
-        asterisk=result.asterisk,
-        signal=facts.signal,
-        extraction=result.extraction,
-        diagnosis=result.diagnosis,
-        signature=signature,
-        site=result.site,
-        foreign=origin.foreign,
-        kind=result.diagnosis.kind,
-        sent_by=facts.sent_by,
-        objects=result.objects,
-    )
+def _deadly(claim: Claim) -> str:
+    return f"the daemon has ended {claim.deaths} times while it worked on this core"

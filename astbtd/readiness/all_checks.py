@@ -26,6 +26,7 @@ def _host_checks(facts: Facts, retention: RetentionSettings) -> Iterator[Check]:
     yield dump_directory.check_core_uses_pid(host.kernel, host.astbtd)
     yield disk_space.check_store_space(host.store, retention, _largest_core(facts))
     yield services.check_gdb(host.gdb, host.family)
+    yield services.check_sandbox(host.missing_restrictions)
     yield services.check_journal(host.journal_persistent)
     yield services.check_astbtd_unit(host.astbtd, _core_directories(facts))
 

@@ -248,6 +248,7 @@ class HostFacts:
     store: Disk | Unknown
     journal_persistent: bool | Unknown
     astbtd: Unit | Unknown
+    missing_restrictions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

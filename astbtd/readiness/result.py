@@ -36,6 +36,7 @@ class Name(StrEnum):
     STORE_SPACE = "store-space"
     SYSTEMD_COREDUMP = "systemd-coredump"
     GDB = "gdb"
+    SANDBOX = "sandbox"
     READABLE = "readable"
     SYMBOLS = "symbols"
     DONT_OPTIMIZE = "dont-optimize"
@@ -52,6 +53,7 @@ NEVER_FAILING = frozenset(
         Name.CORE_USES_PID,
         Name.CORE_NAME,
         Name.STORE_SPACE,
+        Name.SANDBOX,
         Name.READABLE,
         Name.DONT_OPTIMIZE,
         Name.BETTER_BACKTRACES,

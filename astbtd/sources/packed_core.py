@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from astbtd.lib import decompression
 from astbtd.lib.decompression import Compression, file_reader
+from astbtd.lib.read_budget import ReadBudget, unlimited
 from astbtd.sources.collectors import apport_report
 
 _MAGIC_LENGTH = 16
@@ -14,29 +15,43 @@ _PREFIX_LIMIT = 16 << 20  # bytes; the headers and notes of a core with thousand
 
 @dataclass(frozen=True)
 class PackedCore:
-    """How the core in the file open at `descriptor` is packed. `compression` is None for an apport report."""
+    """How the core in the file open at `descriptor` is packed. `compression` is None for an apport report.
+
+    `budget` limits what is read of the file.
+    """
 
     descriptor: int
     compression: Compression | None
+    budget: ReadBudget
 
     def content(self) -> Iterator[bytes]:
         """Yield the core block by block, as much as the file contains.
 
-        Raise DamagedStream, MalformedReport or OSError.
+        Raise DamagedStream, MalformedReport, OSError or BudgetExceeded.
         """
         if self.compression:
-            return decompression.decompress(self.compression, file_reader(self.descriptor))
-        return apport_report.core(self.descriptor)
+            read = self.budget.sequential(file_reader(self.descriptor))
+            return self.budget.blocks(decompression.decompress(self.compression, read))
+        return self.budget.blocks(apport_report.core(self.descriptor, self.budget))
 
 
-def detect_packing(descriptor: int) -> PackedCore | None:
-    """Return how the content of an open file is packed; None if it is not packed in a supported way."""
+def may_be_packed(start: bytes) -> bool:
+    """Return whether a file with these first bytes, at least 16, may be packed in a supported way."""
+    return decompression.detect(start) is not None or apport_report.is_report(start)
+
+
+def detect_packing(descriptor: int, budget: ReadBudget | None = None) -> PackedCore | None:
+    """Return how the content of an open file is packed; None if it is not packed in a supported way.
+
+    `budget` limits what is read, here and later; without it, nothing does.
+    """
+    budget = budget or unlimited()
     start = os.pread(descriptor, _MAGIC_LENGTH, 0)
     compression = decompression.detect(start)
     if compression:
-        return PackedCore(descriptor, compression)
-    if apport_report.is_report(start) and apport_report.has_core(descriptor):
-        return PackedCore(descriptor, None)
+        return PackedCore(descriptor, compression, budget)
+    if apport_report.is_report(start) and apport_report.has_core(descriptor, budget):
+        return PackedCore(descriptor, None, budget)
     return None
 
 

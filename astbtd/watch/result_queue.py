@@ -1,4 +1,4 @@
-"""Pass results from the threads of the remote scanners to the main thread.
+"""Pass results from the threads of the remote scanners to the thread that supervises them.
 
 A module of its own, since remote_scanner.py imports watchdog, which is loaded only where it is needed.
 """
@@ -32,7 +32,7 @@ class ResultQueue:
         self.wake()
 
     def wake(self) -> None:
-        """Wake the main thread without a result: the state of a scanner has changed."""
+        """Wake that thread without a result: the state of a scanner has changed."""
         os.eventfd_write(self._eventfd, 1)
 
     def drain(self) -> Iterator[FinderResult]:

@@ -65,7 +65,7 @@ class DirectoryScanner:
         self.problems = Problems()
         self._watch = watch
         self._is_ours = is_ours
-        self._heartbeat = heartbeat
+        self.heartbeat = heartbeat
         self._directories: dict[str, WatchedDirectory] = {}
         self._scanned_as = DiscoveredBy.SCAN, False
         self._early_hints: list[Hint] = []
@@ -98,7 +98,8 @@ class DirectoryScanner:
         yield from self._scan_everything(found, quiet=quiet)
 
     def rescan(self) -> Iterator[FinderResult]:
-        """Do what `start` does, as the safety net for events that were lost."""
+        """Do what `start` does, as the safety net for events that were lost. Owners of files get new budgets."""
+        self.finder.examinations.renew_budgets()
         yield from self._scan_everything(DiscoveredBy.SCAN)
 
     def read_hints(self) -> list[Hint]:
@@ -200,7 +201,7 @@ class DirectoryScanner:
             entries = _entries(directory)
             if self._is_unsurveyed(directory):
                 with self.problems.recorded(directory.directory, directory.directory):
-                    yield from survey(self.finder, directory, entries, self._heartbeat)
+                    yield from survey(self.finder, directory, entries, self.heartbeat)
                 if self._is_unsurveyed(directory):
                     continue
             files += [self._found_file(directory, entry) for entry in entries]
@@ -216,7 +217,7 @@ class DirectoryScanner:
 
         A modification time in the future is the choice of the file's owner. The time of the last change is not.
         """
-        self._heartbeat()
+        self.heartbeat()
         try:
             status = os.lstat(os.path.join(directory.directory, entry))
         except OSError:
@@ -246,7 +247,7 @@ class DirectoryScanner:
     def _examine(
         self, directory: WatchedDirectory, entry: str, *, found: DiscoveredBy, quiet: bool = False
     ) -> Iterator[FinderResult]:
-        self._heartbeat()
+        self.heartbeat()
         path = os.path.join(directory.directory, entry)
         with self.problems.recorded(path, path):
             yield from self.finder.examine_entry(directory, entry, found, quiet=quiet)

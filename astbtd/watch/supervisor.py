@@ -1,13 +1,13 @@
 """Supervise the scanners of all directories in which cores can appear.
 
-One scanner, in the main thread, is for local directories. Each remote mount has a scanner with a thread of its own,
-since it may hang. All results come out of the generators of `WatchSupervisor`, in the main thread.
+One scanner, in the thread of the caller, is for local directories. Each remote mount has a scanner with a thread of
+its own, since it may hang. All results come out of the generators of `WatchSupervisor`, in the thread of the caller.
 """
 
 import select
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,6 +55,10 @@ class WatchSupervisor:
         self._epoll.register(self._local.fileno(), select.EPOLLIN)
         self._epoll.register(self._results.fileno(), select.EPOLLIN)
         self._epoll.register(self._mountinfo, select.EPOLLPRI)
+
+    def use_heartbeat(self, heartbeat: Callable[[], None]) -> None:
+        """Call `heartbeat` before each access to a local file from now on."""
+        self._local.heartbeat = heartbeat
 
     def fileno(self) -> int:
         """Return a descriptor that is readable when `process_events` has something to do."""
@@ -163,7 +167,7 @@ class WatchSupervisor:
         return self._directories.process_ids
 
     def is_local(self, path: str | None) -> bool:
-        """Return whether a directory is scanned in the main thread, since its file system always responds."""
+        """Return whether a directory is scanned by the local scanner, since its file system always responds."""
         return not self._remote_mount(path)
 
     def unwatched(self) -> tuple[str, ...]:

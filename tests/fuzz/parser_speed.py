@@ -11,22 +11,30 @@ import os
 import resource
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from astbtd import settings
+from astbtd.claims import claim_file
+from astbtd.claims.core_filter import Candidate, examine
 from astbtd.diagnosis.verdict import diagnose
 from astbtd.elf import core_notes
 from astbtd.elf.core_notes import NotACore
 from astbtd.errors import BadConfiguration
 from astbtd.extraction.script_report import GdbFacts
 from astbtd.lib.escaping import printable
+from astbtd.model.crash import CRASH_ID, Crash
 from astbtd.sources import core_pattern
 from astbtd.sources.collectors import apport_report
 from astbtd.sources.collectors.apport_report import MalformedReport
+from astbtd.store import record
+from astbtd.store.record import Damaged
+from astbtd.store.record_limits import LARGEST_RECORD
 from astbtd.store.redaction.redactor import Redactor
-from tests.support.builders import DeadProcess
-from tests.support.packed import report
+from tests.support.builders import DeadProcess, crash
+from tests.support.packed import COMPRESS, report
 from tests.support.transcripts import TWO_THREADS
 
 SIZES = (1 << 20, 16 << 20)
@@ -63,7 +71,29 @@ def _redact(content: bytes) -> None:
     Redactor(hosts=["pbx7"]).text(content.decode(errors="surrogateescape"))
 
 
+def _read_record(content: bytes) -> None:
+    with tempfile.NamedTemporaryFile() as file, contextlib.suppress(Damaged):
+        file.write(content)
+        file.flush()
+        record.read(file.name, Crash, LARGEST_RECORD)
+
+
+def _read_claim(content: bytes) -> None:
+    with _in_memory(content) as descriptor, contextlib.suppress(ValueError, RecursionError):
+        claim_file.read(descriptor)
+
+
+def _examine(content: bytes) -> None:
+    """Examine a file as the daemon does, whose budget makes more than five seconds impossible."""
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory, "core").write_bytes(content)
+        finding = examine(directory, "core", frozenset({"asterisk"}))
+        if isinstance(finding, Candidate):
+            os.close(finding.descriptor)
+
+
 _CORE = DeadProcess().core()
+_RECORD = record.to_json(crash())
 _PARSERS: dict[str, tuple[Parser, tuple[bytes, ...], bytes]] = {
     # name: parser, pieces of which the input is made, how the input begins
     "redaction": (
@@ -89,6 +119,12 @@ _PARSERS: dict[str, tuple[Parser, tuple[bytes, ...], bytes]] = {
         (b"%e", b"/", b"|", b"%"),
         b"",
     ),
+    "record": (_read_record, (b'["a",', b'{"a":', b'"a" ', b"0", _RECORD), _RECORD[:-2] + b',"x":['),
+    "claim": (_read_claim, (b'["a",', b'{"a":', b"\nattempt", b"0"), b""),
+    "id": (lambda data: CRASH_ID.fullmatch(data.decode(errors="replace")), (b"0", b"20261122T120000Z-", b"-"), b""),
+    "compressed core, empty parts": (_examine, tuple(compress(b"") for compress in COMPRESS.values()), b""),
+    "compressed core, zeros": (_examine, tuple(compress(bytes(1 << 20)) for compress in COMPRESS.values()), b""),
+    "compressed core, damaged": (_examine, (b"\0", b"\xff"), COMPRESS["gz"](_CORE)),
     "core": (_read_core, (b"\0", b"\xff"), _CORE),
     "apport report": (_read_report, (b" a\n", b"Key: value\n", b"a", b"\n"), report(_CORE)[:64]),
 }
@@ -120,7 +156,7 @@ def _run(parser: Parser, data: bytes, sender: "multiprocessing.connection.Connec
 def main() -> int:
     """Print a line for each parser and piece; return the exit code."""
     too_slow = 0
-    print(f"{'parser':22} {'ns/byte at 1 MiB':>17} {'at 16 MiB':>10}  input")  # noqa: T201
+    print(f"{'parser':28} {'ns/byte at 1 MiB':>17} {'at 16 MiB':>10}  input")  # noqa: T201
     for name, (parser, pieces, begin) in _PARSERS.items():
         if sys.argv[1:] and name not in sys.argv[1:]:
             continue
@@ -130,7 +166,7 @@ def main() -> int:
             is_slow = large == float("inf") or (large > SUPERLINEAR * small and large > 100)
             too_slow += is_slow
             mark = "  TOO SLOW" if is_slow else ""
-            print(f"{name:22} {small:17.1f} {large:10.1f}  {piece[:24]!r}{mark}", flush=True)  # noqa: T201
+            print(f"{name:28} {small:17.1f} {large:10.1f}  {piece[:24]!r}{mark}", flush=True)  # noqa: T201
     return 1 if too_slow else 0
 
 

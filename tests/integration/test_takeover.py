@@ -3,6 +3,7 @@
 import json
 import os
 import pwd
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import pytest
 
 from astbtd.extraction import sandbox_kernel
 from astbtd.model.crash import Crash, ExtractionOutcome, Section
-from tests.support.commands import section_text
+from tests.support.commands import command_line, section_text
 from tests.support.harness import RunningDaemon, crash
 from tests.support.missing_kernel_parts import command_without
 
@@ -119,6 +120,11 @@ def test_without_landlock_it_cannot_write_files_either(
     assert report["could in a name space"] == []
     assert recorded.extraction.notes == (sandbox_kernel.NO_LANDLOCK,)
     assert recorded.diagnosis.crash_function == "do_forward"
+    assert sandbox_kernel.NO_LANDLOCK in running.manager.status
+    checked = subprocess.run(
+        command_without(["landlock"], command_line(running, "check")), capture_output=True, text=True, check=False
+    )
+    assert re.search(rf"warning +sandbox +{re.escape(sandbox_kernel.NO_LANDLOCK)}", checked.stdout), checked.stdout
 
 
 _ALLOCATES = """

@@ -14,15 +14,18 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NoReturn
 
 from astbtd import settings
 from astbtd.announce import systemd
-from astbtd.claims import claim_file, hard_links
+from astbtd.claims import claim_file, core_judge, examinations, hard_links
 from astbtd.claims.claim import Claim
 from astbtd.claims.finder import CoreRenamed
+from astbtd.claims.findings import Finding
 from astbtd.cli.main import main
 from astbtd.daemon import death_monitor
 from astbtd.daemon.worker import Worker
+from astbtd.extraction.gdb_runner import Extractor
 from astbtd.lib.event_loop import WakeupDescriptor
 
 _MARK = Path(os.environ.get("FAULT_MARK", "/nonexistent/mark"))
@@ -144,6 +147,38 @@ def replace_journal() -> None:
     vars(death_monitor)["pbx_users"] = SimpleNamespace(find_units=lambda _: {"asterisk.service"})
 
 
+def hang_in_examination() -> None:
+    """The examination of the first file called core.slow does not end."""
+    judge = core_judge.CoreJudge.judge
+
+    def hang(of: core_judge.CoreJudge, file: core_judge.OpenFile) -> Finding:
+        if file.name == "core.slow" and is_first():
+            threading.Event().wait()
+        return judge(of, file)
+
+    core_judge.CoreJudge.judge = hang  # type: ignore[method-assign, assignment]
+
+
+def small_budgets() -> None:
+    """All that is no core of Asterisk exceeds the budget of its owner."""
+    examinations._OWNER_SECONDS = 0.0
+
+
+def short_time() -> None:
+    """Each file may take half a second of processor time only."""
+    examinations._FILE_SECONDS = 0.5
+
+
+def die_in_extraction() -> None:
+    """The kernel kills the daemon whenever it extracts a core, for want of memory."""
+
+    def die(*_: object, **__: object) -> NoReturn:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("unreachable: the process is dead")
+
+    Extractor.extract = die  # type: ignore[method-assign]
+
+
 FAULTS: dict[str, Callable[[], None]] = {
     "forget-claim": forget_claim,
     "rename-when-taken": rename_when_taken,
@@ -154,6 +189,10 @@ FAULTS: dict[str, Callable[[], None]] = {
     "replace-journal": replace_journal,
     "refuse-claim-file": refuse_claim_file,
     "replace-before-removal": replace_before_removal,
+    "hang-in-examination": hang_in_examination,
+    "small-budgets": small_budgets,
+    "short-time": short_time,
+    "die-in-extraction": die_in_extraction,
 }
 
 _open = os.open

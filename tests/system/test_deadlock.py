@@ -14,7 +14,7 @@ from tests.support.containers.service import STORE
 from tests.support.documented import traced
 
 WATCH = "deadlock: {watch: true, interval: 1s, limit: 1s, failures: 2, per_day: 1}\n"
-HIGHEST_EXPOSURE = 2.8
+HIGHEST_EXPOSURE = 2.6
 """Higher than that of the daemon: this unit may trace processes and set its priority."""
 HEALTHY_CAPTURES = 100
 KILLS = 200

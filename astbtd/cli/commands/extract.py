@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from astbtd.claims.claim import Claim, Claims
-from astbtd.claims.core_filter import ANY_NUMBER, Candidate, CoreFilter, RefusedFile, StillWritten
+from astbtd.claims.core_filter import ANY_NUMBER, Candidate, CoreFilter, Postponed, RefusedFile, StillWritten
 from astbtd.claims.private_copy import PrivateCopies, unpacked_facts
 from astbtd.cli.common import Progress, add_json, load_settings, warn, write_json_line, write_text
 from astbtd.cli.main import print_error
@@ -20,10 +20,10 @@ from astbtd.lib import files
 from astbtd.lib.escaping import printable_line
 from astbtd.lib.path_walk import create_file, opened_directory, refuse_exchangeable
 from astbtd.model.crash import REPORT_FILE, CoreAction, CoreState, Crash, DiscoveredBy, Section
-from astbtd.pipeline import crash_pipeline, foreign_cores
+from astbtd.pipeline import crash_record, foreign_cores
 from astbtd.pipeline.analysis import analyze_core, write_report
 from astbtd.pipeline.components import Components, assemble
-from astbtd.pipeline.crash_pipeline import CoreOrigin
+from astbtd.pipeline.crash_record import CoreOrigin
 from astbtd.settings import Settings
 from astbtd.sources import watched_directories
 from astbtd.store.occurrence import number_postponed
@@ -105,7 +105,7 @@ def _open_candidate(name: str, settings: Settings, options: argparse.Namespace) 
         finding = CoreFilter(executables, ANY_NUMBER, collector).examine(directory, inside)
     if isinstance(finding, Candidate):
         return _set_executable(finding, options.executable)
-    if isinstance(finding, RefusedFile):
+    if isinstance(finding, RefusedFile | Postponed):
         raise AstbtdError(f"{name}: {finding.reason}", "to process a core of another program, give --executable")
     if isinstance(finding, StillWritten):
         if finding.descriptor is not None:
@@ -250,9 +250,9 @@ def _extract_privately(candidate: Candidate, parts: Components, private: Path) -
         facts = unpacked_facts(core, candidate.facts) if candidate.packed else candidate.facts
         extractor = replace(parts.extractor, group=-1, check_reserve=reserve.check)
         result = analyze_core(core, facts, sections, extractor)
-    signature = crash_pipeline.first_of_signature(result.diagnosis.signature, facts.crashed_at)
+    signature = crash_record.first_of_signature(result.diagnosis.signature, facts.crashed_at)
     origin = CoreOrigin(candidate.path, candidate.source, DiscoveredBy.COMMAND, CoreState.LEFT)
-    crash = crash_pipeline.make_record(facts, origin, result, signature)
+    crash = crash_record.make_record(facts, origin, result, signature)
     write_report(crash, sections)
     return crash
 

@@ -1,14 +1,17 @@
 """`astbtd fsck`: checks the store, explains what is wrong, and repairs what can be repaired safely."""
 
 import argparse
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
+from pathlib import Path
 
 from astbtd.claims import orphaned_claims
 from astbtd.claims.claim_file import ClaimFiles
+from astbtd.claims.examinations import SKIPPED_BECAUSE, ExaminationNotes
 from astbtd.claims.orphaned_claims import Orphan
 from astbtd.cli.common import Progress, add_json, load_settings, open_store_for_writing, warn, write_json, write_text
 from astbtd.errors import AstbtdError, ExitCode
@@ -93,10 +96,18 @@ def _findings(store: Store, options: argparse.Namespace, progress: Progress, *, 
 
     report = partial(write_report, group=store.group)
     yield from StoreCheck(store, claimed, not options.quick, progress, report).findings()
+    yield from _skipped_files(store)
     if is_locked:
         orphans = chain(orphaned_claims.find_claim_files(store.incoming), _orphaned_links(store, options, claimed))
         for orphan in orphans:
             yield Finding(orphan.path, orphan.problem, orphan.remedy, orphan.remove)
+
+
+def _skipped_files(store: Store) -> Iterator[Finding]:
+    """Yield the files that the daemon does not examine any more."""
+    for note in ExaminationNotes(store.incoming).skipped():
+        remedy = f"remove it; `astbtd extract {shlex.quote(note.path)}` collects it if it is a core"
+        yield Finding(Path(note.path), f"it is skipped: {SKIPPED_BECAUSE}", remedy)
 
 
 def _orphaned_links(store: Store, options: argparse.Namespace, claimed: Callable[[], set[str]]) -> Iterator[Orphan]:

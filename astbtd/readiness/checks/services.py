@@ -9,6 +9,10 @@ from astbtd.readiness.result import Check, Name, Unknown, failed, ok, unknown, w
 
 _OLDEST_GDB = 13  # the oldest version that astbtd is tested with: that of Debian 12
 _COREDUMP_DROP_IN = "/etc/systemd/coredump.conf.d/zz-astbtd.conf"  # the name sorts last, so it overrides the others
+_ENABLE_LANDLOCK = (
+    "run a kernel with CONFIG_SECURITY_LANDLOCK and CONFIG_SECCOMP_FILTER; if /sys/kernel/security/lsm lacks landlock,"
+    " add it to lsm= of the kernel command line"
+)
 _HOMES = ("/home", "/root", "/run/user")
 _MAKE_JOURNAL_PERSISTENT = (
     "mkdir -p /etc/systemd/journald.conf.d && "
@@ -32,6 +36,13 @@ def check_gdb(gdb: Gdb | Unknown, family: Family) -> Check:
         found = f"{gdb.program} {gdb.version} is older than {_OLDEST_GDB}, the oldest version tested with astbtd"
         return warning(Name.GDB, found, "set gdb.program in /etc/astbtd.yaml to a newer one")
     return ok(Name.GDB, f"{gdb.program} {gdb.version}, with Python")
+
+
+def check_sandbox(missing: Sequence[str]) -> Check:
+    """Check that the kernel can restrict gdb. Without that, gdb runs with what restrictions there are."""
+    if missing:
+        return warning(Name.SANDBOX, "; ".join(missing), _ENABLE_LANDLOCK)
+    return ok(Name.SANDBOX, "Landlock and a system call filter confine gdb")
 
 
 def check_systemd_coredump(coredump: Coredump | Unknown | None, process: Process | Unknown) -> Check | None:

@@ -4,6 +4,7 @@ import pwd
 
 from astbtd.asterisk import asterisk_processes
 from astbtd.extraction.sandbox_command import SandboxUser
+from astbtd.extraction.sandbox_kernel import missing_restrictions
 from astbtd.readiness.facts import Coredump, Facts, HostFacts, Kernel
 from astbtd.readiness.gather import host, systemd_config
 from astbtd.readiness.gather.instances import InstanceInspector
@@ -39,6 +40,7 @@ def gather_facts(settings: Settings) -> Facts:
             store=ask("the disk of the store", lambda: host.read_disk(settings.store)),
             journal_persistent=ask("the journal", host.is_journal_persistent),
             astbtd=ask(ASTBTD_UNIT, lambda: systemd_config.read_unit(ASTBTD_UNIT)),
+            missing_restrictions=missing_restrictions(),
         ),
         [inspector.inspect_running(pid) for pid in running] or [inspector.inspect_stopped()],
         foreign,

@@ -10,11 +10,14 @@ from collections.abc import Iterator
 
 from astbtd.lib import decompression
 from astbtd.lib.decompression import ReadNext, file_reader
+from astbtd.lib.read_budget import ReadBudget
 from astbtd.lib.sparse import CHUNK
 
 _MAGIC = b"ProblemType:"
 _CORE_FIELD = b"\nCoreDump: base64\n"
 _HEADER_LIMIT = 16 << 20  # bytes before the core
+_MAX_FIELDS = 10_000
+_FIRST_LINE = re.compile(rb"^(?! ).*$", re.MULTILINE)  # a line that does not continue a value
 _FIELD = re.compile(rb"([A-Za-z][A-Za-z0-9_.-]{0,63}):[ \t]*(.*)")
 
 
@@ -27,42 +30,51 @@ def is_report(start: bytes) -> bool:
     return start.startswith(_MAGIC)
 
 
-def has_core(descriptor: int) -> bool:
-    """Return True if the report contains a core. Reports about scripts and the kernel contain none."""
+def has_core(descriptor: int, budget: ReadBudget | None = None) -> bool:
+    """Return True if the report contains a core. Reports about scripts and the kernel contain none.
+
+    `budget` limits what is read, here and in the other functions. Raise BudgetExceeded.
+    """
     try:
-        return _read_header(descriptor) is not None
+        return _read_header(descriptor, budget) is not None
     except MalformedReport:
         return True  # the error is reported when the core is read
 
 
 def fields(descriptor: int) -> dict[str, bytes]:
     """Return the fields before the core. Raise MalformedReport if they are invalid."""
-    found: dict[str, list[bytes]] = {}
-    key = ""
     header = _read_header(descriptor) or b""
-    for line in header.split(b"\n"):
-        if line.startswith(b" ") and key:
-            found[key].append(line[1:])
-            continue
-        match = _FIELD.fullmatch(line)
+    found: dict[str, bytes] = {}
+    lines = _FIRST_LINE.finditer(header)
+    line = next(lines, None)
+    while line is not None:
+        following = next(lines, None)
+        match = _FIELD.fullmatch(line[0])
         if match is None:
             raise MalformedReport("it contains a line that is not a field")
         key = match[1].decode()
         if key in found:
             raise MalformedReport(f"duplicate field {key}")
-        found[key] = [match[2]]
-    return {key: _join_lines(lines) for key, lines in found.items()}
+        if len(found) == _MAX_FIELDS:
+            raise MalformedReport(f"it has more than {_MAX_FIELDS} fields")
+        found[key] = _value(match[2], header[line.end() : following.start() if following else len(header)])
+        line = following
+    return found
 
 
-def _join_lines(lines: list[bytes]) -> bytes:
+def _value(first_line: bytes, continuation: bytes) -> bytes:
     """Return a value of several lines. The first one is empty if the value begins on the next."""
-    return b"\n".join(lines if lines[0] else lines[1:])
+    rest = continuation.removesuffix(b"\n").replace(b"\n ", b"\n")
+    return first_line + rest if first_line else rest.removeprefix(b"\n")
 
 
-def core(descriptor: int) -> Iterator[bytes]:
-    """Yield the core in the report open at `descriptor`, block by block. Raise MalformedReport or DamagedStream."""
-    header = _read_header(descriptor) or b""
-    encoded = file_reader(descriptor, len(header) + len(_CORE_FIELD))
+def core(descriptor: int, budget: ReadBudget | None = None) -> Iterator[bytes]:
+    """Yield the core in the report open at `descriptor`, block by block.
+
+    Raise MalformedReport, DamagedStream or BudgetExceeded.
+    """
+    header = _read_header(descriptor, budget) or b""
+    encoded = _reader(descriptor, budget, len(header) + len(_CORE_FIELD))
     blocks = _decode_base64(encoded)
     first = next(blocks, b"")
     compression = decompression.detect(first)
@@ -71,18 +83,25 @@ def core(descriptor: int) -> Iterator[bytes]:
     yield from decompression.decompress(compression, _block_reader(first, blocks))
 
 
-def _read_header(descriptor: int) -> bytes | None:
+def _reader(descriptor: int, budget: ReadBudget | None, position: int = 0) -> ReadNext:
+    read = file_reader(descriptor, position)
+    return budget.sequential(read) if budget else read
+
+
+def _read_header(descriptor: int, budget: ReadBudget | None = None) -> bytes | None:
     """Return everything before the core; None if there is no core."""
-    read = file_reader(descriptor)
-    start = b""
-    while _CORE_FIELD not in start:
+    read = _reader(descriptor, budget)
+    start = bytearray()
+    searched = 0  # no match begins before this position
+    while (position := start.find(_CORE_FIELD, searched)) < 0:
         if len(start) > _HEADER_LIMIT:
             raise MalformedReport(f"its fields are longer than {_HEADER_LIMIT >> 20} MiB")
         block = read(CHUNK)
         if not block:
             return None
+        searched = max(0, len(start) - len(_CORE_FIELD))
         start += block
-    return start.partition(_CORE_FIELD)[0]
+    return bytes(start[:position])
 
 
 def _decode_base64(encoded: ReadNext) -> Iterator[bytes]:

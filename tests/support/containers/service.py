@@ -14,7 +14,7 @@ UNIT = "astbtd.service"
 STORE = "/var/lib/astbtd"
 CONFIGURATION = "/etc/astbtd.yaml"
 
-HIGHEST_EXPOSURE = 2.5
+HIGHEST_EXPOSURE = 2.4
 """The rating of `systemd-analyze security`. It rises if a restriction is removed from the unit."""
 
 _RELEASE = "/srv/release-gdb"

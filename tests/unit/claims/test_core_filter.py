@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from astbtd.claims import core_filter
+from astbtd.claims import core_filter, core_judge
 from astbtd.claims.core_filter import (
     ANY_NUMBER,
     Candidate,
@@ -206,7 +206,7 @@ def test_a_core_that_was_just_given_another_hard_link_is_examined_again_later(du
 
 
 def test_a_core_with_another_hard_link_is_refused(dump: Dump, spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(core_filter, "_SECOND_NAME_SECONDS", 0.0)
+    monkeypatch.setattr(core_judge, "_SECOND_NAME_SECONDS", 0.0)
     path = dump()
     (spool / "other").hardlink_to(path)
 

@@ -281,7 +281,7 @@ def test_a_held_core_that_cannot_be_read_now_is_held_further(
 def test_a_core_whose_second_name_is_the_link_of_a_claim_is_not_refused(
     searching: Searching, dump: Dump, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("astbtd.claims.core_filter._SECOND_NAME_SECONDS", 0.0)
+    monkeypatch.setattr("astbtd.claims.core_judge._SECOND_NAME_SECONDS", 0.0)
     path = dump()
     searching().claim_one("core")
     other = searching()

@@ -84,3 +84,20 @@ def test_an_empty_directory_is_recorded_as_searched(tmp_path: Path) -> None:
 
     assert search(finder, queue, tmp_path / "empty") == []
     assert not finder.first_sight.is_new(str(tmp_path / "empty"))
+
+
+def test_files_that_are_not_examined_because_their_owners_budget_is_used_up_are_left(
+    tmp_path: Path, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("astbtd.claims.examinations._OWNER_SECONDS", 0.0)
+    (archive / "core.0").write_bytes(DeadProcess().core()[:64])  # no core; it is examined first
+    queue = Queue()
+    finder = make_finder(make_claims(tmp_path), queue)
+
+    left = search(finder, queue, archive)
+    finder.examinations.renew_budgets()
+    search(finder, queue, archive)
+
+    assert left == [OlderCoresLeft(str(archive), 4)]
+    assert queue.names() == []
+    queue.close()

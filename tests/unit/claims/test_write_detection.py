@@ -8,6 +8,7 @@ import time
 import pytest
 
 from astbtd.claims.write_detection import is_being_written, may_still_grow
+from astbtd.elf.headers import file_reader
 from astbtd.lib import mounts
 from tests.support.fixture_types import Dump
 
@@ -40,7 +41,7 @@ def test_only_a_truncated_core_that_changed_recently_may_grow(
     os.utime(path, (changed, changed))
 
     with path.open("rb") as opened:
-        assert may_still_grow(opened.fileno()) is grows
+        assert may_still_grow(opened.fileno(), file_reader(opened.fileno())) is grows
 
 
 @pytest.mark.parametrize(("error", "known"), [(errno.EAGAIN, True), (errno.EINVAL, None)])

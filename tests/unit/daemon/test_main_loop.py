@@ -16,7 +16,7 @@ from astbtd.announce import systemd
 from astbtd.asterisk.identity import PbxIdentity
 from astbtd.claims.claim_file import SUFFIX
 from astbtd.claims.finder import FinderResult
-from astbtd.daemon import main_loop, worker
+from astbtd.daemon import main_loop, watch_thread, worker
 from astbtd.daemon.main_loop import Daemon
 from astbtd.daemon.readiness_monitor import ReadinessMonitor
 from astbtd.errors import AstbtdError, BadConfiguration
@@ -354,7 +354,7 @@ def test_cores_for_which_there_is_no_room_are_claimed_later(
 def test_an_incomplete_core_is_examined_again_until_it_is_complete(
     bench: Bench, spool: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(main_loop, "_FIRST_RECHECK", FAST)
+    monkeypatch.setattr(watch_thread, "_FIRST_RECHECK", FAST)
     rechecks: list[int] = []
     recheck = WatchSupervisor.recheck_incomplete
 

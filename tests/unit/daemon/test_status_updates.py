@@ -2,18 +2,18 @@
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from astbtd.announce import systemd
 from astbtd.daemon.status_updates import StatusUpdater
 from astbtd.daemon.store_statistics import StoreStatistics
+from astbtd.daemon.watch_thread import WatchState
 from astbtd.daemon.worker import Worker
 from astbtd.pipeline.loop_detection import CrashLoops
 from astbtd.settings import CrashLoopSettings
 from astbtd.store.store import Store
-from astbtd.watch.supervisor import WatchSupervisor
 
 
 @pytest.fixture
@@ -31,8 +31,8 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return sent
 
 
-def with_problems(*problems: str) -> WatchSupervisor:
-    return cast(WatchSupervisor, SimpleNamespace(unwatched=lambda: (), problems=lambda: problems, watched=()))
+def with_problems(*problems: str) -> WatchState:
+    return WatchState(problems=problems)
 
 
 def test_a_problem_is_logged_once_while_it_lasts_and_again_when_it_is_back(

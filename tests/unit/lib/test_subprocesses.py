@@ -2,7 +2,9 @@
 
 import os
 import select
+import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -194,3 +196,39 @@ def test_a_launched_program_may_leave_another_one_running(tmp_path: Path) -> Non
 def test_launching_reports_a_program_that_cannot_be_started() -> None:
     with pytest.raises(AstbtdError, match="cannot run /nonexistent"):
         subprocesses.launch(["/nonexistent"], environment={}, wait=TIMEOUT)
+
+
+_WITHOUT_CAP_KILL = ("setpriv", "--bounding-set=-kill", sys.executable, "-c")
+_KILLS_IN_TIME = """
+import os, sys
+from astbtd.lib import subprocesses
+as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
+output = os.memfd_create("output")
+finished = subprocesses.run([*as_nobody, "sleep", "1000"], timeout=2.0, output=output)
+print(finished.ended, finished.status)
+"""
+_CONTINUES = """
+import os, signal, subprocess
+from astbtd.lib import subprocesses
+child = subprocess.Popen(["sh", "-c", "kill -STOP $$; exit 3"], user=65534)
+os.waitid(os.P_PID, child.pid, os.WSTOPPED)
+subprocesses.send_signal(child.pid, signal.SIGCONT)
+print(child.wait())
+"""
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(("script", "printed"), [(_KILLS_IN_TIME, "timeout -9"), (_CONTINUES, "3")])
+def test_processes_of_other_users_are_signalled_without_cap_kill(script: str, printed: str) -> None:
+    done = subprocess.run([*_WITHOUT_CAP_KILL, script], capture_output=True, text=True, check=False, timeout=TIMEOUT)
+
+    assert done.stdout.strip() == printed, done.stderr
+
+
+@pytest.mark.root
+def test_a_process_that_has_ended_cannot_be_signalled() -> None:
+    child = subprocess.Popen(["true"])
+    child.wait()
+
+    with pytest.raises(ProcessLookupError):
+        subprocesses.send_signal(child.pid, signal.SIGCONT)

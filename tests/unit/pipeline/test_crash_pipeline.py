@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from astbtd.claims import claim_file
 from astbtd.claims.claim import Claim, Claims
 from astbtd.claims.core_filter import Candidate, examine
 from astbtd.claims.finder import CoreRenamed
@@ -39,6 +40,7 @@ from astbtd.store.core_archive import verify_core
 from astbtd.store.retention.disk_reserve import DiskReserve
 from astbtd.store.store import Store
 from tests.support.builders import DeadProcess, signature_of
+from tests.support.packed import COMPRESS
 
 BACKTRACE = """\
 Thread 1 (LWP 4243):
@@ -393,6 +395,61 @@ def test_after_repeated_internal_errors_the_crash_is_recorded_without_analysis(b
     assert (recorded.signal, recorded.process.pid) != (None, None)
     assert bench.announced[0].id == recorded.id
     assert os.listdir(bench.store.directory(recorded.id)) != []
+
+
+class Killed(BaseException):
+    """The end of the daemon."""
+
+
+def die_while_processing(bench: Bench, claim: Claim) -> Claim:
+    """Let the daemon end while it works on a core, and return the claim that the next one resumes."""
+    bench.extractor.error = cast(Exception, Killed())
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("astbtd.claims.claim_file.end_attempts", lambda _: None)
+        with pytest.raises(Killed):
+            bench.process(claim)
+    claim.close()
+    resumed = bench.claims.resume(claim.id)
+    assert resumed is not None
+    return resumed
+
+
+def test_a_core_that_has_ended_the_daemon_repeatedly_is_recorded_without_analysis(bench: Bench) -> None:
+    claim = bench.claim()
+    for _ in range(3):
+        claim = die_while_processing(bench, claim)
+
+    recorded = bench.process(claim)
+
+    assert recorded.extraction.ended is ExtractionOutcome.FAILED
+    reasons = recorded.diagnosis.reasons
+    assert any("the daemon has ended 3 times while it worked on this core" in reason for reason in reasons)
+    assert recorded.core.state is CoreState.KEPT
+
+
+def test_attempts_that_fail_without_ending_the_daemon_are_not_counted(bench: Bench, fail: Fail) -> None:
+    claim = fail(AstbtdError("gdb is not installed"))
+    for _ in range(4):
+        with pytest.raises(AstbtdError):
+            bench.process(claim)
+    bench.extractor.error = None
+
+    assert bench.process(claim).extraction.ended is ExtractionOutcome.OK
+
+
+def test_a_packed_core_whose_unpacking_has_ended_the_daemon_repeatedly_is_not_collected(bench: Bench) -> None:
+    (bench.directory / "core.gz").write_bytes(COMPRESS["gz"](DeadProcess().core()))
+    found = examine(str(bench.directory), "core.gz", None)
+    assert isinstance(found, Candidate)
+    claim = bench.claims.claim_core(found, DiscoveredBy.EVENT, copy=True)
+    for _ in range(3):
+        claim_file.begin_attempt(claim.lock)
+
+    with pytest.raises(NotUnpacked, match="ended 3 times"):
+        bench.pipeline.process(claim)
+
+    assert bench.store.collected.among({found.facts.identity}) == {found.facts.identity}
+    assert list(bench.claims.ids()) == []
 
 
 def test_an_internal_error_in_the_report_costs_only_the_report(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,14 @@
 
 import pytest
 
-from astbtd.readiness.checks.services import check_astbtd_unit, check_gdb, check_journal, check_systemd_coredump
+from astbtd.extraction.sandbox_kernel import NO_FILTER, NO_LANDLOCK
+from astbtd.readiness.checks.services import (
+    check_astbtd_unit,
+    check_gdb,
+    check_journal,
+    check_sandbox,
+    check_systemd_coredump,
+)
 from astbtd.readiness.facts import STOPPED, Coredump, Family, Gdb, Unit
 from astbtd.readiness.result import State
 from tests.support.readiness_facts import process, remedy, result, unit
@@ -70,6 +77,17 @@ def test_a_gdb_that_is_older_than_the_oldest_tested_version(version: str, state:
     if state is State.WARNING:
         assert check.found == f"gdb {version} is older than 13, the oldest version tested with astbtd"
         assert "gdb.program" in remedy(check)
+
+
+def test_what_the_sandbox_of_gdb_lacks_is_a_warning() -> None:
+    check = check_sandbox((NO_LANDLOCK, NO_FILTER))
+
+    assert result(check) == (State.WARNING, f"{NO_LANDLOCK}; {NO_FILTER}")
+    assert "CONFIG_SECURITY_LANDLOCK" in remedy(check)
+
+
+def test_a_complete_sandbox_is_ok() -> None:
+    assert result(check_sandbox(())) == (State.OK, "Landlock and a system call filter confine gdb")
 
 
 def test_a_problem_of_gdb_with_its_own_remedy() -> None:

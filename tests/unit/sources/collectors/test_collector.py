@@ -73,7 +73,7 @@ def test_core_pattern_determines_the_active_collector(pattern: str, expected: se
 def test_a_symbolic_link_a_hard_link_and_a_fifo_are_refused(
     spool: Path, tmp_path: Path, collector: Collector, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("astbtd.claims.core_filter._SECOND_NAME_SECONDS", 0.0)
+    monkeypatch.setattr("astbtd.claims.core_judge._SECOND_NAME_SECONDS", 0.0)
     outside = tmp_path / "outside"
     outside.write_bytes(DeadProcess().core())
     before = outside.stat()
