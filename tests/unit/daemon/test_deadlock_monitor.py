@@ -88,6 +88,15 @@ def test_after_the_first_unanswered_question_no_other_is_asked() -> None:
     assert asterisk.asked == ["core show channels count", "core show channel astbtd"]
 
 
+def test_only_the_first_question_is_asked_if_the_settings_have_no_others() -> None:
+    asterisk = Asterisk()
+    asterisk.monitor.settings = DeadlockSettings(more_questions=())
+
+    asterisk.poll(ALIVE)
+
+    assert asterisk.asked == ["core show channels count"]
+
+
 def test_a_queue_that_is_stuck_in_several_checks_requests_one_capture() -> None:
     asterisk = Asterisk(answers_to={"core show taskprocessors": OVERLOADED})
 
