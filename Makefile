@@ -13,8 +13,10 @@ RUN_PACKAGES := gdb python3 python3-venv python3-lz4 python3-pyinotify python3-s
 DEV_PACKAGES := bindfs g++ gdb gcc libc6-dev make pkg-config libsystemd-dev python3-dev python3-venv systemd zsh
 BENCH_PACKAGES := time
 # To build and check the Debian package. debian/control lists what the build needs.
-DEB_PACKAGES := debhelper dh-python fakeroot lintian pybuild-plugin-pyproject python3-all python3-hypothesis python3-pytest \
+DEB_PACKAGES := debhelper dh-python fakeroot lintian pybuild-plugin-pyproject python3-all python3-hypothesis python3-jinja2 python3-pytest \
 	python3-setuptools python3-shtab $(RUN_PACKAGES)
+# To look at the HTML page, and to test it.
+BROWSER_PACKAGES := chromium
 SYSTEM_PACKAGES := debian-archive-keyring debootstrap mount systemd-container systemd-journal-remote util-linux
 
 missing = $(shell for package in $(1); do \
@@ -33,7 +35,7 @@ PARALLEL := -n $(JOBS) --dist worksteal
 ISOLATED := --tx '$(JOBS)*popen//python=$(CURDIR)/tests/support/isolated-python' --dist worksteal
 
 .PHONY: help dev demo test test-fast test-root test-nightly test-system test-end-to-end fuzz bench evaluate \
-	bench-diagnosis bench-deadlock compare-coredumper examples check lint types users programs run-packages install uninstall completions deb test-package deb-packages clean
+	bench-diagnosis bench-deadlock compare-coredumper examples screenshots check lint types users programs run-packages install uninstall completions deb test-package deb-packages clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -61,6 +63,7 @@ test-fast: dev ## unit, layout and short fuzz tests, without root; with branch c
 	$(PYTEST) $(PARALLEL) --cov=astbtd -m 'not root and not nightly' $(FAST)
 
 test-root: dev users ## the tests that need root: in parallel, then, one by one, those that change kernel settings
+	@$(call install-packages,$(BROWSER_PACKAGES))
 	$(SUDO) $(PYTEST) $(ISOLATED) -m 'root and not serial and not nightly' $(FAST) tests/integration
 	$(SUDO) $(PYTEST) -m 'serial and not nightly' $(FAST) tests/integration
 
@@ -93,6 +96,11 @@ examples: dev users ## write docs/examples again, from real crashes
 compare-coredumper: dev ## write docs/ast-coredumper.md again: the facts that ast_coredumper and astbtd find in the same cores
 	@$(call install-packages,$(SYSTEM_PACKAGES))
 	$(SUDO) $(VENV)/bin/python -m tests.compare_coredumper docs/ast-coredumper.md
+
+screenshots: dev users ## pictures of the HTML page, of real crashes, in build/screenshots
+	@$(call install-packages,$(BROWSER_PACKAGES))
+	@$(MAKE) -s -C tests/programs BUILD=$(PROGRAMS) all pbx
+	$(SUDO) tests/support/isolated-python -m tests.screenshots $(PROGRAMS) build/screenshots
 
 bench-deadlock: dev ## how long a capture stops Asterisk, compared with gdb
 	@$(call install-packages,$(SYSTEM_PACKAGES))

@@ -10,7 +10,9 @@ from astbtd.diagnosis.crash_thread import find_crash_thread
 from astbtd.diagnosis.frame_folding import fold_frames
 from astbtd.diagnosis.report_summary import (
     TRACKER,
+    SummaryLine,
     describe_function,
+    format_lines,
     grade_lines,
     next_steps,
     reason_lines,
@@ -37,21 +39,21 @@ def render(crash: Crash, crash_thread_text: str) -> str:
         *_further_steps(next_steps(crash.diagnosis, crash)[1:]),
         _section(f"The crash {_describe_thread(crash)}", _list_frames(crash_thread_text)),
     ]
-    if crash.diagnosis.kind is not Kind.SENT and not crash.foreign:
-        parts.append(_section("How to file an issue", _number(tuple(_filing_steps(crash)))))
+    if steps := filing_steps(crash):
+        parts.append(_section("How to file an issue", _number(steps)))
     return "\n\n".join(parts) + "\n"
 
 
 def render_diagnosis(diagnosis: Diagnosis) -> str:
     """Return what the text of a backtrace alone says, in the form of a report: summary and advice."""
     lines = [
-        wrap("", diagnosis.headline or f"{diagnosis.signal or 'Crash'} in {describe_function(diagnosis)}"),
+        SummaryLine("", diagnosis.headline or f"{diagnosis.signal or 'Crash'} in {describe_function(diagnosis)}"),
         *grade_lines(diagnosis),
-        wrap("Parsed:    ", _describe_text(diagnosis)),
+        SummaryLine("Parsed", _describe_text(diagnosis)),
         *signature_line(diagnosis.signature),
         *reason_lines(diagnosis),
     ]
-    return "\n\n".join(("\n".join(lines), *_further_steps(next_steps(diagnosis)[1:]))) + "\n"
+    return "\n\n".join((format_lines(lines), *_further_steps(next_steps(diagnosis)[1:]))) + "\n"
 
 
 def _further_steps(further: Sequence[str]) -> Iterator[str]:
@@ -86,6 +88,13 @@ def _list_frames(text: str) -> str:
     if omitted:
         lines.append(f"... and {omitted} more frames, in {Section.BACKTRACE}")
     return "\n".join(lines)
+
+
+def filing_steps(crash: Crash) -> tuple[str, ...]:
+    """Return how to file an issue; nothing if none should be filed."""
+    if crash.diagnosis.kind is Kind.SENT or crash.foreign:
+        return ()
+    return tuple(_filing_steps(crash))
 
 
 def _filing_steps(crash: Crash) -> Iterator[str]:

@@ -7,8 +7,8 @@ import re
 import shlex
 import signal
 import textwrap
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from astbtd.diagnosis.advice import READ_KEPT_CORE
@@ -22,7 +22,7 @@ TRACKER = "https://github.com/asterisk/asterisk/issues"
 
 _WIDTH = 100
 _MAX_NAME_LENGTH = 100
-_CONTINUATION = " " * 11  # as wide as the labels
+_LABEL_WIDTH = 11  # of most labels, with the blanks after them
 _ANSWERS = {
     Verdict.USABLE: "yes",
     Verdict.PARTIAL: "partly",
@@ -38,9 +38,34 @@ _ID_IN_COMMAND = re.compile(r"(?<=astbtd core )ID\b|(?<=core\.)ID\b|(?<=texts\.)
 _STARTING = ("activating", "reloading")  # ActiveState of a unit that is started, or waits for its restart
 
 
+FOREIGN = "Foreign"
+"""The label of the line that says that a crash is not the PBX's."""
+
+
+@dataclass(frozen=True)
+class SummaryLine:
+    """One line of the first screen: what it is about, empty if the text says it itself, and the text, not escaped."""
+
+    label: str
+    text: str
+
+
 def summary(crash: Crash) -> str:
     """Return the first screen of the report, which has all that matters."""
-    return "\n".join(_summary_lines(with_advice_if_foreign(crash)))
+    return format_lines(summary_lines(crash))
+
+
+def format_lines(lines: Iterable[SummaryLine]) -> str:
+    """Return the lines as text, escaped. Of several lines about the same, only the first one has the label."""
+    formatted = []
+    previous = ""
+    for line in lines:
+        label = f"{line.label} " if line.label.endswith("?") else f"{line.label}: ".ljust(_LABEL_WIDTH)
+        if line.label == previous:
+            label = " " * len(label)
+        formatted.append(wrap(label if line.label else "", line.text))
+        previous = line.label
+    return "\n".join(formatted)
 
 
 def with_advice_if_foreign(crash: Crash) -> Crash:
@@ -63,31 +88,33 @@ def _name_crash(step: str, crash: Crash) -> str:
     return _ID_IN_COMMAND.sub(crash.id, step)
 
 
-def _summary_lines(crash: Crash) -> Iterator[str]:
+def summary_lines(crash: Crash) -> Iterator[SummaryLine]:
+    """Yield the lines of the first screen."""
+    crash = with_advice_if_foreign(crash)
     if crash.foreign:
-        yield wrap("Foreign:   ", f"this is not a crash of the PBX, but of {_describe_program(crash.process)}")
+        yield SummaryLine(FOREIGN, f"this is not a crash of the PBX, but of {_describe_program(crash.process)}")
     yield from _event_lines(crash)
-    yield wrap("When:      ", f"{format_time(crash.crashed_at)} on {crash.host} (crash {crash.id})")
-    yield wrap("Version:   ", _describe_version(crash.asterisk))
+    yield SummaryLine("When", f"{format_time(crash.crashed_at)} on {crash.host} (crash {crash.id})")
+    yield SummaryLine("Version", _describe_version(crash.asterisk))
     if crash.pbx is not None and not crash.foreign:
-        yield wrap("Running:   ", describe_state(crash.pbx, crash.crashed_at))
+        yield SummaryLine("Running", describe_state(crash.pbx, crash.crashed_at))
     if crash.signature is not None or crash.upgrade is not None:
-        yield wrap("Seen:      ", _describe_occurrence(crash.signature, crash.upgrade, crash.crashed_at))
+        yield SummaryLine("Seen", _describe_occurrence(crash.signature, crash.upgrade, crash.crashed_at))
     yield from grade_lines(crash.diagnosis, crash)
     yield from signature_line(crash.signature)
     yield from reason_lines(crash.diagnosis)  # last, because there may be many
 
 
-def _event_lines(crash: Crash) -> Iterator[str]:
+def _event_lines(crash: Crash) -> Iterator[SummaryLine]:
     diagnosis = crash.diagnosis
     program = "The program" if crash.foreign else "Asterisk"
     verb = "hangs" if diagnosis.deadlock else "crashed"
     if diagnosis.kind is Kind.SENT and diagnosis.headline and not crash.foreign:
-        yield wrap("", diagnosis.headline)
+        yield SummaryLine("", diagnosis.headline)
     else:
-        yield wrap(f"{program} {verb}: ", _describe_crash(crash))
+        yield SummaryLine(f"{program} {verb}", _describe_crash(crash))
     if _is_more_than_a_fault(diagnosis):
-        yield wrap("What:      ", diagnosis.headline or "")
+        yield SummaryLine("What", diagnosis.headline or "")
 
 
 def _describe_program(process: Process) -> str:
@@ -95,25 +122,22 @@ def _describe_program(process: Process) -> str:
     return f"{process.executable or 'an unknown program'}, user id {user}"
 
 
-def grade_lines(diagnosis: Diagnosis, crash: Crash | None = None) -> Iterator[str]:
+def grade_lines(diagnosis: Diagnosis, crash: Crash | None = None) -> Iterator[SummaryLine]:
     """Yield whether the backtrace is good enough to file, and the next step."""
     grade = f"{diagnosis.verdict}, quality {diagnosis.quality:g} of 1"
-    yield wrap("Good enough to file? ", f"{_ANSWERS[diagnosis.verdict]} ({grade})")
-    yield wrap("Next:      ", next_steps(diagnosis, crash)[0])
+    yield SummaryLine("Good enough to file?", f"{_ANSWERS[diagnosis.verdict]} ({grade})")
+    yield SummaryLine("Next", next_steps(diagnosis, crash)[0])
 
 
-def signature_line(signature: Signature | CrashSignature | None) -> Iterator[str]:
+def signature_line(signature: Signature | CrashSignature | None) -> Iterator[SummaryLine]:
     """Yield the signature, if there is one."""
     if signature is not None:
-        yield wrap("Signature: ", f"{signature.text} ({signature.id})")
+        yield SummaryLine("Signature", f"{signature.text} ({signature.id})")
 
 
-def reason_lines(diagnosis: Diagnosis) -> Iterator[str]:
+def reason_lines(diagnosis: Diagnosis) -> Iterator[SummaryLine]:
     """Yield the reasons of the verdict."""
-    label = "Why:       "
-    for reason in diagnosis.reasons:
-        yield wrap(label, reason)
-        label = _CONTINUATION
+    return (SummaryLine("Why", reason) for reason in diagnosis.reasons)
 
 
 def describe_state(state: PbxState, crashed_at: datetime) -> str:

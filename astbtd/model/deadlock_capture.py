@@ -11,6 +11,14 @@ FULL_FILE = "backtrace-threads-full.txt"
 LOCKS_FILE = "core-show-locks.txt"
 
 
+def sample_file(name: str, number: int) -> str:
+    """Return the name of a file of the `number`-th sample. The files of the first sample have no number."""
+    if number == 1:
+        return name
+    stem, _, suffix = name.rpartition(".")
+    return f"{stem}-{number}.{suffix}"
+
+
 class LockKind(StrEnum):
     """The kinds of lock whose owner can be determined."""
 

@@ -19,7 +19,16 @@ from astbtd.elf.core_notes import read_facts
 from astbtd.extraction.gdb_runner import ExtractionResult, Extractor
 from astbtd.lib import files
 from astbtd.model.crash import REPORT_FILE, CoreFacts, Section
-from astbtd.model.deadlock_capture import BACKTRACE_FILE, FULL_FILE, LOCKS_FILE, AskedBy, Deadlock, LocksCli, Sample
+from astbtd.model.deadlock_capture import (
+    BACKTRACE_FILE,
+    FULL_FILE,
+    LOCKS_FILE,
+    AskedBy,
+    Deadlock,
+    LocksCli,
+    Sample,
+    sample_file,
+)
 from astbtd.store.captures import Captures
 from astbtd.store.retention.disk_reserve import DiskReserve
 
@@ -168,14 +177,6 @@ class CapturePipeline:
 
     def _write(self, path: Path, content: bytes) -> None:
         files.write_new(path, content, group=self.captures.group)
-
-
-def sample_file(name: str, number: int) -> str:
-    """Return the name of a file of the `number`-th sample. The files of the first sample have no number."""
-    if number == 1:
-        return name
-    stem, _, suffix = name.rpartition(".")
-    return f"{stem}-{number}.{suffix}"
 
 
 def _read_threads(path: Path) -> bytes:

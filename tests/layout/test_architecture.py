@@ -11,7 +11,7 @@ LAYERS = (  # highest first; a module may import its own package and lower layer
     ("cli",),
     ("daemon",),
     ("pipeline",),
-    ("readiness", "tracker", "watch"),
+    ("html", "readiness", "tracker", "watch"),
     ("claims",),
     ("announce", "capture", "diagnosis", "extraction", "sources", "store"),
     ("settings",),

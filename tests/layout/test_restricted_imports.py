@@ -18,6 +18,7 @@ ONLY_PLACES = {
     "lz4": {"astbtd.lib.decompression"},
     "lzma": {"astbtd.lib.decompression"},
     "zlib": {"astbtd.lib.decompression"},
+    "jinja2": {"astbtd.html.template"},
     "yaml": {"astbtd.lib.local_settings"},
 }
 FORBIDDEN = ("multiprocessing", "pty", "pickle", "tempfile", "gdb")

@@ -549,6 +549,7 @@ static __attribute__((noreturn)) void usage(void)
 		"  --locals N     MiB of locals in the thread that crashes\n"
 		"  --stack N      KiB of stack for the thread that crashes (%d)\n"
 		"  --hold         crash only after a byte or the end of standard input\n"
+		"  --caller TEXT  number of the caller, an argument of the crashed thread\n"
 		"  --note TEXT    no effect: text for the command line\n", AST_STACKSIZE);
 	exit(2);
 }
@@ -589,6 +590,7 @@ static void parse_options(int argc, char **argv)
 		{ "stack", required_argument, NULL, 's' },
 		{ "hold", no_argument, NULL, 'h' },
 		{ "note", required_argument, NULL, 'n' },
+		{ "caller", required_argument, NULL, 'c' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int c;
@@ -604,6 +606,7 @@ static void parse_options(int argc, char **argv)
 		case 's': options.stack = number(optarg); break;
 		case 'h': options.hold = 1; break;
 		case 'n': break;
+		case 'c': channel.caller.number = optarg; break;
 		default: usage();
 		}
 	}

@@ -12,7 +12,7 @@ from astbtd.errors import ExitCode, UsageError
 from astbtd.lib.quantities import pluralize
 from astbtd.store.captures import Captures
 from astbtd.store.id_lookup import find_capture, resolve
-from astbtd.store.issue_bundle import BundleItem, write_bundle
+from astbtd.store.issue_bundle import BundleItem, PageMaker, write_bundle
 from astbtd.store.redaction.placeholders import Kind
 from astbtd.store.redaction.redactor import Redactor
 from astbtd.store.store import Store
@@ -63,7 +63,18 @@ def _write_to_stdout(items: Sequence[BundleItem], redactor: Redactor | None, ids
 
 def _write(items: Sequence[BundleItem], target: BinaryIO, redactor: Redactor | None) -> None:
     with Progress("packing") as progress:
-        write_bundle(items, target, redactor, progress)
+        write_bundle(items, target, redactor, progress, _page_maker())
+
+
+def _page_maker() -> PageMaker | None:
+    """Return what makes the HTML pages. Without jinja2, warn that the bundle has none."""
+    from astbtd.html.report_page import PAGE_FILE, page_files, render_page
+    from astbtd.html.template import is_available
+
+    if is_available():
+        return PageMaker(PAGE_FILE, page_files, render_page)
+    warn([f"the bundle has no {PAGE_FILE}: jinja2 is not installed (apt-get install python3-jinja2)"])
+    return None
 
 
 def _summarize(redactor: Redactor | None) -> str:

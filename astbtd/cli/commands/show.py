@@ -3,6 +3,7 @@
 import argparse
 import platform
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ from astbtd.store.store import DamagedRecord, RemovedCrash, Store
 
 if TYPE_CHECKING:
     from astbtd.model.crash import Crash
+    from astbtd.model.deadlock_capture import Deadlock
     from astbtd.model.surroundings import PbxState
 
 _CAPTURE_FILES = (BACKTRACE_FILE, FULL_FILE, LOCKS_FILE)
@@ -47,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"print one section: {', '.join(SECTIONS)} (or the name of its file, such as brief.txt)",
     )
     group.add_argument("--path", action="store_true", help="print the directory of its files")
+    group.add_argument("--html", action="store_true", help="print the report as an HTML page, for a browser")
 
 
 def run(options: argparse.Namespace) -> ExitCode:
@@ -78,6 +81,9 @@ def _show_crash(store: Store, crash_id: str, options: argparse.Namespace) -> Non
         write_json(store.load(crash_id))
     elif options.path:
         write_text(f"{store.directory(crash_id)}\n")
+    elif options.html:
+        crash = store.load(crash_id)
+        _write_page(replace(crash, pbx=_observe_now(crash, store, options) or crash.pbx), store.directory(crash_id))
     elif options.section:
         write_text(_read_crash_file(store, crash_id, _section_file(options.section)))
     else:
@@ -94,6 +100,8 @@ def _show_capture(captures: Captures, capture_id: str, options: argparse.Namespa
         write_json(captures.load(capture_id))
     elif options.path:
         write_text(f"{directory}\n")
+    elif options.html:
+        _write_page(captures.load(capture_id), directory)
     else:
         file = _section_file(options.section or "report")
         try:
@@ -102,6 +110,16 @@ def _show_capture(captures: Captures, capture_id: str, options: argparse.Namespa
             present = ", ".join(sorted(entry.name for entry in directory.iterdir()))
             raise NothingMatched(f"capture {capture_id} has no {file}", f"its files are {present}") from None
     return ExitCode.DONE
+
+
+def _write_page(record: "Crash | Deadlock", directory: Path) -> None:
+    from astbtd.html.report_page import page_files, render_page  # imports the whole diagnosis
+
+    texts = {}
+    for name in page_files(record):
+        with suppress(FileNotFoundError):
+            texts[name] = _read(directory / name)
+    write_text(render_page(record, texts))
 
 
 def _report(store: Store, crash_id: str, options: argparse.Namespace) -> str:

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
+from astbtd.diagnosis.report_summary import SummaryLine
 from astbtd.lib.escaping import printable_line
 from astbtd.lib.quantities import format_size, pluralize
 from astbtd.model.deadlock_capture import BACKTRACE_FILE, LOCKS_FILE, Deadlock, Finding, LocksCli, Sample, Wait
 
+_LABEL_WIDTH = 11
 _LOCKS_CLI = {
     LocksCli.OK: "answered",
     LocksCli.TIMEOUT: "not answered in time",
@@ -34,21 +36,23 @@ _ADVICE = {
 def render(record: Deadlock, others: Sequence[str]) -> str:
     """Return the report. `others` are further cycles or chains, one sentence each."""
     lines = [record.summary, *(f"also: {sentence}" for sentence in others), ""]
-    lines += _describe_capture(record)
+    lines += [f"{line.label}:".ljust(_LABEL_WIDTH) + line.text for line in summary_lines(record)]
     if record.wait_for:
         lines += ["", "Who waits for whom", "------------------", *map(_describe_wait, record.wait_for)]
     lines += ["", "What to do", "----------"]
-    lines += [f"{number}. {line}" for number, line in enumerate(_advise(record), 1)]
+    lines += [f"{number}. {line}" for number, line in enumerate(advise(record), 1)]
     return "".join(f"{printable_line(line)}\n" for line in lines)
 
 
-def _describe_capture(record: Deadlock) -> Iterator[str]:
+def summary_lines(record: Deadlock) -> Iterator[SummaryLine]:
+    """Yield when and how the capture was made. The texts are not escaped."""
     version = f"Asterisk {record.asterisk.version}" if record.asterisk.version else "Asterisk"
-    yield f"When:      {record.captured_at:%Y-%m-%d %H:%M:%S} UTC on {record.host} (capture {record.id})"
-    yield f"Process:   {record.process.pid}, {version}, {record.process.command_line or 'command line unknown'}"
+    yield SummaryLine("When", f"{record.captured_at:%Y-%m-%d %H:%M:%S} UTC on {record.host} (capture {record.id})")
+    command_line = record.process.command_line or "command line unknown"
+    yield SummaryLine("Process", f"{record.process.pid}, {version}, {command_line}")
     for sample in record.samples:
-        yield f"Paused:    {_describe_sample(sample)}"
-    yield f"Locks:     `core show locks` {_LOCKS_CLI[record.locks_cli]}"
+        yield SummaryLine("Paused", _describe_sample(sample))
+    yield SummaryLine("Locks", f"`core show locks` {_LOCKS_CLI[record.locks_cli]}")
 
 
 def _describe_sample(sample: Sample) -> str:
@@ -83,7 +87,8 @@ def _describe_stuck(wait: Wait) -> str:
     return ", in every sample" if wait.stuck else ", not in every sample"
 
 
-def _advise(record: Deadlock) -> Iterator[str]:
+def advise(record: Deadlock) -> Iterator[str]:
+    """Yield what to do, in order."""
     yield from _ADVICE[record.finding]
     if record.finding is Finding.NONE:
         return

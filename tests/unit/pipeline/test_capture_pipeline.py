@@ -18,8 +18,8 @@ from astbtd.capture.snapshot import Snapshot
 from astbtd.errors import AstbtdError
 from astbtd.extraction.gdb_runner import NO_EXTRACTION, ExtractionResult, Extractor
 from astbtd.model.crash import REPORT_FILE, CoreFacts, Section
-from astbtd.model.deadlock_capture import AskedBy, Deadlock, LocksCli
-from astbtd.pipeline.capture_pipeline import CapturePipeline, Sampling, sample_file
+from astbtd.model.deadlock_capture import AskedBy, Deadlock, LocksCli, sample_file
+from astbtd.pipeline.capture_pipeline import CapturePipeline, Sampling
 from astbtd.store.captures import Captures
 from astbtd.store.retention.disk_reserve import DiskReserve
 from tests.support.builders import NOON, DeadProcess

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from astbtd.html import template
 from astbtd.model.crash import KEPT_CORE_FILE, Crash
 from astbtd.store.store import Store
 from tests.support.builders import crash
@@ -33,12 +34,14 @@ def members(bundle: bytes) -> dict[str, bytes]:
         return {name: file.read() for name, file in opened.items() if file}
 
 
-def test_a_bundle_contains_the_texts_and_the_record_only(astbtd: Run, kept: Crash, tmp_path: Path) -> None:
+def test_a_bundle_contains_the_texts_the_page_and_the_record_only(astbtd: Run, kept: Crash, tmp_path: Path) -> None:
+    pytest.importorskip("jinja2")
+
     answer = astbtd("bundle", "latest", "--output", tmp_path / "bundle.tar.gz")
 
     assert (answer.code, answer.out) == (0, f"{tmp_path}/bundle.tar.gz\n")
     files = members((tmp_path / "bundle.tar.gz").read_bytes())
-    assert set(files) == {f"{kept.id}/{name}" for name in ("report.txt", "backtrace.txt", "crash.json")}
+    assert set(files) == {f"{kept.id}/{name}" for name in ("report.txt", "report.html", "backtrace.txt", "crash.json")}
     assert files[f"{kept.id}/backtrace.txt"] == BACKTRACE
     assert json.loads(files[f"{kept.id}/crash.json"])["id"] == kept.id
 
@@ -118,3 +121,36 @@ def test_the_log_is_redacted_in_any_case(astbtd: Run, keep: Keep, tmp_path: Path
 
     packed = members((tmp_path / "bundle.tar.gz").read_bytes())[f"{crash().id}/log.txt"]
     assert b"pbx.c: Executing [<number-1>@internal:1]" in packed
+
+
+def test_the_page_in_a_bundle_is_redacted_like_the_texts(astbtd: Run, keep: Keep, tmp_path: Path) -> None:
+    pytest.importorskip("jinja2")
+    private = "sip:alice@203.0.113.7"
+    thread = f'#0  0x1 in ast_bridge_join (peer=0x3 "{private}") at bridge.c:1\n'
+    keep(crash(), thread1=thread.encode())
+
+    plain, redacted = (
+        page_of_bundle(astbtd, tmp_path / name, *options) for name, options in (("a", ()), ("b", ("--redact",)))
+    )
+
+    assert ("alice" in plain, "203.0.113.7" in plain, "pbx1" in plain) == (True, True, True)
+    assert ("alice" in redacted, "203.0.113.7" in redacted, "pbx1" in redacted) == (False, False, False)
+    assert "ast_bridge_join" in redacted
+
+
+def page_of_bundle(astbtd: Run, file: Path, *options: str) -> str:
+    astbtd("bundle", "latest", "--output", file, *options)
+    return members(file.read_bytes())[f"{crash().id}/report.html"].decode()
+
+
+def test_without_jinja2_a_bundle_has_no_page_and_says_so(
+    astbtd: Run, keep: Keep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(crash())
+    monkeypatch.setattr(template, "is_available", lambda: False)
+
+    answer = astbtd("bundle", "latest", "--output", tmp_path / "bundle.tar.gz")
+
+    assert answer.code == 0
+    assert "the bundle has no report.html: jinja2 is not installed" in answer.err
+    assert f"{crash().id}/report.html" not in members((tmp_path / "bundle.tar.gz").read_bytes())

@@ -2,6 +2,8 @@
 
 import json
 import platform
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import timedelta
 
@@ -13,9 +15,11 @@ from astbtd.lib.serialization import to_plain
 from astbtd.model.crash import RECORD_FILE, CoreState, Crash
 from astbtd.model.surroundings import PbxState
 from astbtd.pipeline import pbx_state
+from astbtd.store.captures import Captures
 from astbtd.store.store import Store
 from tests.support.builders import NOON, crash
 from tests.support.cli_types import Keep, Run
+from tests.support.deadlocks import capture
 
 
 def test_without_an_id_the_newest_report_is_shown(astbtd: Run, keep: Keep) -> None:
@@ -193,3 +197,37 @@ def test_the_report_of_another_machine_is_printed_as_it_was_written(astbtd: Run,
     keep(observed("elsewhere"), report=b"the first screen of then\n\nThe frames\n")
 
     assert astbtd("show").out == "the first screen of then\n\nThe frames\n"
+
+
+def test_the_page_is_made_from_the_record_and_the_texts(astbtd: Run, keep: Keep) -> None:
+    pytest.importorskip("jinja2")
+    keep(crash(), thread1=b"#0  0x1 in ast_bridge_join (bridge=0x0) at bridge.c:1234\n")
+
+    answer = astbtd("show", "--html")
+
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.startswith("<!DOCTYPE html>")
+    assert "bridge.c:1234" in answer.out
+
+
+def test_the_page_of_a_capture(astbtd: Run, store: Store) -> None:
+    pytest.importorskip("jinja2")
+    captures = Captures(store.root)
+    captures.prepare()
+    captures.commit(captures.stage(capture().id), capture(), keep=1)
+
+    assert "Who waits for whom (2)" in astbtd("show", "--html", capture().id).out
+
+
+def test_listing_crashes_does_not_load_what_makes_the_page(keep: Keep, store: Store) -> None:
+    keep(crash())
+    script = (
+        "import sys; from astbtd.cli.main import main; "
+        "main(sys.argv[1:]); print(*(name for name in sys.modules if name.startswith(('jinja2', 'astbtd.html'))))"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script, "--store", str(store.root), "list"], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.splitlines()[-1] == ""
