@@ -94,7 +94,7 @@ def kill_leftovers(user: SandboxUser) -> Iterator[None]:
             subprocesses.output([*setpriv_command(user), "kill", "-KILL", "--", "-1"], timeout=_KILL_TIMEOUT)
             for pid in left:
                 with suppress(ChildProcessError):
-                    os.waitpid(pid, 0)
+                    os.waitpid(pid, os.WNOHANG)  # on a busy machine kill(1) may have run out of time: it is repeated
         set_child_subreaper(False)
 
 

@@ -219,10 +219,12 @@ def test_no_process_of_it_remains(running: RunningDaemon, programs: Path, scratc
 
 
 def statuses() -> Iterator[str]:
-    """Yield the status of each process from /proc."""
-    for path in Path("/proc").glob("[0-9]*/status"):
+    """Yield the status of each process in our pid namespace. Those of other namespaces are of tests that run beside."""
+    ours = os.readlink("/proc/self/ns/pid")
+    for process in Path("/proc").glob("[0-9]*"):
         with suppress(FileNotFoundError, ProcessLookupError):
-            yield path.read_text()
+            if os.readlink(process / "ns/pid") == ours:
+                yield (process / "status").read_text()
 
 
 _FLOODS = """

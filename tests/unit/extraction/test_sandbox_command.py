@@ -4,16 +4,26 @@ import os
 import pwd
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from astbtd.errors import AstbtdError
-from astbtd.extraction.sandbox_command import SandboxUser, find_sandbox_user, grant_read, sandboxed_command
+from astbtd.extraction.sandbox_command import (
+    SandboxUser,
+    find_sandbox_user,
+    grant_read,
+    kill_leftovers,
+    sandboxed_command,
+)
+from astbtd.lib import subprocesses
 from astbtd.settings import GdbSettings
 
 OURSELVES = SandboxUser(os.geteuid(), os.getegid(), switched=False)
 OTHER = SandboxUser(65534, os.getegid(), switched=True)
+UNUSED = SandboxUser(64_999, 64_999, switched=True)  # all of its processes are killed
 
 
 def test_without_root_gdb_runs_as_ourselves(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,3 +106,23 @@ def test_the_limits_apply_to_the_program() -> None:
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     assert output[:2] == ["7", "0"]
     assert output[2].endswith("SCHED_IDLE")
+
+
+@pytest.mark.root
+def test_what_is_left_of_gdb_is_killed_even_if_the_first_attempt_takes_too_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    attempts: list[Sequence[str]] = []
+    run_command = subprocesses.output
+
+    def run_from_the_second_time_on(argv: Sequence[str], **options: Any) -> object:
+        attempts.append(argv)
+        return run_command(argv, **options) if len(attempts) > 1 else None
+
+    monkeypatch.setattr(subprocesses, "output", run_from_the_second_time_on)
+    with kill_leftovers(UNUSED):
+        left = subprocess.Popen(["sleep", "1000"], user=UNUSED.uid)
+
+    assert len(attempts) >= 2
+    assert not Path(f"/proc/{left.pid}").exists()
+    left.returncode = 0  # it was reaped already
