@@ -44,6 +44,7 @@ def _start(theme: Theme, directory: Path) -> None:
         started = time.monotonic()
         running.start()
         theme.add("daemon ready, wall", time.monotonic() - started, "s", "≤ 5 s")
+        theme.add("daemon ready, CPU", snapshot(running.process.pid).own, "s")
         theme.add("resident set, ready", memory(running.process.pid, "VmRSS") / 2**20, "MiB", "≤ 45 MiB")
         running.wait_until(lambda: f"{MANY} crashes" in running.manager.status, "the store to be counted")
         running.wait_until_quiet()

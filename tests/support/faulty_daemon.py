@@ -24,9 +24,9 @@ from astbtd.claims.finder import CoreRenamed
 from astbtd.claims.findings import Finding
 from astbtd.cli.main import main
 from astbtd.daemon import death_monitor
+from astbtd.daemon.jobs import Job, ProcessClaim
 from astbtd.daemon.worker import Worker
 from astbtd.extraction.gdb_runner import Extractor
-from astbtd.lib.event_loop import WakeupDescriptor
 
 _MARK = Path(os.environ.get("FAULT_MARK", "/nonexistent/mark"))
 _TIMEOUT = 60.0
@@ -57,20 +57,20 @@ def forget_claim() -> None:
 
 def rename_when_taken() -> None:
     """The core is renamed to FAULT_TARGET when the worker has taken its claim; it continues once that was noticed."""
-    wake, submit_rename, noticed = WakeupDescriptor.wake, Worker.submit_rename, threading.Event()
+    wait_for_job, submit_rename, noticed = Worker._wait_for_job, Worker.submit_rename, threading.Event()
 
-    def wake_and_rename(descriptor: WakeupDescriptor) -> None:
-        wake(descriptor)
-        source, target = os.environ["FAULT_SOURCE"], os.environ["FAULT_TARGET"]
-        if threading.current_thread().name == "worker" and os.path.exists(source) and is_first():
-            os.rename(source, target)
+    def take_and_rename(worker: Worker) -> Job | None:
+        job = wait_for_job(worker)
+        if isinstance(job, ProcessClaim) and is_first():
+            os.rename(os.environ["FAULT_SOURCE"], os.environ["FAULT_TARGET"])
             noticed.wait(_TIMEOUT)
+        return job
 
     def notice(worker: Worker, rename: CoreRenamed) -> None:
         submit_rename(worker, rename)
         noticed.set()
 
-    WakeupDescriptor.wake = wake_and_rename  # type: ignore[method-assign, assignment]
+    Worker._wait_for_job = take_and_rename  # type: ignore[method-assign, assignment]
     Worker.submit_rename = notice  # type: ignore[method-assign, assignment]
 
 
