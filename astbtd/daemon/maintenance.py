@@ -1,8 +1,8 @@
 """The daemon's maintenance between two cores: numbering, retention, and the totals for the status line.
 
 What retention reads depends on its limits (store/retention/policy.py): after a crash the crashes with cores, which are
-few; on the timer all crashes, one by one. A plan over all at once, which takes time and memory in proportion, is made
-only if a limit on totals is exceeded.
+few; on the timer all crashes, one by one. Excess records are found one by one as well. A plan over all at once, which
+takes time and memory in proportion, is made only if another limit on totals is exceeded.
 """
 
 import gc
@@ -30,6 +30,7 @@ from astbtd.store.retention.object_removal import (
     summarize_objects,
 )
 from astbtd.store.retention.planning import plan_removals
+from astbtd.store.retention.record_excess import plan_excess_records
 from astbtd.store.retention.removal_plan import Removal, summarize
 from astbtd.store.store import DamagedRecord, Store
 
@@ -101,6 +102,7 @@ class Maintenance:
             after_crash = not self._is_full_run_due
             self._is_full_run_due = self._is_due = False
             self._crashes_since_run = 0
+            self._remove(plan_excess_records(self._store, self._settings.records.count, self._statistics.totals))
             totals = self._statistics.totals
             self._remove(
                 plan_removals(self._store, self._settings, self._now(), totals=totals, after_crash=after_crash)

@@ -3,8 +3,9 @@
 A module of its own because the daemon and fsck share it, and the daemon needs nothing else of integrity.py.
 """
 
+import fnmatch
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -26,10 +27,19 @@ def find_leftovers(store: Store, claimed_ids: Callable[[], Collection[str]]) -> 
 
 def remove_leftovers(store: Store, claimed_ids: Callable[[], Collection[str]]) -> None:
     """Remove all leftovers, also in crashes and objects. The next start tries again what could not be removed."""
-    temporary = (store.root.glob(f"{directory}/*/{files.TEMPORARY_PATTERN}") for directory in ("crashes", "objects"))
-    for entry in (*find_leftovers(store, claimed_ids), *chain.from_iterable(temporary)):
+    temporary = chain.from_iterable(_temporary_files_below(store.root / name) for name in ("crashes", "objects"))
+    for entry in chain(find_leftovers(store, claimed_ids), temporary):
         with suppress(OSError):
             files.remove(entry)
+
+
+def _temporary_files_below(directory: Path) -> Iterator[Path]:
+    """Yield the temporary files in the directories below one; pathlib would hold the entries of 100,000 at once."""
+    with suppress(FileNotFoundError), os.scandir(directory) as entries:
+        for entry in entries:
+            with suppress(OSError):  # it was removed meanwhile
+                names = fnmatch.filter(os.listdir(entry.path), files.TEMPORARY_PATTERN)
+                yield from (Path(entry.path, name) for name in names)
 
 
 def _is_staged(entry: Path) -> bool:

@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from astbtd.diagnosis.signature import rules_version
 from astbtd.lib.serialization import to_plain
 from astbtd.model.crash import RECORD_FILE, REPORT_FILE, CrashSignature, Section
 from astbtd.store.store import Store
@@ -23,6 +24,7 @@ def fill(store: Store, crashes: int) -> None:
     """Write so many crashes to a store without syncing. The newest is some minutes old."""
     store.prepare()
     store.mark_initialized()
+    (store.incoming / "rules").write_text(f"{rules_version()}\n")  # all signatures are by the current rules
     now = (time.time() - crash().crashed_at.timestamp()) / 60
     with store.collected.path.open("w") as collected:
         for index in range(crashes):

@@ -8,6 +8,7 @@ from astbtd.store.store import Store
 from tests.bench.figures import Theme
 from tests.bench.filled_store import fill, installed
 from tests.bench.usage import memory, run, snapshot
+from tests.support.builders import DeadProcess
 from tests.support.harness import daemon, scratch_directory
 
 FEW, MANY = 10_000, 100_000
@@ -40,7 +41,9 @@ def _compare(theme: Theme, name: str, commands: Sequence[Sequence[str]], rounds:
 
 
 def _start(theme: Theme, directory: Path) -> None:
-    with daemon(directory, {}) as running:
+    spool = directory / "spool"
+    spool.mkdir()
+    with daemon(directory, {"watch": {"directories": [str(spool)]}, "retention": {"minimum_free": "0%"}}) as running:
         started = time.monotonic()
         running.start()
         theme.add("daemon ready, wall", time.monotonic() - started, "s", "≤ 5 s")
@@ -49,7 +52,11 @@ def _start(theme: Theme, directory: Path) -> None:
         running.wait_until(lambda: f"{MANY} crashes" in running.manager.status, "the store to be counted")
         running.wait_until_quiet()
         theme.add("daemon ready and the store counted, CPU", snapshot(running.process.pid).own, "s")
-        theme.add("highest resident set", memory(running.process.pid, "VmHWM") / 2**20, "MiB", "≤ 45 MiB")
+        theme.add("highest resident set until then", memory(running.process.pid, "VmHWM") / 2**20, "MiB", "≤ 45 MiB")
+        (spool / "core").write_bytes(DeadProcess().core())
+        running.wait_until(lambda: "retention removed 1 record" in running.output(), "a record too many to be removed")
+        name = "highest resident set, after a crash for which another record was removed"
+        theme.add(name, memory(running.process.pid, "VmHWM") / 2**20, "MiB", "≤ 45 MiB")
         running.stop()
 
 

@@ -13,6 +13,7 @@ from typing import ClassVar
 from astbtd.lib.quantities import format_duration, format_size
 from astbtd.settings import Limits, RetentionSettings
 from astbtd.store.retention.disk_reserve import Disk
+from astbtd.store.retention.removal_order import removal_order
 from astbtd.store.retention.removal_plan import RemovalPlan
 from astbtd.store.retention.stored_crash import RemovedPart, StoredCrash, StoreTotals
 
@@ -202,7 +203,7 @@ class SizeLimit(_PartLimit):
         if self._total(crashes) <= self._size:
             return []
         available = self._size - self._total(crash for crash in crashes if crash.fixed)
-        in_order = _removal_order(crashes)
+        in_order = removal_order(crashes)
         used = self._total(crash for crash in in_order if crash.size(self.part) <= available)
         selected = []
         for crash in in_order:
@@ -240,7 +241,7 @@ class DiskLimit(Limit):
         missing = self._disk.missing(self._minimum_free) - plan.freed
         if missing + self._needed <= 0:
             return
-        removable = {part: _removal_order(plan.crashes_with(part)) for part in RemovedPart}
+        removable = {part: removal_order(plan.crashes_with(part)) for part in RemovedPart}
         sizes = {part: sum(crash.size(part) for crash in crashes) for part, crashes in removable.items()}
         if sizes[RemovedPart.CORE] >= missing + self._needed:
             missing += self._needed
@@ -265,34 +266,13 @@ def _removable(crashes: Sequence[StoredCrash], exceeds: Callable[[StoredCrash], 
     """Return the crashes that exceed a limit, in removal order."""
     if not any(map(exceeds, crashes)):  # usually; ordering thousands of crashes takes time
         return []
-    return [crash for crash in _removal_order(crashes) if exceeds(crash)]
+    return [crash for crash in removal_order(crashes) if exceeds(crash)]
 
 
 def _beyond_count(crashes: Sequence[StoredCrash], count: int) -> list[StoredCrash]:
     """Return the crashes to remove so that `count` of them remain, as far as they may be removed."""
     excess = len(crashes) - count
-    return _removal_order(crashes)[:excess] if excess > 0 else []
-
-
-def _removal_order(crashes: Sequence[StoredCrash]) -> list[StoredCrash]:
-    """Return the crashes that may be removed, the first to be removed first: foreign ones, then by time."""
-    by_time = sorted(crashes, key=lambda crash: (crash.crashed_at, crash.id))
-    of_pbx = [crash for crash in by_time if not crash.foreign]
-    newest_of_signature = {crash.signature: crash.id for crash in of_pbx if crash.signature}
-    newest = {crash.group: crash.id for crash in of_pbx}
-    first = {crash.group: crash.id for crash in reversed(of_pbx)}
-
-    def value(crash: StoredCrash) -> int:
-        if crash.foreign or crash.signature is None:
-            return 0
-        if newest_of_signature[crash.signature] == crash.id:
-            return 3
-        if newest[crash.group] == crash.id:
-            return 2
-        return 1 if first[crash.group] == crash.id else 0
-
-    removable = [crash for crash in by_time if not crash.fixed]
-    return sorted(removable, key=lambda crash: (not crash.foreign, value(crash)))
+    return removal_order(crashes)[:excess] if excess > 0 else []
 
 
 def _is_core(part: RemovedPart) -> bool:
