@@ -23,7 +23,6 @@ SHORT_MODULES = {
     "sources/collectors/registry.py": "imports the collectors, which import collector.py",
     "cli/commands/pin.py": "each verb has its module; this one has two",
     "lib/escaping.py": "packed for gdb, which must not get more than it needs",
-    "store/staging_cleanup.py": "for the daemon and fsck; the daemon needs nothing else of integrity.py",
     "diagnosis/finding.py": "the type that the modules of rules return, and verdict.py collects",
 }
 
