@@ -25,8 +25,7 @@ def run_astbtd(pbx: BuiltAsterisk, core: str, symbols: str = "lazy") -> dict[str
     `symbols` is the setting `extract.symbols`.
     """
     pbx.container.write(CONFIGURATION, f"extract: {{symbols: {symbols}}}\n")
-    pbx.container.run("astbtd", "extract", "--output", f"{_OURS}-{symbols}", core, timeout=_SECONDS)
+    pbx.container.run("rm", "--recursive", "--force", _OURS)
+    pbx.container.run("astbtd", "extract", "--output", _OURS, core, timeout=_SECONDS)
     pbx.container.write(CONFIGURATION, "")
-    return {
-        name: pbx.container.run("bash", "-c", ECHO, "bash", f"{_OURS}-{symbols}/{name}.txt").stdout for name in FILES
-    }
+    return {name: pbx.container.run("bash", "-c", ECHO, "bash", f"{_OURS}/{name}.txt").stdout for name in FILES}
