@@ -22,7 +22,8 @@ def plan_excess_records(store: Store, limit: int | None, totals: StoreTotals) ->
     """
     if limit is None or totals.numbers[RemovedPart.RECORD] <= limit:
         return ()
-    oldest_first = store.ids()[::-1]
+    oldest_first = store.ids()
+    oldest_first.reverse()
     ranking, excess = Ranking(), -limit
     for crash in stored_crashes(store, oldest_first):
         ranking.add(crash)
