@@ -1,6 +1,8 @@
 """Everything in packaging/, man/ and etc/ is installed, by the Debian package and by `make install`."""
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -63,3 +65,23 @@ def test_each_manual_page_is_installed(page: Path) -> None:
     assert name_of(page) in lines(DEBIAN / "astbtd.manpages")
     for program in ("install", "uninstall"):
         assert f"/share/man/man{page.suffix[1:]}/{page.name}" in (PACKAGING / program).read_text()
+
+
+def test_make_install_installs_completions_and_uninstall_removes_them(tmp_path: Path) -> None:
+    checkout, destination = tmp_path / "checkout", tmp_path / "destination"
+    for part in ("astbtd", "completions", "etc", "man", "packaging"):
+        shutil.copytree(ROOT / part, checkout / part, ignore=shutil.ignore_patterns("__pycache__"))
+    made = checkout / "build/completions"
+    made.mkdir(parents=True)
+    for name in ("astbtd", "_astbtd"):
+        (made / name).write_text(f"completions in {name}\n")
+    completions = [
+        destination / "usr/local/share/bash-completion/completions/astbtd",
+        destination / "usr/local/share/zsh/site-functions/_astbtd",
+    ]
+
+    subprocess.run((checkout / "packaging/install", destination, "/usr/local"), check=True, capture_output=True)
+    assert [path.read_text() for path in completions] == ["completions in astbtd\n", "completions in _astbtd\n"]
+
+    subprocess.run((checkout / "packaging/uninstall", destination, "/usr/local"), check=True, capture_output=True)
+    assert not any(path.exists() for path in completions)
