@@ -50,6 +50,13 @@ def _parse_user(value: object) -> str:
     return _parse_name(value)
 
 
+def _parse_address(value: object) -> str:
+    """Return the address of a server: in the environment of debuginfod-find, a blank separates it from the next."""
+    if not isinstance(value, str) or not re.fullmatch(r"https?://[!-~]+", value):
+        raise ValueError(value)
+    return value
+
+
 def _parse_command(value: object) -> str:
     if not isinstance(value, str) or not value.isprintable() or not value.strip():
         raise ValueError(value)
@@ -86,6 +93,7 @@ Crashes = Annotated[int, _at_least(2, HumanFormat(_parse_integer, "a whole numbe
 Frames = Annotated[int, _at_least(10, HumanFormat(_parse_integer, "a whole number"))]
 AtLeastOne = Annotated[int, _at_least(1, HumanFormat(_parse_integer, "a whole number"))]
 LogLines = Annotated[int, _at_least(0, HumanFormat(_parse_log_lines, f"a whole number, at most {_MAX_LOG_LINES}"))]
+Address = Annotated[str, HumanFormat(_parse_address, "an address that begins with http:// or https://")]
 Command = Annotated[str, HumanFormat(_parse_command, "a command of Asterisk's console")]
 
 
@@ -173,6 +181,20 @@ class ExtractSettings:
 
 
 @dataclass(frozen=True)
+class SymbolSettings:
+    """Where debug files are obtained from, and how much of them. `time` (seconds) and `size` (bytes) are for one file.
+
+    `keep` is the size of all of them together, `directory` where they are kept; the unit's directory is beside it.
+    """
+
+    debuginfod: tuple[Address, ...] = ()
+    time: Seconds = 300.0
+    size: Bytes = 1 << 30
+    keep: Bytes = 4 << 30
+    directory: PathText = "/var/cache/astbtd"
+
+
+@dataclass(frozen=True)
 class DeadlockSettings:
     """When the daemon requests a capture of a running Asterisk, and how many are kept. Times in seconds.
 
@@ -246,6 +268,7 @@ class Settings:
     gdb: GdbSettings = field(default_factory=GdbSettings)
     deadlock: DeadlockSettings = field(default_factory=DeadlockSettings)
     extract: ExtractSettings = field(default_factory=ExtractSettings)
+    symbols: SymbolSettings = field(default_factory=SymbolSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     crash_loop: CrashLoopSettings = field(default_factory=CrashLoopSettings)
 

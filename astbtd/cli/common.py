@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from astbtd.cli.terminal import write_controls
-from astbtd.errors import BadConfiguration
+from astbtd.errors import AstbtdError, BadConfiguration, NothingMatched
 from astbtd.lib import files, path_walk
 from astbtd.lib.escaping import printable_line
 from astbtd.lib.serialization import json_text
@@ -97,6 +97,23 @@ def open_store_for_writing(options: argparse.Namespace) -> Store:
     path_walk.refuse_exchangeable(store.root)
     store_schema.refuse_newer(store.root)
     return store
+
+
+def find_kept_core(store: Store, crash_id: str) -> Path:
+    """Return the path of the kept core. Raise NothingMatched if there is none, AstbtdError if we may not read it."""
+    kept = store.kept_core(crash_id)
+    if not kept.exists():
+        core = store.load(crash_id).core
+        when = f" on {format_local_time(core.removed_at)}" if core.removed_at else ""
+        reason = f"it was {core.state}{when}"
+        raise NothingMatched(
+            f"the core of crash {crash_id} is not in the store: {reason}", f"its original path: {core.path}"
+        )
+    if not os.access(kept, os.R_OK, effective_ids=True):
+        raise AstbtdError(
+            f"permission denied reading {kept}: cores contain passwords, only root can read them", "use sudo"
+        )
+    return kept
 
 
 def write_text(text: str) -> None:

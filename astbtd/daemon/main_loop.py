@@ -20,18 +20,19 @@ from astbtd.daemon.object_monitor import MODULES_LOADED, ObjectMonitor
 from astbtd.daemon.readiness_monitor import ReadinessMonitor
 from astbtd.daemon.status_updates import StatusUpdater
 from astbtd.daemon.store_statistics import StoreStatistics
+from astbtd.daemon.symbol_monitor import SymbolMonitor
 from astbtd.daemon.watch_assembly import make_watch_thread
 from astbtd.daemon.watch_thread import RecheckPostponed, Rescan, UpdateSettings, WatchState, WatchThread
 from astbtd.daemon.worker import Worker
 from astbtd.errors import AstbtdError
 from astbtd.lib import files
-from astbtd.lib.event_loop import Timers, WakeupDescriptor
+from astbtd.lib.event_loop import Timers, WakeupDescriptor, only_wake_up
 from astbtd.pipeline.components import Components, assemble
 from astbtd.settings import Settings
 
 _TIME_BEYOND_GDB = 900.0  # seconds that the other stages of one core may take; compression may, without progress
 _JOURNAL_RETRY = 5.0  # seconds between two attempts to send the entries that the journal did not accept
-_METADATA_RETRY = 2.0  # seconds between two searches for journal entries of collectors
+_ANSWER_CHECK = 2.0  # seconds between two searches for journal entries of collectors, and for debug files
 _STATUS_RETRY = 1.0  # seconds between two attempts to send the status to a service manager that did not accept it
 _STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 _START_EXTENSION = 60_000_000  # microseconds by which each of these messages extends the time for the start
@@ -56,7 +57,9 @@ class Daemon:
         self._components = self._assemble(settings)
         store = self._components.store
         self._statistics = StoreStatistics(store)
-        self._maintenance = Maintenance(store, settings.retention, self._statistics, self._worker.raise_if_stopping)
+        self._symbols = SymbolMonitor(settings, self._components, journal.log)
+        interrupt = self._worker.raise_if_stopping
+        self._maintenance = Maintenance(store, settings.retention, self._statistics, interrupt, self._symbols)
         self._readiness = ReadinessMonitor(check_command, self._wakeup.wake)
         self._deaths = DeathMonitor(store, self._worker.submit)
         self._objects = ObjectMonitor()
@@ -207,7 +210,7 @@ class Daemon:
         self._timers.cancel("loops")
         remaining = self._loops.seconds_until_next_end()
         if remaining is not None:
-            self._timers.schedule("loops", remaining, _only_wake_up)
+            self._timers.schedule("loops", remaining, only_wake_up)
 
     def _claim_postponed(self) -> None:
         """Have more of the cores claimed for which there was no room, once most of the queue is processed."""
@@ -220,9 +223,9 @@ class Daemon:
         """Update the status, and retry soon what the journal or the service manager did not accept."""
         self._timers.schedule_while(bool(journal.pending), "journal", _JOURNAL_RETRY, self._retry_journal)
         accepted = self._status.update(self._watch.state)
-        self._timers.schedule_while(not accepted, "status", _STATUS_RETRY, _only_wake_up)
-        awaits = self._maintenance.awaits_metadata
-        self._timers.schedule_while(awaits, "metadata", _METADATA_RETRY, self._worker.request_maintenance)
+        self._timers.schedule_while(not accepted, "status", _STATUS_RETRY, only_wake_up)
+        awaits = self._maintenance.awaits_answers
+        self._timers.schedule_while(awaits, "answers", _ANSWER_CHECK, self._worker.request_maintenance)
 
     def _retry_journal(self) -> None:
         if journal.pending.deliver():
@@ -254,6 +257,7 @@ class Daemon:
         self._settings, self._components = settings, components
         self._loops.update_settings(settings.crash_loop)
         self._maintenance.update_settings(settings.retention)
+        self._symbols.update_settings(settings, components)
         self._watch.request(UpdateSettings(settings, components.claims))
         self._configure_worker()
         self._schedule_timers()
@@ -287,7 +291,3 @@ class Daemon:
         """Report progress; return True if a claim is queued."""
         self._worker.keep_alive()
         return self._worker.has_queued()
-
-
-def _only_wake_up() -> None:
-    """Do nothing. The loop wakes up for the timer, and does what is due in its next round."""

@@ -15,6 +15,7 @@ from astbtd.announce import journal
 from astbtd.announce.journal import Priority
 from astbtd.daemon.collector_journal import LateMetadata
 from astbtd.daemon.store_statistics import StoreStatistics
+from astbtd.daemon.symbol_monitor import SymbolMonitor
 from astbtd.lib.trusted_clock import TrustedClock
 from astbtd.model.crash import Crash, DiscoveredBy
 from astbtd.pipeline.removed_core import without_core_advice
@@ -38,7 +39,10 @@ _MOST_BEFORE_RETENTION = 100  # crashes of a loop
 
 
 class Maintenance:
-    """Maintains a store. `raise_if_stopping` raises to leave the rest of a run to the next start."""
+    """Maintains a store. `raise_if_stopping` raises to leave the rest of a run to the next start.
+
+    `symbols` obtains debug files, None if that is not done.
+    """
 
     def __init__(
         self,
@@ -46,11 +50,13 @@ class Maintenance:
         settings: RetentionSettings,
         statistics: StoreStatistics,
         raise_if_stopping: Callable[[], None],
+        symbols: SymbolMonitor | None = None,
     ) -> None:
         self._store = store
         self._settings = settings
         self._statistics = statistics
         self._raise_if_stopping = raise_if_stopping
+        self._symbols = symbols
         self._late_metadata = LateMetadata(store)
         self._clock = TrustedClock()
         self._is_due = True
@@ -78,9 +84,9 @@ class Maintenance:
             self._is_due = True
 
     @property
-    def awaits_metadata(self) -> bool:
-        """True if `run` is to be called every few seconds, since a collector has not logged a crash yet."""
-        return self._late_metadata.is_awaited
+    def awaits_answers(self) -> bool:
+        """True if `run` is to be called every few seconds: a collector or astbtd-symbols.service has yet to answer."""
+        return self._late_metadata.is_awaited or (self._symbols is not None and self._symbols.awaits_answers)
 
     @property
     def is_overdue(self) -> bool:
@@ -93,6 +99,8 @@ class Maintenance:
         if idle:
             self._announce_waiting_cores()
             number_postponed(self._store)
+            if self._symbols:
+                self._symbols.run()
         if not self._statistics.is_counted:
             self._discard_empty_cores()
         if self._is_full_run_due or not self._statistics.is_counted:

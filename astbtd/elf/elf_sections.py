@@ -9,11 +9,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from astbtd.elf import x86_getters
-from astbtd.elf.headers import NotElf, Read, read_file_header
+from astbtd.elf.headers import NotElf, Read, find_build_id, parse_notes, read_file_header
 
 _MAX_SECTIONS = 4096
 _MAX_TABLE_BYTES = 64 << 20  # of symbols or of their names
 _MAX_STRING_BYTES = 1024
+_BUILD_ID_SECTION = b".note.gnu.build-id"
+_SHT_NOTE = 7
 _SHT_NOBITS = 8  # such a section occupies no space in the file
 _EM_X86_64 = 62
 # Formats, as in `struct`, and the index of st_value in a symbol; by whether the file is 64-bit.
@@ -135,6 +137,18 @@ def read_sections(read: Read) -> ElfSections:
     names = _read_names(read, rows, header.name_section)
     sections = tuple(_parse_section(row, names) for row in rows)
     return ElfSections(read, header.is_64bit, header.byte_order, header.machine, sections)
+
+
+def debug_build_id(read: Read) -> str | None:
+    """Return the build id of a separate debug file in hexadecimal; None if it has none. Raise NotElf.
+
+    The program headers of such a file are those of the program, whose offsets it does not have: only sections count.
+    """
+    sections = read_sections(read)
+    note = sections.find(_BUILD_ID_SECTION)
+    if note is None or note.type != _SHT_NOTE:
+        return None
+    return find_build_id(parse_notes(sections.content(note), sections.byte_order))
 
 
 def _read_names(read: Read, rows: list[tuple[int, ...]], index: int) -> bytes:

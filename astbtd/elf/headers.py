@@ -5,7 +5,7 @@ Layouts: the generic System V ABI, chapters 4 and 5; `readelf -l -n` prints the 
 
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import islice
@@ -182,7 +182,7 @@ def read_notes(header: Header, read: Read, base: int | None = None) -> Iterator[
         position = segment.offset if base is None else base + segment.address - _link_address(header)
         size = min(segment.file_size, bytes_left)
         bytes_left -= size
-        yield from _parse_notes(read(position, size), header.byte_order)
+        yield from parse_notes(read(position, size), header.byte_order)
 
 
 def build_id_in(page: bytes) -> str | None:
@@ -206,7 +206,12 @@ def build_id(read: Read, base: int | None = None) -> str | None:
         header = read_header(lambda offset, size: read(start + offset, size))
     except NotElf:
         return None
-    for note in read_notes(header, read, base):
+    return find_build_id(read_notes(header, read, base))
+
+
+def find_build_id(notes: Iterable[Note]) -> str | None:
+    """Return the GNU build id among notes, in hexadecimal; None if there is none."""
+    for note in notes:
         if note.owner == b"GNU" and note.type == _NT_GNU_BUILD_ID:
             return note.content[:_MAX_BUILD_ID].hex()
     return None
@@ -218,7 +223,8 @@ def _link_address(header: Header) -> int:
     return min((segment.address - segment.offset for segment in loads), default=0)
 
 
-def _parse_notes(data: bytes, byte_order: str) -> Iterator[Note]:
+def parse_notes(data: bytes, byte_order: str) -> Iterator[Note]:
+    """Yield the notes in the content of a note segment or section. Incomplete ones are left out."""
     layout = struct.Struct(byte_order + "III")
     position = 0
     for _ in range(_MAX_NOTES):

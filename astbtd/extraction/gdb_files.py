@@ -9,6 +9,16 @@ from pathlib import Path
 from astbtd.extraction.sandbox_command import SandboxUser
 from astbtd.lib import files
 
+_SETTINGS = (
+    "set auto-load no",
+    "set auto-load safe-path",
+    "set auto-load libthread-db on",
+    "set libthread-db-search-path $sdir",  # never a library next to the one of the crashed process
+    "set debuginfod enabled off",
+    "set solib-search-path .",
+    "maintenance set worker-threads 0",
+)
+
 
 def descriptor_path(descriptor: int) -> str:
     """Return a path by which gdb opens an inherited descriptor: no directory permissions are needed."""
@@ -18,6 +28,16 @@ def descriptor_path(descriptor: int) -> str:
 def with_option(option: str, commands: Sequence[str]) -> list[str]:
     """Return the arguments that make gdb execute these commands, each preceded by `option`."""
     return [word for command in commands for word in (option, command)]
+
+
+def settings_options(sysroot: str, debug_directories: str) -> list[str]:
+    """Return the arguments with the settings of every gdb that we run.
+
+    It looks for the process's files below `sysroot`, and for separate debug files in `debug_directories`, separated by
+    colons; empty for its own default.
+    """
+    found = [f"set debug-file-directory {debug_directories}"] if debug_directories else []
+    return with_option("-iex", (*_SETTINGS, *found, f"set sysroot {sysroot}"))
 
 
 @contextmanager

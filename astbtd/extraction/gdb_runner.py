@@ -16,7 +16,7 @@ from types import MappingProxyType
 from astbtd.errors import AstbtdError
 from astbtd.extraction import build_ids, object_paths, script_archive
 from astbtd.extraction.build_ids import MappedObject, mark_kept, not_on_disk, outdated_paths
-from astbtd.extraction.gdb_files import copies_directory, descriptor_path, sealed_file, with_option
+from astbtd.extraction.gdb_files import copies_directory, descriptor_path, sealed_file, settings_options, with_option
 from astbtd.extraction.object_server import ObjectServer, serve_objects
 from astbtd.extraction.output_files import OutputFiles, create_output_files
 from astbtd.extraction.sandbox_command import SandboxUser, grant_read, kill_leftovers, sandboxed_command
@@ -28,15 +28,6 @@ from astbtd.model.crash import Asterisk, CoreFacts, Extraction, ExtractionOutcom
 from astbtd.model.deadlock_capture import ThreadStates
 from astbtd.settings import GdbSettings
 
-_SETTINGS = (
-    "set auto-load no",
-    "set auto-load safe-path",
-    "set auto-load libthread-db on",
-    "set libthread-db-search-path $sdir",  # never a library next to the one of the crashed process
-    "set debuginfod enabled off",
-    "set solib-search-path .",
-    "maintenance set worker-threads 0",
-)
 _NO_ROOT = "/nonexistent"
 _TABLE_SECONDS = 20  # of CPU time, for one table of info.txt or locks.txt; 20,000 channels took two
 _DOCUMENTED_COMMANDS = ("bt", "bt full", "thread apply all bt")
@@ -75,6 +66,8 @@ class Extractor:
 
     `group` may read the output, -1 for our own. `symbols` says whose symbols gdb reads. `check_reserve(bytes)` raises
     NoRoom if the disk has no such space; `check_interrupt` raises to end a run early. `objects` are kept ones.
+    `debug_directories` are those in which gdb looks for separate debug files, separated by colons; empty for its own
+    default.
     """
 
     settings: GdbSettings
@@ -84,6 +77,7 @@ class Extractor:
     check_reserve: Callable[[int], None]
     check_interrupt: Callable[[], None]
     objects: ObjectSource = NO_OBJECTS
+    debug_directories: str = ""
 
     def extract(
         self, core: int, facts: CoreFacts, directory: Path, *, crash_thread_only: bool = False
@@ -246,7 +240,7 @@ class _CoreExtraction:
         """Run gdb in the sandbox; its standard output goes to `section`."""
         self.output.clear()
         settings, user = self.extractor.settings, self.extractor.user
-        gdb_settings = with_option("-iex", (*_SETTINGS, f"set sysroot {self.objects.tree or self.root or '/'}"))
+        gdb_settings = settings_options(self.objects.tree or self.root or "/", self.extractor.debug_directories)
         argv = [settings.program, "-nx", "-nh", "--batch", *gdb_settings, *arguments]
         with kill_leftovers(user):
             finished = subprocesses.run(

@@ -103,3 +103,7 @@ class WakeupDescriptor:
         except BlockingIOError:
             return set()
         return {signal.Signals(number) for number in received if number}
+
+
+def only_wake_up() -> None:
+    """Do nothing. The loop wakes up for the timer, and does what is due in its next round."""

@@ -90,12 +90,17 @@ def run(
 
 
 def output(
-    argv: Sequence[str], *, timeout: float, limit: int = 1 << 20, watch: Callable[[], ExtractionOutcome | None] = never
+    argv: Sequence[str],
+    *,
+    timeout: float,
+    limit: int = 1 << 20,
+    environment: Mapping[str, str] | None = None,
+    watch: Callable[[], ExtractionOutcome | None] = never,
 ) -> tuple[Finished, str]:
     """Run `argv` as `run` does; also return the first `limit` bytes of its output, standard error included."""
     descriptor = os.memfd_create("output", os.MFD_CLOEXEC)
     try:
-        finished = run(argv, timeout=timeout, output=descriptor, watch=watch)
+        finished = run(argv, timeout=timeout, output=descriptor, environment=environment, watch=watch)
         return finished, os.pread(descriptor, limit, 0).decode(errors="replace")
     finally:
         os.close(descriptor)

@@ -29,6 +29,8 @@ from astbtd.store.core_archive import Progress
 from astbtd.store.kept_objects import KeptObjects
 from astbtd.store.retention.disk_reserve import DiskReserve
 from astbtd.store.store import Store
+from astbtd.symbols.obtained_files import ObtainedFiles
+from astbtd.symbols.symbol_directories import SymbolDirectories
 
 READERS = "astbtd"
 """The group whose members can read the texts."""
@@ -117,8 +119,22 @@ def assemble(
         reserve.check,
         check_interrupt,
         KeptObjects(store.root, store.group),
+        SymbolDirectories(Path(settings.symbols.directory)).search_path,
     )
     return Components(store, reserve, claims, extractor)
+
+
+def obtained_files(settings: Settings, components: Components, log: Callable[[str], None]) -> ObtainedFiles:
+    """Return the debug files that gdb reads besides those that are installed; `log` writes a warning."""
+    user = components.extractor.user
+    return ObtainedFiles(
+        SymbolDirectories(Path(settings.symbols.directory)),
+        user.gid if user.switched else -1,
+        settings.symbols.size,
+        settings.symbols.keep,
+        DiskReserve(Path(settings.symbols.directory), settings.retention.minimum_free).check,
+        log,
+    )
 
 
 def console_socket(settings: Settings) -> Path:

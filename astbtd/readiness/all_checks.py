@@ -27,6 +27,8 @@ def _host_checks(facts: Facts, retention: RetentionSettings) -> Iterator[Check]:
     yield disk_space.check_store_space(host.store, retention, _largest_core(facts))
     yield services.check_gdb(host.gdb, host.family)
     yield services.check_sandbox(host.missing_restrictions)
+    if host.debuginfod is not None:
+        yield services.check_debuginfod(host.debuginfod)
     yield services.check_journal(host.journal_persistent)
     yield services.check_astbtd_unit(host.astbtd, _core_directories(facts))
 

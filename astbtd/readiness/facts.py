@@ -10,6 +10,7 @@ from enum import Enum, StrEnum
 
 from astbtd.asterisk.identity import ForeignProcess
 from astbtd.model.crash import Asterisk
+from astbtd.readiness.gather.debug_files import Debuginfod
 from astbtd.readiness.program_facts import MappedObject, Program
 from astbtd.readiness.result import Unknown
 from astbtd.sources.core_pattern import CorePattern
@@ -249,6 +250,7 @@ class HostFacts:
     journal_persistent: bool | Unknown
     astbtd: Unit | Unknown
     missing_restrictions: tuple[str, ...] = ()
+    debuginfod: Debuginfod | Unknown | None = None  # no server is configured
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ class Name(StrEnum):
     SANDBOX = "sandbox"
     READABLE = "readable"
     SYMBOLS = "symbols"
+    DEBUGINFOD = "debuginfod"
     DONT_OPTIMIZE = "dont-optimize"
     BETTER_BACKTRACES = "better-backtraces"
     DEBUG_THREADS = "debug-threads"
@@ -55,6 +56,7 @@ NEVER_FAILING = frozenset(
         Name.STORE_SPACE,
         Name.SANDBOX,
         Name.READABLE,
+        Name.DEBUGINFOD,
         Name.DONT_OPTIMIZE,
         Name.BETTER_BACKTRACES,
         Name.DEBUG_THREADS,

@@ -3,8 +3,10 @@
 import os
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import zstandard
 
@@ -103,6 +105,17 @@ def _decompressed(kept: Path, progress: Progress) -> Iterator[bytes]:
         raise AstbtdError(f"{kept} is damaged: {error}") from error
     if done != expected:
         raise AstbtdError(f"{kept} is damaged: it ends after {done} of {expected} bytes")
+
+
+@contextmanager
+def opened_core(kept: Path) -> Iterator[tuple[BinaryIO, int]]:
+    """Yield a kept core, decompressed while it is read, and its size in bytes. Raise AstbtdError if it is damaged."""
+    try:
+        with kept.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as reader:
+            size = zstandard.frame_content_size(os.pread(file.fileno(), _LONGEST_HEADER, 0))
+            yield cast(BinaryIO, reader), size
+    except zstandard.ZstdError as error:
+        raise AstbtdError(f"{kept} is damaged: {error}") from error
 
 
 def _compress(core: int, target: int, progress: Progress) -> None:

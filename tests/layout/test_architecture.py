@@ -13,7 +13,7 @@ LAYERS = (  # highest first; a module may import its own package and lower layer
     ("pipeline",),
     ("html", "readiness", "tracker", "watch"),
     ("claims",),
-    ("announce", "capture", "diagnosis", "extraction", "sources", "store"),
+    ("announce", "capture", "diagnosis", "extraction", "sources", "store", "symbols"),
     ("settings",),
     ("asterisk", "backtrace", "elf", "sources.collectors"),  # the settings get their defaults from the collectors
     ("lib",),

@@ -1,15 +1,13 @@
 """`astbtd core`: writes a kept core, decompressed, for use with gdb."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
 from astbtd.cli import pending_crash
-from astbtd.cli.common import Progress, create_private_file, format_local_time, open_store
-from astbtd.errors import AstbtdError, ExitCode, NothingMatched, UsageError
+from astbtd.cli.common import Progress, create_private_file, find_kept_core, open_store
+from astbtd.errors import ExitCode, UsageError
 from astbtd.store.id_lookup import resolve
-from astbtd.store.store import Store
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +28,7 @@ def run(options: argparse.Namespace) -> ExitCode:
         pending_crash.wait_until_processed(store, newest)
     crash_id = resolve(store, options.id)
     pending_crash.wait_until_processed(store, crash_id)
-    kept = _find_kept_core(store, crash_id)
+    kept = find_kept_core(store, crash_id)
     if options.output in (None, Path("-")):
         if sys.stdout.isatty():
             command = f"astbtd core {options.id} --output core.{crash_id}"
@@ -40,22 +38,6 @@ def run(options: argparse.Namespace) -> ExitCode:
     with create_private_file(options.output) as descriptor:
         _write(kept, descriptor)
     return ExitCode.DONE
-
-
-def _find_kept_core(store: Store, crash_id: str) -> Path:
-    kept = store.kept_core(crash_id)
-    if not kept.exists():
-        core = store.load(crash_id).core
-        when = f" on {format_local_time(core.removed_at)}" if core.removed_at else ""
-        reason = f"it was {core.state}{when}"
-        raise NothingMatched(
-            f"the core of crash {crash_id} is not in the store: {reason}", f"its original path: {core.path}"
-        )
-    if not os.access(kept, os.R_OK, effective_ids=True):
-        raise AstbtdError(
-            f"permission denied reading {kept}: cores contain passwords, only root can read them", "use sudo"
-        )
-    return kept
 
 
 def _write(kept: Path, target: int) -> None:

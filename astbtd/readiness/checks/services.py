@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from astbtd.lib.quantities import format_size
+from astbtd.lib.quantities import format_size, pluralize
 from astbtd.readiness.facts import Coredump, Family, Gdb, Process, Unit, is_below
+from astbtd.readiness.gather.debug_files import Debuginfod
 from astbtd.readiness.remedies import install_package
 from astbtd.readiness.result import Check, Name, Unknown, failed, ok, unknown, warning
 
@@ -13,6 +14,7 @@ _ENABLE_LANDLOCK = (
     "run a kernel with CONFIG_SECURITY_LANDLOCK and CONFIG_SECCOMP_FILTER; if /sys/kernel/security/lsm lacks landlock,"
     " add it to lsm= of the kernel command line"
 )
+_INSTALL_DEBUGINFOD = "apt install debuginfod (Fedora and RHEL: dnf install elfutils-debuginfod-client)"
 _HOMES = ("/home", "/root", "/run/user")
 _MAKE_JOURNAL_PERSISTENT = (
     "mkdir -p /etc/systemd/journald.conf.d && "
@@ -43,6 +45,20 @@ def check_sandbox(missing: Sequence[str]) -> Check:
     if missing:
         return warning(Name.SANDBOX, "; ".join(missing), _ENABLE_LANDLOCK)
     return ok(Name.SANDBOX, "Landlock and a system call filter confine gdb")
+
+
+def check_debuginfod(debuginfod: Debuginfod | Unknown) -> Check:
+    """Check that debug files could be obtained from the configured servers."""
+    if isinstance(debuginfod, Unknown):
+        return unknown(Name.DEBUGINFOD, debuginfod)
+    if debuginfod.problem:
+        return warning(Name.DEBUGINFOD, debuginfod.problem, _INSTALL_DEBUGINFOD)
+    if debuginfod.failure:
+        found = f"a server of symbols.debuginfod could not be asked: {debuginfod.failure}"
+        return warning(Name.DEBUGINFOD, found, "journalctl -u astbtd-symbols; systemctl start astbtd-symbols")
+    refused = f", {debuginfod.refused} refused" if debuginfod.refused else ""
+    found = f"debug files of {pluralize(debuginfod.obtained, 'build', 'builds')} obtained"
+    return ok(Name.DEBUGINFOD, f"{found}; of those wanted, {debuginfod.missing} on no server{refused}")
 
 
 def check_systemd_coredump(coredump: Coredump | Unknown | None, process: Process | Unknown) -> Check | None:

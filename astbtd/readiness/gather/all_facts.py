@@ -6,7 +6,7 @@ from astbtd.asterisk import asterisk_processes
 from astbtd.extraction.sandbox_command import SandboxUser
 from astbtd.extraction.sandbox_kernel import missing_restrictions
 from astbtd.readiness.facts import Coredump, Facts, HostFacts, Kernel
-from astbtd.readiness.gather import host, systemd_config
+from astbtd.readiness.gather import debug_files, host, systemd_config
 from astbtd.readiness.gather.instances import InstanceInspector
 from astbtd.readiness.gather.timeout import ask
 from astbtd.readiness.result import Unknown
@@ -41,6 +41,7 @@ def gather_facts(settings: Settings) -> Facts:
             journal_persistent=ask("the journal", host.is_journal_persistent),
             astbtd=ask(ASTBTD_UNIT, lambda: systemd_config.read_unit(ASTBTD_UNIT)),
             missing_restrictions=missing_restrictions(),
+            debuginfod=ask("debuginfod", lambda: debug_files.read_debuginfod(settings.symbols)),
         ),
         [inspector.inspect_running(pid) for pid in running] or [inspector.inspect_stopped()],
         foreign,

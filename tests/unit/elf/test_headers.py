@@ -185,10 +185,10 @@ def test_a_page_without_the_note_has_no_build_id() -> None:
 def test_a_hole_in_place_of_notes_is_not_read_as_millions_of_notes() -> None:
     hole = bytes(64 << 20)
 
-    assert list(headers._parse_notes(hole, "<")) == []
+    assert list(headers.parse_notes(hole, "<")) == []
 
 
 def test_the_number_of_notes_is_limited() -> None:
     tiny = struct.pack("<III", 0, 0, 1)
 
-    assert sum(1 for _ in headers._parse_notes(tiny * (1 << 19), "<")) == 1 << 18
+    assert sum(1 for _ in headers.parse_notes(tiny * (1 << 19), "<")) == 1 << 18

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from astbtd.readiness.all_checks import run_checks
 from astbtd.readiness.facts import STOPPED, Facts, Gdb
+from astbtd.readiness.gather.debug_files import Debuginfod
 from astbtd.readiness.result import NEVER_FAILING, Check, Name, State, Unknown, make_readiness
 from astbtd.settings import RetentionSettings
 from tests.support.harmless import harmless
@@ -24,7 +25,7 @@ def test_without_problems_every_check_is_ok_in_the_order_of_the_names() -> None:
     assert readiness.usable is True
     assert [(check.state, check.remedy) for check in readiness.checks] == len(readiness.checks) * [(State.OK, None)]
     assert [check.name for check in readiness.checks] == [
-        name for name in Name if name not in ("systemd-coredump", "foreign")
+        name for name in Name if name not in ("systemd-coredump", "foreign", "debuginfod")
     ]
 
 
@@ -54,6 +55,12 @@ def test_with_several_asterisks_the_checks_name_the_process() -> None:
     assert [(check.state, check.found.split(":")[0]) for check in found] == [("ok", "pid 42"), ("failed", "pid 43")]
     assert readiness.usable is False
     assert sum(check.name is Name.GDB for check in readiness.checks) == 1
+
+
+def test_debuginfod_is_checked_if_servers_are_configured() -> None:
+    readiness = run_checks(Facts(replace(HOST, debuginfod=Debuginfod()), [INSTANCE]), LIMITS)
+
+    assert Name.DEBUGINFOD in [check.name for check in readiness.checks]
 
 
 def test_a_stopped_asterisk_makes_the_result_unknown() -> None:

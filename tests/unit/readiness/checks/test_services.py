@@ -5,13 +5,15 @@ import pytest
 from astbtd.extraction.sandbox_kernel import NO_FILTER, NO_LANDLOCK
 from astbtd.readiness.checks.services import (
     check_astbtd_unit,
+    check_debuginfod,
     check_gdb,
     check_journal,
     check_sandbox,
     check_systemd_coredump,
 )
 from astbtd.readiness.facts import STOPPED, Coredump, Family, Gdb, Unit
-from astbtd.readiness.result import State
+from astbtd.readiness.gather.debug_files import Debuginfod
+from astbtd.readiness.result import State, Unknown
 from tests.support.readiness_facts import process, remedy, result, unit
 
 MIB = 1 << 20
@@ -162,3 +164,28 @@ def test_a_unit_that_is_not_installed_running_or_enabled(properties: dict[str, s
     check = check_astbtd_unit(own(**properties), [])
 
     assert (check.state, remedy(check)) == (State.WARNING, command)
+
+
+def test_debug_files_were_obtained() -> None:
+    check = check_debuginfod(Debuginfod(obtained=2, missing=1, refused=1))
+
+    found = "debug files of 2 builds obtained; of those wanted, 1 on no server, 1 refused"
+    assert result(check) == (State.OK, found)
+
+
+def test_a_server_of_debug_files_cannot_be_asked() -> None:
+    check = check_debuginfod(Debuginfod(failure="Connection refused"))
+
+    assert result(check) == (State.WARNING, "a server of symbols.debuginfod could not be asked: Connection refused")
+    assert "journalctl -u astbtd-symbols" in remedy(check)
+
+
+def test_the_client_of_debuginfod_is_not_installed() -> None:
+    check = check_debuginfod(Debuginfod(problem="debuginfod-find is not installed: no debug file can be obtained"))
+
+    assert result(check)[0] is State.WARNING
+    assert "apt install debuginfod" in remedy(check)
+
+
+def test_only_root_knows_what_became_of_the_debug_files() -> None:
+    assert result(check_debuginfod(Unknown("debuginfod: permission denied")))[0] is State.UNKNOWN
