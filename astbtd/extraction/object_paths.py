@@ -40,10 +40,10 @@ def make_parents(target: Path, group: int, top: Path) -> None:
 
 
 def describe_unread(missing: Sequence[str], omitted: int) -> Iterator[str]:
-    """Yield notes about objects that gdb could not read, and about the number of those that were not looked at."""
-    yield from (f"gdb could not read {path}" for path in missing)
+    """Yield a note about the number of objects that were not looked at, then one for each that gdb could not read."""
     if omitted:
         yield f"the core names {omitted} more files than are looked at"
+    yield from (f"gdb could not read {path}" for path in missing)
 
 
 def is_fifo(path: str) -> bool:

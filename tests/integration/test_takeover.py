@@ -17,6 +17,7 @@ from astbtd.extraction import sandbox_kernel
 from astbtd.model.crash import Crash, ExtractionOutcome, Section
 from tests.support.commands import command_line, section_text
 from tests.support.harness import RunningDaemon, crash
+from tests.support.memory_cgroup import memory_cgroup
 from tests.support.missing_kernel_parts import command_without
 
 TAKEN_OVER = Path(__file__).parent.parent / "programs" / "taken_over.py"
@@ -171,6 +172,38 @@ def test_its_memory_is_limited_and_it_is_killed_before_other_processes(
     }
     assert recorded.diagnosis.crash_function == "do_forward"
     assert Path(f"/proc/{running.process.pid}/oom_score_adj").read_text().strip() != "1000"
+
+
+_EXHAUSTS = """
+import os, signal, sys
+def hold():
+    held = bytearray(64 << 20)
+    for page in range(0, len(held), 4096):
+        held[page] = 1
+    signal.pause()
+for _ in range(25):
+    if os.fork() == 0:
+        hold()
+hold()
+"""
+_MEMORY_LIMIT = 400 << 20  # a quarter of what it tries to use; the daemon and a real gdb need another quarter
+
+
+def test_its_processes_are_killed_before_the_daemon_when_the_memory_of_the_unit_is_used_up(
+    running: RunningDaemon, programs: Path, scratch: Path, spool: Path
+) -> None:
+    with memory_cgroup(_MEMORY_LIMIT) as cgroup:
+        running.wrapper = cgroup.wrapper
+        compromise_gdb(running, scratch, spool, _EXHAUSTS)
+        running.start()
+        crash(programs, spool, "segv")
+
+        (recorded,) = running.wait_for_crashes(1)
+
+        assert cgroup.killed() > 0
+        assert recorded.extraction.ended is ExtractionOutcome.KILLED
+        assert running.process.poll() is None
+        assert running.stop() == 0
 
 
 def test_the_crash_is_recorded(reports: list[tuple[Crash, Report]]) -> None:

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from astbtd.elf.headers import FileType
+from astbtd.store.record_limits import LARGEST_RECORD
 from tests.support.attackers import ASTERISK, crash_as_asterisk, run_as_asterisk, write_core
 from tests.support.builders import FORMS, NT_FILE, PT_NOTE, DeadProcess, Part, elf_file
+from tests.support.commands import run_astbtd
 from tests.support.fake_gdb import QUICK_GDB, use_gdb
 from tests.support.harness import RunningDaemon
 
@@ -19,12 +21,22 @@ MANY = (1 << 32) - 1
 
 MOST_ENTRIES = 20  # on refused files, until the next rescan
 REFUSED_FILES = 500
+MISSING_OBJECTS = 60_000
 
 
 def many_mappings() -> bytes:
     """A core whose list of mapped files claims to have 2^32 entries."""
     files = FORM.note(b"CORE", NT_FILE, FORM.pack("PP", MANY, 4096) + bytes(1 << 16))
     return elf_file(FORM, FileType.CORE, [Part(PT_NOTE, 0, DeadProcess().notes() + files)])
+
+
+def many_names() -> bytes:
+    """A core of Asterisk with the names of 60,000 objects that do not exist."""
+    objects = (b"/usr/lib/asterisk/modules/missing_%060d.so" % number for number in range(MISSING_OBJECTS - 1))
+    names = b"\0".join([b"/usr/sbin/asterisk", *objects, b""])
+    mapped = FORM.pack("PP", MISSING_OBJECTS, 4096) + FORM.pack("PPP", 0, 1, 0) * MISSING_OBJECTS + names
+    notes = FORM.note(b"CORE", NT_FILE, mapped) + DeadProcess(without=(NT_FILE,)).notes()
+    return elf_file(FORM, FileType.CORE, [Part(PT_NOTE, 0, notes)])
 
 
 def endless_note() -> bytes:
@@ -54,6 +66,22 @@ def test_a_core_with_huge_counts_in_its_headers_does_not_block(
 
     write_core(spool / "core", 1)
     running.wait_until(lambda: 1 in {crash.process.pid for crash in running.crashes()}, "the crash")
+
+
+def test_the_record_of_a_core_that_names_very_many_files_can_be_read(running: RunningDaemon, spool: Path) -> None:
+    use_gdb(running, spool, QUICK_GDB)
+    running.start()
+    unwatched = spool.with_name("many")
+    unwatched.write_bytes(many_names())
+    shutil.chown(unwatched, ASTERISK)
+    unwatched.rename(spool / "core")
+
+    (crash,) = running.wait_for_crashes(1)
+
+    assert (running.store.directory(crash.id) / "crash.json").stat().st_size <= LARGEST_RECORD
+    assert any("more files than are looked at" in note for note in crash.extraction.notes), crash.extraction.notes
+    shown = run_astbtd(running, "show", "--json", crash.id)
+    assert shown.returncode == 0, shown.stderr
 
 
 def test_a_sparse_core_of_ten_terabytes_is_refused(running: RunningDaemon, spool: Path) -> None:
