@@ -77,6 +77,7 @@ def test_ids_are_completed_newest_first(store: Store, verb: str) -> None:
 
 def test_signatures_are_completed(store: Store) -> None:
     assert complete(store, "list", "--signature", "f") == [OTHER_SIGNATURE]
+    assert complete(store, "top", "--sites", "f") == [OTHER_SIGNATURE]
 
 
 def test_a_store_that_cannot_be_read_gives_no_ids(tmp_path: Path) -> None:
