@@ -37,6 +37,7 @@ class Event(Enum):
 
     CRASH_COLLECTED = "308e4492d2224abeb4594329b574afc9"
     FOREIGN_CRASH_COLLECTED = "b3c8f0d1a5be4f6f9e0d7c52a1764f38"
+    CRASH_USABLE = "3d5d0347bbd44fac833ab40622c4acf2"
     EXTRACTION_FAILED = "62b580ea50bd430fb5350bf7bd9872fc"
     WAITING_CORES_COLLECTED = "8ccc05fedbf14496a6cfbe1784035a1a"
     CORE_REFUSED = "f6f8840ad5ee45bea22c8722cbd97d48"
@@ -113,6 +114,12 @@ def announce_crash(crash: Crash, directory: str) -> None:
         notes = "; ".join(crash.extraction.notes) or f"see {directory}/gdb.log"
         message = f"gdb did not finish ({crash.extraction.ended}) on crash {crash.id}: {notes}"
         _send(Event.EXTRACTION_FAILED, Priority.WARNING, message, fields)
+
+
+def announce_usable_crash(crash: Crash, directory: str) -> None:
+    """Announce that a repeated extraction has made the backtrace of a crash usable."""
+    message = f"the backtrace of crash {crash.id} is usable now: {crash.what}: {directory}"
+    _send(Event.CRASH_USABLE, Priority.NOTICE, message, _crash_fields(crash, directory))
 
 
 def announce_foreign_crash(crash: Crash, directory: str) -> None:

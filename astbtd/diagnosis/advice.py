@@ -7,7 +7,7 @@ The advice is that of Asterisk's documentation: "Getting a Backtrace", "MALLOC_D
 import re
 from collections.abc import Iterable, Sequence
 
-READ_KEPT_CORE = "`astbtd core ID --output core.ID && astbtd extract --output texts.ID core.ID`"
+READ_KEPT_CORE = "`astbtd extract ID`"
 """The command that extracts a kept core again. A report replaces `ID` by the id of its crash."""
 
 EXTRACT_AGAIN = f"extract again: {READ_KEPT_CORE}"

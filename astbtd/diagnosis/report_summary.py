@@ -34,7 +34,7 @@ _FOREIGN_ADVICE = (
     "Do not file an issue for Asterisk. If this is your PBX after all, add its user to `asterisk.users` in "
     "/etc/astbtd.yaml; `astbtd check` says why a running Asterisk counts as foreign."
 )
-_ID_IN_COMMAND = re.compile(r"(?<=astbtd core )ID\b|(?<=core\.)ID\b|(?<=texts\.)ID\b")
+_ID_IN_COMMAND = re.compile(r"(?<=astbtd core )ID\b|(?<=astbtd extract )ID\b")
 _STARTING = ("activating", "reloading")  # ActiveState of a unit that is started, or waits for its restart
 
 
@@ -84,7 +84,7 @@ def next_steps(diagnosis: Diagnosis, crash: Crash | None = None) -> tuple[str, .
 def _name_crash(step: str, crash: Crash) -> str:
     """Return a step with commands that can be typed as they are."""
     if crash.core.state is CoreState.LEFT:
-        step = step.replace(READ_KEPT_CORE, f"`astbtd extract --output texts.ID {shlex.quote(crash.core.path)}`")
+        step = step.replace(READ_KEPT_CORE, f"`astbtd extract {shlex.quote(crash.core.path)}`")
     return _ID_IN_COMMAND.sub(crash.id, step)
 
 

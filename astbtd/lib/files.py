@@ -141,6 +141,16 @@ def publish(staged: Path, place: Path) -> Path:
     return place
 
 
+def link(source: Path, target: Path) -> None:
+    """Give one of our files a second name. The caller must sync its directory."""
+    os.link(source, target, follow_symlinks=False)
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename one of our files, over an existing one. The caller must sync the directories."""
+    os.replace(source, target)
+
+
 def remove_tree(directory: Path) -> None:
     """Remove one of our directories with its contents. A missing directory is not an error."""
     import shutil  # imports several modules that no reading command needs

@@ -116,7 +116,7 @@ class SentBy:
 
 @dataclass(frozen=True)
 class ExtractionRun:
-    """An earlier or repeated extraction: when, why, and the result."""
+    """One of several extractions of a core: when, why, and the result."""
 
     at: datetime
     why: str

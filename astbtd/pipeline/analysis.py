@@ -44,8 +44,8 @@ _CHUNK = 1 << 16  # characters of a backtrace that are read at a time
 _MAX_LOCKS = 1 << 24  # characters of locks.txt
 _MAX_EXCERPT = 1 << 20  # characters of the crashed thread in the report
 _REPORT_INTERNAL_ERROR = (
-    "Report this internal error of astbtd. The core is kept: once the error is fixed, write it out with "
-    "`astbtd core` and analyze it with `astbtd extract --output`."
+    "Report this internal error of astbtd. The core is kept: once the error is fixed, extract it again with "
+    "`astbtd extract`."
 )
 _IN_LOOP = (
     "only the crashed thread was extracted, and the core was not kept: in a crash loop, and an earlier crash at the "

@@ -21,6 +21,7 @@ from astbtd.pipeline.crash_pipeline import AnnounceCrash, CollectMetadata, Crash
 from astbtd.pipeline.loop_detection import CrashLoops
 from astbtd.pipeline.object_keeper import ObjectKeeper
 from astbtd.pipeline.pbx_state import observe_surroundings
+from astbtd.pipeline.reextraction import Reextraction
 from astbtd.settings import Settings
 from astbtd.sources import known_directories
 from astbtd.sources.watched_directories import memory_file
@@ -68,6 +69,10 @@ class Components:
             partial(observe_surroundings, settings, self.store, self.extractor.user),
             keep_objects,
         )
+
+    def reextraction(self, progress: Progress) -> Reextraction:
+        """Return what extracts recorded crashes again."""
+        return Reextraction(self.store, self.extractor, self.reserve, progress)
 
     def object_keeper(self, settings: Settings, progress: Progress) -> ObjectKeeper:
         """Return what keeps objects, without making room for them."""

@@ -3,19 +3,18 @@
 A file in the store has the ids of these crashes, so that none is forgotten when the daemon is stopped or killed.
 """
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from astbtd.elf.core_notes import NotACore, read_facts
-from astbtd.errors import AstbtdError
 from astbtd.extraction.gdb_runner import Extractor
 from astbtd.lib import files
-from astbtd.model.crash import REPORT_FILE, CoreFacts, Crash
-from astbtd.pipeline.analysis import AnalysisResult, analyze_core, render_report
-from astbtd.store.core_archive import Progress, decompress_core
+from astbtd.model.crash import Crash
+from astbtd.pipeline.analysis import AnalysisResult, analyze_core, write_report
+from astbtd.pipeline.kept_core import opened_core, recorded_facts
+from astbtd.store.core_archive import Progress
+from astbtd.store.replacement import replace_texts
 from astbtd.store.retention.disk_reserve import DiskReserve
 from astbtd.store.store import DamagedRecord, Store
 
@@ -85,62 +84,23 @@ class FullExtraction:
             return
         staged = self.store.stage(crash.id)
         try:
-            with self._decompressed(crash) as core:
-                result = analyze_core(core, _facts(core, crash), staged, self.extractor)
+            path = self.store.incoming / f"{crash.id}.core"
+            group = self.extractor.user.gid
+            with opened_core(self.store, crash, path, group, self.reserve, self.progress) as core:
+                result = analyze_core(core, recorded_facts(core, crash), staged, self.extractor)
             self._replace_result(crash.id, result, staged)
         finally:
             files.remove_tree(staged)
 
-    @contextmanager
-    def _decompressed(self, crash: Crash) -> Iterator[int]:
-        """Yield a descriptor of the core, decompressed into a private file."""
-        self.reserve.check(crash.core.size)
-        path = self.store.incoming / f"{crash.id}.core"
-        path.unlink(missing_ok=True)
-        descriptor = files.create(path, files.PRIVATE_FILE_MODE)
-        try:
-            decompress_core(self.store.kept_core(crash.id), descriptor, self.progress)
-            reader = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
-        finally:
-            os.close(descriptor)
-        try:
-            yield reader
-        finally:
-            os.close(reader)
-            path.unlink(missing_ok=True)
-
     def _replace_result(self, crash_id: str, result: AnalysisResult, staged: Path) -> None:
-        """Replace the texts, then the record. If interrupted between the two, the extraction is repeated."""
+        """Replace the texts and the record in one step."""
 
         def update(crash: Crash) -> Crash:
             # The signature stays: the crashed thread was extracted before, and decides it.
             diagnosis = replace(result.diagnosis, signature=crash.diagnosis.signature)
-            after = replace(crash, extraction=result.extraction, asterisk=result.asterisk, diagnosis=diagnosis)
-            files.write_new(staged / REPORT_FILE, render_report(after, staged), group=self.store.group)
-            files.sync_tree(staged)
-            directory = self.store.directory(crash_id)
-            for text in sorted(staged.iterdir()):
-                text.rename(directory / text.name)
-            files.sync_directory(directory)
-            return after
+            return replace(crash, extraction=result.extraction, asterisk=result.asterisk, diagnosis=diagnosis)
 
-        self.store.change(crash_id, update)
-
-
-def _facts(core: int, crash: Crash) -> CoreFacts:
-    """Return the facts of a kept core. What depends on the original file, or on its collector, is in the record."""
-    try:
-        facts = read_facts(core)
-    except NotACore as error:
-        raise AstbtdError(f"the kept core of {crash.id} cannot be read: {error}", "astbtd fsck") from error
-    return replace(
-        facts,
-        identity=crash.core.identity,
-        crashed_at=crash.crashed_at,
-        process=crash.process,
-        signal=crash.signal,
-        truncated=crash.core.truncated,
-    )
+        replace_texts(self.store, crash_id, staged, update, lambda new: write_report(new, staged, self.store.group))
 
 
 def _without_full_extraction(crash: Crash) -> Crash:

@@ -125,7 +125,7 @@ class StoreCheck:
     def _how_to_extract_again(self, crash: Crash) -> str:
         if crash.core.state is not CoreState.KEPT:
             return "it cannot be restored: the core was not kept"
-        return f"astbtd core {crash.id} --output CORE; astbtd extract --output DIRECTORY CORE"
+        return f"astbtd extract {crash.id}"
 
     def _check_core(self, crash: Crash) -> Iterator[Finding]:
         path = self.store.kept_core(crash.id)

@@ -45,6 +45,28 @@ def renumber_after(store: Store, crash: Crash | RecordSummary) -> None:
             previous = _renumber(store, crash_id, previous)
 
 
+def lower_after(store: Store, crash: Crash) -> None:
+    """Lower the numbers of the later crashes of a signature that a crash has no longer. `crash` is its old record.
+
+    If that is interrupted, the numbers are still increasing.
+    """
+    previous = crash.signature
+    if previous is None or crash.foreign:
+        return
+    later = takewhile(lambda other: _order(other) > _order(crash), store.summaries())
+    ids = [each.id for each in later if not each.foreign and each.signature and each.signature.id == previous.id]
+    for crash_id in reversed(ids):
+        with suppress(DamagedRecord):  # removed meanwhile
+            store.change(crash_id, _lowered)
+
+
+def _lowered(crash: Crash) -> Crash:
+    signature = crash.signature
+    if signature is None or signature.occurrence <= 1:
+        return crash
+    return replace(crash, signature=replace(signature, occurrence=signature.occurrence - 1))
+
+
 def postpone_numbering(store: Store, crash: Crash) -> None:
     """Record, durably, that crashes later than this one may have to be renumbered."""
     since = _postponed_since(store)

@@ -28,7 +28,6 @@ STARTING_PROGRAMS = ("system", "popen", "fork", "forkpty", "execv", "execve", "e
 WRITERS = {
     "astbtd.store.core_archive": {"open", "rename"},  # the compressed stream, in a file that lib.files created
     "astbtd.store.store": {"rename"},  # one rename commits a staged crash, and one removes a crash
-    "astbtd.pipeline.postponed_extraction": {"rename"},  # each text of a crash is replaced in one step
     "astbtd.extraction.object_server": {"os.link", "os.symlink"},  # to objects that gdb requests
     "astbtd.claims.claim_file": {"os.open"},  # the claim file, to lock it
     "astbtd.claims.private_copy": {"rename"},  # the copy, once the identity of its core is known

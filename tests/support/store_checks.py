@@ -7,7 +7,17 @@ from astbtd.store.core_archive import decompress_core
 from astbtd.store.integrity import StoreCheck
 from astbtd.store.store import Store
 
-PERMANENT_FILES = {"lock", "changes", "deaths", "directories", "first-sight", "objects", "pbx-users", "rules"}
+PERMANENT_FILES = {
+    "lock",
+    "changes",
+    "deaths",
+    "directories",
+    "extracting-again",
+    "first-sight",
+    "objects",
+    "pbx-users",
+    "rules",
+}
 """What stays in the store's `incoming` while nothing is pending."""
 
 

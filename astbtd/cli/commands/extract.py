@@ -1,48 +1,52 @@
-"""`astbtd extract`: process core files given on the command line, now. The files themselves are left unchanged."""
+"""`astbtd extract`: process core files given on the command line, now, or recorded crashes again.
+
+The core files themselves are left unchanged.
+"""
 
 import argparse
 import glob
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from astbtd.claims.claim import Claim, Claims
 from astbtd.claims.core_filter import ANY_NUMBER, Candidate, CoreFilter, Postponed, RefusedFile, StillWritten
-from astbtd.claims.private_copy import PrivateCopies, unpacked_facts
+from astbtd.claims.private_copy import PrivateCopies
+from astbtd.cli import reextract
 from astbtd.cli.common import Progress, add_json, load_settings, warn, write_json_line, write_text
+from astbtd.cli.extract_output import open_for_gdb, write_sections
 from astbtd.cli.main import print_error
-from astbtd.errors import AstbtdError, ExitCode, NothingMatched
-from astbtd.extraction.sandbox_command import SandboxUser
+from astbtd.cli.reextract import BY_COMMAND
+from astbtd.errors import AstbtdError, ExitCode, NothingMatched, UsageError
 from astbtd.lib import files
 from astbtd.lib.escaping import printable_line
-from astbtd.lib.path_walk import create_file, opened_directory, refuse_exchangeable
-from astbtd.model.crash import REPORT_FILE, CoreAction, CoreState, Crash, DiscoveredBy, Section
-from astbtd.pipeline import crash_record, foreign_cores
-from astbtd.pipeline.analysis import analyze_core, write_report
+from astbtd.model.crash import CoreAction, Crash, DiscoveredBy
+from astbtd.pipeline import foreign_cores
 from astbtd.pipeline.components import Components, assemble
-from astbtd.pipeline.crash_record import CoreOrigin
+from astbtd.pipeline.reextraction import ExtractedAgain
 from astbtd.settings import Settings
 from astbtd.sources import watched_directories
+from astbtd.store.id_lookup import resolve
 from astbtd.store.occurrence import number_postponed
-from astbtd.store.retention.disk_reserve import DiskReserve
-
-_SECTIONS = "sections"
-_BLOCK = 1 << 20  # bytes
-_SHARED_DIRECTORY = "/var/tmp"  # noqa: S108 - root's, with the sticky bit; what we create there has a random name
-"""Where the work is done if there is no store, or a user cannot write to it."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    parser.add_argument("cores", metavar="CORE", nargs="+", help="core file; with --newest also a directory or glob")
+    parser.add_argument(
+        "cores",
+        metavar="CORE|ID",
+        nargs="*",
+        help="core file (with --newest also a directory or glob), or a crash whose kept core is extracted again",
+    )
     parser.add_argument(
         "--executable", metavar="PATH", type=Path, help="program that crashed, if the core does not name the right one"
     )
     parser.add_argument("--output", metavar="DIR", type=Path, help="write the sections to DIR and store nothing")
     parser.add_argument("--newest", action="store_true", help="process only the newest core by crash time")
+    reextract.add_arguments(parser)
     add_json(parser)
 
 
@@ -52,19 +56,37 @@ def run(options: argparse.Namespace) -> ExitCode:
     settings = replace(settings, cores=replace(settings.cores, action=CoreAction.LEAVE))
     progress = Progress("running gdb")
     parts = assemble(settings, progress.tick)
-    names = [_find_newest(options.cores, settings, parts, options)] if options.newest else options.cores
     exit_code = ExitCode.DONE
-    for name in names:
+    for name, is_crash in _choose(settings, parts, options):
         try:
             with progress, files.wrap_os_error(f"cannot process {name}"):
-                candidate = _open_candidate(name, settings, options)
-                crash, directory = _process(candidate, settings, parts, options)
+                if is_crash:
+                    result: Crash | ExtractedAgain = parts.reextraction(progress).extract_kept(name, BY_COMMAND)
+                else:
+                    result = _process(_open_candidate(name, settings, options), settings, parts, options)
         except AstbtdError as error:
             print_error(error.message, error.remedy)
             exit_code = ExitCode.FAILED
         else:
-            _print(crash, directory, options)
+            _print(result, parts, options)
     return exit_code
+
+
+def _choose(settings: Settings, parts: Components, options: argparse.Namespace) -> Iterator[tuple[str, bool]]:
+    """Yield what to extract, in the order given: the path of a core file or the id of a crash, and which of both."""
+    if options.newest:
+        yield _find_newest(options.cores, settings, parts, options), False
+        return
+    selects = bool(options.signature or options.unusable)
+    names = [(name, reextract.names_crash(name)) for name in options.cores]
+    if not names and not selects:
+        raise UsageError("give a core file or the id of a crash", "`astbtd list` shows all crashes")
+    if any(is_crash for _, is_crash in names) and (options.output or options.executable):
+        raise UsageError("--output and --executable need a core file", "write it with `astbtd core ID --output FILE`")
+    if selects:
+        yield from ((crash_id, True) for crash_id in reextract.select(parts.store, options.cores, options))
+    for name, is_crash in names:
+        yield resolve(parts.store, name) if is_crash else name, is_crash
 
 
 def _find_newest(names: Sequence[str], settings: Settings, parts: Components, options: argparse.Namespace) -> str:
@@ -138,16 +160,17 @@ def _set_executable(candidate: Candidate, executable: Path | None) -> Candidate:
 
 def _process(
     candidate: Candidate, settings: Settings, parts: Components, options: argparse.Namespace
-) -> tuple[Crash, Path]:
-    """Process a core; return its record and the directory of its files."""
+) -> Crash | ExtractedAgain:
+    """Process a core; return its record."""
     if options.output:
-        return _write_sections(candidate, parts, options.output), options.output
-    crash = _store_crash(candidate, settings, parts)
-    return crash, parts.store.directory(crash.id)
+        return write_sections(candidate, parts, options.output)
+    return _store_crash(candidate, settings, parts, options.executable)
 
 
-def _store_crash(candidate: Candidate, settings: Settings, parts: Components) -> Crash:
-    """Take the core through the pipeline; return the record that exists already if it was collected before."""
+def _store_crash(
+    candidate: Candidate, settings: Settings, parts: Components, executable: Path | None
+) -> Crash | ExtractedAgain:
+    """Take the core through the pipeline; if it was collected before, extract it again."""
     parts.store.prepare()
     identity = candidate.facts.identity
     foreign = foreign_cores.foreign_reason(candidate.facts.process, settings)
@@ -155,9 +178,10 @@ def _store_crash(candidate: Candidate, settings: Settings, parts: Components) ->
         _explain_foreign(candidate.path, foreign)
     resumed = _resume_claim(candidate, parts.claims)
     if resumed is None and parts.store.collected.among({identity}):
-        os.close(candidate.descriptor)
         recorded = _find_by_identity(identity, candidate.path, parts)
-        return recorded if foreign or not recorded.foreign else foreign_cores.adopt(parts.store, recorded)
+        if recorded.foreign and not foreign:
+            recorded = foreign_cores.adopt(parts.store, recorded)
+        return _extract_again(candidate, recorded, parts, executable)
     claim = resumed or parts.claims.claim_core(candidate, DiscoveredBy.COMMAND, copy=True, foreign=bool(foreign))
     pipeline = parts.crash_pipeline(settings, parts.crash_loops(settings), _announce, lambda _: None)
     crash = pipeline.process(claim)
@@ -165,6 +189,23 @@ def _store_crash(candidate: Candidate, settings: Settings, parts: Components) ->
     if crash is None:  # collected meanwhile from elsewhere
         return _find_by_identity(claim.record.facts.identity, candidate.path, parts)
     return parts.store.load(crash.id)
+
+
+def _extract_again(
+    candidate: Candidate, recorded: Crash, parts: Components, executable: Path | None
+) -> Crash | ExtractedAgain:
+    """Extract a core that was collected before, unless the daemon is still processing it. Close its descriptor."""
+    if parts.claims.exists(recorded.id):
+        os.close(candidate.descriptor)
+        return recorded
+
+    def open_core(private: Path) -> AbstractContextManager[int]:
+        unpacker = replace(parts.claims.unpacker, reserve=parts.reserve.check)
+        copies = PrivateCopies(private, parts.extractor.user.gid, unpacker)
+        return open_for_gdb(candidate, parts.extractor.user, copies)
+
+    again = parts.reextraction(lambda _: None)
+    return again.extract(recorded, open_core, BY_COMMAND, str(executable.resolve()) if executable else None)
 
 
 def _explain_foreign(path: str, reason: str) -> None:
@@ -206,88 +247,13 @@ def _announce(_: Claim, crash: Crash, directory: Path) -> None:
     announce(crash, str(directory))
 
 
-def _write_sections(candidate: Candidate, parts: Components, output: Path) -> Crash:
-    """Write the sections and the report to a directory of the user, which must not contain any of these files.
-
-    Another user may own that directory or one above it. All work is done in a private directory; then new files are
-    created in the output directory, which is open all the time.
-    """
-    with (
-        files.wrap_os_error(f"cannot write to {output}"),
-        opened_directory(output, create=True) as opened,
-        files.private_directory(_private_parent(parts)) as private,
-    ):
-        _refuse_to_overwrite(opened, output)
-        crash = _extract_privately(candidate, parts, private)
-        for name in sorted(os.listdir(private / _SECTIONS)):
-            _copy_file(private / _SECTIONS / name, opened, name)
-        return crash
-
-
-def _private_parent(parts: Components) -> Path:
-    """Return a directory in which no other user can exchange what we create."""
-    if os.geteuid() == 0 and parts.store.incoming.is_dir():
-        refuse_exchangeable(parts.store.root)
-        return parts.store.incoming
-    return Path(_SHARED_DIRECTORY)
-
-
-def _refuse_to_overwrite(directory: int, path: Path) -> None:
-    """Raise AstbtdError if a file exists already, before the time that gdb takes is spent."""
-    existing = sorted({*map(str, Section), REPORT_FILE} & set(os.listdir(directory)))
-    if existing:
-        raise AstbtdError(f"{path} already contains {existing[0]}", "give a new or empty directory with --output")
-
-
-def _extract_privately(candidate: Candidate, parts: Components, private: Path) -> Crash:
-    """Write the sections and the report to a subdirectory of a private directory."""
-    sections = private / _SECTIONS
-    sections.mkdir()
-    reserve = DiskReserve(private, parts.reserve.share)
-    unpacker = replace(parts.claims.unpacker, reserve=reserve.check)
-    copies = PrivateCopies(private, parts.extractor.user.gid, unpacker)
-    with _open_for_gdb(candidate, parts.extractor.user, copies) as core:
-        facts = unpacked_facts(core, candidate.facts) if candidate.packed else candidate.facts
-        extractor = replace(parts.extractor, group=-1, check_reserve=reserve.check)
-        result = analyze_core(core, facts, sections, extractor)
-    signature = crash_record.first_of_signature(result.diagnosis.signature, facts.crashed_at)
-    origin = CoreOrigin(candidate.path, candidate.source, DiscoveredBy.COMMAND, CoreState.LEFT)
-    crash = crash_record.make_record(facts, origin, result, signature)
-    write_report(crash, sections)
-    return crash
-
-
-def _copy_file(source: Path, directory: int, name: str) -> None:
-    """Copy a file into an open directory, in which no file may have that name."""
-    descriptor = create_file(directory, name, files.FILE_MODE)
-    try:
-        with source.open("rb") as content:
-            while block := content.read(_BLOCK):
-                files.write_all(descriptor, block)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _open_for_gdb(candidate: Candidate, user: SandboxUser, copies: PrivateCopies) -> Iterator[int]:
-    """Yield a descriptor of the core that gdb's user can read: the core itself, or a temporary unpacked copy."""
-    if not candidate.packed and user.may_read(os.fstat(candidate.descriptor)):
-        yield candidate.descriptor
-        return
-    name = f".{candidate.facts.crash_id}"
-    try:
-        descriptor = copies.make(candidate.descriptor, name, packed=candidate.packed)
-    finally:
-        copies.remove(name)  # the descriptor keeps the copy
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _print(crash: Crash, directory: Path, options: argparse.Namespace) -> None:
-    if options.json:
-        write_json_line(crash)
+def _print(result: Crash | ExtractedAgain, parts: Components, options: argparse.Namespace) -> None:
+    if isinstance(result, ExtractedAgain):
+        reextract.announce(result, parts)
+        reextract.print_result(result, parts.store.directory(result.after.id), options)
+    elif options.json:
+        write_json_line(result)
     else:
-        mark = "foreign, not the PBX: " if crash.foreign else ""
-        write_text(f"{directory}: {mark}{printable_line(crash.what)}, backtrace {crash.diagnosis.verdict}\n")
+        directory = options.output or parts.store.directory(result.id)
+        mark = "foreign, not the PBX: " if result.foreign else ""
+        write_text(f"{directory}: {mark}{printable_line(result.what)}, backtrace {result.diagnosis.verdict}\n")

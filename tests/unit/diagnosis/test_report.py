@@ -101,10 +101,9 @@ def test_the_steps_after_the_next_one_are_numbered(stripped: str) -> None:
     [
         (
             CoreState.KEPT,
-            "`astbtd core 20260301T120000Z-31455-0a1b2c --output core.20260301T120000Z-31455-0a1b2c && astbtd extract "
-            "--output texts.20260301T120000Z-31455-0a1b2c core.20260301T120000Z-31455-0a1b2c`",
+            "`astbtd extract 20260301T120000Z-31455-0a1b2c`",
         ),
-        (CoreState.LEFT, "`astbtd extract --output texts.20260301T120000Z-31455-0a1b2c '/srv/a core'`"),
+        (CoreState.LEFT, "`astbtd extract '/srv/a core'`"),
     ],
 )
 def test_commands_can_be_typed_as_they_are(two_threads: str, state: CoreState, command: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 from astbtd.elf.core_notes import read_facts
 from astbtd.errors import AstbtdError
 from astbtd.extraction.gdb_runner import NO_EXTRACTION, ExtractionResult, Extractor
+from astbtd.extraction.sandbox_command import SandboxUser
 from astbtd.model.crash import CoreFacts, Crash, Section
 from astbtd.pipeline.postponed_extraction import FullExtraction, PostponedExtractions
 from astbtd.settings import GdbSettings
@@ -22,12 +23,16 @@ from tests.support.builders import DeadProcess, crash
 BACKTRACE = "Thread 1 (LWP 4243):\n#0  0x10000123 in play (a=1) at p.c:1\n#1  0x10000234 in main () at m.c:1\n"
 
 
+OURSELVES = SandboxUser(os.geteuid(), os.getegid(), switched=False)
+
+
 @dataclass
 class FakeExtractor:
     """Writes a backtrace, or raises. Remembers the facts of each core."""
 
     error: Exception | None = None
     settings: GdbSettings = field(default_factory=GdbSettings)
+    user: SandboxUser = OURSELVES
     facts: list[CoreFacts] = field(default_factory=list)
 
     def extract(
