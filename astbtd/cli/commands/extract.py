@@ -37,9 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument(
         "cores",
-        metavar="CORE|ID",
+        metavar="CORE",
         nargs="*",
-        help="core file (with --newest also a directory or glob), or a crash whose kept core is extracted again",
+        help="core file (with --newest also a directory or glob), or the id of a crash to extract again",
     )
     parser.add_argument(
         "--executable", metavar="PATH", type=Path, help="program that crashed, if the core does not name the right one"
