@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.support.containers.asterisk import Crash
 from tests.support.containers.machine import Machine, booted
-from tests.support.containers.service import STORE
+from tests.support.containers.service import STORE, Record
 from tests.support.kernel import cores_in_working_directory
 
 REPORTS = {
@@ -20,15 +20,25 @@ REPORTS = {
     Crash.SMASH: "report-heap-smash.txt",
 }
 TEXTS = {"report.txt": "report-pbx-state.txt", "info.txt": "info.txt", "locks.txt": "locks.txt"}
+PATIENCE = 600  # seconds; the first crash of a build takes longest, because its programs and modules are kept
 PROGRAM = "/srv/pbx/asterisk"
 
 
 def crash_asterisk(machine: Machine, directory: Path) -> None:
-    """The reports of a real Asterisk's crashes."""
+    """The reports of a real Asterisk's crashes, and the log of the last one."""
     for how, name in REPORTS.items():
-        record = machine.crash(how)
-        report = machine.container.run("cat", f"{STORE}/crashes/{record['id']}/report.txt").stdout
-        (directory / name).write_text(report)
+        crashed = machine.service.collected(machine.asterisk.crash(how), PATIENCE)
+        copy(machine, crashed, "report.txt", directory / name)
+    signalled = machine.service.collected(machine.asterisk.crash_by_signal(), PATIENCE)
+    copy(machine, signalled, "report.txt", directory / "report-signal.txt")
+    aborted = machine.service.collected(machine.asterisk.abort_by_watchdog(), PATIENCE)
+    copy(machine, aborted, "report.txt", directory / "report-watchdog.txt")
+    copy(machine, aborted, "log.txt", directory / "log.txt")
+
+
+def copy(machine: Machine, record: Record, name: str, target: Path) -> None:
+    """Copy a file of a crash out of the container."""
+    target.write_text(machine.container.run("cat", f"{STORE}/crashes/{record['id']}/{name}").stdout)
 
 
 def crash_program(machine: Machine, program: Path, directory: Path) -> None:

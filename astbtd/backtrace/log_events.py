@@ -136,6 +136,11 @@ _PATTERNS: tuple[_Pattern, ...] = (
         re.compile(r"\bunhandled (?:\w+ ){0,5}(?:fault|exception|abort|error)[^()]{0,40} \((?P<signal>\d{1,2})\)"),
         _to_signal,
     ),
+    (
+        ("illed process",),
+        re.compile(r"\b[Kk]illed process \d{1,10} \(.{1,15}\)"),  # the OOM killer, mm/oom_kill.c
+        lambda match: _event(match, "SIGKILL"),
+    ),
     (("unhandled signal",), re.compile(r"\bunhandled signal (?P<signal>\d{1,2})\b"), _to_signal),
     (("undefined instruction",), re.compile(r"\bundefined instruction: "), lambda match: _event(match, "SIGILL")),
     (("sending SIG",), re.compile(r"\bsending (?P<signal>SIG[A-Z]{2,6}) to \S"), _to_signal),

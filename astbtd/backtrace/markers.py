@@ -109,7 +109,7 @@ _AT_LINE_START: tuple[tuple[str, str, _ToMarker], ...] = (
     ("Thread ", rf"{_NUMBER} \((.{{0,300}})", _to_thread),
     (
         "Thread ",
-        rf'{_NUMBER} "[^"]{{0,64}}" (received|terminated with) signal {_SIGNAL}',
+        rf'{_NUMBER}(?: "[^"]{{0,64}}")? (received|terminated with) signal {_SIGNAL}',  # no name if the target has none
         _to_stopped_thread,
     ),
     (

@@ -72,7 +72,8 @@ def find_tool_report(context: CrashContext) -> Finding | None:
     report = context.backtrace.report
     if not report:
         return None
-    return Finding(f"{report.tool} reported: {describe_report(context)}.", _advise_report(report))
+    what = describe_report(context).removeprefix(f"{report.tool}: ")
+    return Finding(f"{report.tool} reported: {what}.", _advise_report(report))
 
 
 def _advise_report(report: ToolReport) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from astbtd.diagnosis.advice import READ_KEPT_CORE
+from astbtd.diagnosis.sender import DO_NOT_FILE
 from astbtd.lib.escaping import printable_line
 from astbtd.lib.quantities import format_duration, pluralize
 from astbtd.model.crash import Asterisk, CoreState, Crash, CrashSignature, Process, Signal, Verdict
@@ -125,8 +126,14 @@ def _describe_program(process: Process) -> str:
 def grade_lines(diagnosis: Diagnosis, crash: Crash | None = None) -> Iterator[SummaryLine]:
     """Yield whether the backtrace is good enough to file, and the next step."""
     grade = f"{diagnosis.verdict}, quality {diagnosis.quality:g} of 1"
-    yield SummaryLine("Good enough to file?", f"{_ANSWERS[diagnosis.verdict]} ({grade})")
+    answer = "there is nothing to file" if _is_no_fault(diagnosis) else _ANSWERS[diagnosis.verdict]
+    yield SummaryLine("Good enough to file?", f"{answer} ({grade})")
     yield SummaryLine("Next", next_steps(diagnosis, crash)[0])
+
+
+def _is_no_fault(diagnosis: Diagnosis) -> bool:
+    """Return True if somebody ended a healthy Asterisk."""
+    return diagnosis.kind is Kind.SENT and (diagnosis.headline or "").endswith(DO_NOT_FILE)
 
 
 def signature_line(signature: Signature | CrashSignature | None) -> Iterator[SummaryLine]:
@@ -137,7 +144,8 @@ def signature_line(signature: Signature | CrashSignature | None) -> Iterator[Sum
 
 def reason_lines(diagnosis: Diagnosis) -> Iterator[SummaryLine]:
     """Yield the reasons of the verdict."""
-    return (SummaryLine("Why", reason) for reason in diagnosis.reasons)
+    headline = f"{diagnosis.headline}. "  # which the first line has
+    return (SummaryLine("Why", reason.removeprefix(headline)) for reason in diagnosis.reasons)
 
 
 def describe_state(state: PbxState, crashed_at: datetime) -> str:
@@ -225,10 +233,9 @@ def describe_function(diagnosis: Diagnosis) -> str:
 
 
 def _describe_version(asterisk: Asterisk) -> str:
+    """Return the version. That values are missing without DONT_OPTIMIZE is a reason of the verdict."""
     version = f"Asterisk {asterisk.version}" if asterisk.version else "unknown"
-    if asterisk.dont_optimize is None:
-        return version
-    return f"{version}, built {'with' if asterisk.dont_optimize else 'without'} DONT_OPTIMIZE"
+    return f"{version}, built with DONT_OPTIMIZE" if asterisk.dont_optimize else version
 
 
 def wrap(label: str, text: str) -> str:

@@ -4,6 +4,7 @@ from astbtd.diagnosis.crash_context import CrashContext
 from astbtd.diagnosis.finding import Finding
 
 _SERVICE_MANAGER = 1
+DO_NOT_FILE = "do not file"
 _OUTSIDE = 0  # what the kernel says of a sender in another PID namespace
 
 
@@ -18,7 +19,7 @@ def describe_sender(context: CrashContext) -> str | None:
     sent = f"{context.signal or 'A signal'} sent {source} (uid {sender.uid})"
     if context.deadlocked_functions:
         return f"{sent} to a deadlocked Asterisk"
-    return f"{sent}: not a fault of Asterisk, do not file"
+    return f"{sent}: not a fault of Asterisk, {DO_NOT_FILE}"
 
 
 def is_watchdog(context: CrashContext) -> bool:

@@ -20,7 +20,9 @@ def find_no_function(context: CrashContext) -> Finding | None:
         remedy = _advise_symbols(context, _unnamed_frames(context))
     else:
         remedy = ("Check that the text is complete: it ends inside the C library.",)
-    return Finding("No frame names a function of Asterisk.", remedy, Verdict.UNUSABLE)
+    is_named = any(frame.function for frame in context.own_frames)
+    reason = "The function that crashed has no name, only some of those that called it have one."
+    return Finding(reason if is_named else "No frame names a function of Asterisk.", remedy, Verdict.UNUSABLE)
 
 
 def find_missing_symbols(context: CrashContext) -> Finding | None:
@@ -128,7 +130,10 @@ def _count_unnamed(context: CrashContext, unnamed: Sequence[Frame]) -> str:
     objects = _object_names(unnamed)
     location = f", in {list_names(objects)}" if objects else ""
     others = len(all_unnamed) - len(unnamed)
-    rest = f"; {others} of them are in the C library or invented by gdb, and need none" if others else ""
+    them = "1 of them is in the C library or invented by gdb, and needs none"
+    if others > 1:
+        them = f"{others} of them are in the C library or invented by gdb, and need none"
+    rest = f"; {them}" if others else ""
     return f"{counted} the crash thread{location}{rest}"
 
 

@@ -15,6 +15,7 @@ from astbtd.diagnosis.crash_thread import is_known_to_have_crashed
 from astbtd.diagnosis.finding import WORST_FIRST, Finding, FindingRule
 from astbtd.diagnosis.headline import write_headline
 from astbtd.diagnosis.quality import grade_backtrace, limit_quality, verdict_of_grade
+from astbtd.diagnosis.sender import find_sender, is_watchdog
 from astbtd.model.crash import Verdict
 from astbtd.model.diagnosis import Diagnosis, Kind
 
@@ -85,7 +86,7 @@ def diagnose_context(context: CrashContext) -> Diagnosis:
         quality=quality,
         verdict=verdict,
         reasons=_collect_reasons(findings, evidence, verdict, quality),
-        advice=_unique(line for finding in findings for line in finding.advice),
+        advice=_collect_advice(context, findings),
         signature=context.signature,
         kind=context.kind,
         headline=write_headline(context),
@@ -151,6 +152,16 @@ def _collect_reasons(
     lacking = f"Too many frames lack a function, a file or a line (quality {quality:g})."
     explains_verdict = any(finding.best is verdict for finding in findings)
     return reasons if explains_verdict else (lacking, *reasons)
+
+
+def _collect_advice(context: CrashContext, findings: Sequence[Finding]) -> tuple[str, ...]:
+    """Return the advice of all findings. If a signal was sent, why matters more than what its backtrace lacks."""
+    advice = _unique(line for finding in findings for line in finding.advice)
+    sender = find_sender(context)
+    if sender is None:
+        return advice
+    is_no_fault = not is_watchdog(context) and not context.deadlocked_functions
+    return sender.advice if is_no_fault else _unique((*sender.advice, *advice))
 
 
 def _unique(lines: Iterable[str]) -> tuple[str, ...]:

@@ -25,7 +25,8 @@ from astbtd.settings import Settings
 from astbtd.sources.watched_directories import find_remembered_identity
 from astbtd.store.store import Store
 
-_RESTART_SCHEDULED = {"MESSAGE_ID": "5eb03494b6584870a536b337290809b2", "_PID": "1"}
+RESTART_SCHEDULED = "5eb03494b6584870a536b337290809b3"
+"""The MESSAGE_ID of the service manager's entries about automatic restarts."""
 _PERIOD = timedelta(hours=1)
 _MAX_RESTARTS = 10_000
 
@@ -98,7 +99,7 @@ def _is_recent(moment: datetime, until: datetime) -> bool:
 
 def _count_restarts(unit: str, until: datetime, entries: Entries) -> int | None:
     """Return how often the service manager restarted a unit in the last hour; None if the journal cannot be read."""
-    query = {**_RESTART_SCHEDULED, "UNIT": unit}
+    query = {"MESSAGE_ID": RESTART_SCHEDULED, "_PID": "1", "UNIT": unit}
     count = 0
     try:
         for entry in entries([query], (until - _PERIOD).timestamp()):

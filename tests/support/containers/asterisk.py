@@ -84,6 +84,23 @@ class Asterisk:
         self.container.run("kill", "-SEGV", str(crashed))
         return self._wait_for_restart(crashed)
 
+    def abort_by_watchdog(self) -> int:
+        """Deadlock, and wait until systemd has ended Asterisk because its watchdog was not notified. Return the pid.
+
+        Asterisk never notifies the watchdog, so that every start with this setting ends in this way.
+        """
+        drop_in = f"/etc/systemd/system/{UNIT}.d/watchdog.conf"
+        self.container.write(drop_in, "[Service]\nWatchdogSec=10\n")
+        self.container.run("systemctl", "daemon-reload")
+        self.restart()
+        crashed = self.main_pid()
+        self.deadlock()
+        self._wait_for_restart(crashed)
+        self.container.run("rm", drop_in)
+        self.container.run("systemctl", "daemon-reload")
+        self.restart()
+        return crashed
+
     def deadlock(self) -> None:
         """Start two threads, each holding the lock that the other waits for."""
         self.console("astbtd deadlock")

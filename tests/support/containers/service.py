@@ -83,9 +83,9 @@ class Service:
         """Return all crashes as `astbtd list` prints them."""
         return list(json.loads(self.command("list", "--json")))
 
-    def collected(self, pid: int) -> Record:
+    def collected(self, pid: int, seconds: float = 60) -> Record:
         """Wait until the crash of a process is completely processed, and return its record."""
-        wait_until(lambda: self._is_settled(pid), f"the crash of process {pid} is collected", seconds=60)
+        wait_until(lambda: self._is_settled(pid), f"the crash of process {pid} is collected", seconds=seconds)
         record = self._record(pid)
         assert record is not None
         return record

@@ -19,6 +19,7 @@ from astbtd.model.crash import (
     ExtractionOutcome,
     IdentityFrom,
     Process,
+    SentBy,
     Signal,
     Source,
     Symbols,
@@ -304,3 +305,20 @@ def test_the_report_of_a_foreign_crash_says_so_first_and_does_not_speak_of_the_p
     assert "How to file an issue" not in report
     assert "`asterisk.users`" in report
     assert "in talker (arg=0x0) at talk.c:8" in report
+
+
+def sent_to(text: str) -> Crash:
+    recorded = crash(text)
+    diagnosis = diagnose(
+        text, Evidence(signal=recorded.signal, sent_by=SentBy(3935, 0), extraction=recorded.extraction)
+    )
+    return replace(recorded, diagnosis=diagnosis)
+
+
+def test_who_sent_a_signal_is_the_next_step_and_there_is_nothing_to_file(stripped: str) -> None:
+    report = " ".join(render(sent_to(stripped), stripped).split())
+
+    assert "Good enough to file? there is nothing to file (" in report
+    assert "Next: Do not file an issue: find out why that process ended Asterisk" in report
+    assert "Install the debug symbols" not in report
+    assert report.count("SIGSEGV sent by pid 3935") == 1

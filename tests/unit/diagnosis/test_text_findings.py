@@ -9,6 +9,7 @@ from astbtd.model.crash import (
     Asterisk,
     Verdict,
 )
+from astbtd.model.diagnosis import Kind, MemoryCorruption
 from tests.support.backtraces import (
     prose,
 )
@@ -133,3 +134,52 @@ def test_the_files_of_a_container_have_no_package_here(stripped: str) -> None:
     evidence = Evidence(executable="/usr/sbin/asterisk", container=True, advise_symbols=lambda _: ("apt install",))
 
     assert "apt install" not in diagnose(stripped, evidence).advice
+
+
+CALLER_IS_NAMED = """\
+Program terminated with signal SIGSEGV, Segmentation fault.
+#0  0x76a1b2c4 in ?? () from /usr/lib/asterisk/modules/codec_g729.so
+#1  0x0010a2b4 in ast_translate ()
+"""
+
+
+def test_a_named_caller_is_not_denied() -> None:
+    found = diagnose(CALLER_IS_NAMED)
+
+    assert found.crash_function is None
+    assert "The function that crashed has no name, only some of those that called it have one." in found.reasons
+
+
+JEMALLOC = """\
+Program terminated with signal SIGSEGV, Segmentation fault.
+#0  je_arena_dalloc_bin_locked_impl (arena=0x7f, chunk=0x1) at src/arena.c:2711
+#1  0x1 in je_tcache_bin_flush_small (tsd=0x1) at src/tcache.c:100
+#2  0x2 in free (ptr=0x7f) at src/jemalloc.c:2011
+#3  0x3 in ast_cdr_free (cdr=0x7f) at cdr.c:3001
+"""
+
+
+def test_functions_of_jemalloc_are_not_to_blame() -> None:
+    found = diagnose(JEMALLOC)
+
+    assert (found.crash_function, found.memory_corruption) == ("ast_cdr_free", MemoryCorruption.CERTAIN)
+
+
+def test_a_thread_without_a_name_received_the_signal() -> None:
+    text = "Thread 5 received signal SIGILL, Illegal instruction.\n#0  0x76 in codec_frame () at codec.c:1\n"
+
+    found = diagnose(text)
+
+    assert (found.signal, found.crash_thread) == ("SIGILL", 5)
+
+
+def test_the_tool_is_named_once() -> None:
+    text = "WARNING: ThreadSanitizer: data race (pid=5)\n  Write of size 4 at 0x7 by T1:\n    #0 f a.c:3 (p+0x1)\n"
+
+    assert "ThreadSanitizer reported: data race in f." in diagnose(text).reasons
+
+
+def test_a_process_that_the_oom_killer_ended_is_a_log_line() -> None:
+    found = diagnose("kernel: Out of memory: Killed process 3310 (asterisk) total-vm:81kB, anon-rss:71kB\n")
+
+    assert (found.kind, found.signal) == (Kind.LOG, "SIGKILL")

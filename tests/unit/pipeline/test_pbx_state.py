@@ -153,3 +153,13 @@ def test_nothing_is_known_of_a_machine_without_asterisk(store: Store) -> None:
 
     assert (state.running, state.since, state.unit, state.restarts) == (False, None, None, None)
     assert pbx_state.find_unit(["asterisk"]) is None
+
+
+CATALOG = Path("/usr/lib/systemd/catalog/systemd.catalog")
+
+
+@pytest.mark.skipif(not CATALOG.exists(), reason="no systemd")
+def test_the_id_of_the_entries_is_that_of_a_scheduled_restart() -> None:
+    explained = CATALOG.read_text().partition(f"-- {pbx_state.RESTART_SCHEDULED}\n")[2]
+
+    assert explained.splitlines()[0] == "Subject: Automatic restarting of a unit has been scheduled"
