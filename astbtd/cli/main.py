@@ -49,12 +49,13 @@ VERBS = {
     "diagnose": Verb("diagnose", "assess backtrace text from any source"),
     "deadlock": Verb("deadlock", "capture a running Asterisk and show which threads wait for which"),
     "core": Verb("core", "write a kept core to a file, decompressed"),
+    "debug": Verb("debug", "run gdb on a kept core, with the objects and debug files of its build"),
     "export": Verb("export", "pack a crash with core, program and debug files for a developer: never for the public"),
     "bundle": Verb("bundle", "pack the text files of crashes for an issue tracker, without cores"),
     "report": Verb(
         "report_issue", "print the address of a pre-filled issue in Asterisk's tracker, and of a search there"
     ),
-    "symbols": Verb("symbols", "download debug files that the daemon asks for (run by astbtd-symbols.service)"),
+    "symbols": Verb("symbols", "download debug files that the daemon asks for (for its unit)"),
     "pin": Verb("pin", "exempt a crash from retention"),
     "unpin": Verb("pin", "make a crash subject to retention again"),
     "prune": Verb("prune", "apply retention now"),

@@ -95,25 +95,29 @@ class Extractor:
             create_output_files(directory, self.group) as output,
             grant_read(core, self.user) as readable_core,
         ):
-            root = self._root(facts)
-            mapped = build_ids.list_mapped_objects(core, root or "")
-            root, objects = self._prepare_objects(facts, copies, root, mapped)
-            mapped = mark_kept(mapped, objects.kept)
+            root, objects, mapped = self.prepare_objects(core, facts, copies)
             run = _CoreExtraction(self, readable_core, facts, objects, mapped, copies, output, root, crash_thread_only)
             return run.extract()
 
-    def _prepare_objects(
-        self, facts: CoreFacts, copies: Path, root: str | None, mapped: tuple[MappedObject, ...]
-    ) -> tuple[str, SharedObjects]:
-        """Return the root directory that gdb uses and the objects that it needs, copied if it cannot read them."""
-        process = facts.process
+    def prepare_objects(
+        self, core: int, facts: CoreFacts, copies: Path, *, always_tree: bool = False
+    ) -> tuple[str, SharedObjects, tuple[MappedObject, ...]]:
+        """Return the root directory that gdb uses, the objects that it needs, and all that the process had mapped.
+
+        What gdb cannot read is copied to the directory `copies`; with `always_tree`, gdb sees nothing else.
+        """
+        root, process = self._root(facts), facts.process
+        mapped = build_ids.list_mapped_objects(core, root or "")
         fifos = () if self.user.switched else tuple(filter(object_paths.is_fifo, facts.objects))
         if root is None or fifos:
-            return _NO_ROOT, SharedObjects(missing=fifos)
-        copier = ObjectCopier(self.user, copies, self.check_reserve, root, self.check_interrupt, self.objects)
+            return _NO_ROOT, SharedObjects(missing=fifos), mapped
+        copier = ObjectCopier(
+            self.user, copies, self.check_reserve, root, self.check_interrupt, self.objects, always_tree
+        )
         outdated = outdated_paths(mapped)
         needed = [path for path in facts.objects if path not in outdated]
-        return root, copier.prepare(process.executable, process.build_id, needed, not_on_disk(mapped))
+        objects = copier.prepare(process.executable, process.build_id, needed, not_on_disk(mapped))
+        return root, objects, mark_kept(mapped, objects.kept)
 
     def _root(self, facts: CoreFacts) -> str | None:
         """Return the root directory of the process, empty for that of the host; None if it is not configured.

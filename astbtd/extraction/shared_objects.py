@@ -85,7 +85,7 @@ class ObjectCopier:
 
     An object is opened once, and the inode that was opened is what gdb gets: as a hard link, or else as a copy, one for
     each inode, of at most `_MAX_COPIED_BYTES` in all. `check_reserve(bytes)` can raise NoRoom, `check_interrupt` raises
-    to end the work early. `root` is the root directory of the process, empty for that of the host.
+    to end the work early. `root` is that of the process, empty for the host's. `always_tree`: gdb sees nothing else.
     """
 
     user: SandboxUser
@@ -94,6 +94,7 @@ class ObjectCopier:
     root: str = ""
     check_interrupt: Callable[[], None] = lambda: None
     source: ObjectSource = NO_OBJECTS
+    always_tree: bool = False
     _by_inode: dict[tuple[int, int], Path] = field(default_factory=dict)
     _copied_bytes: list[int] = field(default_factory=list)
 
@@ -111,7 +112,7 @@ class ObjectCopier:
         paths = [path for path in dict.fromkeys((executable or "", *mapped)) if path.startswith("/")]
         lost = {path: wanted for path, wanted in lost.items() if path.startswith("/") and self.source.has(wanted)}
         safe, needs_tree = self._paths_that_nobody_exchanges(path for path in paths if path not in lost)
-        tree = secrets.token_hex(8) if needs_tree or lost else None
+        tree = secrets.token_hex(8) if needs_tree or lost or self.always_tree else None
         directory = self.copies / tree if tree else self.copies
         if tree:
             files.make_directory(directory, group=self.user.gid if self.user.switched else -1)

@@ -21,6 +21,9 @@ GROUP_READS = 0o440
 OWNER_READS = 0o400
 PRIVATE_DIRECTORY_MODE = 0o700
 
+PRIVATE_DIRECTORY_PREFIX = "astbtd-"
+"""How the names of the directories of `private_directory` begin."""
+
 TEMPORARY_PATTERN = ".*.new"
 """Glob pattern of the names that `temporary_path` returns."""
 
@@ -187,7 +190,7 @@ def private_directory(parent: Path) -> Iterator[Path]:
 
     It is locked while it is in use, see `is_in_use`.
     """
-    directory = parent / f"astbtd-{os.urandom(8).hex()}"
+    directory = parent / f"{PRIVATE_DIRECTORY_PREFIX}{os.urandom(8).hex()}"
     os.mkdir(directory, PRIVATE_DIRECTORY_MODE)
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:

@@ -10,8 +10,8 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -89,6 +89,50 @@ def run(
     return Finished(status, ended, time.monotonic() - started)
 
 
+def run_on_terminal(
+    argv: Sequence[str],
+    *,
+    pass_fds: Sequence[int],
+    directory: Path,
+    environment: Mapping[str, str],
+    starter: Callable[[Start], AbstractContextManager["subprocess.Popen[bytes]"]] = start_here,
+) -> int:
+    """Run `argv` with our own standard input, output and error, and return its exit status; main thread only.
+
+    In its session, the terminal is not the controlling one: the child cannot put characters into its input queue
+    (TIOCSTI), which the caller's shell would execute. For the same reason it gets no SIGINT from the terminal: ours is
+    passed on. On SIGTERM and SIGHUP, it is killed, and SystemExit raised. Raise AstbtdError if it cannot be started.
+    """
+    merged = {**ENVIRONMENT, **environment}
+    start = partial(_start, argv, None, pass_fds, directory, merged)
+    with starter(start) as child, _signals_for(child):
+        try:
+            os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # its pid stays taken while the session is killed
+        finally:
+            _kill_session(child)
+    return child.returncode
+
+
+@contextmanager
+def _signals_for(child: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """Pass SIGINT on to a child for the duration of a block, and raise SystemExit on SIGTERM and SIGHUP."""
+
+    def pass_on(number: int, _: object) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(child.pid, number)
+
+    def end(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    handlers = {signal.SIGINT: pass_on, signal.SIGTERM: end, signal.SIGHUP: end}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def output(
     argv: Sequence[str],
     *,
@@ -123,13 +167,14 @@ def launch(argv: Sequence[str], *, environment: Mapping[str, str], wait: float) 
 
 
 def _start(
-    argv: Sequence[str], output: int, pass_fds: Sequence[int], directory: Path, environment: Mapping[str, str]
+    argv: Sequence[str], output: int | None, pass_fds: Sequence[int], directory: Path, environment: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:
+    """Start a child. Without `output`, it has our own standard input, output and error."""
     try:
         with open(os.devnull, "rb") as nothing:  # not subprocess.DEVNULL, which opens it for writing as well
             return subprocess.Popen(  # noqa: S603 - an argument list, never a shell; callers take no program name from foreign data
                 argv,
-                stdin=nothing,
+                stdin=None if output is None else nothing,
                 stdout=output,
                 stderr=output,
                 pass_fds=pass_fds,
