@@ -147,10 +147,17 @@ def test_texts_are_readable_by_the_group_and_the_core_by_root_only(machine: Mach
     assert {modes[path] for path in texts} == {"640 root:astbtd"}
 
 
+def without_state(report: str) -> tuple[str, str]:
+    """Return what is before and after the state of the PBX, of which only readers of the journal see everything."""
+    before, _, after = report.partition("Running: ")
+    return before, after.partition("Seen: ")[2]
+
+
 def test_members_of_the_group_read_the_report(machine: Machine, crash: Record) -> None:
     machine.container.run("useradd", "--groups=astbtd", "reader")
     report = machine.container.run("runuser", "--user=reader", "--", "astbtd", "show", crash["id"]).stdout
-    assert report == machine.service.command("show", crash["id"])
+    assert "Good enough to file?" in report
+    assert without_state(report) == without_state(machine.service.command("show", crash["id"]))
 
 
 def test_other_users_read_nothing_and_get_a_hint(machine: Machine, crash: Record) -> None:
