@@ -142,7 +142,7 @@ def put_earlier_core(scenario: Scenario, core: Path) -> None:
 
 
 CASES = {
-    "moved": Case(put_core, CoreState.KEPT, without=OBJECTS, step=1),
+    "moved": Case(put_core, CoreState.KEPT, without=OBJECTS, step=3),
     "objects": Case(put_core_beside_used_store, CoreState.KEPT, without="*/crashes/*"),
     "left": Case(put_core_beside_used_store, CoreState.LEFT, stays=True, settings={"cores": {"action": "leave"}}),
     "deleted": Case(put_core_beside_used_store, CoreState.REMOVED, settings={"cores": {"action": "delete"}}),
