@@ -101,10 +101,10 @@ def scenario(
 @pytest.mark.parametrize(
     ("error", "lasting", "step"),
     [
-        (errno.EIO, False, 8),
-        (errno.ENOSPC, True, 8),
-        (errno.EROFS, True, 16),
-        (errno.EDQUOT, True, 32),
+        (errno.EIO, False, 16),
+        (errno.ENOSPC, True, 16),
+        (errno.EROFS, True, 32),
+        (errno.EDQUOT, True, 48),
     ],
     ids=["EIO", "ENOSPC", "EROFS", "EDQUOT"],
 )
@@ -172,4 +172,4 @@ def test_a_command_reports_an_error_of_the_store_and_succeeds_when_run_again(
             check_store_is_consistent(one.store)
             return had_fault
 
-    assert at_every_change(attempt, step=5) > 10
+    assert at_every_change(attempt, step=10) > 5

@@ -82,7 +82,7 @@ class Case:
     settings: dict[str, object] = field(default_factory=dict)
     crashes: int = 1
     without: str = STAGING
-    step: int = 5
+    step: int = 16
 
 
 def put_core(scenario: Scenario, core: Path) -> Path:
@@ -142,7 +142,7 @@ def put_earlier_core(scenario: Scenario, core: Path) -> None:
 
 
 CASES = {
-    "moved": Case(put_core, CoreState.KEPT, without=OBJECTS, step=3),
+    "moved": Case(put_core, CoreState.KEPT, without=OBJECTS, step=8),
     "objects": Case(put_core_beside_used_store, CoreState.KEPT, without="*/crashes/*"),
     "left": Case(put_core_beside_used_store, CoreState.LEFT, stays=True, settings={"cores": {"action": "leave"}}),
     "deleted": Case(put_core_beside_used_store, CoreState.REMOVED, settings={"cores": {"action": "delete"}}),

@@ -134,4 +134,4 @@ def test_whichever_change_is_not_made_the_old_result_stands_or_the_new_one_is_co
             check_store_is_consistent(one.store)
             return done.returncode != 0
 
-    assert at_every_change(attempt, step=3 if error else 1) > 5
+    assert at_every_change(attempt, step=6 if error else 1) > 5
