@@ -102,7 +102,8 @@ def test_gdb_has_no_controlling_terminal(running: RunningDaemon, collected: Cras
 def test_an_interrupt_reaches_gdb_and_does_not_end_the_session(waiting: "subprocess.Popen[str]") -> None:
     assert waiting.stdin is not None
     assert waiting.stdout is not None
-    waiting.stdin.write("python gdb.write('busy\\n'); gdb.flush()\npython import time\npython time.sleep(1000)\n")
+    # One command, so that the signal cannot come between two of them, when nothing would be interrupted.
+    waiting.stdin.write("python import time; gdb.write('busy\\n'); gdb.flush(); time.sleep(1000)\n")
     waiting.stdin.flush()
     assert any("busy" in line for line in waiting.stdout)
 
