@@ -3,6 +3,7 @@
 import itertools
 import os
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from astbtd.model.crash import CoreState, ExtractionOutcome
@@ -16,6 +17,10 @@ _FAULTY = """#!/bin/sh
 export FAULTS_BELOW={store} FAULTS_AT="$(cat {number})" FAULTS_HOW={how}
 LD_PRELOAD={library} exec gdb "$@"
 """
+
+
+_NEVER = 0
+_STEP = 4  # only every fourth change is tried
 
 
 class FaultyDebugger:
@@ -64,29 +69,34 @@ def test_gdb_and_the_daemon_killed_together_leave_one_record_in_the_end(
     running: RunningDaemon, programs: Path, scratch: Path, spool: Path
 ) -> None:
     debugger = FaultyDebugger(running, programs, scratch, spool, "wait")
-    crash(programs, spool, "segv")
-    for number in itertools.count(1):
+    for count, number in enumerate(itertools.count(1, _STEP), 1):
+        crash(programs, spool, "segv")
         debugger.fail_at(number)
         running.launch()
-        running.wait_until(
-            lambda: stopped_gdb(running) is not None or is_settled(running), "gdb to stop, or the crash to be recorded"
-        )
+        running.wait_until(partial(is_stopped_or_settled, running, count), "gdb to stop, or the crash to be recorded")
         gdb = stopped_gdb(running)
         if gdb is None:
             break
         running.kill()
         assert process_ends(gdb)
-        assert running.store.ids() == []
+        assert len(running.store.ids()) == count - 1
+        debugger.fail_at(_NEVER)
+        running.launch()
+        running.wait_until(partial(is_settled, running, count), "the crash to be recorded")
+        running.stop()
     running.stop()
 
-    assert number > 10
-    (recorded,) = running.crashes()
-    assert recorded.core.state is CoreState.KEPT
+    assert count > 3
+    assert [recorded.core.state for recorded in running.crashes()] == [CoreState.KEPT] * count
     assert os.listdir(spool) == []
 
 
-def is_settled(running: RunningDaemon) -> bool:
-    return bool(running.store.ids()) and not list(running.store.incoming.glob("*.claim"))
+def is_stopped_or_settled(running: RunningDaemon, count: int) -> bool:
+    return stopped_gdb(running) is not None or is_settled(running, count)
+
+
+def is_settled(running: RunningDaemon, count: int) -> bool:
+    return len(running.store.ids()) == count and not list(running.store.incoming.glob("*.claim"))
 
 
 def stopped_gdb(running: RunningDaemon) -> int | None:
