@@ -255,7 +255,7 @@ def statuses() -> Iterator[str]:
     """Yield the status of each process in our pid namespace. Those of other namespaces are of tests that run beside."""
     ours = os.readlink("/proc/self/ns/pid")
     for process in Path("/proc").glob("[0-9]*"):
-        with suppress(FileNotFoundError, ProcessLookupError):
+        with suppress(FileNotFoundError, ProcessLookupError, PermissionError):  # a guarded process is none of ours
             if os.readlink(process / "ns/pid") == ours:
                 yield (process / "status").read_text()
 
