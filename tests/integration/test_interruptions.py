@@ -57,11 +57,14 @@ def test_two_signals_to_stop_interrupt_the_work_once(running: RunningDaemon, pro
 
 
 def test_many_reloads_lose_no_crash(running: RunningDaemon, programs: Path, scratch: Path, spool: Path) -> None:
+    # Beforehand: a reload while a crashing program runs has its working directory searched as well, and the first
+    # core of a new directory is copied and stays where it is.
+    made = [crash(programs, scratch, "segv").rename(scratch / f"made.{count}") for count in range(10)]
     running.start()
-    for count in range(1, 11):
+    for count, core in enumerate(made):
         for _ in range(50):
             running.signal(signal.SIGHUP)
-        crash(programs, scratch, "segv").rename(spool / f"core.{count}")
+        core.rename(spool / f"core.{count}")
     recorded = running.wait_for_crashes(10)
 
     assert len({each.core.identity for each in recorded}) == 10
