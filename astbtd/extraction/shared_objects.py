@@ -3,13 +3,12 @@
 The paths in a core are untrusted, as the crashed process chose them: only ELF programs and shared objects are copied.
 """
 
-import errno
 import os
 import re
 import secrets
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from itertools import islice
@@ -28,7 +27,7 @@ from astbtd.extraction.object_paths import (
 )
 from astbtd.extraction.sandbox_command import SandboxUser
 from astbtd.lib import files, sparse
-from astbtd.lib.path_walk import open_exchangeable
+from astbtd.lib.path_walk import open_exchangeable, opened_regular_file
 
 _MAX_COPIED_BYTES = 1 << 30  # of all objects of one process; a debug build of Asterisk has about 300 MB
 _MAX_ENTRIES = 20_000  # of a directory, among which other names of objects are looked for
@@ -207,7 +206,7 @@ class ObjectCopier:
 
     def _copy(self, directory: Path, path: str) -> _CopyResult:
         try:
-            with _open_below(path, self.root) as source:
+            with opened_regular_file(path, self.root or "/") as (source, _):
                 if not _is_program(source):
                     return _CopyResult.NOT_AN_OBJECT
                 target = Path(copy_path(str(directory), path))
@@ -282,19 +281,3 @@ def _is_program(descriptor: int) -> bool:
     except headers.NotElf:
         return False
     return kind in (headers.FileType.EXECUTABLE, headers.FileType.SHARED)
-
-
-@contextmanager
-def _open_below(path: str, root: str) -> Iterator[int]:
-    """Open a regular file below `root`. What is checked is what is opened, whatever others do to its path."""
-    handle, _ = open_exchangeable(path, root or "/")
-    try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file")
-        descriptor = files.reopen(handle)
-    finally:
-        os.close(handle)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)

@@ -29,6 +29,25 @@ def open_exchangeable(path: str, root: str = "/") -> tuple[int, bool]:
         return walk.to(path), walk.is_exchangeable
 
 
+@contextmanager
+def opened_regular_file(path: str, root: str = "/") -> Iterator[tuple[int, bool]]:
+    """Yield a descriptor of a regular file below `root`, and whether anybody but root can exchange it. Raise OSError.
+
+    What is checked is what is opened, whatever others do to its path.
+    """
+    handle, is_exchangeable = open_exchangeable(path, root)
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        descriptor = files.reopen(handle)
+    finally:
+        os.close(handle)
+    try:
+        yield descriptor, is_exchangeable
+    finally:
+        os.close(descriptor)
+
+
 def is_exchangeable_directory(path: str, *, fix_mode: bool = False) -> bool:
     """Return whether anybody but root can exchange a directory, or an entry of root's in it. Raise OSError.
 

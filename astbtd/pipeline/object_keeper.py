@@ -5,11 +5,8 @@ path alone: a file must be the one that the running process has mapped (inode), 
 in the core (with the build id). What others than root can exchange is copied last.
 """
 
-import errno
 import os
-import stat
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -19,7 +16,7 @@ from astbtd.errors import AstbtdError, Interrupted, NoRoom
 from astbtd.extraction import build_ids
 from astbtd.lib import files, sparse
 from astbtd.lib.mounts import Mounts
-from astbtd.lib.path_walk import open_exchangeable
+from astbtd.lib.path_walk import opened_regular_file
 from astbtd.lib.quantities import format_size
 from astbtd.store.core_archive import Progress
 from astbtd.store.kept_objects import KeptObjects, NotKept, read_build_id
@@ -146,7 +143,7 @@ class _Batch:
     def _keep_source(self, source: _Source, *, only_safe: bool) -> bool:
         """Keep the file of one source. Return False if others can exchange it, and only safe files are wanted."""
         try:
-            with _opened(source.path) as (descriptor, is_exchangeable):
+            with opened_regular_file(source.path) as (descriptor, is_exchangeable):
                 if is_exchangeable and only_safe:
                     return False
                 if source.is_wanted(descriptor):
@@ -185,25 +182,6 @@ class _Batch:
         if room < needed:
             raise NoRoom(f"the kept objects would exceed {format_size(limit)}", "raise retention.objects.size")
         return room
-
-
-@contextmanager
-def _opened(path: str) -> Iterator[tuple[int, bool]]:
-    """Open a regular file. Yield its descriptor, and whether others than root can exchange it. Raise OSError.
-
-    What is checked is what is opened, whatever others do to its path.
-    """
-    handle, is_exchangeable = open_exchangeable(path)
-    try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file")
-        descriptor = files.reopen(handle)
-    finally:
-        os.close(handle)
-    try:
-        yield descriptor, is_exchangeable
-    finally:
-        os.close(descriptor)
 
 
 def _has_inode(inode: int, descriptor: int) -> bool:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from astbtd.errors import Interrupted, NoRoom
+from astbtd.lib import path_walk
 from astbtd.lib.path_walk import open_exchangeable
-from astbtd.pipeline import object_keeper
 from astbtd.pipeline.object_keeper import KeepResult, ObjectKeeper
 from astbtd.store.kept_objects import KeptObjects, read_build_id
 from astbtd.store.retention.disk_reserve import DiskReserve
@@ -17,13 +17,6 @@ from astbtd.store.store import Store
 from tests.support.builders import DeadProcess, program
 
 BUILD = "ab" * 20
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = Store(tmp_path / "store")
-    store.prepare()
-    return store
 
 
 def keeper(store: Store, limit: int | None = None) -> ObjectKeeper:
@@ -176,7 +169,7 @@ def test_what_only_root_can_change_is_kept_before_a_forged_copy(
     forged.write_bytes(program() + b"forged")
     genuine.write_bytes(program() + b"genuine")
     monkeypatch.setattr(
-        object_keeper, "open_exchangeable", lambda path: (open_exchangeable(path)[0], path == str(forged))
+        path_walk, "open_exchangeable", lambda path, root: (open_exchangeable(path, root)[0], path == str(forged))
     )
 
     keep_core(keeper(store), DeadProcess(mapped=(str(forged), str(genuine))), tmp_path)
