@@ -15,13 +15,6 @@ from astbtd.store.store import Store
 from tests.support.builders import crash, signature_of
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = Store(tmp_path / "store")
-    store.prepare()
-    return store
-
-
 def commit(store: Store, made: Crash) -> Crash:
     staged = store.stage(made.id)
     (staged / REPORT_FILE).write_text("Foreign: not the PBX\n")

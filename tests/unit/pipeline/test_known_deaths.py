@@ -1,7 +1,6 @@
 """One record for each death: a known crash is found, and a late core replaces the record without one."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -15,13 +14,6 @@ from tests.support.builders import NOON, crash
 from tests.support.finding import make_claims
 
 DEATH = Death(UnitExit(NOON, "boot", "asterisk.service", "first", "SIGSEGV", dumped=False), None, None)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = Store(tmp_path / "store")
-    store.prepare()
-    return store
 
 
 @pytest.fixture

@@ -22,13 +22,6 @@ ANYBODY = PbxIdentity(None)
 UNIT = "asterisk.service"
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = Store(tmp_path / "store")
-    store.prepare()
-    return store
-
-
 @pytest.fixture(autouse=True)
 def _no_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine on which nothing runs, and no unit starts Asterisk."""

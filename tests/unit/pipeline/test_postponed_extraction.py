@@ -49,13 +49,6 @@ class FakeExtractor:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = Store(tmp_path / "store")
-    store.prepare()
-    return store
-
-
-@pytest.fixture
 def core(tmp_path: Path) -> Iterator[int]:
     path = tmp_path / "core"
     path.write_bytes(DeadProcess().core())

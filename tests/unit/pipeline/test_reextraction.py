@@ -48,13 +48,6 @@ class FakeExtractor:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = Store(tmp_path / "store")
-    store.prepare()
-    return store
-
-
-@pytest.fixture
 def core(tmp_path: Path) -> Iterator[int]:
     (tmp_path / "core").write_bytes(DeadProcess().core())
     descriptor = os.open(tmp_path / "core", os.O_RDONLY)

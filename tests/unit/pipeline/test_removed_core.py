@@ -21,13 +21,6 @@ ADVICE = (f"Install the debug symbols, then {EXTRACT_AGAIN}.", "Attach the log."
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = Store(tmp_path / "store")
-    store.prepare()
-    return store
-
-
-@pytest.fixture
 def kept(store: Store) -> Crash:
     """A crash with its core, whose advice is to read the core again."""
     plain = crash(state=CoreState.CLAIMED)

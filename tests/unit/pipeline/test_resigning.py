@@ -21,13 +21,6 @@ UNNAMED = f"#0  0x1 in __ao2_ref () from /usr/sbin/asterisk\n#1  0x2 in ?? () fr
 NO_NAMES = "#0  0x41 in ?? ()\n#1  0x42 in ?? ()\n"
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = Store(tmp_path / "store")
-    store.prepare()
-    return store
-
-
 def add(
     store: Store, minutes: float, text: str | None, signature: str = "old", rule: str = "function", **changes: object
 ) -> Crash:
