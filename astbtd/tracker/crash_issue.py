@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
 from astbtd.backtrace.gdb_frame import Frame
@@ -10,6 +9,7 @@ from astbtd.backtrace.parser import parse
 from astbtd.diagnosis.crash_thread import find_crash_thread
 from astbtd.diagnosis.frame_folding import fold_frames
 from astbtd.diagnosis.frame_kind import is_asterisk_object, plain_name
+from astbtd.diagnosis.report_summary import format_time
 from astbtd.model.crash import Asterisk, Crash
 from astbtd.model.deadlock_capture import Deadlock, Wait
 from astbtd.store.redaction.redactor import Redactor
@@ -127,7 +127,7 @@ def _describe_crash(crash: Crash) -> Iterator[str]:
     if crash.signature:
         yield f"- Signature: {crash.signature.text} ({crash.signature.id})"
         if crash.signature.occurrence > 1:
-            yield f"- Seen: {crash.signature.occurrence} times since {_format_time(crash.signature.first_seen)}"
+            yield f"- Seen: {crash.signature.occurrence} times since {format_time(crash.signature.first_seen)}"
         if crash.signature.after_version:
             yield f"- Seen first after version {crash.signature.after_version}"
     yield f"- Backtrace: {diagnosis.verdict} (quality {diagnosis.quality:g} of 1)"
@@ -150,7 +150,3 @@ def _describe_wait(wait: Wait) -> str:
     if wait.locked_at:
         holder += f", locked at {wait.locked_at}"
     return f"LWP {wait.lwp} waits in {place} for {wait.kind} {wait.lock_name or wait.lock}, held by {holder}"
-
-
-def _format_time(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
