@@ -11,19 +11,14 @@ import pytest
 from astbtd.backtrace import parser
 from astbtd.model.crash import Crash, Section
 from tests.support.commands import build, command_line, run_astbtd, section_text
-from tests.support.harness import RunningDaemon, crash
+from tests.support.harness import RunningDaemon, collect_kept
 
 
 @pytest.fixture
 def collected(running: RunningDaemon, spool: Path, scratch: Path) -> Crash:
     """A crash whose core is kept, of a program that is gone now from where it was."""
     programs = build(scratch / "programs", "OPTIMIZE=1")
-    running.start()
-    crash(programs, spool, "segv")
-    running.wait_for_crashes(1)
-    running.wait_until(lambda: running.crashes()[0].core.state == "kept", "the core to be kept")
-    running.stop()
-    return running.crashes()[0]
+    return collect_kept(running, programs, spool)
 
 
 def crashed_frames(text: str) -> list[str]:

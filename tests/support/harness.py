@@ -241,3 +241,13 @@ def end_by_signal(process: "subprocess.Popen[bytes]", number: signal.Signals) ->
 def process_state(pid: int) -> str:
     """Return the state of a process as proc(5) abbreviates it: R for running, S for sleeping, T for stopped, ..."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def collect_kept(running: RunningDaemon, programs: Path, spool: Path) -> Crash:
+    """Start the daemon, crash a program, and stop the daemon when its core is kept. Return the record."""
+    running.start()
+    crash(programs, spool, "segv")
+    running.wait_for_crashes(1)
+    running.wait_until(lambda: running.crashes()[0].core.state == "kept", "the core to be kept")
+    running.stop()
+    return running.crashes()[0]
