@@ -29,7 +29,7 @@ def start_with_asterisk(running: RunningDaemon, installed: Path, spool: Path) ->
     """Start the daemon while Asterisk runs, and wait until it has kept the objects."""
     with running_asterisk(installed, spool):
         running.start()
-        running.wait_until((running.store.incoming / "running-objects").exists, "the objects to be kept")
+        running.wait_for_objects()
 
 
 def collect(running: RunningDaemon, core: Path, spool: Path) -> Crash:

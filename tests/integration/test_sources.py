@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from astbtd.model.crash import CoreState, DiscoveredBy, Source, Verdict
+from astbtd.model.crash import CoreState, DiscoveredBy, ObjectState, Source, Verdict
 from astbtd.sources.collectors.registry import COLLECTORS
 from tests.support.collected_cores import KEEP_AS, keep_as_systemd, keep_as_systemd_elsewhere, pid_of
 from tests.support.contained import contained_asterisk, crash_in_container
@@ -336,7 +336,7 @@ def test_the_core_of_a_container_is_read_with_the_files_of_the_container(
     assert recorded.asterisk.version == "22.10.0-astbtd"
 
 
-def test_an_asterisk_in_a_container_is_reported_and_its_core_recorded_with_the_facts_in_it(
+def test_an_asterisk_in_a_container_is_reported_and_its_core_read_with_the_program_that_was_kept_while_it_ran(
     running: RunningDaemon, programs: Path, scratch: Path, spool: Path
 ) -> None:
     root = scratch / "root"
@@ -344,11 +344,14 @@ def test_an_asterisk_in_a_container_is_reported_and_its_core_recorded_with_the_f
     with contained_asterisk(programs, root, spool) as container:
         running.start()
         assert "it runs in a container, its working directory is /shared: add that directory" in running.manager.status
+        running.wait_for_objects()
         crash_in_container(container)
         (recorded,) = running.wait_for_crashes(1)
     assert recorded.core.path == str(spool / "core")
     assert recorded.process.executable == "/opt/pbx/asterisk"
-    assert (recorded.diagnosis.crash_function, recorded.asterisk.version) == (None, None)
+    states = {each.path: each.state for each in recorded.objects or ()}
+    assert states["/opt/pbx/asterisk"] is ObjectState.KEPT
+    assert (recorded.diagnosis.crash_function, recorded.asterisk.version) == ("monitor_sig_flags", "22.10.0-astbtd")
 
 
 def test_a_core_that_does_not_name_its_container_is_read_with_the_files_of_the_container(

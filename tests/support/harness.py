@@ -140,6 +140,10 @@ class RunningDaemon:
         self.wait_until(is_settled, f"{count} crashes to be collected")
         return self.crashes()
 
+    def wait_for_objects(self) -> None:
+        """Wait until the objects of the running Asterisk are kept."""
+        self.wait_until((self.store.incoming / "running-objects").exists, "the objects to be kept")
+
     def wait_until(self, condition: Callable[[], bool], what: str) -> None:
         """Wait until `condition` holds. It is evaluated after each message of the daemon, and every second."""
         deadline = time.monotonic() + TIMEOUT
