@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from astbtd.store.record import RetentionFields
+from astbtd.store.store import Store
 from tests.support.builders import DeadProcess
 from tests.support.fixture_types import Dump, OpenFile
 from tests.support.transcripts import DOUBLE_FREE, OPTIMIZED, STRIPPED, TWO_THREADS
@@ -65,3 +67,17 @@ def stripped() -> str:
 @pytest.fixture(scope="session")
 def optimized() -> str:
     return OPTIMIZED
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The ids of the crashes whose records were read for retention."""
+    ids: list[str] = []
+    load_retention_fields = Store.load_retention_fields
+
+    def recording(store: Store, crash_id: str) -> RetentionFields:
+        ids.append(crash_id)
+        return load_retention_fields(store, crash_id)
+
+    monkeypatch.setattr(Store, "load_retention_fields", recording)
+    return ids

@@ -13,7 +13,6 @@ from astbtd.daemon.maintenance import Maintenance
 from astbtd.daemon.store_statistics import StoreStatistics
 from astbtd.model.crash import KEPT_CORE_FILE, REPORT_FILE, CoreState, Crash
 from astbtd.settings import Limits, RetentionSettings
-from astbtd.store.record import RetentionFields
 from astbtd.store.retention import limits
 from astbtd.store.retention.stored_crash import RemovedPart
 from astbtd.store.store import Store
@@ -31,20 +30,6 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     messages: list[str] = []
     monkeypatch.setattr(systemd, "send", lambda message, *_: messages.append(message))
     return messages
-
-
-@pytest.fixture
-def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The crashes whose records were read for retention."""
-    ids: list[str] = []
-    load_retention_fields = Store.load_retention_fields
-
-    def recording(store: Store, crash_id: str) -> RetentionFields:
-        ids.append(crash_id)
-        return load_retention_fields(store, crash_id)
-
-    monkeypatch.setattr(Store, "load_retention_fields", recording)
-    return ids
 
 
 @pytest.fixture

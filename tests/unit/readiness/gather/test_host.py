@@ -5,20 +5,10 @@ from pathlib import Path
 import pytest
 
 from astbtd.readiness.facts import Coredump, Family
-from astbtd.readiness.gather import host, systemd_config
+from astbtd.readiness.gather import host
 from astbtd.sources import core_pattern
 
 SYSTEMD_COREDUMP = core_pattern.parse("|/usr/lib/systemd/systemd-coredump %P %u %g %s %t %c %h")
-
-
-@pytest.fixture
-def directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
-    """The vendor's and the administrator's directory of systemd's configuration."""
-    vendor, administrator = tmp_path / "usr", tmp_path / "etc"
-    for directory in (vendor, administrator):
-        (directory / "coredump.conf.d").mkdir(parents=True)
-    monkeypatch.setattr(systemd_config, "_CONFIGURATION_DIRECTORIES", (str(vendor), str(administrator)))
-    return vendor, administrator
 
 
 def test_the_last_configured_limits_of_systemd_coredump_apply(directories: tuple[Path, Path]) -> None:

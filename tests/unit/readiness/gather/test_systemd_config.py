@@ -4,18 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from astbtd.readiness.gather import systemd_config
 from astbtd.readiness.gather.systemd_config import parse_assignments, parse_size, read_configuration
-
-
-@pytest.fixture
-def directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
-    """The vendor's and the administrator's directory of systemd's configuration."""
-    vendor, administrator = tmp_path / "usr", tmp_path / "etc"
-    for directory in (vendor, administrator):
-        (directory / "coredump.conf.d").mkdir(parents=True)
-    monkeypatch.setattr(systemd_config, "_CONFIGURATION_DIRECTORIES", (str(vendor), str(administrator)))
-    return vendor, administrator
 
 
 def test_the_administrators_main_file_replaces_the_vendors(directories: tuple[Path, Path]) -> None:

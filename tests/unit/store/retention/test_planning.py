@@ -8,7 +8,6 @@ import pytest
 
 from astbtd.model.crash import KEPT_CORE_FILE, RECORD_FILE, REPORT_FILE, CoreState
 from astbtd.settings import Limits, RetentionSettings
-from astbtd.store.record import RetentionFields
 from astbtd.store.retention import limits
 from astbtd.store.retention.planning import count_store, plan_removals, stored_crashes
 from astbtd.store.retention.removal_plan import RemovalPlan
@@ -34,20 +33,6 @@ def store(tmp_path: Path) -> Store:
             (staged / KEPT_CORE_FILE).write_bytes(bytes(1000))
         store.commit(staged, crash(minutes))
     return store
-
-
-@pytest.fixture
-def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The ids of the crashes whose records were read."""
-    ids: list[str] = []
-    load_retention_fields = Store.load_retention_fields
-
-    def recording(store: Store, crash_id: str) -> RetentionFields:
-        ids.append(crash_id)
-        return load_retention_fields(store, crash_id)
-
-    monkeypatch.setattr(Store, "load_retention_fields", recording)
-    return ids
 
 
 def test_what_the_store_holds_of_each_crash_is_found_newest_first(store: Store) -> None:
