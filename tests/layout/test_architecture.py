@@ -10,6 +10,7 @@ LAYERS = (  # highest first; a module may import its own package and lower layer
     ("__main__",),
     ("cli",),
     ("daemon",),
+    ("notify",),
     ("pipeline",),
     ("html", "readiness", "tracker", "watch"),
     ("claims",),

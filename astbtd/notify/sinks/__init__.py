@@ -1,0 +1,1 @@
+"""Where notifications are delivered: one module for each kind of server."""
