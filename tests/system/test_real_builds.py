@@ -103,6 +103,21 @@ def test_frames_in_a_module_that_was_replaced_have_no_names(pbx: BuiltAsterisk) 
     assert "scenes.c" not in pbx.section(record, "thread1.txt")
 
 
+def test_an_object_that_is_used_after_its_release_fails_an_assertion_and_crashes_nothing(pbx: BuiltAsterisk) -> None:
+    pid = pbx.start()
+
+    log = pbx.fail_assertion("use_released_object")
+    diagnosis = pbx.diagnose(log)
+
+    has_names = "BETTER_BACKTRACES" in pbx.build.options
+    assert pbx.pid() == pid, "Asterisk checks the object and goes on"
+    assert diagnosis["kind"] == "assertion"
+    assert diagnosis["crash_function"] == ("use_released_object" if has_names else None)
+    assert diagnosis["verdict"] == ("usable" if has_names else "unusable")
+    assert any("BETTER_BACKTRACES" in each for each in diagnosis["advice"]) != has_names
+    assert any("DO_CRASH" in each for each in diagnosis["advice"])
+
+
 def test_a_signal_of_another_process_is_not_a_crash(pbx: BuiltAsterisk) -> None:
     pid = pbx.start()
     pbx.container.run("kill", "-SEGV", str(pid))

@@ -30,6 +30,7 @@ ExecStart=/usr/sbin/safe_asterisk -g -U asterisk -G asterisk
 """
 _PROGRAM = "/usr/sbin/asterisk"
 _ORIGINAL = "/usr/sbin/asterisk-original"
+_LOG = "/tmp/scenes.log"
 _SOCKET = "/var/run/asterisk/asterisk.ctl"
 
 _SECONDS = 120
@@ -145,6 +146,20 @@ class BuiltAsterisk:
         record: Record = json.loads(output.splitlines()[-1])
         record["report"] = self.container.run("astbtd", "show", record["id"]).stdout
         return record
+
+    def fail_assertion(self, scene: str) -> str:
+        """Play a scene in which assertions fail and Asterisk goes on; return the path of the log that has them."""
+        self.container.run("rm", "--force", _LOG)
+        self.console(f"logger add channel {_LOG} error")
+        self.console(f"scene {scene}")
+        # Asterisk writes it in another thread: first the assertion, then its backtrace, which an empty line ends.
+        wait_until(lambda: self.container.run("cat", _LOG).stdout.endswith("\n\n"), "an assertion is logged", _SECONDS)
+        return _LOG
+
+    def diagnose(self, path: str) -> Record:
+        """Return the diagnosis of a text."""
+        diagnosis: Record = json.loads(self.container.run("astbtd", "diagnose", "--json", path, check=False).stdout)
+        return diagnosis
 
     def section(self, record: Record, name: str) -> str:
         """Return a section of a crash."""

@@ -187,6 +187,26 @@ static void recurse(void)
 	ast_verbose("%d\n", evaluate_expression(0));
 }
 
+struct session {
+	int magic;
+	char name[40];
+};
+
+static void touch_session(struct session *session)
+{
+	session->magic++;
+}
+
+static void use_released_object(void)
+{
+	struct session *session = ao2_alloc(sizeof(*session), NULL);
+
+	ao2_ref(session, -1);
+	ao2_ref(session, -1);
+	touch_session(session);
+	ao2_lock(session);
+}
+
 static void write_to_null(void)
 {
 	*(volatile int *) NULL = 1;
@@ -349,7 +369,7 @@ static void wait_on_condition(void)
 
 #define SCENES(X) \
 	X(decode_with_vendor) X(unloaded_library) X(unload_beneath_thread) X(overwrite_stack) X(overwrite_guarded_stack) \
-	X(call_null) X(call_heap) X(recurse) X(segv) X(abort) \
+	X(call_null) X(call_heap) X(recurse) X(use_released_object) X(segv) X(abort) \
 	X(lock_mutexes) X(lock_objects) X(lock_object_rw) X(lock_readers) X(lock_channel) X(lock_recursively) \
 	X(wait_on_condition)
 
