@@ -1,5 +1,6 @@
 """The watch thread carries out requests, reports its state, and ends when it is asked to, or by an error."""
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from astbtd.asterisk.identity import PbxIdentity
 from astbtd.claims.finder import CoreFinder, FinderResult
 from astbtd.daemon import watch_thread
 from astbtd.daemon.watch_thread import RecheckPostponed, Rescan, UpdateSettings, WatchThread
@@ -73,6 +75,7 @@ def bench(tmp_path: Path, spool: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     room = Room()
     claims = make_claims(tmp_path)
     finder = CoreFinder(claims, lambda _: set(), settings.asterisk.executables, CoreAction.MOVE, room)
+    finder.identity = PbxIdentity(frozenset((0, os.geteuid())))
     bench = Bench(settings, room, WatchSupervisor(settings, finder, tmp_path / "directories"))
     yield bench
     bench.thread.stop()
