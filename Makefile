@@ -24,6 +24,11 @@ missing = $(shell for package in $(1); do \
 install-packages = set -e; missing="$(call missing,$(1))"; test -z "$$missing" || { \
 	$(SUDO) apt-get update -q; $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; }
 
+# Error trackers for tests, from PyPI, in environments of their own: astbtd does not need Django.
+TRACKERS := build/trackers
+BUGSINK := bugsink==2.6.2 gunicorn==26.2.0
+RELAY := sentry-relay==0.10.1
+
 BENCH :=
 
 # JOBS is how many tests run at once. FAST are the directories of tests that need neither root nor a kernel setting.
@@ -34,7 +39,7 @@ PARALLEL := -n $(JOBS) --dist worksteal
 # Each worker in a pid namespace of its own: tests/support/isolated-python says why.
 ISOLATED := --tx '$(JOBS)*popen//python=$(CURDIR)/tests/support/isolated-python' --dist worksteal
 
-.PHONY: help dev demo test test-fast test-root test-nightly test-system test-end-to-end fuzz bench evaluate \
+.PHONY: help dev demo trackers test test-fast test-root test-nightly test-system test-end-to-end fuzz bench evaluate \
 	bench-diagnosis bench-deadlock compare-coredumper examples screenshots check lint types users programs run-packages install uninstall completions deb test-package deb-packages clean
 
 help: ## this list
@@ -47,6 +52,16 @@ $(VENV)/.made: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install -q wheel setuptools
 	$(VENV)/bin/pip install -q --no-build-isolation -e '.[dev]'
+	@touch $@
+
+trackers: $(TRACKERS)/.made ## for tests: Bugsink and Sentry's event normalizer, from PyPI
+
+$(TRACKERS)/.made: tests/support/bugsink.py | dev
+	$(PYTHON) -m venv $(TRACKERS)/bugsink
+	$(TRACKERS)/bugsink/bin/pip install -q $(BUGSINK)
+	$(PYTHON) -m venv $(TRACKERS)/relay
+	$(TRACKERS)/relay/bin/pip install -q $(RELAY)
+	$(VENV)/bin/python -m tests.support.bugsink
 	@touch $@
 
 users: ## the group and the user that astbtd needs, unless they exist
