@@ -27,6 +27,7 @@ from astbtd.daemon import death_monitor
 from astbtd.daemon.jobs import Job, ProcessClaim
 from astbtd.daemon.worker import Worker
 from astbtd.extraction.gdb_runner import Extractor
+from astbtd.lib import sparse
 
 _MARK = Path(os.environ.get("FAULT_MARK", "/nonexistent/mark"))
 _TIMEOUT = 60.0
@@ -179,6 +180,30 @@ def die_in_extraction() -> None:
     Extractor.extract = die  # type: ignore[method-assign]
 
 
+def stop_while_copying() -> None:
+    """The daemon is told to stop while it copies the first MiB of an object. It reports each MiB that it copies."""
+    copy, stop, is_stopping = sparse.copy, Worker.stop, threading.Event()
+
+    def notice(worker: Worker) -> list[Claim]:
+        worker._stopping = True
+        is_stopping.set()
+        return stop(worker)
+
+    def copy_and_stop(source: int, target: int, heartbeat: Callable[[], None] = lambda: None) -> None:
+        def report_and_go_on() -> None:
+            sys.stderr.write("astbtd: copied 1 MiB\n")
+            if is_first():
+                os.kill(os.getpid(), signal.SIGTERM)
+                is_stopping.wait(_TIMEOUT)
+            heartbeat()
+
+        is_object = os.readlink(f"/proc/self/fd/{source}").endswith(".so")
+        copy(source, target, report_and_go_on if is_object else heartbeat)
+
+    Worker.stop = notice  # type: ignore[method-assign, assignment]
+    sparse.copy = copy_and_stop
+
+
 FAULTS: dict[str, Callable[[], None]] = {
     "forget-claim": forget_claim,
     "rename-when-taken": rename_when_taken,
@@ -193,6 +218,7 @@ FAULTS: dict[str, Callable[[], None]] = {
     "small-budgets": small_budgets,
     "short-time": short_time,
     "die-in-extraction": die_in_extraction,
+    "stop-while-copying": stop_while_copying,
 }
 
 _open = os.open

@@ -153,7 +153,7 @@ REDACTED: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r'exten = "4930123456"', ("4930123456",)),
     ("exten = 4930123456", ("4930123456",)),
     (r'n = {valid = 1, number = {valid = 1, str = 0x1 "301", plan = 0}}', ("301",)),
-    (r'id = {name = {valid = 1 \'\001\', str = 0x1 "Alice", char_set = 1}}', ("Alice",)),
+    (r"""id = {name = {valid = 1 '\001', str = 0x1 "Alice", char_set = 1}}""", ("Alice",)),
     (r'cid_name = 0x1 "Alice", cid_num = 0x2 "301", accountcode = "cust"', ("Alice", "301", "cust")),
     # environment
     (r'environ = {0x1 "DB_PASSWORD=foo bar", 0x2 "AWS_SECRET_ACCESS_KEY=abc/def+g"}', ("foo bar", "abc/def")),
