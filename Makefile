@@ -77,14 +77,14 @@ demo: dev users programs ## a real crash, collected and shown, on a scratch stor
 test-fast: dev ## unit, layout and short fuzz tests, without root; with branch coverage
 	$(PYTEST) $(PARALLEL) --cov=astbtd -m 'not root and not nightly' $(FAST)
 
-test-root: dev users ## the tests that need root: in parallel, then, one by one, those that change kernel settings
+test-root: dev trackers users ## the tests that need root: in parallel, then, one by one, those that change kernel settings
 	@$(call install-packages,$(BROWSER_PACKAGES))
 	$(SUDO) $(PYTEST) $(ISOLATED) -m 'root and not serial and not nightly' $(FAST) tests/integration
 	$(SUDO) $(PYTEST) -m 'serial and not nightly' $(FAST) tests/integration
 
 test: test-fast test-root ## all but the nightly and the system tests
 
-test-nightly: dev users fuzz test-system ## the tests that take long: loops, floods, a fault at every call, fuzzing, system
+test-nightly: dev trackers users fuzz test-system ## the tests that take long: loops, floods, a fault at every call, fuzzing, system
 	$(PYTEST) $(PARALLEL) -m 'nightly and not root' $(FAST)
 	$(SUDO) $(PYTEST) $(ISOLATED) -rP -m 'nightly and root and not serial' $(FAST) tests/integration
 	$(SUDO) $(PYTEST) -m 'nightly and serial' $(FAST) tests/integration

@@ -68,7 +68,7 @@ def make_event(notification: Notification, now: datetime) -> dict[str, object]:
 
 
 def _describe_crash(crash: CrashFacts, notification: Notification) -> dict[str, object]:
-    report = Report.CORRECTED if crash.corrects else Report.FIRST
+    report = Report.FIRST if crash.corrects is None else Report.CORRECTED
     return _grouped(crash, notification.id) | {
         "level": "warning" if crash.kind is Kind.SENT else "fatal",
         "exception": {"values": [_exception(crash)]},
@@ -186,7 +186,7 @@ def debug_id(build_id: str) -> str:
 def _tags(crash: CrashFacts, report: Report) -> dict[str, str]:
     tags = {
         "report": report,
-        "corrects": crash.corrects,
+        "corrects": "none" if crash.corrects == "" else crash.corrects,
         "kind": crash.kind,
         "verdict": crash.verdict,
         "corruption": crash.memory_corruption,

@@ -70,6 +70,11 @@ def render_dom(page: Path, log: RequestLog) -> str:
     return _run(*proxy, "--dump-dom", page.as_uri()).decode()
 
 
+def render_site(address: str) -> str:
+    """Return the document that the browser made of a page of a server on the loopback interface."""
+    return _run("--timeout=60000", "--dump-dom", address).decode()
+
+
 def take_picture(page: Path, picture: Path, width: int, height: int, *, dark: bool) -> None:
     """Write a PNG of a page as shown by a window of this size."""
     scheme = _DARK if dark else _LIGHT

@@ -12,11 +12,13 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.support.harness import TIMEOUT
 
@@ -118,11 +120,17 @@ class Bugsink:
             self._process.wait()
             self._process = None
 
-    def query(self, statement: str, *values: object) -> list[tuple[str, ...]]:
+    def query(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """Return rows of its database."""
         uri = f"file:{self.directory / 'db.sqlite3'}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True, timeout=TIMEOUT)) as database:
             return database.execute(statement, values).fetchall()
+
+    def issue_page(self, fingerprint: Sequence[str]) -> str:
+        """Return the address of the page with the stack of the first event of an issue."""
+        statement = "SELECT issue_id FROM issues_grouping WHERE grouping_key = ?"
+        ((issue,),) = self.query(statement, issue_key(fingerprint))
+        return f"{self.address}/issues/issue/{uuid.UUID(issue)}/event/first/"
 
     def event_ids(self) -> list[str]:
         """Return the ids of all events, in hexadecimal digits."""
@@ -162,6 +170,11 @@ def bugsink(directory: Path) -> Iterator[Bugsink]:
         yield running
     finally:
         running.kill()
+
+
+def issue_key(fingerprint: Sequence[str]) -> str:
+    """Return how Bugsink writes a fingerprint."""
+    return " ⋄ ".join(fingerprint)
 
 
 def make_template() -> None:

@@ -7,6 +7,7 @@ an event is in its members `errors` and `_meta`.
 import json
 import sys
 
+from sentry_relay.exceptions import InvalidReleaseErrorBadCharacters
 from sentry_relay.processing import StoreNormalizer, parse_release
 
 _MOST_DAYS = 30
@@ -20,8 +21,15 @@ def main() -> None:
     )
     normalized = [normalizer.normalize_event(event) for event in json.load(sys.stdin)]
     for event in normalized:
-        event["parsed_release"] = parse_release(event["release"]) if "release" in event else None
+        event["parsed_release"] = _parse(event.get("release"))
     json.dump(normalized, sys.stdout)
+
+
+def _parse(release: str | None) -> object:
+    try:
+        return parse_release(release) if release else None
+    except InvalidReleaseErrorBadCharacters:
+        return None
 
 
 if __name__ == "__main__":

@@ -135,10 +135,11 @@ def test_the_tags_say_what_is_searched_for() -> None:
     }
 
 
-def test_a_corrected_signature_is_tagged_so_that_the_crash_does_not_count_twice() -> None:
-    tags = event_of_crash(replace(crash_facts(), corrects="ba9876543210"))["tags"]
+@pytest.mark.parametrize(("before", "tag"), [("ba9876543210", "ba9876543210"), ("", "none")])
+def test_a_corrected_signature_is_tagged_so_that_the_crash_does_not_count_twice(before: str, tag: str) -> None:
+    tags = event_of_crash(replace(crash_facts(), corrects=before))["tags"]
 
-    assert (tags["report"], tags["corrects"]) == ("corrected", "ba9876543210")
+    assert (tags["report"], tags["corrects"]) == ("corrected", tag)
 
 
 def test_the_host_is_server_name_and_user_without_its_machine_id() -> None:
