@@ -13,10 +13,12 @@ RUN_PACKAGES := gdb python3 python3-venv python3-lz4 python3-pyinotify python3-s
 DEV_PACKAGES := age bindfs debuginfod g++ gdb gcc libc6-dev make pkg-config libsystemd-dev python3-dev python3-venv systemd zsh
 BENCH_PACKAGES := time
 # To build and check the Debian package. debian/control lists what the build needs.
-DEB_PACKAGES := debhelper dh-python fakeroot lintian pybuild-plugin-pyproject python3-all python3-hypothesis python3-jinja2 python3-pytest \
+DEB_PACKAGES := debhelper dh-python fakeroot lintian pybuild-plugin-pyproject python3-all python3-hypothesis python3-jinja2 python3-prometheus-client python3-pytest \
 	python3-setuptools python3-shtab $(RUN_PACKAGES)
 # To look at the HTML page, and to test it.
 BROWSER_PACKAGES := chromium
+# To check the metrics and the rules for alerts, with promtool.
+METRICS_PACKAGES := prometheus
 SYSTEM_PACKAGES := debian-archive-keyring debootstrap mount systemd-container systemd-journal-remote util-linux
 
 missing = $(shell for package in $(1); do \
@@ -78,7 +80,7 @@ test-fast: dev ## unit, layout and short fuzz tests, without root; with branch c
 	$(PYTEST) $(PARALLEL) --cov=astbtd -m 'not root and not nightly' $(FAST)
 
 test-root: dev trackers users ## the tests that need root: in parallel, then, one by one, those that change kernel settings
-	@$(call install-packages,$(BROWSER_PACKAGES))
+	@$(call install-packages,$(BROWSER_PACKAGES) $(METRICS_PACKAGES))
 	$(SUDO) $(PYTEST) $(ISOLATED) -m 'root and not serial and not nightly' $(FAST) tests/integration
 	$(SUDO) $(PYTEST) -m 'serial and not nightly' $(FAST) tests/integration
 

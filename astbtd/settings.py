@@ -193,6 +193,13 @@ class CrashLoopSettings:
 
 
 @dataclass(frozen=True)
+class MetricsSettings:
+    """The directory from which the node exporter reads metrics: the one of Debian's package."""
+
+    textfile: PathText = "/var/lib/prometheus/node-exporter"
+
+
+@dataclass(frozen=True)
 class Settings:
     """All settings. `store` is the directory of the store."""
 
@@ -208,6 +215,7 @@ class Settings:
     symbols: SymbolSettings = field(default_factory=SymbolSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     crash_loop: CrashLoopSettings = field(default_factory=CrashLoopSettings)
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
 
 
 def load(path: Path | None) -> Settings:

@@ -56,6 +56,7 @@ VERBS = {
         "report_issue", "print the address of a pre-filled issue in Asterisk's tracker, and of a search there"
     ),
     "symbols": Verb("symbols", "download debug files that the daemon asks for (for its unit)"),
+    "metrics": Verb("metrics", "write the figures of the store for Prometheus' node exporter (for its unit)"),
     "pin": Verb("pin", "exempt a crash from retention"),
     "unpin": Verb("pin", "make a crash subject to retention again"),
     "prune": Verb("prune", "apply retention now"),

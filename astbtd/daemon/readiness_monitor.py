@@ -22,8 +22,8 @@ _TIMEOUT = 180.0  # seconds; every part of the check has a limit of its own
 class ReadinessMonitor:
     """Runs one check at a time, in a thread that ends with it.
 
-    `argv` is the command, which prints its result as JSON. `on_change` is called, in that thread, when other checks
-    fail than before.
+    `argv` is the command, which prints its result as JSON. `on_change` is called, in that thread, when the result is
+    another than before.
     """
 
     def __init__(self, argv: Sequence[str], on_change: Callable[[], None]) -> None:
@@ -34,6 +34,7 @@ class ReadinessMonitor:
         self._requested = False
         self._stopping = False
         self._failed: dict[Name, Check] = {}
+        self._usable: bool | None = None
 
     def request_check(self) -> None:
         """Start a check. If one is running, start another one after it."""
@@ -48,6 +49,11 @@ class ReadinessMonitor:
         self._stopping = True
         if thread := self._thread:
             thread.join()
+
+    @property
+    def usable(self) -> bool | None:
+        """Whether the next crash will give a usable backtrace, by the last check; None if that is not known."""
+        return self._usable
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -93,11 +99,12 @@ class ReadinessMonitor:
 
     def _report_changes(self, result: Readiness) -> None:
         """Log the checks that have failed since the last time, and those that no longer fail."""
+        usable_before, self._usable = self._usable, result.usable
         failed = {check.name: check for check in result.checks if check.state is State.FAILED}
         previous, self._failed = self._failed, failed
         for name in [name for name in failed if name not in previous]:
             journal.announce_failed_check(name, failed[name].found, failed[name].remedy or "")
         for name in [name for name in previous if name not in failed]:
             journal.log(f"check {name} no longer fails", Priority.NOTICE)
-        if failed.keys() != previous.keys():
+        if failed.keys() != previous.keys() or result.usable != usable_before:
             self._on_change()

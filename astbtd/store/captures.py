@@ -90,6 +90,14 @@ class Captures:
             return []
         return sorted((name for name in names if CRASH_ID.fullmatch(name)), reverse=True)
 
+    def size(self, capture_id: str) -> int:
+        """Return the size of all files of a capture in bytes; 0 if it was removed meanwhile."""
+        try:
+            with os.scandir(self.directory(capture_id)) as entries:
+                return sum(entry.stat().st_size for entry in entries)
+        except FileNotFoundError:
+            return 0
+
     def matching(self, selector: str) -> list[str]:
         """Return the ids that start with `selector`. Empty if `selector` is too short for an id."""
         if len(selector) < _SHORTEST_PREFIX:

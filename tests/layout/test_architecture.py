@@ -12,7 +12,7 @@ LAYERS = (  # highest first; a module may import its own package and lower layer
     ("daemon",),
     ("notify",),
     ("pipeline",),
-    ("html", "readiness", "tracker", "watch"),
+    ("html", "metrics", "readiness", "tracker", "watch"),
     ("claims",),
     ("announce", "capture", "diagnosis", "extraction", "sources", "store", "symbols"),
     ("settings",),

@@ -20,6 +20,7 @@ SHORT_MODULES = {
     "diagnosis/qualified_name.py": "for the headline and the signature, which do not import each other",
     "diagnosis/frame_folding.py": "one rule of the report, of use to any list of frames",
     "model/crash_loop.py": "no part of a record; announce and pipeline share it",
+    "model/daemon_state.py": "no part of a record; daemon and metrics share it",
     "sources/collectors/registry.py": "imports the collectors, which import collector.py",
     "cli/commands/pin.py": "each verb has its module; this one has two",
     "lib/exchange.py": "one system call that Python does not have; the only user of ctypes in this package",

@@ -127,7 +127,19 @@ def test_only_a_change_is_notified(output: Path, sent: list[JournalEntry]) -> No
         output.write_text(document(*failed))
         check(monitor)
 
-    assert woken == [1, 2]
+    assert woken == [0, 1, 2]  # the first result is a change, too
+
+
+def test_the_result_of_the_last_check_is_known(monitor: ReadinessMonitor, output: Path) -> None:
+    assert monitor.usable is None
+
+    output.write_text(document("gdb"))
+    check(monitor)
+    assert monitor.usable is False
+
+    output.write_text(document())
+    check(monitor)
+    assert monitor.usable is True
 
 
 def test_a_check_requested_while_one_runs_follows_it(tmp_path: Path, sent: list[JournalEntry]) -> None:

@@ -1,0 +1,52 @@
+"""`astbtd metrics`: write the figures of the store for Prometheus' node exporter. astbtd-metrics.service runs it."""
+
+import argparse
+from pathlib import Path
+
+from astbtd.cli.common import load_settings, write_text
+from astbtd.errors import AstbtdError, ExitCode
+from astbtd.lib import files
+from astbtd.metrics.figures import gather
+from astbtd.model.daemon_state import UNIT_DIRECTORY
+from astbtd.store.store import Store
+
+_FILE = "astbtd.prom"
+_MODE = 0o644  # the node exporter has a user of its own
+_INSTALL = "apt install python3-prometheus-client"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.add_argument("--print", action="store_true", help="print the figures instead of writing the file")
+
+
+def run(options: argparse.Namespace) -> ExitCode:
+    """Write the file, or print what would be in it."""
+    settings = load_settings(options)
+    text = _format(Store(Path(settings.store)))
+    if options.print:
+        write_text(text.decode())
+        return ExitCode.DONE
+    _write(Path(settings.metrics.textfile), text)
+    return ExitCode.DONE
+
+
+def _format(store: Store) -> bytes:
+    try:
+        from astbtd.metrics.exposition import format_figures
+    except ModuleNotFoundError as error:
+        raise AstbtdError("the metrics need the Python package prometheus_client", _INSTALL) from error
+    return format_figures(gather(store, Path(UNIT_DIRECTORY), _failed_deliveries))
+
+
+def _failed_deliveries() -> int:
+    """Return how many notifications were given up: none, since none are sent."""
+    return 0
+
+
+def _write(directory: Path, text: bytes) -> None:
+    if not directory.is_dir():
+        remedy = "install prometheus-node-exporter, or set metrics.textfile to the directory that it reads"
+        raise AstbtdError(f"there is no directory {directory} (setting metrics.textfile)", remedy)
+    with files.wrap_os_error(f"cannot write {directory / _FILE}"):
+        files.replace(directory / _FILE, text, _MODE)
