@@ -7,8 +7,8 @@ is sparse: parts that are not written read as zeros, like memory that was never 
 import os
 import struct
 from bisect import bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from astbtd.capture.process_memory import PAGE, MemoryChunk, MemoryMapping
 from astbtd.elf.registers import RegisterLayout
@@ -25,11 +25,12 @@ _PERMISSION_BITS = (("r", 4), ("w", 2), ("x", 1))  # PF_R, PF_W, PF_X
 
 @dataclass(frozen=True)
 class ThreadRegisters:
-    """The register sets of one thread, as ptrace returns them."""
+    """The register sets of one thread, as ptrace returns them; `further` are those of the machine, by type."""
 
     tid: int
     general: bytes
     floating_point: bytes
+    further: Mapping[int, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -107,11 +108,17 @@ def build_notes(
         _note(_NT_PRPSINFO, _process_info(process)),
         _note(_NT_AUXV, auxv),
         _note(_NT_FILE, _file_table([mapping for mapping in mappings if mapping.is_file])),
-        _note(_NT_FPREGSET, first.floating_point),
+        *_other_sets(first),
     ]
     for thread in others:
-        notes += [_status_note(thread), _note(_NT_FPREGSET, thread.floating_point)]
+        notes += [_status_note(thread), *_other_sets(thread)]
     return b"".join(notes)
+
+
+def _other_sets(thread: ThreadRegisters) -> list[bytes]:
+    """Return the notes of the register sets that are not in NT_PRSTATUS."""
+    further = (_note(kind, content, b"LINUX\0") for kind, content in thread.further.items())
+    return [_note(_NT_FPREGSET, thread.floating_point), *further]
 
 
 def _status_note(thread: ThreadRegisters) -> bytes:
@@ -135,8 +142,7 @@ def _file_table(mappings: Sequence[MemoryMapping]) -> bytes:
     return struct.pack("<QQ", len(rows), PAGE) + b"".join(rows) + paths
 
 
-def _note(kind: int, content: bytes) -> bytes:
-    owner = b"CORE\0"
+def _note(kind: int, content: bytes, owner: bytes = b"CORE\0") -> bytes:
     return struct.pack("<III", len(owner), len(content), kind) + _pad_4(owner) + _pad_4(content)
 
 

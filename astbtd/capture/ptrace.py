@@ -57,8 +57,11 @@ def poll_stop(tid: int) -> int | None:
     return 0 if status >> 16 == _EVENT_STOP else os.WSTOPSIG(status)
 
 
-def registers(tid: int, kind: RegisterSet) -> bytes:
-    """Return a register set of a stopped thread, in the format of a core's note. Raise OSError."""
+def registers(tid: int, kind: int) -> bytes:
+    """Return a register set of a stopped thread, in the format of a core's note. Raise OSError.
+
+    `kind` is a RegisterSet or the type of the note of another set.
+    """
     buffer = ctypes.create_string_buffer(_MAX_SET_BYTES)
     vector = _IoVector(ctypes.addressof(buffer), _MAX_SET_BYTES)
     _call(_GETREGSET, tid, kind, ctypes.addressof(vector))

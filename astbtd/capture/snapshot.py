@@ -128,12 +128,21 @@ def _copy_thread(tid: int, mem: int, machine: RegisterLayout, state: _FrozenStat
         return
     if len(general) != machine.size:
         raise AstbtdError("the process has another architecture than astbtd, such as 32-bit", "use `gcore PID`")
-    state.threads.append(ThreadRegisters(tid, general, floating_point))
+    state.threads.append(ThreadRegisters(tid, general, floating_point, _further_sets(tid, machine)))
     stack_top = (machine.register(general, machine.stack_pointer) - _RED_ZONE) // PAGE * PAGE
     argument = machine.register(general, machine.first_argument) // PAGE * PAGE
     for address, size in ((stack_top, _STACK_BYTES), (argument, PAGE)):
         if content := process_memory.read(mem, address, size):
             state.chunks.append(MemoryChunk(address, content))
+
+
+def _further_sets(tid: int, machine: RegisterLayout) -> dict[int, bytes]:
+    """Return the other register sets of a thread by type, without those that this processor does not have."""
+    found = {}
+    for kind in machine.further_sets:
+        with suppress(OSError):
+            found[kind] = ptrace.registers(tid, kind)
+    return found
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from astbtd.backtrace.gdb_frame import Frame
 from astbtd.diagnosis.frame_kind import plain_name
 
 _MAX_NULL_PAGE = 0x1000
-_MAX_USER_ADDRESS = 0x7FFF_FFFF_FFFF  # of x86-64; the processor cannot jump to higher ones
+_MAX_USER_ADDRESS = 0xFFFF_FFFF_FFFF  # of aarch64, and twice that of x86-64: there is no code at higher ones
 _MAX_JUMP_FRAMES = 3  # gdb may find a stale return address or two before the caller
 _MIN_OVERWRITTEN = 2  # frames; a single one is often beyond the start of a thread
 

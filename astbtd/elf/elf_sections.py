@@ -8,7 +8,7 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from astbtd.elf import x86_getters
+from astbtd.elf import getters
 from astbtd.elf.headers import NotElf, Read, find_build_id, parse_notes, read_file_header
 
 _MAX_SECTIONS = 4096
@@ -17,7 +17,6 @@ _MAX_STRING_BYTES = 1024
 _BUILD_ID_SECTION = b".note.gnu.build-id"
 _SHT_NOTE = 7
 _SHT_NOBITS = 8  # such a section occupies no space in the file
-_EM_X86_64 = 62
 # Formats, as in `struct`, and the index of st_value in a symbol; by whether the file is 64-bit.
 _SECTION_FORMAT = {True: "IIQQQQIIQQ", False: "IIIIIIIIII"}
 _SYMBOL_FORMAT = {True: "IBBHQQ", False: "IIIBBH"}
@@ -85,12 +84,12 @@ class ElfSections:
         return any(row[value_index] and row[info_index] & _TYPE_MASK == _STT_FUNC for row in rows)
 
     def returned_text(self, function: bytes) -> str | None:
-        """Return the string that a getter function returns, from its code (x86-64 only); None if unknown."""
+        """Return the string that a getter function returns, from its code; None if unknown."""
         start = self.symbol_address(function)
-        if start is None or self.machine != _EM_X86_64:
+        if start is None:
             return None
-        code = self.read_at(start, x86_getters.MAX_GETTER_BYTES)
-        address = x86_getters.returned_address(code, start)
+        code = self.read_at(start, getters.MAX_GETTER_BYTES)
+        address = getters.returned_address(self.machine, code, start)
         return None if address is None else self.text_at(address)
 
     def text_at(self, address: int) -> str | None:

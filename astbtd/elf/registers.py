@@ -14,7 +14,9 @@ from astbtd.errors import AstbtdError
 class RegisterLayout:
     """The general register set of a machine: `elf_machine` is its e_machine, `size` the size of the set in bytes.
 
-    The other fields are indices of 8-byte registers in the set.
+    `further_sets` are the types of the register sets that a debugger needs besides, if the processor has them.
+    `address_bits` is how many bits of a code address count: the bits above them can hold the signature of a return
+    address (pointer authentication), which differs between processes. The other fields are indices of 8-byte registers.
     """
 
     elf_machine: int
@@ -22,15 +24,31 @@ class RegisterLayout:
     program_counter: int
     stack_pointer: int
     first_argument: int
+    address_bits: int = 64
+    further_sets: tuple[int, ...] = ()
+
+    def code_address(self, word: int) -> int:
+        """Return the code address in a word of the stack."""
+        return word & ((1 << self.address_bits) - 1)
 
     def register(self, general: bytes, index: int) -> int:
         """Return one register of a general register set."""
         return int(struct.unpack_from("<Q", general, index * 8)[0])
 
 
+_NT_ARM_TLS, _NT_ARM_PAC_MASK = 0x401, 0x406  # the thread pointer; which bits are the signature of an address
+
 _LAYOUTS = {  # by the machine's name in uname(2)
     "x86_64": RegisterLayout(62, 216, program_counter=16, stack_pointer=19, first_argument=14),
-    "aarch64": RegisterLayout(183, 272, program_counter=32, stack_pointer=31, first_argument=0),
+    "aarch64": RegisterLayout(
+        183,
+        272,
+        program_counter=32,
+        stack_pointer=31,
+        first_argument=0,
+        address_bits=48,
+        further_sets=(_NT_ARM_TLS, _NT_ARM_PAC_MASK),
+    ),
 }
 
 

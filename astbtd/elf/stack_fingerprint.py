@@ -36,7 +36,7 @@ def compute_fingerprint(
         return None
     program_counter = _register(status, layout.program_counter)
     stack = memory(_register(status, layout.stack_pointer), _STACK_BYTES)
-    addresses = [program_counter, *_words(stack)]
+    addresses = [program_counter, *map(layout.code_address, _words(stack))]
     found = (find_code(address) for address in addresses)
     locations = [f"{each.build_id or each.path}+{each.offset:#x}" for each in found if each]
     if len(locations) < _MIN_LOCATIONS:

@@ -11,6 +11,8 @@ _SCRIPT = "extraction/script"
 _IMPORTED = (
     "__init__.py",
     "elf/__init__.py",
+    "elf/aarch64_getters.py",
+    "elf/getters.py",
     "elf/x86_getters.py",
     "extraction/__init__.py",
     "lib/__init__.py",

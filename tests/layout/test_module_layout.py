@@ -24,6 +24,7 @@ SHORT_MODULES = {
     "sources/collectors/registry.py": "imports the collectors, which import collector.py",
     "cli/commands/pin.py": "each verb has its module; this one has two",
     "lib/exchange.py": "one system call that Python does not have; the only user of ctypes in this package",
+    "elf/getters.py": "chooses among the modules for each machine, and is packed for gdb with them",
     "lib/escaping.py": "packed for gdb, which must not get more than it needs",
     "diagnosis/finding.py": "the type that the modules of rules return, and verdict.py collects",
 }

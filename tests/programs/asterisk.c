@@ -4,17 +4,15 @@
  * Its functions, globals, modules and threads have the names of those in Asterisk 22.
  */
 #define _GNU_SOURCE
+#include "asleep.h"
 #include "asterisk.h"
 
-#include <dirent.h>
 #include <dlfcn.h>
 #include <err.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <poll.h>
-#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +20,6 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
@@ -181,44 +178,6 @@ static void await_count(const int *counter, int count)
 		ast_cond_wait(&place.changed, &place.lock);
 	}
 	ast_mutex_unlock(&place.lock);
-}
-
-static int is_asleep(const char *tid)
-{
-	char path[64], stat[256];
-	const char *end;
-	ssize_t got;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/self/task/%.20s/stat", tid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0) {
-		return 1;
-	}
-	got = read(fd, stat, sizeof(stat) - 1);
-	close(fd);
-	stat[got > 0 ? got : 0] = '\0';
-	end = strrchr(stat, ')');
-	return !end || end[2] == 'S';
-}
-
-static void await_others_asleep(void)
-{
-	long self = syscall(SYS_gettid);
-	struct dirent *entry;
-	DIR *tasks = opendir("/proc/self/task");
-
-	if (!tasks) {
-		err(1, "/proc/self/task");
-	}
-	while ((entry = readdir(tasks))) {
-		if (entry->d_name[0] != '.' && atol(entry->d_name) != self) {
-			while (!is_asleep(entry->d_name)) {
-				sched_yield();
-			}
-		}
-	}
-	closedir(tasks);
 }
 
 /* Threads */

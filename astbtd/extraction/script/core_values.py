@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import gdb
 
-from astbtd.elf import x86_getters
+from astbtd.elf import getters
 from astbtd.extraction.script.job import run
 
 MAX_TEXT_BYTES = 1024
@@ -86,27 +86,28 @@ def read_memory(address: int, size: int) -> bytes:
 
 def returned_text(function: str) -> str | None:
     """Return the string that a getter function returns, from its code; None if unknown."""
-    start, code = _code_of(function)
-    address = x86_getters.returned_address(code, start)
+    machine, start, code = _code_of(function)
+    address = getters.returned_address(machine, code, start)
     return None if address is None else _text_or_none(address)
 
 
 def returned_number(function: str) -> int | None:
     """Return the int that a getter function returns, from its code; None if unknown."""
-    start, code = _code_of(function)
-    address = x86_getters.returned_value_address(code, start)
+    machine, start, code = _code_of(function)
+    address = getters.returned_value_address(machine, code, start)
     return None if address is None else evaluate(f"*(int *) {address}")
 
 
-def _code_of(function: str) -> tuple[int, bytes]:
-    """Return the address of a function and its code, empty if it is unknown or not in the core."""
+def _code_of(function: str) -> tuple[int, int, bytes]:
+    """Return e_machine, the address of a function and its code, empty if it is unknown or not in the core."""
+    machine = getters.MACHINES.get(gdb.selected_inferior().architecture().name(), 0)
     start = evaluate(f"(unsigned long) &{function}")
     if not start:
-        return 0, b""
+        return machine, 0, b""
     try:
-        return start, read_memory(start, x86_getters.MAX_GETTER_BYTES)
+        return machine, start, read_memory(start, getters.MAX_GETTER_BYTES)
     except gdb.error:
-        return 0, b""
+        return machine, 0, b""
 
 
 def _text_or_none(address: int) -> str | None:

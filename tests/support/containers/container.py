@@ -20,10 +20,12 @@ from tests.support.containers.asterisk_builds import Build, cached_build
 from tests.support.containers.image import FORKY, Suite, cached_image, images_directory
 from tests.support.containers.nspawn import ENVIRONMENT, boot
 
-COMMAND_SECONDS = 60
+COMMAND_SECONDS = 600
+WAIT_SECONDS = 300
+"""Limits that only a failing test reaches: in an emulated machine everything takes ten times as long."""
 
 
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = WAIT_SECONDS) -> None:
     """Wait until the condition holds. Raise TimeoutError, which names `what`, if it does not in time."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.containers.container import Container, wait_until
+from tests.support.containers.container import WAIT_SECONDS, Container, wait_until
 from tests.support.containers.image import STAMP
 
 UNIT = "astbtd.service"
@@ -83,7 +83,7 @@ class Service:
         """Return all crashes as `astbtd list` prints them."""
         return list(json.loads(self.command("list", "--json")))
 
-    def collected(self, pid: int, seconds: float = 60) -> Record:
+    def collected(self, pid: int, seconds: float = WAIT_SECONDS) -> Record:
         """Wait until the crash of a process is completely processed, and return its record."""
         wait_until(lambda: self._is_settled(pid), f"the crash of process {pid} is collected", seconds=seconds)
         record = self._record(pid)

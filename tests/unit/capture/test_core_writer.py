@@ -16,7 +16,11 @@ from tests.support.fixture_types import OpenFile
 X86_64 = RegisterLayout(62, 216, 16, 19, 14)
 CODE, STACK = 0x10000000, 0x7F0000000000
 IDENTITY = ProcessInfo(4242, 110, 115, b"asterisk", b"asterisk\0-g\0-f\0")
-THREADS = [ThreadRegisters(4242, bytes(216), bytes(512)), ThreadRegisters(4250, b"\x11" * 216, bytes(512))]
+NT_ARM_TLS = 0x401
+THREADS = [
+    ThreadRegisters(4242, bytes(216), bytes(512), {NT_ARM_TLS: b"\x01" * 8}),
+    ThreadRegisters(4250, b"\x11" * 216, bytes(512), {NT_ARM_TLS: b"\x02" * 8}),
+]
 AUXV = FORMS[0].pack("PPPPPP", AT_ENTRY, CODE + 0x40, AT_RANDOM, STACK + 32, 0, 0)
 MAPPED = [
     MemoryMapping(CODE, CODE + PAGE, "r-xp", 0, b"/usr/sbin/asterisk"),
@@ -52,6 +56,15 @@ def test_each_thread_has_its_registers(memory_file: OpenFile) -> None:
     assert [len(content) for content in threads] == [336, 336]
     assert [int.from_bytes(content[32:36], "little") for content in threads] == [4242, 4250]
     assert threads[1][112 : 112 + 216] == b"\x11" * 216
+
+
+def test_the_register_sets_of_a_machine_follow_those_of_their_thread(memory_file: OpenFile) -> None:
+    read = headers.file_reader(core(memory_file(b"")))
+
+    notes = [note for note in headers.read_notes(headers.read_header(read), read) if note.type in (1, NT_ARM_TLS)]
+
+    assert [(note.owner, note.type) for note in notes] == [(b"CORE", 1), (b"LINUX", NT_ARM_TLS)] * 2
+    assert [note.content for note in notes[1::2]] == [b"\x01" * 8, b"\x02" * 8]
 
 
 @given(st.lists(st.tuples(st.integers(-PAGE, 5 * PAGE), st.binary(min_size=1, max_size=3 * PAGE)), max_size=5))

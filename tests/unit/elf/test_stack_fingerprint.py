@@ -50,6 +50,13 @@ def test_the_fingerprint_does_not_depend_on_load_addresses(machine: int) -> None
     assert fingerprint(0x400100, machine=machine) is not None
 
 
+def test_the_fingerprint_does_not_depend_on_the_signatures_of_return_addresses() -> None:
+    signed = [0x00AB_0000_0000_0000 | 0x400100, 0x7F11_0000_0000_0000 | 0x800200]
+
+    assert fingerprint(*signed, machine=AARCH64) == fingerprint(0x400100, 0x800200, machine=AARCH64)
+    assert fingerprint(*signed, machine=X86_64) != fingerprint(0x400100, 0x800200, machine=X86_64)
+
+
 def test_the_fingerprint_does_not_depend_on_data_on_the_stack() -> None:
     assert fingerprint(0x400100, 1, 2, 0x800200) == fingerprint(0x400100, 99, 0x800200)
 
