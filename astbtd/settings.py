@@ -7,6 +7,7 @@ from typing import cast
 
 from astbtd.errors import BadConfiguration
 from astbtd.lib.local_settings import ParsedYaml, local_files, parse_yaml, read_merged
+from astbtd.lib.notify_settings import NotifySettings, take_secrets_out
 from astbtd.lib.serialization import Decoder
 from astbtd.lib.setting_formats import (
     Address,
@@ -216,6 +217,7 @@ class Settings:
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     crash_loop: CrashLoopSettings = field(default_factory=CrashLoopSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    notify: NotifySettings = field(default_factory=NotifySettings)
 
 
 def load(path: Path | None) -> Settings:
@@ -236,7 +238,8 @@ def parse(text: bytes, origin: str) -> Settings:
 
 def _decode(parsed: ParsedYaml, origin: str) -> Settings:
     decoder = Decoder(strict=True)
+    secrets = list(take_secrets_out(parsed.document))
     settings = decoder.decode(Settings, parsed.document, "")
-    if settings is None or parsed.problems:
-        raise BadConfiguration(origin, [*parsed.problems, *decoder.problems])
+    if settings is None or parsed.problems or secrets:
+        raise BadConfiguration(origin, [*parsed.problems, *secrets, *decoder.problems])
     return settings

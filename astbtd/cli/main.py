@@ -57,6 +57,7 @@ VERBS = {
     ),
     "symbols": Verb("symbols", "download debug files that the daemon asks for (for its unit)"),
     "metrics": Verb("metrics", "write the figures of the store for Prometheus' node exporter (for its unit)"),
+    "notify": Verb("notify", "test notifications by mail and chat, show what would be sent, or their state"),
     "pin": Verb("pin", "exempt a crash from retention"),
     "unpin": Verb("pin", "make a crash subject to retention again"),
     "prune": Verb("prune", "apply retention now"),

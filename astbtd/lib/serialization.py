@@ -23,11 +23,12 @@ class HumanFormat:
     """Annotation of a field that people write in a format of its own, such as `14d`.
 
     `parse` converts the value found in the file and raises ValueError if it is invalid. `allowed` describes the valid
-    values for an error message.
+    values for an error message, which shows the invalid one unless that may be a secret in the wrong place.
     """
 
     parse: Callable[[object], object]
     allowed: str
+    shows_value: bool = True
 
 
 @dataclass
@@ -84,7 +85,8 @@ class Decoder:
         try:
             return human_format.parse(data)
         except ValueError:
-            return self._problem(where, f"must be {human_format.allowed}, not {_shown(data)}")
+            found = f", not {_shown(data)}" if human_format.shows_value else ""
+            return self._problem(where, f"must be {human_format.allowed}{found}")
 
     def _tuple(self, kind: Any, data: object, where: str) -> object:
         if not isinstance(data, list | tuple):

@@ -22,6 +22,7 @@ SHORT_MODULES = {
     "model/crash_loop.py": "no part of a record; announce and pipeline share it",
     "model/daemon_state.py": "no part of a record; daemon and metrics share it",
     "sources/collectors/registry.py": "imports the collectors, which import collector.py",
+    "notify/events.py": "what the reader, the texts and the policy agree on",
     "cli/commands/pin.py": "each verb has its module; this one has two",
     "lib/exchange.py": "one system call that Python does not have; the only user of ctypes in this package",
     "elf/getters.py": "chooses among the modules for each machine, and is packed for gdb with them",

@@ -30,11 +30,13 @@ class Outcome:
     """What became of the notifications of one call: the server has accepted the first `accepted` of them.
 
     `problem` is what happened to the next one; None if there is none. `answer` is what the server said last, in a line.
+    `remark` is worth a line in the log, once, although they were accepted: one of several recipients is unknown.
     """
 
     accepted: int
     problem: Retry | Refused | None = None
     answer: str = ""
+    remark: str = ""
 
 
 class Sink(Protocol):

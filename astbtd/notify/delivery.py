@@ -1,0 +1,207 @@
+"""Delivers what waits in the spool to each sink: in order, at least once, with retries, the mark after the answer."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from astbtd.errors import AstbtdError
+from astbtd.lib.quantities import format_duration, pluralize
+from astbtd.notify import backoff
+from astbtd.notify.combined_message import combine
+from astbtd.notify.message_policy import MOST_PER_HOUR
+from astbtd.notify.payload import Audience
+from astbtd.notify.sink_state import SinkState, SinkStates
+from astbtd.notify.sinks.base import Outcome, Refused, Retry, Sink
+from astbtd.notify.spool import Spool, SpoolEntry
+
+PATIENCE = timedelta(minutes=8)
+"""How long one run waits for the next attempt. A timer starts the next run."""
+
+
+class Clock(Protocol):
+    """The time, and waiting. Tests have one that does not wait."""
+
+    def now(self) -> datetime:
+        """Return the time in UTC."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+
+class SystemClock:
+    """The clock of the machine."""
+
+    def now(self) -> datetime:
+        """Return the time in UTC."""
+        return datetime.now(UTC)
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """Delivers from `spool`. `random` returns a number from 0 to 1, `log` writes an error or a remark, once each."""
+
+    spool: Spool
+    states: SinkStates
+    clock: Clock
+    random: Callable[[], float]
+    log: Callable[[str], None]
+
+    def run(self, sinks: Sequence[Sink]) -> None:
+        """Deliver all that waits, as far as possible now. Wait for attempts that are due soon.
+
+        Raise AstbtdError if the spool or a mark cannot be read or written: without a mark nothing is sent.
+        """
+        end = self.clock.now() + PATIENCE
+        while True:
+            for sink in sinks:
+                self.serve(sink)
+            now = self.clock.now()
+            attempts = [at for sink in sinks if (at := self._next_attempt(sink)) and at > now]
+            if not attempts or min(attempts) > end:
+                return
+            self.clock.sleep((min(attempts) - now).total_seconds())
+
+    def serve(self, sink: Sink) -> None:
+        """Deliver to one sink what waits for it, until the server does not accept any more. Raise AstbtdError."""
+        state = self.states.read(sink.name)
+        names = [name for name in self.spool.names() if name > state.mark]
+        if not names or not backoff.is_due(state, self.clock.now(), names[-1]):
+            return
+        attempt = _Attempt(self, sink, state, names[-1])
+        for batch in self._batches(sink, names):
+            if not attempt.deliver(batch):
+                return
+        attempt.finish()
+
+    def waiting(self, sink: Sink) -> Iterator[SpoolEntry]:
+        """Yield the entries that wait for a sink. Raise AstbtdError."""
+        mark = self.states.read(sink.name).mark
+        yield from self._entries(sink, [name for name in self.spool.names() if name > mark])
+
+    def _entries(self, sink: Sink, names: Sequence[str]) -> Iterator[SpoolEntry]:
+        for name in names:
+            try:
+                entry = self.spool.read(name)
+            except AstbtdError as error:  # a damaged file must not stop the others
+                self.log(f"{error.message}; it is left out")
+                continue
+            if entry and entry.notification.audience is sink.audience:
+                yield entry
+
+    def _batches(self, sink: Sink, names: Sequence[str]) -> Iterator[list[SpoolEntry]]:
+        """Yield the entries in groups of which a sink gets one at a time. Many messages for people become one."""
+        if sink.audience is Audience.PEOPLE:
+            entries = list(self._entries(sink, names))
+            if len(entries) > MOST_PER_HOUR:
+                yield [SpoolEntry(entries[-1].name, combine([entry.notification for entry in entries]))]
+                return
+            yield from ([entry] for entry in entries)
+            return
+        batch: list[SpoolEntry] = []
+        for entry in self._entries(sink, names):
+            batch.append(entry)
+            if len(batch) >= sink.batch:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    def _next_attempt(self, sink: Sink) -> datetime | None:
+        state = self.states.read(sink.name)
+        return state.next_attempt if state.given_up is None else None
+
+
+class _Attempt:
+    """The attempt to deliver to a sink what waits for it, up to the entry `newest`."""
+
+    def __init__(self, delivery: Delivery, sink: Sink, state: SinkState, newest: str) -> None:
+        self._delivery = delivery
+        self._sink = sink
+        self._before = state
+        self._state = state
+        self._newest = newest
+        self._begun = False
+
+    def deliver(self, batch: Sequence[SpoolEntry]) -> bool:
+        """Deliver the entries; return False if the server does not accept more now."""
+        rest = list(batch)
+        while rest:
+            if not self._begun:
+                begun = backoff.begin_attempt(self._state, self._now(), self._delivery.random)
+                self._save(begun)
+                self._begun = True
+            outcome = self._call(rest)
+            self._note(outcome)
+            if outcome.accepted:
+                self._log_recovery()
+                self._save(backoff.succeed(self._state, rest[outcome.accepted - 1].name, outcome.accepted))
+            rest = rest[outcome.accepted :]
+            if isinstance(outcome.problem, Retry):
+                self._fail(outcome.problem)
+                return False
+            if isinstance(outcome.problem, Refused):
+                self._refuse(rest.pop(0), outcome.problem)
+        return True
+
+    def finish(self) -> None:
+        """Move the mark beyond entries for other sinks."""
+        if self._state.mark < self._newest:
+            self._save(replace(self._state, mark=self._newest))
+
+    def _call(self, entries: Sequence[SpoolEntry]) -> Outcome:
+        """Call the sink. Whatever it raises is a failed attempt: a library of ours may have any fault."""
+        try:
+            return self._sink.deliver([entry.notification for entry in entries])
+        except AstbtdError as error:
+            hint = f"; hint: {error.remedy}" if error.remedy else ""
+            return Outcome(0, Retry(f"{error.message}{hint}"))
+        except Exception as error:
+            return Outcome(0, Retry(f"internal error: {type(error).__name__}: {error}"))
+
+    def _fail(self, problem: Retry) -> None:
+        if self._state.attempts == 0:  # some of the batch was accepted before
+            self._state = backoff.begin_attempt(self._state, self._now(), self._delivery.random)
+        is_first = not self._state.is_failing
+        failed = backoff.fail(self._state, problem, self._now(), self._newest, self._delivery.random)
+        self._save(failed)
+        if failed.given_up is not None:
+            if self._before.given_up is None:
+                self._log(f"gave up after a week: {problem.reason}; it is tried again when there is something new")
+        elif is_first:
+            self._log(f"cannot deliver: {problem.reason}; it is tried again for a week")
+
+    def _refuse(self, entry: SpoolEntry, problem: Refused) -> None:
+        self._log(f"refused notification {entry.notification.id}, which is left out: {problem.reason}")
+        done = backoff.succeed(self._state, entry.name, 0)
+        self._save(replace(done, refused=done.refused + 1))
+
+    def _note(self, outcome: Outcome) -> None:
+        """Log a remark of the sink, such as a recipient that is refused while others are not, if it is a new one."""
+        if outcome.remark and outcome.remark != self._state.remark:
+            self._log(outcome.remark)
+            self._state = replace(self._state, remark=outcome.remark)
+
+    def _log_recovery(self) -> None:
+        since = self._state.failing_since
+        if since is not None and self._state.is_failing:
+            duration = format_duration(max(0.0, (self._now() - since).total_seconds()))
+            attempts = pluralize(self._state.attempts - 1, "failed attempt", "failed attempts")
+            self._log(f"delivers again, after {duration} and {attempts}")
+
+    def _save(self, state: SinkState) -> None:
+        self._delivery.states.write(self._sink.name, state)
+        self._state = state
+
+    def _log(self, text: str) -> None:
+        self._delivery.log(f"{self._sink.name}: {text}")
+
+    def _now(self) -> datetime:
+        return self._delivery.clock.now()
