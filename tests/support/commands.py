@@ -2,7 +2,6 @@
 
 import json
 import os
-import pty
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from astbtd.model.crash import Crash, Section
+from tests.support import terminal
 from tests.support.harness import RunningDaemon
 
 _SOURCES = Path(__file__).parents[1] / "programs"
@@ -52,16 +52,8 @@ def section_text(running: RunningDaemon, crash: Crash, section: Section) -> str:
 
 
 def run_on_terminal(running: RunningDaemon, arguments: Sequence[str], **environment: str) -> bytes:
-    """Run `astbtd` on a pseudo-terminal and return what it wrote there."""
-    leader, terminal = pty.openpty()
+    """Run `astbtd` with its output on a pseudo-terminal and return what it wrote there."""
     command = command_line(running, *arguments)
-    with subprocess.Popen(command, stdin=terminal, stdout=terminal, env={**os.environ, **environment}) as process:
-        os.close(terminal)
-        output = b""
-        try:
-            while piece := os.read(leader, 1 << 16):
-                output += piece
-        except OSError:  # EIO: all processes have closed the terminal
-            os.close(leader)
-    assert process.returncode == 0
+    exit_code, output = terminal.run_on_terminal(command, {**os.environ, **environment}, both_streams=False)
+    assert exit_code == 0, output
     return output
