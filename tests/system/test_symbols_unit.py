@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.containers.asterisk import CRASH_MODULE, Asterisk, Crash
 from tests.support.containers.container import Container, wait_until
-from tests.support.containers.debuginfod_image import cached_debuginfod_image
+from tests.support.containers.extended_image import cached_debuginfod_image
 from tests.support.containers.machine import Machine
 from tests.support.containers.service import STORE, Service
 
