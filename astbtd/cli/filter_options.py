@@ -12,8 +12,9 @@ from astbtd.store.id_lookup import empty_store_error
 from astbtd.store.record import RecordSummary
 from astbtd.store.store import Store
 
-_RELATIVE_TIME = re.compile(r"-(?P<minus>.+)|\+(?P<plus>.+)|(?P<ago>.+?)\s+ago")
+_RELATIVE_TIME = re.compile(r"-(?P<minus>.+)|\+(?P<plus>.+)|(?P<ago>.+?)\s+ago|(?P<left>.+?)\s+left")
 _WEEKDAY = re.compile(r"^(?:mon|tue(?:s)?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?,?\s+", re.IGNORECASE)
+_DATE = re.compile(r"(?P<year>\d{2}|\d{4})-(?P<month>\d{1,2})-(?P<day>\d{1,2})(?P<separator>[ T]|$)(?P<time>.*)")
 _TIME_OF_DAY = re.compile(r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?")
 _DAY_OFFSETS = {"today": 0, "yesterday": -1, "tomorrow": 1}
 
@@ -73,14 +74,16 @@ def _parse_relative_time(text: str, now: datetime) -> datetime | None:
     if text.startswith("@"):
         return datetime.fromtimestamp(float(text[1:])).astimezone()
     if match := _RELATIVE_TIME.fullmatch(text):
-        span = timedelta(seconds=_parse_span(match["minus"] or match["ago"] or match["plus"]))
-        return now + span if match["plus"] else now - span
+        backward, forward = match["minus"] or match["ago"], match["plus"] or match["left"]
+        span = timedelta(seconds=_parse_span(backward or forward))
+        return now + span if forward else now - span
     return None
 
 
 def _parse_span(text: str) -> float:
-    """Parse a duration in which `m` stands for minutes, which settings do not accept. Raises ValueError."""
-    return parse_duration(re.sub(r"(?<=\d)(\s*)m\b", r"\1min", text))
+    """Parse a duration in which `m` are minutes and `M` months, which settings do not accept. Raises ValueError."""
+    text = re.sub(r"(?<=\d)(\s*)m\b", r"\1min", text)
+    return parse_duration(re.sub(r"(?<=\d)(\s*)M\b", r"\1month", text))
 
 
 def _parse_absolute_time(text: str, now: datetime) -> datetime:
@@ -90,13 +93,29 @@ def _parse_absolute_time(text: str, now: datetime) -> datetime:
     if moment in _DAY_OFFSETS:
         parsed = datetime.combine(today + timedelta(days=_DAY_OFFSETS[moment]), time.min, today.tzinfo)
     elif _TIME_OF_DAY.fullmatch(moment):
-        padded = moment if moment[2] == ":" else f"0{moment}"
-        parsed = datetime.combine(today, time.fromisoformat(padded), today.tzinfo)
+        parsed = datetime.combine(today, time.fromisoformat(_pad_hour(moment)), today.tzinfo)
     else:
-        parsed = datetime.fromisoformat(moment)
+        parsed = datetime.fromisoformat(_pad_date(moment))
     if zone and parsed.tzinfo is None:
         return parsed.replace(tzinfo=zone)
     return parsed.astimezone()
+
+
+def _pad_hour(time_of_day: str) -> str:
+    """Return a time of day, or what begins with one, with two digits for the hour."""
+    return f"0{time_of_day}" if time_of_day[1:2] == ":" else time_of_day
+
+
+def _pad_date(moment: str) -> str:
+    """Return a date, and a time that may follow, in the form of ISO 8601. Two digits are a year from 1969 to 2068."""
+    date = _DATE.fullmatch(moment)
+    if date is None:
+        return moment
+    year = int(date["year"])
+    if len(date["year"]) == 2:
+        year += 1900 if year >= 69 else 2000
+    padded = f"{year}-{int(date['month']):02}-{int(date['day']):02}"
+    return f"{padded}{date['separator']}{_pad_hour(date['time'])}"
 
 
 def _split_zone(text: str) -> tuple[str, tzinfo | None]:

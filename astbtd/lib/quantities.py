@@ -5,15 +5,19 @@ import re
 
 _SECONDS = {
     "": 1.0,
+    "us": 1e-6,
+    "ms": 1e-3,
     "s": 1.0,
     "min": 60.0,
     "h": 3600.0,
     "d": 86400.0,
     "w": 7 * 86400.0,
-    "month": 30.44 * 86400.0,
+    "month": 30.4375 * 86400.0,
     "y": 365.25 * 86400.0,
 }
 _OTHER_NAMES = {
+    "us": ("µs", "usec"),
+    "ms": ("msec",),
     "s": ("sec", "second", "seconds"),
     "min": ("minute", "minutes"),
     "h": ("hr", "hour", "hours"),
@@ -25,7 +29,7 @@ _OTHER_NAMES = {
 _SECONDS |= {name: _SECONDS[unit] for unit, names in _OTHER_NAMES.items() for name in names}
 _BYTES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zµ]*)")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?")
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 
