@@ -9,13 +9,12 @@ import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from enum import Enum, IntEnum
 
 from astbtd.announce import systemd
 from astbtd.errors import AstbtdError, BadConfiguration
 from astbtd.lib.escaping import printable_line
-from astbtd.lib.quantities import pluralize
+from astbtd.lib.quantities import format_local, pluralize
 from astbtd.lib.serialization import to_plain
 from astbtd.model.crash import CoreState, Crash, ExtractionOutcome
 from astbtd.model.crash_loop import CrashLoop
@@ -141,7 +140,7 @@ def announce_loop_start(loop: CrashLoop, store: str) -> None:
     """Announce that Asterisk crashes repeatedly in the same way."""
     times = pluralize(loop.crashes, "time", "times")
     message = (
-        f"crash loop: {loop.what}, {times} since {_local_time(loop.since)}; "
+        f"crash loop: {loop.what}, {times} since {format_local(loop.since)}; "
         "further crashes of this kind are recorded, but not analyzed in full"
     )
     _send(Event.CRASH_LOOP_ENTERED, Priority.CRITICAL, message, _loop_fields(loop, store))
@@ -152,7 +151,7 @@ def announce_loop_end(loop: CrashLoop, store: str) -> None:
     crashes = pluralize(loop.crashes, "crash", "crashes")
     message = (
         f"the crash loop has ended: {loop.what}, {crashes} "
-        f"between {_local_time(loop.since)} and {_local_time(loop.until)}"
+        f"between {format_local(loop.since)} and {format_local(loop.until)}"
     )
     _send(Event.CRASH_LOOP_ENDED, Priority.WARNING, message, _loop_fields(loop, store))
 
@@ -233,7 +232,7 @@ def _describe_occurrence(crash: Crash) -> str:
         return "not grouped with other crashes: no frame tells them apart"
     if crash.signature.occurrence <= 1:
         return f"for the first time (signature {crash.signature.id})"
-    since = _local_time(crash.signature.first_seen)
+    since = format_local(crash.signature.first_seen)
     return f"{crash.signature.occurrence} times since {since} (signature {crash.signature.id})"
 
 
@@ -244,10 +243,6 @@ def _loop_fields(loop: CrashLoop, store: str) -> dict[str, str]:
         "ASTBTD_PATH": store,
         "ASTBTD_LIST": f"astbtd list --signature {loop.signature}" if loop.signature else "astbtd list",
     }
-
-
-def _local_time(moment: datetime) -> str:
-    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S %Z}"
 
 
 def _send(event: Event, priority: Priority, message: str, fields: Mapping[str, str]) -> None:

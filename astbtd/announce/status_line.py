@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from astbtd.lib.escaping import printable_line
-from astbtd.lib.quantities import format_size, pluralize
+from astbtd.lib.quantities import format_local, format_size, pluralize
 from astbtd.model.crash import Crash
 from astbtd.model.crash_loop import CrashLoop
 
@@ -44,11 +44,11 @@ def format_status(status: Status) -> str:
 def format_crash_loop(loop: CrashLoop) -> str:
     """Return a sentence about a current crash loop, as one of the problems."""
     crashes = pluralize(loop.crashes, "crash", "crashes")
-    return f"crash loop since {loop.since.astimezone():%Y-%m-%d %H:%M:%S %Z}: {loop.what}, {crashes}"
+    return f"crash loop since {format_local(loop.since)}: {loop.what}, {crashes}"
 
 
 def _format_crash(crash: Crash) -> str:
-    return f"last crash {crash.crashed_at.astimezone():%Y-%m-%d %H:%M:%S %Z}: {crash.what} ({crash.diagnosis.verdict})"
+    return f"last crash {format_local(crash.crashed_at)}: {crash.what} ({crash.diagnosis.verdict})"
 
 
 def _format_queue(status: Status) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from astbtd.cli.common import colorize, format_local_time
 from astbtd.cli.table import Column, terminal_width
+from astbtd.lib.quantities import format_local
 from astbtd.store.record import RecordSummary
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def capture_row(capture: "Deadlock") -> tuple[str, ...]:
 def _format_time(moment: datetime) -> str:
     width = terminal_width()
     if width is not None and width < _WIDE_TERMINAL:
-        return f"{moment.astimezone():%Y-%m-%d %H:%M:%S %Z}"
+        return format_local(moment)
     return format_local_time(moment)
 
 

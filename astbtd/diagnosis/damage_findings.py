@@ -3,6 +3,7 @@
 from astbtd.diagnosis import advice
 from astbtd.diagnosis.crash_context import CrashContext
 from astbtd.diagnosis.finding import Finding, list_names
+from astbtd.lib.quantities import format_utc
 from astbtd.model.crash import ReplacedFile, Verdict
 
 
@@ -46,4 +47,4 @@ def find_replaced_files(context: CrashContext) -> Finding | None:
 
 def describe_replaced(replaced: ReplacedFile) -> str:
     """Return the path of a file, and when it was replaced."""
-    return f"{replaced.path} at {replaced.at:%Y-%m-%d %H:%M:%S} UTC" if replaced.at else replaced.path
+    return f"{replaced.path} at {format_utc(replaced.at)}" if replaced.at else replaced.path

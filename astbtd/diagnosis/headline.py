@@ -14,6 +14,7 @@ from astbtd.diagnosis.qualified_name import qualify_name
 from astbtd.diagnosis.recursion import describe_recursion
 from astbtd.diagnosis.sender import describe_sender
 from astbtd.diagnosis.signature import find_crash_function
+from astbtd.lib.quantities import format_utc
 from astbtd.model.diagnosis import Kind
 
 _MAX_NAME_LENGTH = 100
@@ -132,7 +133,7 @@ def _describe_crash(context: CrashContext) -> str:
         return f"{signal}: it {context.jump.describe()}"
     if context.replaced_in_crash:
         first = context.replaced_in_crash[0]
-        at = f" at {first.at:%Y-%m-%d %H:%M:%S} UTC" if first.at else ""
+        at = f" at {format_utc(first.at)}" if first.at else ""
         return f"{signal} in {_shorten(context.crash_function)}, through {first.path}, which was replaced{at}"
     caller = next(SOURCES["code"](context.stack, "generic"), None)
     inner = _innermost_frame_of(context.stack, context.crash_function)

@@ -9,12 +9,12 @@ import signal
 import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from astbtd.diagnosis.advice import READ_KEPT_CORE
 from astbtd.diagnosis.sender import DO_NOT_FILE
 from astbtd.lib.escaping import printable_line
-from astbtd.lib.quantities import format_duration, pluralize
+from astbtd.lib.quantities import format_duration, format_utc, format_utc_clock, pluralize
 from astbtd.model.crash import Asterisk, CoreState, Crash, CrashSignature, Process, Signal, Verdict
 from astbtd.model.diagnosis import Diagnosis, Kind, Signature
 from astbtd.model.surroundings import PbxState, Upgrade
@@ -95,7 +95,7 @@ def summary_lines(crash: Crash) -> Iterator[SummaryLine]:
     if crash.foreign:
         yield SummaryLine(FOREIGN, f"this is not a crash of the PBX, but of {_describe_program(crash.process)}")
     yield from _event_lines(crash)
-    yield SummaryLine("When", f"{format_time(crash.crashed_at)} on {crash.host} (crash {crash.id})")
+    yield SummaryLine("When", f"{format_utc(crash.crashed_at)} on {crash.host} (crash {crash.id})")
     yield SummaryLine("Version", _describe_version(crash.asterisk))
     if crash.pbx is not None and not crash.foreign:
         yield SummaryLine("Running", describe_state(crash.pbx, crash.crashed_at))
@@ -164,12 +164,12 @@ def _describe_running(state: PbxState, crashed_at: datetime) -> str:
         return "yes"
     seconds = (state.since - crashed_at).total_seconds()
     if seconds < 0:
-        return f"yes, a process that was started before this crash, at {format_time(state.since)}"
-    return f"yes, again since {format_time(state.since)}, {format_duration(round(seconds))} after the crash"
+        return f"yes, a process that was started before this crash, at {format_utc(state.since)}"
+    return f"yes, again since {format_utc(state.since)}, {format_duration(round(seconds))} after the crash"
 
 
 def _describe_stopped(state: PbxState) -> str:
-    at = f"{state.at.astimezone(UTC):%H:%M:%S} UTC"
+    at = f"{format_utc_clock(state.at)}"
     if state.unit is None or state.unit_state is None:
         return f"no (at {at})"
     if state.unit_state.startswith(_STARTING):
@@ -188,7 +188,7 @@ def _count_occurrences(signature: CrashSignature) -> str:
     after = f", first after version {signature.after_version}" if signature.after_version else ""
     if signature.occurrence <= 1:
         return f"for the first time{after}"
-    return f"{signature.occurrence} times since {format_time(signature.first_seen)}{after}"
+    return f"{signature.occurrence} times since {format_utc(signature.first_seen)}{after}"
 
 
 def _describe_upgrade(upgrade: Upgrade, crashed_at: datetime) -> str:
@@ -253,8 +253,3 @@ def wrap(label: str, text: str) -> str:
 def shorten(name: str) -> str:
     """Return a name of limited length."""
     return name if len(name) <= _MAX_NAME_LENGTH else name[: _MAX_NAME_LENGTH - 3] + "..."
-
-
-def format_time(moment: datetime) -> str:
-    """Return a time in UTC, in seconds."""
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

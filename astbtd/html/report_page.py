@@ -11,7 +11,6 @@ from astbtd.diagnosis.report import filing_steps
 from astbtd.diagnosis.report_summary import (
     FOREIGN,
     SummaryLine,
-    format_time,
     next_steps,
     summary_lines,
     with_advice_if_foreign,
@@ -22,6 +21,7 @@ from astbtd.html.frame_views import FrameView, FullThread, read_threads, show_fr
 from astbtd.html.lock_tables import WaitChain, chain_of_capture, chain_of_listing, tabulate_listing, tabulate_waits
 from astbtd.html.template import fill_in
 from astbtd.html.thread_groups import ThreadGroup, group_threads
+from astbtd.lib.quantities import format_utc
 from astbtd.model.crash import LOG_FILE, Crash, Section
 from astbtd.model.deadlock_capture import BACKTRACE_FILE, FULL_FILE, LOCKS_FILE, Deadlock, sample_file
 
@@ -123,7 +123,7 @@ def _render_capture(capture: Deadlock, texts: Texts) -> str:
 def _crash_notes(crash: Crash, lines: Iterable[SummaryLine]) -> list[str]:
     notes = [f"{line.label}: {line.text}" for line in lines if line.label == FOREIGN]
     if crash.texts_removed_at:
-        notes.append(f"The texts were removed on {format_time(crash.texts_removed_at)}")
+        notes.append(f"The texts were removed on {format_utc(crash.texts_removed_at)}")
     return notes
 
 

@@ -1,7 +1,8 @@
-"""Parse and format durations, sizes and percentages as people write them."""
+"""Parse and format durations, sizes, percentages and times as people write them."""
 
 import math
 import re
+from datetime import UTC, datetime
 
 _SECONDS = {
     "": 1.0,
@@ -82,6 +83,21 @@ def format_duration(seconds: float) -> str:
         if seconds >= _SECONDS[unit]:
             return f"{seconds / _SECONDS[unit]:.3g}{unit}"
     return f"{seconds:.3g}s"
+
+
+def format_utc(moment: datetime) -> str:
+    """Format a time as in reports, which people of other zones read: `2026-11-22 20:50:00 UTC`."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def format_utc_clock(moment: datetime) -> str:
+    """Format the time of day as in reports, where the date is obvious: `20:50:00 UTC`."""
+    return f"{moment.astimezone(UTC):%H:%M:%S} UTC"
+
+
+def format_local(moment: datetime) -> str:
+    """Format a time in the zone of this machine, for messages and lists: `2026-11-22 21:50:00 CET`."""
+    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S %Z}"
 
 
 def pluralize(number: int, singular: str, plural: str) -> str:

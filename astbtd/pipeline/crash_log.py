@@ -18,6 +18,7 @@ from astbtd.extraction.sandbox_command import IDLE_PRIORITY, SandboxUser, setpri
 from astbtd.lib import subprocesses
 from astbtd.lib.escaping import printable
 from astbtd.lib.mounts import Mounts
+from astbtd.lib.quantities import format_local
 from astbtd.model.crash import CoreFacts, ExtractionOutcome
 from astbtd.settings import Settings
 
@@ -127,7 +128,7 @@ def _format_entry(entry: Mapping[str, object]) -> str:
 
 
 def _titled(title: str, lines: Sequence[str], until: datetime) -> str:
-    return "\n".join((f"{title}, the last lines before {until.astimezone():%Y-%m-%d %H:%M:%S %Z}:", *lines, ""))
+    return "\n".join((f"{title}, the last lines before {format_local(until)}:", *lines, ""))
 
 
 def _shorten(line: str) -> str:

@@ -9,7 +9,7 @@ from astbtd.backtrace.parser import parse
 from astbtd.diagnosis.crash_thread import find_crash_thread
 from astbtd.diagnosis.frame_folding import fold_frames
 from astbtd.diagnosis.frame_kind import is_asterisk_object, plain_name
-from astbtd.diagnosis.report_summary import format_time
+from astbtd.lib.quantities import format_utc
 from astbtd.model.crash import Asterisk, Crash
 from astbtd.model.deadlock_capture import Deadlock, Wait
 from astbtd.store.redaction.redactor import Redactor
@@ -127,7 +127,7 @@ def _describe_crash(crash: Crash) -> Iterator[str]:
     if crash.signature:
         yield f"- Signature: {crash.signature.text} ({crash.signature.id})"
         if crash.signature.occurrence > 1:
-            yield f"- Seen: {crash.signature.occurrence} times since {format_time(crash.signature.first_seen)}"
+            yield f"- Seen: {crash.signature.occurrence} times since {format_utc(crash.signature.first_seen)}"
         if crash.signature.after_version:
             yield f"- Seen first after version {crash.signature.after_version}"
     yield f"- Backtrace: {diagnosis.verdict} (quality {diagnosis.quality:g} of 1)"

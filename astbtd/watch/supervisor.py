@@ -17,6 +17,7 @@ from astbtd.claims.claim import Claims
 from astbtd.claims.finder import CoreClaimed, CoreFinder, FinderResult
 from astbtd.lib import mounts
 from astbtd.lib.mounts import Mount, Mounts
+from astbtd.lib.quantities import format_local
 from astbtd.model.crash import DiscoveredBy
 from astbtd.settings import Settings
 from astbtd.sources import core_pattern, watched_directories
@@ -193,7 +194,7 @@ class WatchSupervisor:
         for mount, scanner in self._remote.items():
             if since := scanner.unresponsive_since:
                 for directory in [each.directory for each in scanner.directories] or [mount.point]:
-                    yield f"{directory} has not responded since {since.astimezone():%Y-%m-%d %H:%M:%S %Z}"
+                    yield f"{directory} has not responded since {format_local(since)}"
 
     def _configured_directories(self) -> tuple[str, ...]:
         watch = self._settings.watch

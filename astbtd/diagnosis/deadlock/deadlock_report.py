@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from astbtd.diagnosis.report_summary import SummaryLine
 from astbtd.lib.escaping import printable_line
-from astbtd.lib.quantities import format_size, pluralize
+from astbtd.lib.quantities import format_size, format_utc, format_utc_clock, pluralize
 from astbtd.model.deadlock_capture import BACKTRACE_FILE, LOCKS_FILE, Deadlock, Finding, LocksCli, Sample, Wait
 
 _LABEL_WIDTH = 11
@@ -47,7 +47,7 @@ def render(record: Deadlock, others: Sequence[str]) -> str:
 def summary_lines(record: Deadlock) -> Iterator[SummaryLine]:
     """Yield when and how the capture was made. The texts are not escaped."""
     version = f"Asterisk {record.asterisk.version}" if record.asterisk.version else "Asterisk"
-    yield SummaryLine("When", f"{record.captured_at:%Y-%m-%d %H:%M:%S} UTC on {record.host} (capture {record.id})")
+    yield SummaryLine("When", f"{format_utc(record.captured_at)} on {record.host} (capture {record.id})")
     command_line = record.process.command_line or "command line unknown"
     yield SummaryLine("Process", f"{record.process.pid}, {version}, {command_line}")
     for sample in record.samples:
@@ -57,7 +57,9 @@ def summary_lines(record: Deadlock) -> Iterator[SummaryLine]:
 
 def _describe_sample(sample: Sample) -> str:
     milliseconds = sample.stopped_seconds * 1000
-    parts = [f"{milliseconds:.0f} ms at {sample.at:%H:%M:%S} UTC, {pluralize(sample.threads, 'thread', 'threads')}"]
+    parts = [
+        f"{milliseconds:.0f} ms at {format_utc_clock(sample.at)}, {pluralize(sample.threads, 'thread', 'threads')}"
+    ]
     if sample.not_stopped:
         parts.append(f"{len(sample.not_stopped)} more could not be stopped")
     if sample.bytes_later:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import ClassVar
 
+from astbtd.lib.quantities import format_utc
 from astbtd.model.crash import CoreFacts
 
 MAX_VALUE_LENGTH = 1 << 16
@@ -119,7 +120,7 @@ def _check_time(metadata: CollectorMetadata, written: float) -> None:
         return
     if metadata.crashed_at.timestamp() > written + _CLOCK_TOLERANCE:
         raise InconsistentMetadata(
-            f"its metadata dates the crash {metadata.crashed_at:%Y-%m-%d %H:%M:%S} UTC, but the core is older"
+            f"its metadata dates the crash {format_utc(metadata.crashed_at)}, but the core is older"
         )
 
 

@@ -1,6 +1,9 @@
-"""Durations, sizes and percentages as people write them."""
+"""Durations, sizes, percentages and times as people write them."""
 
 import math
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
@@ -113,3 +116,26 @@ def test_a_formatted_duration_can_be_parsed(unit: int, count: int) -> None:
     shown = quantities.format_duration(unit * count)
 
     assert quantities.parse_duration(shown) == pytest.approx(unit * count, rel=0.01)
+
+
+@pytest.fixture
+def in_cet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The machine is in central Europe, in winter."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "CET-1")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("in_cet")
+def test_times_of_reports_are_in_utc_whatever_zone_they_have() -> None:
+    moment = datetime(2026, 11, 22, 15, 50, 7, tzinfo=timezone(timedelta(hours=-5)))
+
+    assert quantities.format_utc(moment) == "2026-11-22 20:50:07 UTC"
+    assert quantities.format_utc_clock(moment) == "20:50:07 UTC"
+
+
+@pytest.mark.usefixtures("in_cet")
+def test_other_times_are_in_the_zone_of_the_machine_and_name_it() -> None:
+    assert quantities.format_local(datetime(2026, 11, 22, 20, 50, 7, tzinfo=UTC)) == "2026-11-22 21:50:07 CET"
