@@ -2,9 +2,9 @@
 
 from datetime import UTC
 
-from astbtd.diagnosis.report_summary import SummaryLine, describe_function, format_lines, format_time, summary_lines
+from astbtd.diagnosis.report_summary import SummaryLine, describe_function, format_lines, summary_lines
 from astbtd.lib.escaping import printable_line
-from astbtd.lib.quantities import pluralize
+from astbtd.lib.quantities import format_utc, pluralize
 from astbtd.model.crash import Crash
 from astbtd.model.deadlock_capture import Deadlock, Finding
 from astbtd.model.diagnosis import Kind
@@ -53,10 +53,10 @@ def loop_event(change: LoopChange) -> Event:
     what = Redactor().text(loop.what)
     if change.started:
         title = f"Asterisk crashes in a loop: {what}"
-        body = f"{times} since {format_time(loop.since)}. A message follows when the loop has ended.\n"
+        body = f"{times} since {format_utc(loop.since)}. A message follows when the loop has ended.\n"
         return Event(EventKind.LOOP_STARTED, loop.newest, loop.until, _title(title), body)
     title = f"The crash loop has ended: {what}"
-    body = f"{times} until {format_time(loop.until)}. `astbtd list` shows them.\n"
+    body = f"{times} until {format_utc(loop.until)}. `astbtd list` shows them.\n"
     return Event(EventKind.LOOP_ENDED, loop.newest, loop.until, _title(title), body)
 
 
@@ -66,7 +66,7 @@ def capture_event(capture: Deadlock) -> Event:
     summary = redactor.text(capture.summary)
     lines = [
         SummaryLine("Asterisk hangs", summary),
-        SummaryLine("When", f"{format_time(capture.captured_at)} on {capture.host} (capture {capture.id})"),
+        SummaryLine("When", f"{format_utc(capture.captured_at)} on {capture.host} (capture {capture.id})"),
         SummaryLine("Next", _ADVICE[capture.finding]),
     ]
     title = _title(f"Asterisk hangs: {summary}")
