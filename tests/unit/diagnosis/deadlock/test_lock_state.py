@@ -1,10 +1,11 @@
-"""The numbers of system calls are those that the headers of each machine define."""
+"""The numbers of system calls and the layouts of locks are those that the headers of each machine define."""
 
 import re
 import subprocess
 
 import pytest
 
+from astbtd.diagnosis.deadlock import lock_state
 from astbtd.diagnosis.deadlock.lock_state import MACHINES
 from astbtd.model.deadlock_capture import OwnerState
 from tests.support.compilers import compiler_for
@@ -50,3 +51,30 @@ def test_the_calls_that_wait_for_a_lock_are_known(machine: str, numbers: dict[st
     calls = MACHINES[machine]
 
     assert (calls.futex, calls.restart) == (numbers["futex"], numbers["restart_syscall"])
+
+
+LAYOUT = """
+#include <pthread.h>
+#include <stddef.h>
+#define AT(type, member, offset) _Static_assert(offsetof(type, member) == offset, #member)
+AT(pthread_mutex_t, __data.__owner, {mutex_owner});
+AT(pthread_rwlock_t, __data.__readers, {readers});
+AT(pthread_rwlock_t, __data.__wrphase_futex, {write_phase});
+AT(pthread_rwlock_t, __data.__writers_futex, {writers});
+AT(pthread_rwlock_t, __data.__cur_writer, {writer});
+"""
+
+
+def test_the_locks_have_the_layout_of_the_c_library(machine: str) -> None:
+    offsets = {
+        "mutex_owner": lock_state._MUTEX_OWNER,
+        "readers": lock_state._RWLOCK_READERS,
+        "write_phase": lock_state._RWLOCK_WRITE_PHASE_FUTEX,
+        "writers": lock_state._RWLOCK_WRITERS_FUTEX,
+        "writer": lock_state._RWLOCK_WRITER,
+    }
+    command = [compiler_for(UNAME_BY_GDB[machine]), "-fsyntax-only", "-xc", "-"]
+
+    compiled = subprocess.run(command, input=LAYOUT.format(**offsets), text=True, capture_output=True, check=False)
+
+    assert compiled.stderr == ""
