@@ -16,6 +16,9 @@ from astbtd.lib.threads import run_at_idle_priority
 
 _LEVEL = 3
 _LONGEST_HEADER = 18  # bytes at the start of a zstd frame that hold the size of its content
+_BLOCK_HEADER = 3  # bytes before each block of a frame, with the size of the block
+_RUN_OF_ONE_BYTE = 1  # the type of a block that has one byte, however large its content is
+_CHECKSUM = 4  # bytes at the end of a frame
 _BLOCK = 1 << 17  # bytes of a core; between two blocks, other threads can run
 _ZEROS = memoryview(bytes(_BLOCK))
 
@@ -101,10 +104,28 @@ def _decompressed(kept: Path, progress: Progress) -> Iterator[bytes]:
                 yield block
                 done += len(block)
                 progress(done)
+            is_complete = _frame_end(file.fileno()) == os.fstat(file.fileno()).st_size
     except zstandard.ZstdError as error:
         raise AstbtdError(f"{kept} is damaged: {error}") from error
     if done != expected:
         raise AstbtdError(f"{kept} is damaged: it ends after {done} of {expected} bytes")
+    if not is_complete:
+        raise AstbtdError(f"{kept} is damaged: it does not end with the checksum of its content")
+
+
+def _frame_end(descriptor: int) -> int:
+    """Return the offset at which the zstd frame at the start of a file ends according to its headers (RFC 8878, 3.1.1).
+
+    The decompressor does not say whether it has seen the checksum: it ends in the same way without it.
+    """
+    start = os.pread(descriptor, _LONGEST_HEADER, 0)
+    position = zstandard.frame_header_size(start)
+    is_last = False
+    while not is_last:
+        header = int.from_bytes(os.pread(descriptor, _BLOCK_HEADER, position), "little")
+        is_last, kind, size = bool(header & 1) or header == 0, header >> 1 & 3, header >> 3
+        position += _BLOCK_HEADER + (1 if kind == _RUN_OF_ONE_BYTE else size)
+    return position + (_CHECKSUM if zstandard.get_frame_parameters(start).has_checksum else 0)
 
 
 @contextmanager

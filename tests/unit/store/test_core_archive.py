@@ -150,10 +150,23 @@ def damaged(kept: Path, damage: Callable[[bytes], bytes], tmp_path: Path) -> Pat
         lambda _: b"no frame at all",
         lambda data: data[: len(data) // 2],
         lambda data: data[:-40],
+        lambda data: data[:-4],
+        lambda data: data[:-1],
+        lambda data: data + b"\0",
         lambda data: data[:6],
         lambda data: data[:1000] + b"\xff" * 64 + data[1064:],
     ],
-    ids=["empty", "other", "half", "end missing", "header only", "overwritten"],
+    ids=[
+        "empty",
+        "other",
+        "half",
+        "end missing",
+        "no checksum",
+        "half a checksum",
+        "longer",
+        "header only",
+        "overwritten",
+    ],
 )
 def test_a_damaged_file_is_an_error(
     sparse_core: int, kept: Path, tmp_path: Path, damage: Callable[[bytes], bytes]

@@ -158,9 +158,12 @@ def test_an_interrupted_removal_is_finished(astbtd: Run, sound: Crash, store: St
     assert os.listdir(store.directory(sound.id)) == ["crash.json"]
 
 
-def test_a_damaged_core_is_reported_and_not_removed(astbtd: Run, sound: Crash, store: Store) -> None:
+@pytest.mark.parametrize("missing", [1, 4, 20])
+def test_a_core_without_its_last_bytes_is_reported_and_not_removed(
+    astbtd: Run, sound: Crash, store: Store, missing: int
+) -> None:
     core = store.kept_core(sound.id)
-    os.truncate(core, core.stat().st_size // 2)
+    os.truncate(core, core.stat().st_size - missing)
 
     answer = astbtd("fsck")
 
