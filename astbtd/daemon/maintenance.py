@@ -18,7 +18,7 @@ from astbtd.daemon.store_statistics import StoreStatistics
 from astbtd.daemon.symbol_monitor import SymbolMonitor
 from astbtd.lib.trusted_clock import TrustedClock
 from astbtd.model.crash import Crash, DiscoveredBy
-from astbtd.pipeline.removed_core import without_core_advice
+from astbtd.pipeline.removed_core import record_core_state, without_core_advice
 from astbtd.settings import RetentionSettings
 from astbtd.store.foreign_crashes import ForeignCrashes
 from astbtd.store.integrity import discard_empty_core, find_empty_cores
@@ -134,7 +134,7 @@ class Maintenance:
         """Record at the start which kept cores a power cut has left empty."""
         for crash_id in find_empty_cores(self._store):
             with suppress(DamagedRecord):  # fsck reports it
-                discard_empty_core(self._store, crash_id)
+                discard_empty_core(self._store, crash_id, partial(record_core_state, self._store))
                 journal.log(f"the kept core of crash {crash_id} is empty: recorded as lost", Priority.WARNING)
 
     def _now(self) -> datetime | None:

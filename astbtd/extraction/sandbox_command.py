@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
+from itertools import count
 from pathlib import Path
 
 from astbtd.errors import AstbtdError
@@ -80,8 +81,9 @@ def grant_read(descriptor: int, user: SandboxUser) -> Iterator[int]:
 def kill_leftovers(user: SandboxUser) -> Iterator[None]:
     """Kill all processes of `user` that remain when the block ends, including daemonized ones.
 
-    A process that loses its parent becomes our child, which is how it is found. Then all processes of the user are
-    killed at once: only kill(2) of all processes is faster than a process that forks and exits in a loop.
+    A process that loses its parent becomes our child, which is how it is found. Our children are killed one by one, as
+    the user may also run the gdb of another extraction or of a person. If new ones still appear after as many attempts
+    as gdb can have processes, one forks and exits in a loop: only kill(2) of all processes of the user is faster.
     """
     if not user.switched:
         yield
@@ -90,8 +92,12 @@ def kill_leftovers(user: SandboxUser) -> Iterator[None]:
     try:
         yield
     finally:
-        while left := [pid for pid in _children() if _runs_as(pid, user)]:
-            subprocesses.output([*setpriv_command(user), "kill", "-KILL", "--", "-1"], timeout=_KILL_TIMEOUT)
+        for attempt in count(1):
+            left = [pid for pid in _children() if _runs_as(pid, user)]
+            if not left:
+                break
+            targets = map(str, left) if attempt <= _MAX_PROCESSES else ["-1"]
+            subprocesses.output([*setpriv_command(user), "kill", "-KILL", "--", *targets], timeout=_KILL_TIMEOUT)
             for pid in left:
                 with suppress(ChildProcessError):
                     os.waitpid(pid, os.WNOHANG)  # on a busy machine kill(1) may have run out of time: it is repeated

@@ -7,10 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from astbtd.elf.core_notes import NotACore, read_facts
-from astbtd.errors import AstbtdError
 from astbtd.lib import files
 from astbtd.model.crash import CoreFacts, Crash
-from astbtd.store.core_archive import Progress, decompress_core
+from astbtd.store.core_archive import DamagedCore, Progress, decompress_core
 from astbtd.store.retention.disk_reserve import DiskReserve
 from astbtd.store.store import Store
 
@@ -21,7 +20,7 @@ def opened_core(
 ) -> Iterator[int]:
     """Yield a descriptor of the kept core of a crash, decompressed into the file `path` in a private directory.
 
-    Only members of `group`, gdb's, can open the descriptor again. Raise NoRoom, or AstbtdError if the kept core is
+    Only members of `group`, gdb's, can open the descriptor again. Raise NoRoom, or DamagedCore if the kept core is
     damaged.
     """
     reserve.check(crash.core.size)
@@ -45,12 +44,12 @@ def opened_core(
 def recorded_facts(core: int, crash: Crash) -> CoreFacts:
     """Return the facts of a core of a recorded crash. What depends on the original file is in the record.
 
-    Raise AstbtdError if it is not a core.
+    Raise DamagedCore if it is not a core.
     """
     try:
         facts = read_facts(core)
     except NotACore as error:
-        raise AstbtdError(f"the core of {crash.id} cannot be read: {error}", "astbtd fsck") from error
+        raise DamagedCore(f"the core of {crash.id} cannot be read: {error}", "astbtd fsck") from error
     return replace(
         facts,
         identity=crash.core.identity,

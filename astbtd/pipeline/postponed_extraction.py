@@ -13,12 +13,14 @@ from astbtd.lib import files
 from astbtd.model.crash import Crash
 from astbtd.pipeline.analysis import AnalysisResult, analyze_core, write_report
 from astbtd.pipeline.kept_core import opened_core, recorded_facts
-from astbtd.store.core_archive import Progress
+from astbtd.pipeline.removed_core import without_core_advice
+from astbtd.store.core_archive import DamagedCore, Progress
 from astbtd.store.replacement import replace_texts
 from astbtd.store.retention.disk_reserve import DiskReserve
 from astbtd.store.store import DamagedRecord, Store
 
-_NOT_EXTRACTED = "only the crashed thread was extracted: the core was removed before it could be extracted in full"
+_WAS_REMOVED = "only the crashed thread was extracted: the core was removed before it could be extracted in full"
+_IS_DAMAGED = "only the crashed thread was extracted: the kept core is damaged"
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class FullExtraction:
         if not crash.extraction.postponed or crash.texts_removed_at is not None:
             return
         if not self.store.has_core(crash.id):
-            self.store.change(crash.id, _without_full_extraction)
+            self._give_up(crash.id, _WAS_REMOVED)
             return
         staged = self.store.stage(crash.id)
         try:
@@ -89,6 +91,8 @@ class FullExtraction:
             with opened_core(self.store, crash, path, group, self.reserve, self.progress) as core:
                 result = analyze_core(core, recorded_facts(core, crash), staged, self.extractor)
             self._replace_result(crash.id, result, staged)
+        except DamagedCore:
+            self._give_up(crash.id, _IS_DAMAGED)
         finally:
             files.remove_tree(staged)
 
@@ -102,7 +106,12 @@ class FullExtraction:
 
         replace_texts(self.store, crash_id, staged, update, lambda new: write_report(new, staged, self.store.group))
 
+    def _give_up(self, crash_id: str, reason: str) -> None:
+        """Record why there is no full extraction, and advise nobody to read the core."""
 
-def _without_full_extraction(crash: Crash) -> Crash:
-    notes = (*crash.extraction.notes, _NOT_EXTRACTED)
-    return replace(crash, extraction=replace(crash.extraction, postponed=False, notes=notes))
+        def update(crash: Crash) -> Crash:
+            notes = (*crash.extraction.notes, reason)
+            noted = replace(crash, extraction=replace(crash.extraction, postponed=False, notes=notes))
+            return without_core_advice(self.store, noted)
+
+        self.store.change(crash_id, update)

@@ -1,7 +1,8 @@
 """Keep the advice of a crash true when its core is removed: nobody is told to read a core that is gone.
 
 The record and the report of a crash may say how to extract its core again. Retention, and the settings that delete
-cores, call this before the file is deleted, so that it is repeated if it was interrupted.
+cores, call this before the file is deleted, so that it is repeated if it was interrupted. So do the checks of a store
+that find a core missing or empty.
 """
 
 from contextlib import suppress
@@ -14,21 +15,22 @@ from astbtd.model.crash import REPORT_FILE, CoreState, Crash
 from astbtd.pipeline.analysis import render_report
 from astbtd.store.store import Store
 
+_GONE = (CoreState.REMOVED, CoreState.LOST)
+
 
 def record_core_state(store: Store, crash_id: str, state: CoreState) -> Crash:
-    """Record what was done with the core of a crash. Raise DamagedRecord, NoRoom."""
+    """Record what was done with the core of a crash, or what became of it. Raise DamagedRecord, NoRoom."""
 
     def update(crash: Crash) -> Crash:
-        if state is not CoreState.REMOVED:
-            return replace(crash, core=replace(crash.core, state=state))
-        removed = replace(crash.core, state=state, removed_at=datetime.now(UTC))
-        return without_core_advice(store, replace(crash, core=removed))
+        removed_at = datetime.now(UTC) if state is CoreState.REMOVED else crash.core.removed_at
+        after = replace(crash, core=replace(crash.core, state=state, removed_at=removed_at))
+        return without_core_advice(store, after) if state in _GONE else after
 
     return store.change(crash_id, update)
 
 
 def without_core_advice(store: Store, crash: Crash) -> Crash:
-    """Return the record of a crash whose core is removed, without advice to read the core. Replace its report.
+    """Return the record of a crash whose core is gone, without advice to read the core. Replace its report.
 
     On a full disk the report stays as it is: it must not keep the core from being removed.
     """

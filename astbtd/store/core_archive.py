@@ -22,6 +22,11 @@ _CHECKSUM = 4  # bytes at the end of a frame
 _BLOCK = 1 << 17  # bytes of a core; between two blocks, other threads can run
 _ZEROS = memoryview(bytes(_BLOCK))
 
+
+class DamagedCore(AstbtdError):
+    """A kept core cannot be decompressed, or is not complete."""
+
+
 Progress = Callable[[int], None]
 """Called with the number of bytes of the core that are done. May raise to stop."""
 
@@ -73,7 +78,7 @@ def _compress_into(source: int, target: Path, progress: Progress, group: int | N
 def decompress_core(kept: Path, target: int, progress: Progress) -> int:
     """Decompress a kept core into the descriptor `target`. Return its size in bytes.
 
-    The output is sparse if `target` is an empty regular file. Raise AstbtdError if the kept core is damaged.
+    The output is sparse if `target` is an empty regular file. Raise DamagedCore if it is damaged.
     """
     written = 0
     sparsely = _may_have_holes(target)
@@ -89,7 +94,7 @@ def decompress_core(kept: Path, target: int, progress: Progress) -> int:
 
 
 def verify_core(kept: Path, progress: Progress, *, whole: bool = True) -> None:
-    """Read a kept core to its end, or only its beginning. Raise AstbtdError if it is damaged."""
+    """Read a kept core to its end, or only its beginning. Raise DamagedCore if it is damaged."""
     for _ in _decompressed(kept, progress):
         if not whole:
             return
@@ -106,11 +111,11 @@ def _decompressed(kept: Path, progress: Progress) -> Iterator[bytes]:
                 progress(done)
             is_complete = _frame_end(file.fileno()) == os.fstat(file.fileno()).st_size
     except zstandard.ZstdError as error:
-        raise AstbtdError(f"{kept} is damaged: {error}") from error
+        raise DamagedCore(f"{kept} is damaged: {error}") from error
     if done != expected:
-        raise AstbtdError(f"{kept} is damaged: it ends after {done} of {expected} bytes")
+        raise DamagedCore(f"{kept} is damaged: it ends after {done} of {expected} bytes")
     if not is_complete:
-        raise AstbtdError(f"{kept} is damaged: it does not end with the checksum of its content")
+        raise DamagedCore(f"{kept} is damaged: it does not end with the checksum of its content")
 
 
 def _frame_end(descriptor: int) -> int:
@@ -130,13 +135,13 @@ def _frame_end(descriptor: int) -> int:
 
 @contextmanager
 def opened_core(kept: Path) -> Iterator[tuple[BinaryIO, int]]:
-    """Yield a kept core, decompressed while it is read, and its size in bytes. Raise AstbtdError if it is damaged."""
+    """Yield a kept core, decompressed while it is read, and its size in bytes. Raise DamagedCore if it is damaged."""
     try:
         with kept.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file) as reader:
             size = zstandard.frame_content_size(os.pread(file.fileno(), _LONGEST_HEADER, 0))
             yield cast(BinaryIO, reader), size
     except zstandard.ZstdError as error:
-        raise AstbtdError(f"{kept} is damaged: {error}") from error
+        raise DamagedCore(f"{kept} is damaged: {error}") from error
 
 
 def _compress(core: int, target: int, progress: Progress) -> None:

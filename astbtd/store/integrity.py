@@ -10,7 +10,7 @@ import stat
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -31,6 +31,9 @@ _IDENTITY = re.compile(r"[0-9a-f]{32}")
 _TEXTS = frozenset((REPORT_FILE, LOG_FILE, *Section))
 _FILES = _TEXTS | {RECORD_FILE, KEPT_CORE_FILE}
 
+SetCoreState = Callable[[str, CoreState], object]
+"""Records the state of the core of the crash with this id, and what follows from it for the report."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -39,7 +42,7 @@ class Finding:
     path: Path
     problem: str
     remedy: str
-    repair: Callable[[], None] | None = None
+    repair: Callable[[], object] | None = None
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class StoreCheck:
 
     `claimed` returns the ids of crashes that a daemon is going to process. `cores`: read kept cores to their ends, not
     only their beginnings.
-    `write_report` writes the report of a crash into a directory.
+    `write_report` writes the report of a crash into a directory. `set_core_state` records what became of a core.
     """
 
     store: Store
@@ -56,6 +59,7 @@ class StoreCheck:
     cores: bool
     progress: Progress
     write_report: Callable[[Crash, Path], None]
+    set_core_state: SetCoreState
 
     def findings(self) -> Iterator[Finding]:
         """Yield the problems: of each crash, newest first, then of the whole store, then of the staging directory.
@@ -133,14 +137,15 @@ class StoreCheck:
         exists = path.exists()
         if exists and path.stat().st_size == 0:
             remedy = "removed" if state is CoreState.LOST else "recorded as lost"
-            yield Finding(path, "the kept core is empty", remedy, partial(discard_empty_core, self.store, crash.id))
+            discard = partial(discard_empty_core, self.store, crash.id, self.set_core_state)
+            yield Finding(path, "the kept core is empty", remedy, discard)
             return
         if state is CoreState.KEPT and not exists:
-            repair = partial(self._set_core_state, crash.id, CoreState.LOST)
-            yield Finding(path, "the kept core is missing", "recorded as lost", repair)
+            record_lost = partial(self.set_core_state, crash.id, CoreState.LOST)
+            yield Finding(path, "the kept core is missing", "recorded as lost", record_lost)
         elif state is CoreState.LOST and exists:
-            repair = partial(self._set_core_state, crash.id, CoreState.KEPT)
-            yield Finding(path, "it is recorded as lost, but exists", "recorded as kept", repair)
+            record_kept = partial(self.set_core_state, crash.id, CoreState.KEPT)
+            yield Finding(path, "it is recorded as lost, but exists", "recorded as kept", record_kept)
         elif state is CoreState.REMOVED and exists:
             yield self._interrupted_removal(path)
             return
@@ -149,9 +154,6 @@ class StoreCheck:
 
     def _interrupted_removal(self, path: Path) -> Finding:
         return Finding(path, "retention was interrupted while it removed this", "removed", path.unlink)
-
-    def _set_core_state(self, crash_id: str, state: CoreState) -> None:
-        self.store.change(crash_id, lambda crash: replace(crash, core=replace(crash.core, state=state)))
 
     def _check_core_content(self, path: Path) -> Iterator[Finding]:
         try:
@@ -274,9 +276,9 @@ def find_empty_cores(store: Store) -> Iterator[str]:
                 yield crash_id
 
 
-def discard_empty_core(store: Store, crash_id: str) -> None:
+def discard_empty_core(store: Store, crash_id: str, set_core_state: SetCoreState) -> None:
     """Record the core of a crash as lost, then remove the empty file. Raise DamagedRecord, AstbtdError."""
-    store.change(crash_id, lambda crash: replace(crash, core=replace(crash.core, state=CoreState.LOST)))
+    set_core_state(crash_id, CoreState.LOST)
     store.kept_core(crash_id).unlink()
 
 

@@ -12,7 +12,8 @@ import pytest
 from astbtd.backtrace import parser
 from astbtd.model.crash import Crash, Section
 from tests.support.commands import build, command_line, run_astbtd, section_text
-from tests.support.harness import RunningDaemon, collect_kept
+from tests.support.fake_gdb import paused_gdb, use_gdb
+from tests.support.harness import RunningDaemon, collect_kept, crash
 
 
 @pytest.fixture
@@ -37,6 +38,12 @@ def crashed_frames(text: str) -> list[tuple[str | None, int | None]]:
 def left_in(running: RunningDaemon) -> list[str]:
     """Return what sessions have left in the store."""
     return [name for name in os.listdir(running.store.incoming) if name.startswith("astbtd-")]
+
+
+def processes_of_gdb() -> list[int]:
+    """Return the ids of all processes of gdb's user in our pid namespace."""
+    uid = pwd.getpwnam("astbtd-gdb").pw_uid
+    return sorted(int(each.name) for each in Path("/proc").glob("[0-9]*") if each.stat().st_uid == uid)
 
 
 @pytest.fixture
@@ -162,3 +169,36 @@ def test_others_than_root_may_not_read_the_core(running: RunningDaemon, collecte
 
     assert done.returncode == 1
     assert "use sudo" in done.stderr
+
+
+LEAVES_A_PROCESS = '#!/bin/sh\nsetsid sleep 1000 &\nexec gdb "$@"\n'
+
+
+def test_an_extraction_whose_gdb_leaves_a_process_does_not_end_a_session(
+    running: RunningDaemon, waiting: "subprocess.Popen[str]", spool: Path, scratch: Path
+) -> None:
+    use_gdb(running, spool, LEAVES_A_PROCESS)
+    running.start()
+    crash(scratch / "programs", spool, "abort")
+    running.wait_for_crashes(2)
+
+    output, _ = waiting.communicate("echo alive\\n\nquit\n", timeout=60)
+
+    assert "alive" in output
+    assert processes_of_gdb() == []
+
+
+def test_a_session_that_leaves_a_process_does_not_end_an_extraction(
+    running: RunningDaemon, collected: Crash, spool: Path, scratch: Path
+) -> None:
+    program = running.configuration.read_text()
+    with paused_gdb(running, spool) as wait_for_gdb:
+        running.start()
+        crash(scratch / "programs", spool, "abort")
+        wait_for_gdb()
+        paused = processes_of_gdb()
+        running.configuration.write_text(program)
+        debug(running, collected.id, "-ex", "shell setsid sleep 1000 &")
+
+        assert processes_of_gdb() == paused
+    running.wait_for_crashes(2)

@@ -31,7 +31,7 @@ def check_records_are_complete(store: Store) -> None:
 
 def check_store_is_consistent(store: Store) -> None:
     """Check that fsck finds nothing, contents of cores included."""
-    check = StoreCheck(store, set, cores=True, progress=lambda _: None, write_report=lambda *_: None)
+    check = StoreCheck(store, set, True, lambda _: None, write_report=lambda *_: None, set_core_state=lambda *_: None)
     assert [(finding.path, finding.problem) for finding in check.findings()] == []
 
 

@@ -90,12 +90,14 @@ def _lock_if_possible(store: Store) -> Iterator[str | None]:
 def _findings(store: Store, options: argparse.Namespace, progress: Progress, *, is_locked: bool) -> Iterator[Finding]:
     """Yield the problems of the store, then those of its claims, unless a daemon is running that changes them."""
     from astbtd.pipeline.analysis import write_report  # imports the diagnosis
+    from astbtd.pipeline.removed_core import record_core_state
 
     def claimed() -> set[str]:
         return set(ClaimFiles(store.incoming).ids())
 
     report = partial(write_report, group=store.group)
-    yield from StoreCheck(store, claimed, not options.quick, progress, report).findings()
+    set_core_state = partial(record_core_state, store)
+    yield from StoreCheck(store, claimed, not options.quick, progress, report, set_core_state).findings()
     yield from _skipped_files(store)
     if is_locked:
         orphans = chain(orphaned_claims.find_claim_files(store.incoming), _orphaned_links(store, options, claimed))

@@ -8,6 +8,7 @@ from typing import cast
 
 import pytest
 
+from astbtd.diagnosis.advice import EXTRACT_AGAIN
 from astbtd.elf.core_notes import read_facts
 from astbtd.errors import AstbtdError
 from astbtd.extraction.gdb_runner import NO_EXTRACTION, ExtractionResult, Extractor
@@ -110,6 +111,22 @@ def test_a_core_that_cannot_be_extracted_now_stays_on_the_list(store: Store, cor
     assert PostponedExtractions(store).ids() == (made.id,)
     assert (store.directory(made.id) / Section.BACKTRACE).read_text() == "part\n"
     assert not list(store.incoming.glob("*.core"))
+
+
+def test_a_damaged_core_is_noted_and_does_not_keep_the_others_from_being_extracted(store: Store, core: int) -> None:
+    damaged, sound = add(store, core, 1), add(store, core, 2)
+    advice = (f"{EXTRACT_AGAIN}.",)
+    store.change(damaged.id, lambda crash: replace(crash, diagnosis=replace(crash.diagnosis, advice=advice)))
+    kept = store.kept_core(damaged.id)
+    os.truncate(kept, kept.stat().st_size - 4)
+
+    assert extraction(store, FakeExtractor()).run(lambda: False)
+
+    after = store.load(damaged.id)
+    assert (after.extraction.postponed, after.diagnosis.advice) == (False, ())
+    assert "the kept core is damaged" in after.extraction.notes[-1]
+    assert store.load(sound.id).diagnosis.crash_function == "play"
+    assert PostponedExtractions(store).ids() == ()
 
 
 def test_a_removed_core_is_noted(store: Store, core: int) -> None:

@@ -1,7 +1,9 @@
 """Nobody is told to read a core that was removed."""
 
 import errno
+import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from astbtd.lib import files
 from astbtd.model.crash import KEPT_CORE_FILE, REPORT_FILE, CoreState, Crash
 from astbtd.pipeline.analysis import write_report
 from astbtd.pipeline.removed_core import record_core_state
+from astbtd.store.integrity import discard_empty_core
 from astbtd.store.retention.removal_plan import Removal
 from astbtd.store.retention.stored_crash import RemovedPart
 from astbtd.store.store import Store
@@ -63,6 +66,15 @@ def test_a_core_that_is_deleted_as_configured_leaves_no_such_advice_either(store
 
     assert after.core.removed_at is not None
     assert advises_to_read_the_core(store, kept.id) == [False, False]
+
+
+def test_a_core_that_is_found_empty_at_the_start_leaves_no_such_advice_either(store: Store, kept: Crash) -> None:
+    os.truncate(store.kept_core(kept.id), 0)
+
+    discard_empty_core(store, kept.id, partial(record_core_state, store))
+
+    assert advises_to_read_the_core(store, kept.id) == [False, False]
+    assert not store.has_core(kept.id)
 
 
 def test_a_report_that_cannot_be_written_does_not_keep_the_core(

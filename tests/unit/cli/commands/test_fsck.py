@@ -3,15 +3,16 @@
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from astbtd.claims.claim_file import ClaimFiles, ClaimRecord
+from astbtd.diagnosis.advice import EXTRACT_AGAIN
 from astbtd.lib import files
-from astbtd.model.crash import CoreState, Crash, DiscoveredBy
+from astbtd.model.crash import REPORT_FILE, CoreState, Crash, DiscoveredBy
 from astbtd.pipeline.analysis import write_report
 from astbtd.pipeline.components import reader_group
 from astbtd.store.captures import Captures
@@ -189,6 +190,23 @@ def test_a_quick_run_reports_a_core_without_a_beginning(astbtd: Run, sound: Cras
     answer = astbtd("fsck", "--quick")
 
     assert (answer.code, "is damaged" in answer.out) == (1, True)
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda core: os.truncate(core, 0)], ids=["missing", "empty"])
+def test_a_core_that_is_missing_or_empty_leaves_no_advice_to_read_it(
+    astbtd: Run, store: Store, damage: Callable[[Path], None]
+) -> None:
+    plain = crash()
+    made = collected(store, replace(plain, diagnosis=replace(plain.diagnosis, advice=(f"{EXTRACT_AGAIN}.",))))
+    report = store.directory(made.id) / REPORT_FILE
+    assert "astbtd extract" in report.read_text()
+    damage(store.kept_core(made.id))
+
+    astbtd("fsck")
+
+    assert store.load(made.id).core.state is CoreState.LOST
+    assert store.load(made.id).diagnosis.advice == ()
+    assert "astbtd extract" not in report.read_text()
 
 
 @pytest.mark.parametrize("state", [CoreState.KEPT, CoreState.LOST])
