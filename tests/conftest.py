@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.support import kernel
 
@@ -17,7 +17,8 @@ _ROOT_FIXTURES = {"plain_user"}
 # Messages go to standard error, with and without a journald: the tests read them there, and no journal gets them.
 os.environ["ASTBTD_LOG_TARGET"] = "stderr"
 
-settings.register_profile("astbtd", deadline=None)  # a test may take long on a loaded machine
+# A test, and making its examples, may take long on a loaded machine.
+settings.register_profile("astbtd", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("fuzz", deadline=timedelta(seconds=10), max_examples=50_000, print_blob=True)
 settings.load_profile("astbtd")
 

@@ -68,14 +68,14 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path, spool: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     def find_current(settings: Settings, _: Path) -> WatchedDirectories:
-        return WatchedDirectories(core_directories=settings.watch.directories)
+        identity = PbxIdentity(frozenset((0, os.geteuid())))
+        return WatchedDirectories(core_directories=settings.watch.directories, identity=identity)
 
     monkeypatch.setattr(watched_directories, "find_current", find_current)
     settings = Settings(watch=WatchSettings(directories=(str(spool),)))
     room = Room()
     claims = make_claims(tmp_path)
     finder = CoreFinder(claims, lambda _: set(), settings.asterisk.executables, CoreAction.MOVE, room)
-    finder.identity = PbxIdentity(frozenset((0, os.geteuid())))
     bench = Bench(settings, room, WatchSupervisor(settings, finder, tmp_path / "directories"))
     yield bench
     bench.thread.stop()
