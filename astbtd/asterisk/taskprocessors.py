@@ -7,12 +7,11 @@ thread waits for a lock for ever, its tasks stay in the queue, while the console
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 _HEADER = re.compile(r"^Processor\s+Processed\s+In Queue\s+Max Depth\s+Low water\s+High water", re.MULTILINE)
-_ROW = re.compile(
-    r"^(?P<name>\S.*?)\s+(?P<processed>\d+)\s+(?P<waiting>\d+)\s+\d+\s+\d+\s+(?P<high>\d+)(?:\s+-?\d+)*\s*$",
-    re.MULTILINE,
-)
+_NUMBER = re.compile(r"-?\d{1,18}")
+_COLUMNS = 5  # of numbers, of which older versions have no more
 
 
 @dataclass(frozen=True)
@@ -40,10 +39,18 @@ def parse(listing: str) -> dict[str, Taskprocessor]:
     header = _HEADER.search(listing)
     if header is None:
         return {}
-    return {
-        row["name"]: Taskprocessor(int(row["processed"]), int(row["waiting"]), int(row["high"]))
-        for row in _ROW.finditer(listing, header.end())
-    }
+    rows = map(_parse_row, listing[header.end() :].splitlines())
+    return dict(row for row in rows if row is not None)
+
+
+def _parse_row(line: str) -> tuple[str, Taskprocessor] | None:
+    """Return the name and the numbers of a taskprocessor; None if the line is something else."""
+    words = line.split()
+    numbers = list(takewhile(_NUMBER.fullmatch, reversed(words[1:])))[::-1]
+    if len(numbers) < _COLUMNS:
+        return None
+    processed, waiting, _, _, high_water, *_ = map(int, numbers)
+    return " ".join(words[: -len(numbers)]), Taskprocessor(processed, waiting, high_water)
 
 
 @dataclass(frozen=True)

@@ -17,23 +17,27 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from astbtd import settings
+from astbtd.asterisk import asterisk_processes, taskprocessors
 from astbtd.claims import claim_file
 from astbtd.claims.core_filter import Candidate, examine
 from astbtd.diagnosis.verdict import diagnose
 from astbtd.elf import core_notes
 from astbtd.elf.core_notes import NotACore
+from astbtd.elf.headers import NotElf
 from astbtd.errors import BadConfiguration
-from astbtd.extraction.script_report import GdbFacts
+from astbtd.extraction import build_ids
+from astbtd.extraction.script_report import GdbFacts, parse_thread_states
 from astbtd.lib.escaping import printable
 from astbtd.model.crash import CRASH_ID, Crash
-from astbtd.sources import core_pattern
+from astbtd.sources import core_pattern, death_messages
 from astbtd.sources.collectors import apport_report
 from astbtd.sources.collectors.apport_report import MalformedReport
 from astbtd.store import record
 from astbtd.store.record import Damaged
 from astbtd.store.record_limits import LARGEST_RECORD
 from astbtd.store.redaction.redactor import Redactor
-from tests.support.builders import DeadProcess, crash
+from tests.fuzz import large_cores
+from tests.support.builders import NOON, DeadProcess, crash
 from tests.support.packed import COMPRESS, report
 from tests.support.transcripts import TWO_THREADS
 
@@ -42,6 +46,8 @@ BUDGET = 120  # seconds of processor time for one input
 SUPERLINEAR = 3.0
 
 Parser = Callable[[bytes], object]
+Input = bytes | Callable[[int], bytes]
+"""A piece that is repeated, or a function that makes an input of about that many bytes."""
 
 
 @contextlib.contextmanager
@@ -60,6 +66,24 @@ def _read_core(content: bytes) -> None:
 def _read_report(content: bytes) -> None:
     with _in_memory(content) as descriptor, contextlib.suppress(MalformedReport):
         apport_report.fields(descriptor)
+
+
+def _list_objects(content: bytes) -> None:
+    with _in_memory(content) as descriptor, contextlib.suppress(NotElf):
+        build_ids.format_objects(build_ids.list_mapped_objects(descriptor))
+
+
+def _parse_kernel_line(content: bytes) -> None:
+    text = content.decode(errors="surrogateescape")
+    entry = {"__REALTIME_TIMESTAMP": NOON, "_BOOT_ID": "0f" * 16, "_TRANSPORT": "kernel", "MESSAGE": text}
+    death_messages.parse_entry(entry)
+
+
+def _read_asterisk_conf(content: bytes) -> None:
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        asterisk_processes.read_setting(Path(file.name), "options", "runuser")
 
 
 def _parse_settings(content: bytes) -> None:
@@ -92,9 +116,18 @@ def _examine(content: bytes) -> None:
             os.close(finding.descriptor)
 
 
+def _numbers_and_a_word(size: int) -> bytes:
+    """Return a listing of taskprocessors with one line of numbers that does not end with a number."""
+    return b"Processor Processed In Queue Max Depth Low water High water\n" + b"1 " * (size // 2) + b"x"
+
+
 _CORE = DeadProcess().core()
 _RECORD = record.to_json(crash())
-_PARSERS: dict[str, tuple[Parser, tuple[bytes, ...], bytes]] = {
+_CORES = (
+    *(large_cores.of_zeros, large_cores.of_empty_notes, large_cores.of_threads, large_cores.of_vectors),
+    *(large_cores.of_names, large_cores.of_long_names, large_cores.of_segments),
+)
+_PARSERS: dict[str, tuple[Parser, tuple[Input, ...], bytes]] = {
     # name: parser, pieces of which the input is made, how the input begins
     "redaction": (
         _redact,
@@ -125,7 +158,25 @@ _PARSERS: dict[str, tuple[Parser, tuple[bytes, ...], bytes]] = {
     "compressed core, empty parts": (_examine, tuple(compress(b"") for compress in COMPRESS.values()), b""),
     "compressed core, zeros": (_examine, tuple(compress(bytes(1 << 20)) for compress in COMPRESS.values()), b""),
     "compressed core, damaged": (_examine, (b"\0", b"\xff"), COMPRESS["gz"](_CORE)),
-    "core": (_read_core, (b"\0", b"\xff"), _CORE),
+    "core": (_read_core, (b"\0", b"\xff", *_CORES), _CORE),
+    "core as a candidate": (_examine, _CORES, b""),
+    "objects of a core": (_list_objects, _CORES, b""),
+    "line of the kernel": (
+        _parse_kernel_line,
+        (b"asterisk[1]: segfault at 0 ip 0 sp 0 error 4 in ", b"Killed process 1 (", b"traps: ", b"a", b"1 ", b" in "),
+        b"asterisk[1]: ",
+    ),
+    "thread states of the script": (parse_thread_states, (b'{"a":', b"[", b'"a",'), b""),
+    "taskprocessors": (
+        lambda data: taskprocessors.parse(data.decode(errors="replace")),
+        (b"pjsip/a 1 0 0 450 500\n", b"a 1 1 1 ", b"1 ", b" ", b"a\n", b"\n", b"1", _numbers_and_a_word),
+        b"Processor Processed In Queue Max Depth Low water High water\n",
+    ),
+    "asterisk.conf": (
+        _read_asterisk_conf,
+        (b"[options]\n", b"runuser = a\n", b"runuser", b" ", b";", b"="),
+        b"[options]\n",
+    ),
     "apport report": (_read_report, (b" a\n", b"Key: value\n", b"a", b"\n"), report(_CORE)[:64]),
 }
 
@@ -153,6 +204,12 @@ def _run(parser: Parser, data: bytes, sender: "multiprocessing.connection.Connec
     sender.send(time.process_time() - started)
 
 
+def _make_input(piece: Input, begin: bytes, size: int) -> bytes:
+    if isinstance(piece, bytes):
+        return (begin + piece * (size // len(piece) + 1))[:size]
+    return piece(size)
+
+
 def main() -> int:
     """Print a line for each parser and piece; return the exit code."""
     too_slow = 0
@@ -161,12 +218,13 @@ def main() -> int:
         if sys.argv[1:] and name not in sys.argv[1:]:
             continue
         for piece in pieces:
-            inputs = [(begin + piece * (size // len(piece) + 1))[:size] for size in SIZES]
+            inputs = [_make_input(piece, begin, size) for size in SIZES]
             small, large = (_measure(parser, data) / len(data) * 1e9 for data in inputs)
             is_slow = large == float("inf") or (large > SUPERLINEAR * small and large > 100)
             too_slow += is_slow
             mark = "  TOO SLOW" if is_slow else ""
-            print(f"{name:28} {small:17.1f} {large:10.1f}  {piece[:24]!r}{mark}", flush=True)  # noqa: T201
+            what = repr(piece[:24]) if isinstance(piece, bytes) else piece.__name__.strip("_").replace("_", " ")
+            print(f"{name:28} {small:17.1f} {large:10.1f}  {what}{mark}", flush=True)  # noqa: T201
     return 1 if too_slow else 0
 
 

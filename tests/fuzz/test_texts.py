@@ -13,6 +13,7 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 
 from astbtd import settings
+from astbtd.asterisk import taskprocessors
 from astbtd.cli.main import VERBS, main
 from astbtd.diagnosis.report import render
 from astbtd.diagnosis.verdict import diagnose
@@ -26,6 +27,7 @@ from astbtd.store.id_lookup import resolve
 from astbtd.store.redaction.redactor import Redactor
 from astbtd.store.store import DamagedRecord, Store
 from tests.support.builders import crash
+from tests.support.deadlocks import taskprocessor_listing
 from tests.support.mutations import mutated
 from tests.support.redaction_cases import REDACTED
 from tests.support.transcripts import DOUBLE_FREE, TWO_THREADS
@@ -113,6 +115,12 @@ def test_any_text_is_escaped(text: bytes) -> None:
     escaped = printable(text.decode(errors="surrogateescape"))
 
     assert all(character.isprintable() or character in "\n\t" for character in escaped)
+
+
+@given(mutated([taskprocessor_listing(("pjsip/a-00000001", 84, 0), ("a b", 3, 501)).encode(), b"1 " * 2000 + b"x"]))
+def test_a_listing_of_taskprocessors_is_parsed(text: bytes) -> None:
+    for queue in taskprocessors.parse(text.decode(errors="replace")).values():
+        assert isinstance(queue.is_overloaded(), bool)
 
 
 @given(mutated(IDS).map(os.fsdecode) | st.text())

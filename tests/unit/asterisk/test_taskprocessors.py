@@ -41,6 +41,11 @@ def test_another_text_lists_none(text: str) -> None:
     assert parse(text) == {}
 
 
+@pytest.mark.parametrize("row", ["a 1 2 3 4 " + "5" * 5000, "1 2 3 4 5", "a 1 2 3 4", "a 1 2 3 4 5 b"])
+def test_a_line_without_a_name_and_five_numbers_is_ignored(row: str) -> None:
+    assert list(parse(f"{BEFORE_TIMES}{row}\n")) == ["app_voicemail", "pjsip/default-00000007"]
+
+
 def test_a_queue_above_its_high_water_mark_is_stuck() -> None:
     assert history({"busy": (1, 501), "full": (1, 500)}, {"busy": (90, 777)}).longest() == ("busy", 2)
 
