@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Annotated
 
 from astbtd.lib.serialization import HumanFormat
-from astbtd.lib.setting_formats import PathText
+from astbtd.lib.setting_formats import OptionalPath, PathText
 
 SECRETS_FILE = "/etc/astbtd.secrets"
 """The file with passwords and addresses that are secret. Only root can read it."""
@@ -33,6 +33,13 @@ class Encryption(StrEnum):
     NONE = "none"
     STARTTLS = "starttls"
     TLS = "tls"
+
+
+class Attached(StrEnum):
+    """Which texts of a crash are sent along with it."""
+
+    NOTHING = "nothing"
+    REDACTED = "redacted"
 
 
 def _matching(pattern: re.Pattern[str], allowed: str) -> HumanFormat:
@@ -80,6 +87,18 @@ class MailSettings:
 
 
 @dataclass(frozen=True)
+class SentrySettings:
+    """An error tracker that speaks the Sentry protocol. Its DSN is in the secrets.
+
+    `ca_file` has the certificates to trust, None means the system's.
+    """
+
+    enabled: bool = False
+    attach: Attached = Attached.NOTHING
+    ca_file: OptionalPath = None
+
+
+@dataclass(frozen=True)
 class NotifySettings:
     """What is notified where. `chat` are names; the address that each stands for is in the secrets.
 
@@ -88,6 +107,7 @@ class NotifySettings:
 
     mail: MailSettings = field(default_factory=MailSettings)
     chat: tuple[SinkName, ...] = ()
+    sentry: SentrySettings = field(default_factory=SentrySettings)
     directory: PathText = "/var/lib/astbtd-notify"
 
 

@@ -32,10 +32,18 @@ class MailSecrets:
 
 
 @dataclass(frozen=True)
+class SentrySecrets:
+    """The DSN of the project in the error tracker."""
+
+    dsn: str | None = None
+
+
+@dataclass(frozen=True)
 class Secrets:
     """All secrets. `chat` has the address of each chat by its name."""
 
     mail: MailSecrets = field(default_factory=MailSecrets)
+    sentry: SentrySecrets = field(default_factory=SentrySecrets)
     chat: Mapping[str, str] = field(default_factory=dict)
 
 

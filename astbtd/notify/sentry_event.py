@@ -9,7 +9,6 @@ sent before, `corrected` for one that was sent under the signature in the tag `c
 a crash loop, whose number is in the context `crash_loop`.
 """
 
-import hashlib
 import os
 import re
 import uuid
@@ -56,7 +55,7 @@ def make_event(notification: Notification, now: datetime) -> dict[str, object]:
             "platform": "native",
             "logger": "astbtd",
             "server_name": _name(notification.host),
-            "user": {"id": _host_id(notification.machine)},
+            "user": {"id": notification.machine},
             "sdk": {"name": "astbtd", "version": __version__},
         }
     )
@@ -184,6 +183,8 @@ def debug_id(build_id: str) -> str:
 
 
 def _tags(crash: CrashFacts, report: Report) -> dict[str, str]:
+    """Return what people search for. `new_after`: a version with which the host had crashes, but none of this bug."""
+    signature = crash.signature
     tags = {
         "report": report,
         "corrects": "none" if crash.corrects == "" else crash.corrects,
@@ -192,7 +193,8 @@ def _tags(crash: CrashFacts, report: Report) -> dict[str, str]:
         "corruption": crash.memory_corruption,
         "signal": crash.signal,
         "foreign": "yes" if crash.foreign else "no",
-        "signature": crash.signature.text if crash.signature else None,
+        "signature": signature.text if signature else None,
+        "new_after": signature.after_version if signature else None,
         "site": crash.site,
         "asterisk": crash.version,
     }
@@ -209,16 +211,10 @@ def _crash_context(crash: CrashFacts, notification: Notification) -> dict[str, o
             "quality": crash.quality,
             "occurrence_on_host": signature.occurrence if signature else None,
             "first_seen_on_host": format_rfc3339(signature.first_seen) if signature else None,
-            "new_since_version_on_host": signature.after_version if signature else None,
             "frames_omitted": crash.frames_omitted + max(0, len(crash.frames) - MOST_FRAMES),
             "notifications_lost_before": notification.gap,
         }
     )
-
-
-def _host_id(machine: str) -> str:
-    """Return the id of a host. machine-id(5) asks not to disclose the machine id itself."""
-    return hashlib.sha256(f"astbtd host {machine}".encode()).hexdigest()[:32]
 
 
 def _accepted_time(moment: datetime, now: datetime) -> str | None:

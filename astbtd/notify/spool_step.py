@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from astbtd.lib import files
 from astbtd.model.crash import Section
+from astbtd.notify.attached_texts import read_attached_texts
 from astbtd.notify.crash_facts import crash_facts
 from astbtd.notify.events import Event
 from astbtd.notify.loops import LoopChange, LoopSettings
@@ -54,7 +55,7 @@ class SpoolStep:
     """Reads the store `store` and fills `spool`.
 
     `audiences` are those for which a sink is configured: nothing is written for others. `machine` and `host` are those
-    of this machine. `checks` is None if nothing is known of them.
+    of this machine. `checks` is None if nothing is known of them. `attach`: trackers get redacted texts as well.
     """
 
     store: Store
@@ -64,6 +65,7 @@ class SpoolStep:
     machine: str
     host: str
     checks: FailingChecks | None = None
+    attach: bool = False
 
     def run(self, now: datetime, delivered: str) -> Pass:
         """Commit one pass. `delivered` is the newest entry of the spool that all sinks have delivered.
@@ -134,6 +136,8 @@ class SpoolStep:
 
     def _crash(self, tracked: TrackedCrash) -> Notification:
         facts = self._facts(tracked)
+        if self.attach:
+            facts = replace(facts, texts=read_attached_texts(self.store.directory(facts.id), tracked.crash.host))
         made_of = notification_id(self.machine, "crash", facts.id, facts.signature.id if facts.signature else "")
         return Notification(made_of, NotificationKind.CRASH, facts.crashed_at, self.host, self.machine, crash=facts)
 

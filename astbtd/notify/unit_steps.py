@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from astbtd.lib.notify_settings import Attached
 from astbtd.notify.delivery import Delivery, SystemClock
 from astbtd.notify.sink_state import SinkStates
 from astbtd.notify.sinks.configured import audiences, sink_names
@@ -51,6 +52,7 @@ class UnitSteps:
             machine=machine_name(),
             host=platform.node(),
             checks=checks,
+            attach=self.settings.notify.sentry.attach is Attached.REDACTED,
         )
 
     def delivery(self, log: Callable[[str], None]) -> Delivery:

@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from astbtd.notify.payload import Notification, notification_id
+from astbtd.notify.payload import Notification, SignatureFacts, notification_id
 from astbtd.notify.sinks.sentry import SentrySink
 from tests.support.browser import CHROMIUM, render_site
 from tests.support.bugsink import BUGSINK_IS_MISSING, Bugsink, bugsink, issue_key
+from tests.support.builders import NOON
 from tests.support.harness import TIMEOUT
 from tests.support.notifications import MACHINE, crash_facts, crash_notification, loop_notification
 
@@ -25,7 +26,7 @@ def tracker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bugsink]:
 
 @pytest.fixture
 def sink(tracker: Bugsink) -> SentrySink:
-    return SentrySink(lambda: tracker.dsn, timeout=TIMEOUT)
+    return SentrySink(tracker.dsn, timeout=TIMEOUT)
 
 
 def deliver(sink: SentrySink, *notifications: Notification) -> None:
@@ -65,6 +66,23 @@ def test_releases_are_ordered_as_versions(tracker: Bugsink, sink: SentrySink) ->
     deliver(sink, *(on_host(crash_notification(n), f"pbx{n}", version) for n, version in enumerate(versions)))
 
     assert tracker.query("SELECT count(*) FROM releases_release WHERE is_semver") == [(4,)]
+
+
+def test_bugs_are_found_by_release_by_host_and_by_the_version_since_which_they_exist(
+    tracker: Bugsink, sink: SentrySink
+) -> None:
+    signature = SignatureFacts(SECOND, "SIGSEGV", 1, NOON, after_version="22.9.0")
+    new = replace(crash_facts(2), function="new_bug", signature=signature)
+    deliver(
+        sink,
+        on_host(replace(crash_notification(1), crash=replace(crash_facts(1), function="old_bug")), "pbx1", "22.9.0"),
+        on_host(replace(crash_notification(2), crash=new), "pbx2", "22.10.0"),
+    )
+
+    for query in ("release:asterisk@22.10.0", "server_name:pbx2", "new_after:22.9.0"):
+        found = tracker.search(query)
+        assert "new_bug" in found, query
+        assert "old_bug" not in found, query
 
 
 def test_what_is_sent_again_is_not_counted_again_even_if_the_tracker_was_killed(

@@ -12,6 +12,8 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import urllib.parse
+import urllib.request
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -97,7 +99,7 @@ class Bugsink:
 
     def start(self) -> None:
         """Start it, and wait until it listens."""
-        command = [f"{_PROGRAMS}/gunicorn", f"--bind=127.0.0.1:{self.port}", "--workers=1", "--threads=4"]
+        command = [f"{_PROGRAMS}/gunicorn", f"--bind=127.0.0.1:{self.port}", "--workers=2", "--threads=4"]
         self._process = subprocess.Popen(
             [*command, "--timeout=600", "bugsink.wsgi"],
             cwd=self.directory,
@@ -131,6 +133,14 @@ class Bugsink:
         statement = "SELECT issue_id FROM issues_grouping WHERE grouping_key = ?"
         ((issue,),) = self.query(statement, issue_key(fingerprint))
         return f"{self.address}/issues/issue/{uuid.UUID(issue)}/event/first/"
+
+    def search(self, query: str) -> str:
+        """Return the page with the issues for which this was searched."""
+        address = f"{self.address}/issues/1/all/?{urllib.parse.urlencode({'q': query})}"
+        with urllib.request.urlopen(address, timeout=TIMEOUT) as page:  # noqa: S310 - its own address
+            found = page.read()
+        assert isinstance(found, bytes)
+        return found.decode()
 
     def event_ids(self) -> list[str]:
         """Return the ids of all events, in hexadecimal digits."""

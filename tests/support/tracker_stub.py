@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
-KEY = "0123456789abcdef0123456789abcdef"
+KEY = "7a5e1d9c" * 4
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Received:
         return found
 
     @property
-    def event(self) -> dict[str, object]:
+    def event(self) -> dict[str, Any]:
         """The event."""
         (event,) = (json.loads(content) for header, content in self.items if header["type"] == "event")
         assert isinstance(event, dict)

@@ -20,7 +20,7 @@ from astbtd.notify.unit_steps import UnitSteps, machine_name
 from astbtd.settings import Settings
 
 _ALL = ""
-_NO_SINK = "name one in /etc/astbtd.yaml: notify.mail.to, or notify.chat"
+_NO_SINK = "name one in /etc/astbtd.yaml: notify.mail.to, notify.chat, or notify.sentry.enabled"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,6 +10,7 @@ from astbtd.notify.secrets import Secrets
 from astbtd.notify.sinks.base import Outcome, Sink
 from astbtd.notify.sinks.chat import ChatSink
 from astbtd.notify.sinks.mail import MailSink
+from astbtd.notify.sinks.sentry import SentrySink
 
 
 @dataclass(frozen=True)
@@ -48,3 +49,5 @@ def _make(settings: NotifySettings, secrets: Secrets) -> Iterator[Sink]:
         yield MailSink(settings.mail, secrets.mail.password)
     for name in settings.chat:
         yield ChatSink(f"chat-{name}", secrets.chat.get(name))
+    if settings.sentry.enabled:
+        yield SentrySink(secrets.sentry.dsn, ca_file=settings.sentry.ca_file)

@@ -19,13 +19,12 @@ def pause_of(status: int, headers: Mapping[str, str], now: datetime) -> float | 
 
     The names of `headers` are in lower case. Limits for other things than errors and crashes do not count.
     """
-    limits = headers.get("x-sentry-rate-limits")
-    pauses = list(_pauses_for_events(limits)) if limits else []
-    if not pauses and "retry-after" in headers:
-        pauses = list(_retry_after(headers["retry-after"], now))
-    if not pauses and status == _TOO_MANY_REQUESTS:
-        pauses = [_DEFAULT]
-    return min(max(0.0, *pauses), _LONGEST) if pauses else None
+    pause = max(_pauses_for_events(headers.get("x-sentry-rate-limits", "")), default=None)
+    if pause is None:
+        pause = _retry_after(headers.get("retry-after", ""), now)
+    if pause is None and status == _TOO_MANY_REQUESTS:
+        pause = _DEFAULT
+    return None if pause is None else min(max(0.0, pause), _LONGEST)
 
 
 def _pauses_for_events(limits: str) -> Iterator[float]:
@@ -37,14 +36,13 @@ def _pauses_for_events(limits: str) -> Iterator[float]:
             yield float(seconds)
 
 
-def _retry_after(value: str, now: datetime) -> Iterator[float]:
+def _retry_after(value: str, now: datetime) -> float | None:
     if value.strip().isdecimal():
-        yield float(value)
-        return
+        return float(value)
     try:
         until = parsedate_to_datetime(value)
     except ValueError:
-        return
+        return None
     if until.tzinfo is None:  # an HTTP date is in GMT, which `-0000` does not say
         until = until.replace(tzinfo=UTC)
-    yield (until - now).total_seconds()
+    return (until - now).total_seconds()

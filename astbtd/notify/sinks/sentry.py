@@ -10,8 +10,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
+from astbtd.errors import AstbtdError
 from astbtd.lib.escaping import printable_line
 from astbtd.lib.files import wrap_os_error
+from astbtd.lib.notify_settings import SECRETS_FILE
 from astbtd.notify.payload import Audience, Notification
 from astbtd.notify.sentry_envelope import compress, make_envelope
 from astbtd.notify.sentry_event import make_event
@@ -19,6 +21,9 @@ from astbtd.notify.sinks.base import Outcome, Refused, Retry
 from astbtd.notify.sinks.http_connection import Answer, HttpConnection, Server, Unreachable
 from astbtd.notify.sinks.rate_limit_headers import pause_of
 from astbtd.notify.sinks.sentry_dsn import CLIENT, Dsn, parse_dsn
+
+TIMEOUT = 30.0
+"""Seconds for a request and its answer."""
 
 _BATCH = 20
 _MOST_SHOWN = 200  # characters of an answer
@@ -32,7 +37,7 @@ def _utc_now() -> datetime:
 
 
 class SentrySink:
-    """A project in an error tracker. `read_dsn` reads its DSN; it raises AstbtdError.
+    """A project in an error tracker, named by its DSN.
 
     `ca_file` has the certificates to trust, by default the system's; `timeout` is in seconds. While the server wants to
     get nothing more, nothing is sent.
@@ -44,14 +49,14 @@ class SentrySink:
 
     def __init__(
         self,
-        read_dsn: Callable[[], str],
+        dsn: str | None,
         *,
-        timeout: float,
+        timeout: float = TIMEOUT,
         ca_file: str | None = None,
         now: Callable[[], datetime] = _utc_now,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._read_dsn = read_dsn
+        self._dsn = dsn
         self._timeout = timeout
         self._ca_file = ca_file
         self._now = now
@@ -60,7 +65,7 @@ class SentrySink:
 
     def deliver(self, notifications: Sequence[Notification]) -> Outcome:
         """Send each notification in an envelope of its own. Raise AstbtdError if the DSN cannot be used."""
-        dsn = parse_dsn(self._read_dsn())
+        dsn = self._parse_dsn()
         answer = ""
         with wrap_os_error(f"cannot use the certificates of {self._ca_file}"):  # ssl.SSLError is an OSError
             connection = HttpConnection(Server(dsn.host, dsn.port, dsn.encrypted, self._timeout, self._ca_file))
@@ -73,6 +78,13 @@ class SentrySink:
             return Outcome(len(notifications), None, answer)
         finally:
             connection.close()
+
+    def _parse_dsn(self) -> Dsn:
+        if self._dsn is None:
+            raise AstbtdError(
+                "there is no DSN for notify.sentry", f"write it below `sentry` in {SECRETS_FILE}, mode 0600"
+            )
+        return parse_dsn(self._dsn)
 
     def _send(self, connection: HttpConnection, dsn: Dsn, notification: Notification) -> str | Retry | Refused:
         """Send one notification; return the server's answer in a line if it has accepted it."""

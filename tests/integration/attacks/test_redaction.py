@@ -7,27 +7,15 @@ from pathlib import Path
 import pytest
 
 from astbtd.model.crash import Section
-from tests.support.attackers import crash_as_asterisk
 from tests.support.commands import run_astbtd, section_text
 from tests.support.harness import RunningDaemon
-from tests.support.redaction_cases import KEPT, REDACTED
-from tests.support.secretive_program import build_secretive_program, is_value
-
-HARMLESS = [text for text in KEPT if is_value(text)]
-OF_OTHER_TYPES = ("password = {112 'p'", 'buf = "Secret: hunt"')  # texts that gdb does not print for strings
-SECRET = [case for case in REDACTED if not case[0].startswith(OF_OTHER_TYPES)]
-DISTINCT = 6  # characters: shorter parts of a secret are in other words too
+from tests.support.secretive_crash import HARMLESS, SECRET, collect_crash_with_secrets, is_distinct
 
 
 @pytest.fixture
 def bundled(running: RunningDaemon, scratch: Path, spool: Path) -> tuple[str, dict[str, str]]:
     """The full backtrace of a program with all texts in its memory, and the files of its redacted bundle."""
-    program = scratch / "asterisk-of-texts" / "asterisk"
-    program.parent.mkdir()
-    build_secretive_program([*(text for text, _ in SECRET), *HARMLESS], program)
-    running.start()
-    crash_as_asterisk(program, spool)
-    (recorded,) = running.wait_for_crashes(1)
+    recorded = collect_crash_with_secrets(running, scratch / "asterisk-of-texts", spool)
     bundle = scratch / "bundle.tar.gz"
 
     done = run_astbtd(running, "bundle", "--redact", "--output", str(bundle), recorded.id)
@@ -44,12 +32,6 @@ def variables(text: str) -> list[str]:
     found = re.findall(r"^#\d+ .*?\btext_(\d+) (\(.*\)) at .*\n((?:(?!#\d).*\n)*)", text, re.MULTILINE)
     by_number = {int(number): f"{arguments}\n{inside}" for number, arguments, inside in found}
     return [by_number[number] for number in sorted(by_number)]
-
-
-def is_distinct(secret: str) -> bool:
-    """Return whether no text has this also where it is no secret: as a name, a number or a part of a word."""
-    of_others = [text for text, private in SECRET if not any(secret in part for part in private)]
-    return len(secret) >= DISTINCT and not any(secret in text for text in (*of_others, *HARMLESS))
 
 
 def test_no_secret_of_the_process_is_in_the_bundle(bundled: tuple[str, dict[str, str]]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from astbtd.model.diagnosis import Kind
-from astbtd.notify.payload import CrashFacts, FrameFacts, Notification
+from astbtd.notify.payload import CrashFacts, FrameFacts, Notification, SignatureFacts
 from astbtd.notify.sentry_event import MOST_FRAMES, debug_id, make_event, release_name
 from tests.support.builders import NOON
 from tests.support.notifications import (
@@ -19,6 +19,7 @@ from tests.support.notifications import (
     message_notification,
 )
 
+SIGNATURE = SignatureFacts("0123456789ab", "SIGSEGV ast_bridge_join", 1, NOON)
 LATER = NOON + timedelta(hours=1)
 
 
@@ -142,12 +143,16 @@ def test_a_corrected_signature_is_tagged_so_that_the_crash_does_not_count_twice(
     assert (tags["report"], tags["corrects"]) == ("corrected", tag)
 
 
-def test_the_host_is_server_name_and_user_without_its_machine_id() -> None:
+def test_a_signature_that_is_new_after_an_upgrade_is_tagged_with_the_version_before() -> None:
+    signature = replace(SIGNATURE, after_version="22.9.0")
+
+    assert event_of_crash(replace(crash_facts(), signature=signature))["tags"]["new_after"] == "22.9.0"
+
+
+def test_the_host_is_server_name_and_user() -> None:
     event = event_of(crash_notification())
 
-    assert event["server_name"] == "pbx7"
-    assert event["user"]["id"] == event_of(crash_notification(2))["user"]["id"]
-    assert MACHINE not in json.dumps(event)
+    assert (event["server_name"], event["user"]) == ("pbx7", {"id": MACHINE})
 
 
 def test_a_loop_is_a_count_in_the_issue_of_its_crashes() -> None:

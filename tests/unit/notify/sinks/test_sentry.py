@@ -40,7 +40,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def sink(stub: TrackerStub, clock: Clock) -> SentrySink:
-    return SentrySink(lambda: stub.dsn, timeout=60, now=lambda: NOON, monotonic=clock)
+    return SentrySink(stub.dsn, timeout=60, now=lambda: NOON, monotonic=clock)
 
 
 def received_ids(stub: TrackerStub) -> list[object]:
@@ -187,20 +187,20 @@ def test_the_key_is_not_sent_where_the_server_redirects_to(sink: SentrySink, stu
 
 def test_a_server_that_hangs_is_given_up(stub: TrackerStub) -> None:
     stub.replies = [Misbehaviour.SILENT]
-    sink = SentrySink(lambda: stub.dsn, timeout=0.5)
+    sink = SentrySink(stub.dsn, timeout=0.5)
 
     assert sink.deliver(THREE).problem == Retry("localhost: no answer within 0.5 s")
 
 
 def test_a_dsn_that_cannot_be_used_is_an_error_of_the_sink(stub: TrackerStub) -> None:
     with pytest.raises(AstbtdError, match="the DSN of the error tracker is invalid"):
-        SentrySink(lambda: "nonsense", timeout=60).deliver(THREE)
+        SentrySink("nonsense", timeout=60).deliver(THREE)
 
     assert stub.received == []
 
 
 def test_certificates_that_cannot_be_read_are_an_error_of_the_sink() -> None:
-    sink = SentrySink(lambda: f"https://{KEY}@localhost/7", timeout=60, ca_file="/does/not/exist")
+    sink = SentrySink(f"https://{KEY}@localhost/7", timeout=60, ca_file="/does/not/exist")
 
     with pytest.raises(AstbtdError, match="cannot use the certificates of /does/not/exist: No such file"):
         sink.deliver(THREE)
