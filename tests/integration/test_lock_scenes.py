@@ -11,14 +11,9 @@ import pytest
 
 from tests.support.commands import build, run_astbtd
 from tests.support.harness import RunningDaemon
+from tests.support.lock_scenes import CYCLES
 
 Record = dict[str, Any]
-CYCLES = {
-    "two-mutexes": {"alpha_then_beta": "beta", "beta_then_alpha": "alpha"},
-    "three-mutexes": {"alpha_then_beta": "beta", "beta_then_gamma": "gamma_lock", "gamma_then_alpha": "alpha"},
-    "mutex-and-rwlock": {"alpha_then_directory": "directory", "directory_then_alpha": "alpha"},
-}
-"""The threads of each scene in the order in which they wait for each other, and the lock that each waits for."""
 
 
 @pytest.fixture(scope="module", params=[(), ("OPTIMIZE=1",)], ids=["debug", "optimized"])

@@ -117,10 +117,11 @@ def claim(minutes: float = 0, pid: int = 4242) -> Claim:
 
 @dataclass(frozen=True)
 class Form:
-    """An ELF format: 64 or 32 bits, little-endian ('<') or big-endian ('>')."""
+    """An ELF format: 64 or 32 bits, little-endian ('<') or big-endian ('>'); `machine` is e_machine."""
 
     wide: bool = True
     order: str = "<"
+    machine: int = 62
 
     def pack(self, layout: str, *values: int | bytes) -> bytes:
         """Pack values as struct.pack does. The code P is a pointer."""
@@ -139,7 +140,7 @@ class Form:
         ident = b"\x7fELF" + bytes((2 if self.wide else 1, 1 if self.order == "<" else 2, 1)) + bytes(9)
         table = self.header_size if table is None else table
         sizes = (self.header_size, self.row_size, count, 0, 0, 0)
-        return ident + self.pack("HHIPPPIHHHHHH", kind, 62, 1, 0, table, sections, 0, *sizes)
+        return ident + self.pack("HHIPPPIHHHHHH", kind, self.machine, 1, 0, table, sections, 0, *sizes)
 
     def row(self, segment: Segment) -> bytes:
         """Return a program header."""

