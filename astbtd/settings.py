@@ -112,10 +112,11 @@ class GdbSettings:
 
 @dataclass(frozen=True)
 class ExtractSettings:
-    """Which symbols gdb loads, and how many lines of each log are kept with a crash."""
+    """Which symbols gdb loads, how many lines of a log are kept, how many extractions the daemon repeats an hour."""
 
     symbols: Symbols = Symbols.LAZY
     log: LogLines = 200
+    again_per_hour: Count = 12
 
 
 @dataclass(frozen=True)

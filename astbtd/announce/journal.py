@@ -111,7 +111,10 @@ def announce_crash(crash: Crash, directory: str) -> None:
     _make_entry(Event.CRASH_COLLECTED, Priority.CRITICAL, crash_line(crash, directory), fields).send()
     if crash.extraction.ended is not ExtractionOutcome.OK:
         notes = "; ".join(crash.extraction.notes) or f"see {directory}/gdb.log"
-        message = f"gdb did not finish ({crash.extraction.ended}) on crash {crash.id}: {notes}"
+        failure = f"gdb did not finish ({crash.extraction.ended}) on crash {crash.id}"
+        if crash.extraction.awaits_gdb:
+            failure = f"crash {crash.id} is extracted when gdb works"
+        message = f"{failure}: {notes}"
         _send(Event.EXTRACTION_FAILED, Priority.WARNING, message, fields)
 
 

@@ -1,6 +1,6 @@
 """The jobs of the daemon's worker: take a claim through the pipeline, record a rename, run maintenance."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from astbtd.announce import journal
 from astbtd.announce.journal import Priority
@@ -23,7 +23,8 @@ class CrashJobHandler:
     """Does the jobs with one pipeline. A reload of the configuration creates a new one. Used in the worker's thread.
 
     `is_interrupted` returns True if a claim is queued, which has priority over what was postponed. `check_deaths`
-    claims the deaths of the PBX without a core. `when_idle` does what else is due when no core is queued.
+    claims the deaths of the PBX without a core. `when_idle` do what else is due when no core is queued, in this order.
+    `on_collected` is called with each crash.
     """
 
     def __init__(
@@ -34,7 +35,8 @@ class CrashJobHandler:
         rate_limited: RateLimitedJournal,
         is_interrupted: Callable[[], bool] = lambda: False,
         check_deaths: Callable[[], None] = lambda: None,
-        when_idle: Callable[[], None] = lambda: None,
+        when_idle: Sequence[Callable[[], None]] = (),
+        on_collected: Callable[[Crash], None] = lambda _: None,
     ) -> None:
         self._pipeline = pipeline
         self._maintenance = maintenance
@@ -43,6 +45,7 @@ class CrashJobHandler:
         self._is_interrupted = is_interrupted
         self._check_deaths = check_deaths
         self._when_idle = when_idle
+        self._on_collected = on_collected
 
     def process_claim(self, claim: Claim) -> ClaimProcessed:
         """Take a claimed core through the pipeline. Raises AstbtdError if a stage cannot be done now."""
@@ -53,6 +56,7 @@ class CrashJobHandler:
             crash = None
         self._statistics.clear_failure(claim.record.path)
         if crash:
+            self._on_collected(crash)
             self._count(crash)
         return ClaimProcessed(maintenance_is_urgent=self._maintenance.is_overdue)
 
@@ -65,7 +69,8 @@ class CrashJobHandler:
         self._maintenance.run(idle=idle)
         if idle:
             self._pipeline.catch_up(self._is_interrupted)
-            self._when_idle()
+            for do_what_is_due in self._when_idle:
+                do_what_is_due()
         self._check_deaths()
         self._statistics.clear_failure(_RETENTION)
 

@@ -7,14 +7,13 @@ import selectors
 import signal
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 
 from astbtd.announce import journal, systemd
 from astbtd.announce.rate_limit import RateLimitedJournal
-from astbtd.daemon import announcements, collector_journal, deadlock_monitor
+from astbtd.daemon import announcements, deadlock_monitor
 from astbtd.daemon.deadlock_monitor import DeadlockMonitorThread
 from astbtd.daemon.death_monitor import GRACE, DeathMonitor
-from astbtd.daemon.job_handler import CrashJobHandler
+from astbtd.daemon.extraction_monitor import ExtractionMonitor
 from astbtd.daemon.maintenance import Maintenance
 from astbtd.daemon.object_monitor import MODULES_LOADED, ObjectMonitor
 from astbtd.daemon.readiness_monitor import ReadinessMonitor
@@ -24,13 +23,13 @@ from astbtd.daemon.symbol_monitor import SymbolMonitor
 from astbtd.daemon.watch_assembly import make_watch_thread
 from astbtd.daemon.watch_thread import RecheckPostponed, Rescan, UpdateSettings, WatchState, WatchThread
 from astbtd.daemon.worker import Worker
+from astbtd.daemon.worker_assembly import WorkerParts
 from astbtd.errors import AstbtdError
 from astbtd.lib import files
 from astbtd.lib.event_loop import Timers, WakeupDescriptor, only_wake_up
 from astbtd.pipeline.components import Components, assemble
 from astbtd.settings import Settings
 
-_TIME_BEYOND_GDB = 900.0  # seconds that the other stages of one core may take; compression may, without progress
 _JOURNAL_RETRY = 5.0  # seconds between two attempts to send the entries that the journal did not accept
 _ANSWER_CHECK = 2.0  # seconds between two searches for journal entries of collectors, and for debug files
 _STATUS_RETRY = 1.0  # seconds between two attempts to send the status to a service manager that did not accept it
@@ -57,7 +56,8 @@ class Daemon:
         self._components = self._assemble(settings)
         store = self._components.store
         self._statistics = StoreStatistics(store)
-        self._symbols = SymbolMonitor(settings, self._components, journal.log)
+        self._extractions = ExtractionMonitor(store, self._statistics)
+        self._symbols = SymbolMonitor(settings, self._components, journal.log, self._extractions.request)
         interrupt = self._worker.raise_if_stopping
         self._maintenance = Maintenance(store, settings.retention, self._statistics, interrupt, self._symbols)
         self._readiness = ReadinessMonitor(check_command, self._wakeup.wake)
@@ -68,6 +68,16 @@ class Daemon:
         self._reload_requested = False
         self._loops = self._components.crash_loops(settings)
         self._rate_limited = RateLimitedJournal()
+        self._jobs = WorkerParts(
+            self._worker,
+            self._loops,
+            self._maintenance,
+            self._statistics,
+            self._rate_limited,
+            self._deaths,
+            self._objects,
+            self._extractions,
+        )
         self._status = StatusUpdater(self._worker, self._statistics, self._loops, self._readiness)
 
     def run(self) -> None:
@@ -110,7 +120,7 @@ class Daemon:
     def _start(self) -> None:
         """Start the worker; then report that the daemon is ready."""
         announcements.restore_loops(self._loops, self._components.store)
-        self._configure_worker()
+        self._jobs.configure(self._settings, self._components)
         self._worker.expect_more(self._watch.state.has_postponed)
         self._worker.request_maintenance(urgent=True)  # it counts the crashes in the store, for the status
         self._worker.start()
@@ -171,6 +181,7 @@ class Daemon:
         self._rate_limited.reset()
         self._status.allow_more_entries()
         self._worker.retry_deferred()
+        self._extractions.request()
         self._check_deaths()
         self._keep_objects()
         if self._readiness.problems:  # somebody may have fixed them meanwhile
@@ -259,7 +270,7 @@ class Daemon:
         self._maintenance.update_settings(settings.retention)
         self._symbols.update_settings(settings, components)
         self._watch.request(UpdateSettings(settings, components.claims))
-        self._configure_worker()
+        self._jobs.configure(settings, components)
         self._schedule_timers()
         self._readiness.request_check()
         self._restart_deadlock_monitor()
@@ -269,25 +280,3 @@ class Daemon:
 
     def _assemble(self, settings: Settings) -> Components:
         return assemble(settings, self._worker.raise_if_stopping, lambda needed: self._maintenance.make_room(needed))
-
-    def _configure_worker(self) -> None:
-        """Let the worker use a pipeline with the current settings from the next job on."""
-        keeper = self._components.object_keeper(self._settings, self._worker.keep_alive)
-        pipeline = self._components.crash_pipeline(
-            self._settings,
-            self._loops,
-            announce=partial(announcements.announce_crash, self._loops, self._components.store, self._rate_limited),
-            progress=self._worker.keep_alive,
-            collect_metadata=collector_journal.find_metadata,
-            keep_objects=partial(self._objects.keep_of_crash, keeper),
-        )
-        deaths = partial(self._deaths.check_if_due, self._components.claims, self._settings.asterisk.executables)
-        keep = partial(self._objects.keep_if_due, keeper, self._is_catch_up_interrupted)
-        shared = (self._maintenance, self._statistics, self._rate_limited, self._is_catch_up_interrupted)
-        handler = CrashJobHandler(pipeline, *shared, deaths, keep)
-        self._worker.configure(handler, self._settings.gdb.time * 2 + _TIME_BEYOND_GDB)
-
-    def _is_catch_up_interrupted(self) -> bool:
-        """Report progress; return True if a claim is queued."""
-        self._worker.keep_alive()
-        return self._worker.has_queued()

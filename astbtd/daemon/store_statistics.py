@@ -44,6 +44,12 @@ class StoreStatistics:
                 self._last = crash
             self._failures.pop(crash.core.path, None)
 
+    def replace_last(self, crash: Crash) -> None:
+        """Show the record of a crash as it is now, if that is the newest one."""
+        with self._lock:
+            if self._last is not None and self._last.id == crash.id:
+                self._last = crash
+
     def subtract(self, removed: Sequence[Removal]) -> None:
         """Subtract what was just removed."""
         if any(removal.what is not RemovedPart.CORE for removal in removed):

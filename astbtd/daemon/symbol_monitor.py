@@ -19,11 +19,18 @@ _REPEAT = 60.0  # seconds until a request is repeated: systemd may not notice on
 
 
 class SymbolMonitor:
-    """Used in the worker's thread, except `awaits_answers`."""
+    """Used in the worker's thread, except `awaits_answers`. `on_obtained` is called when debug files came."""
 
-    def __init__(self, settings: Settings, components: Components, log: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        components: Components,
+        log: Callable[[str], None],
+        on_obtained: Callable[[], None] = lambda: None,
+    ) -> None:
         self._wanted = WantedSymbols(components.store)
         self._log = log
+        self._on_obtained = on_obtained
         self._unanswered: frozenset[str] = frozenset()
         self._progress_at = self._requested_at = 0.0
         self.update_settings(settings, components)
@@ -56,6 +63,7 @@ class SymbolMonitor:
             return
         taken = self._obtained.take_over(wanted, self._wanted.needed_builds())
         if taken:
+            self._on_obtained()
             self._log(f"obtained debug files of {len(taken)} builds: {', '.join(taken)}")
 
     def _request(self, wanted: list[str]) -> None:

@@ -22,9 +22,17 @@ _OUTCOMES = {
 }
 
 
+def find_gdb_failure(context: CrashContext) -> Finding | None:
+    """gdb could not start: nothing is known of the core yet. The note says why, and its recorder what to do."""
+    extraction = context.evidence.extraction
+    if not extraction or not extraction.awaits_gdb:
+        return None
+    return Finding("; ".join(extraction.notes), best=Verdict.UNUSABLE)
+
+
 def find_missing_frames(context: CrashContext) -> Finding | None:
     """There is no frame of a core: it was lost, or gdb could not read it."""
-    if context.frames or not context.has_core:
+    if context.frames or not context.has_core or find_gdb_failure(context):
         return None
     if loss := context.evidence.loss:
         return Finding(loss.reason, (loss.remedy,), Verdict.UNUSABLE)
@@ -60,7 +68,7 @@ def find_container(context: CrashContext) -> Finding | None:
 def find_incomplete_extraction(context: CrashContext) -> Finding | None:
     """gdb did not finish."""
     extraction = context.evidence.extraction
-    if not extraction or extraction.ended is ExtractionOutcome.OK:
+    if not extraction or extraction.ended is ExtractionOutcome.OK or extraction.awaits_gdb:
         return None
     reason, remedy = _OUTCOMES[extraction.ended]
     return Finding(

@@ -24,6 +24,7 @@ TRACKER = "https://github.com/asterisk/asterisk/issues"
 _WIDTH = 100
 _MAX_NAME_LENGTH = 100
 _LABEL_WIDTH = 11  # of most labels, with the blanks after them
+_NOT_EXTRACTED = "not known yet: gdb cannot start, so nothing was extracted"
 _ANSWERS = {
     Verdict.USABLE: "yes",
     Verdict.PARTIAL: "partly",
@@ -127,7 +128,10 @@ def grade_lines(diagnosis: Diagnosis, crash: Crash | None = None) -> Iterator[Su
     """Yield whether the backtrace is good enough to file, and the next step."""
     grade = f"{diagnosis.verdict}, quality {diagnosis.quality:g} of 1"
     answer = "there is nothing to file" if _is_no_fault(diagnosis) else _ANSWERS[diagnosis.verdict]
-    yield SummaryLine("Good enough to file?", f"{answer} ({grade})")
+    if crash and crash.extraction.awaits_gdb:
+        yield SummaryLine("Good enough to file?", _NOT_EXTRACTED)
+    else:
+        yield SummaryLine("Good enough to file?", f"{answer} ({grade})")
     yield SummaryLine("Next", next_steps(diagnosis, crash)[0])
 
 
@@ -212,6 +216,8 @@ def _describe_crash(crash: Crash) -> str:
     details = _signal_details(crash.signal) if crash.signal else ""
     if details:
         what += f" ({details})"
+    if crash.extraction.awaits_gdb:
+        return what
     return f"{what} in {describe_function(crash.diagnosis)}"
 
 

@@ -33,6 +33,7 @@ _RULES: tuple[FindingRule, ...] = (
     damage_findings.find_jump,
     third_party.find_third_party,
     damage_findings.find_overwritten_stack,
+    extraction_findings.find_gdb_failure,
     extraction_findings.find_missing_frames,
     extraction_findings.find_changed_binary,
     extraction_findings.find_container,

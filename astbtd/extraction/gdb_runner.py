@@ -6,15 +6,13 @@ recursion has hundreds of thousands. A gdb without Python runs the commands of t
 
 import json
 import re
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from astbtd.errors import AstbtdError
-from astbtd.extraction import build_ids, object_paths, script_archive
+from astbtd.extraction import build_ids, gdb_probe, object_paths, script_archive
 from astbtd.extraction.build_ids import MappedObject, mark_kept, not_on_disk, outdated_paths
 from astbtd.extraction.gdb_files import copies_directory, descriptor_path, sealed_file, settings_options, with_option
 from astbtd.extraction.object_server import ObjectServer, serve_objects
@@ -86,10 +84,9 @@ class Extractor:
 
         While gdb runs, there is a second directory beside it.
 
-        Raise AstbtdError if gdb cannot be started, NoRoom if the disk was full, and whatever `check_interrupt` raises.
+        Raise GdbCannotStart, NoRoom if the disk was full, and whatever `check_interrupt` raises.
         """
-        if shutil.which(self.settings.program, path=subprocesses.ENVIRONMENT["PATH"]) is None:
-            raise AstbtdError(f"{self.settings.program} is not installed", "apt install gdb, or set gdb.program")
+        gdb_probe.require_installed(self.settings.program)
         with (
             copies_directory(directory.with_name(f"{directory.name}.objects"), self.user) as copies,
             create_output_files(directory, self.group) as output,
@@ -177,7 +174,7 @@ class _CoreExtraction:
         )
 
     def _run_best(self) -> tuple[subprocesses.Finished, tuple[str, ...]]:
-        """Run gdb until there is a backtrace; return how it ended, and notes for the record."""
+        """Run gdb until there is a backtrace; return how it ended, and notes for the record. Raise GdbCannotStart."""
         first = self._run_script(frame_limit=0)
         if first.status == _DISK_FULL_STATUS:  # and there is room again; otherwise NoRoom was raised
             first = self._run_script(frame_limit=0)
@@ -185,6 +182,7 @@ class _CoreExtraction:
             return first, ()
         if _NO_PYTHON in self.output.read_start(Section.LOG):
             return self._run_documented_commands(), (_NO_PYTHON_NOTE,)
+        gdb_probe.require_working(self.extractor.settings, self.extractor.user, first, self._check_limits)
         limit = self.extractor.settings.backtrace_limit
         second = self._run_script(frame_limit=limit)
         if self.output.read_facts():

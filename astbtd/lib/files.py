@@ -10,7 +10,9 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import StringIO
 from pathlib import Path
+from typing import TextIO
 
 from astbtd.errors import AstbtdError, NoRoom
 
@@ -238,6 +240,14 @@ def open_regular(path: str | Path, *, follow: bool = True) -> int:
         return reopen(handle)
     finally:
         os.close(handle)
+
+
+def open_text(path: Path) -> TextIO:
+    """Open a text for reading, or an empty one if the file is missing. Only a newline ends a line."""
+    try:
+        return path.open(encoding="utf-8", errors="replace", newline="\n")
+    except FileNotFoundError:
+        return StringIO()
 
 
 def reopen(handle: int) -> int:

@@ -21,7 +21,7 @@ from astbtd.model.record_summary import (
     Section,
     Verdict,
 )
-from astbtd.model.surroundings import MappedFile, ObjectState, PbxState, ReplacedFile, Upgrade
+from astbtd.model.surroundings import LackingSymbols, MappedFile, ObjectState, PbxState, ReplacedFile, Upgrade
 
 __all__ = [
     "CRASH_ID",
@@ -32,6 +32,7 @@ __all__ = [
     "SCHEMA",
     "CoreState",
     "CrashSignature",
+    "LackingSymbols",
     "MappedFile",
     "ObjectState",
     "ReplacedFile",
@@ -202,6 +203,7 @@ class Extraction:
 
     `notes` say what was truncated or is missing. `brief`: only as much was extracted as is needed to recognize a crash
     of a crash loop. `postponed`: the same, but the core is kept, and is extracted in full when no core is queued.
+    `awaits_gdb`: gdb could not start, so nothing was extracted; the core is kept, and is extracted when gdb works.
     """
 
     gdb_version: str | None
@@ -212,6 +214,7 @@ class Extraction:
     notes: tuple[str, ...] = ()
     brief: bool = False
     postponed: bool = False
+    awaits_gdb: bool = False
 
 
 @dataclass(frozen=True)
@@ -219,7 +222,8 @@ class Crash:
     """One recorded crash: the content of `crash.json`.
 
     `signature` is None if the crash is not grouped with others. `foreign`: not the PBX's own program or user.
-    `objects` are the mapped files of which at least the state is known, at most a few hundred.
+    `objects` are the mapped files of which at least the state is known, at most a few hundred. `lacking_symbols` are
+    those with frames without source lines, the program first; None if that was not determined.
     `texts_removed_at` is when the texts were removed, so that only the record is left. `aging_since` replaces
     `collected_at` as the start of its age if the clock was wrong when the crash was collected. `pbx` says whether
     Asterisk ran again when the report was written, `upgrade` which of its packages was upgraded last before the crash.
@@ -247,6 +251,7 @@ class Crash:
     sent_by: SentBy | None = None
     objects: tuple[MappedFile, ...] | None = None
     extraction_history: tuple[ExtractionRun, ...] = ()
+    lacking_symbols: tuple[LackingSymbols, ...] | None = None
     pbx: PbxState | None = None
     upgrade: Upgrade | None = None
     schema: int = SCHEMA

@@ -35,6 +35,18 @@ class ReplacedFile:
 
 
 @dataclass(frozen=True)
+class LackingSymbols:
+    """A build of which a backtrace has frames without source lines.
+
+    `debug_file` tells apart the debug files of this build: size and times of the one that gdb could read, None if there
+    was none.
+    """
+
+    build_id: str
+    debug_file: str | None = None
+
+
+@dataclass(frozen=True)
 class PbxState:
     """Whether Asterisk was running at the time `at`.
 

@@ -23,7 +23,6 @@ from astbtd.notify.payload import (
 from astbtd.notify.spool import MOST, Spool
 from astbtd.notify.spool_state import SpoolState, read_state, write_state
 from astbtd.notify.store_reader import NewInStore, StoreReader, TrackedCrash
-from astbtd.pipeline.analysis import open_section
 from astbtd.settings import CrashLoopSettings
 from astbtd.store.store import DamagedRecord, Store
 
@@ -154,7 +153,7 @@ class SpoolStep:
     def _facts(self, tracked: TrackedCrash) -> CrashFacts:
         path = self.store.directory(tracked.crash.id) / Section.THREAD1
         try:
-            with open_section(path) as text:
+            with files.open_text(path) as text:
                 return crash_facts(tracked.crash, text.read(_MAX_THREAD), tracked.corrects)
         except OSError:  # removed by retention, or not readable: the record has the rest
             return crash_facts(tracked.crash, "", tracked.corrects)

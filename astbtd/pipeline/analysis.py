@@ -1,11 +1,10 @@
 """Analyze one core: run gdb, diagnose its output, write the report. In a crash loop, less is done."""
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
-from io import StringIO
 from pathlib import Path
-from typing import TextIO
 
 from astbtd.backtrace import lock_listing
 from astbtd.backtrace.lock_listing import LockListing
@@ -14,6 +13,7 @@ from astbtd.diagnosis.crash_context import CrashContext
 from astbtd.diagnosis.report import render
 from astbtd.diagnosis.verdict import Evidence, diagnose, diagnose_context
 from astbtd.extraction.build_ids import MappedObject, to_record
+from astbtd.extraction.gdb_probe import GdbCannotStart
 from astbtd.extraction.gdb_runner import NO_EXTRACTION, Extractor
 from astbtd.extraction.package_owner import find_package
 from astbtd.extraction.symbol_packages import advise_symbols
@@ -26,6 +26,7 @@ from astbtd.model.crash import (
     Crash,
     Extraction,
     ExtractionOutcome,
+    LackingSymbols,
     LostCore,
     MappedFile,
     ObjectState,
@@ -36,6 +37,7 @@ from astbtd.model.crash import (
 )
 from astbtd.model.diagnosis import Diagnosis
 from astbtd.pipeline.crash_site import FrameLocator, logged_site, program_key, site_key
+from astbtd.pipeline.lacking_symbols import find_lacking
 from astbtd.pipeline.loop_detection import CrashLoops
 from astbtd.pipeline.new_sites import MOST as MOST_NEW_SITES
 from astbtd.store.store import DamagedRecord, Store
@@ -47,6 +49,7 @@ _REPORT_INTERNAL_ERROR = (
     "Report this internal error of astbtd. The core is kept: once the error is fixed, extract it again with "
     "`astbtd extract`."
 )
+_EXTRACTED_LATER = "The core is kept. The daemon extracts it when gdb works; `astbtd extract ID` does it at once."
 _IN_LOOP = (
     "only the crashed thread was extracted, and the core was not kept: in a crash loop, and an earlier crash at the "
     "same site was extracted in full"
@@ -67,6 +70,7 @@ class AnalysisResult:
     diagnosis: Diagnosis
     site: Site | None = None
     objects: tuple[MappedFile, ...] | None = None
+    lacking_symbols: tuple[LackingSymbols, ...] | None = None
 
     def with_note(self, note: str) -> "AnalysisResult":
         """Return the same result with one more note, which is a reason as well."""
@@ -137,18 +141,35 @@ class CoreAnalyzer:
 
 
 @dataclass(frozen=True)
-class FailedAnalyzer:
-    """Replaces CoreAnalyzer, with the same interface, for a core at which that has failed repeatedly.
+class UnexaminedAnalyzer:
+    """Replaces CoreAnalyzer, with the same interface, for a core that is recorded without an extraction.
 
-    `reason` says how.
+    `reason` says why, `advice` what to do. `awaits_gdb`: it is extracted later, when gdb works.
     """
 
     reason: str
+    advice: tuple[str, ...]
+    awaits_gdb: bool = False
+
+    @classmethod
+    def after_failures(cls, reason: str) -> "UnexaminedAnalyzer":
+        """Return the analyzer for a core at which CoreAnalyzer has failed repeatedly; `reason` says how."""
+        return cls(f"{reason}; see journalctl -u astbtd", (_REPORT_INTERNAL_ERROR,))
+
+    @classmethod
+    def without_gdb(cls, error: GdbCannotStart) -> "UnexaminedAnalyzer":
+        """Return the analyzer for a core that will be kept while gdb cannot start."""
+        remedy = f"Make gdb work: {error.remedy}. `astbtd check` says whether it does."
+        return cls(error.message, (remedy, _EXTRACTED_LATER), awaits_gdb=True)
 
     def analyze(self, core: int, facts: CoreFacts, staged: Path, loss: LostCore | None) -> AnalysisResult:  # noqa: ARG002
         """Return what the core's notes contain, and the reason why there is no more."""
-        note = f"{self.reason}; see journalctl -u astbtd"
-        extraction = replace(NO_EXTRACTION.extraction, ended=ExtractionOutcome.FAILED, notes=(note,))
+        extraction = replace(
+            NO_EXTRACTION.extraction,
+            ended=ExtractionOutcome.FAILED,
+            notes=(self.reason,),
+            awaits_gdb=self.awaits_gdb,
+        )
         evidence = Evidence(
             signal=facts.signal,
             lwp=facts.process.tid,
@@ -160,7 +181,7 @@ class FailedAnalyzer:
             diagnosis = diagnose("", evidence)
         except Exception:  # the core's facts are what our code fails at
             diagnosis = diagnose("", Evidence(extraction=extraction))
-        return AnalysisResult(extraction, Asterisk(), replace(diagnosis, advice=(_REPORT_INTERNAL_ERROR,)))
+        return AnalysisResult(extraction, Asterisk(), replace(diagnosis, advice=self.advice))
 
 
 def analyze_core(
@@ -168,8 +189,10 @@ def analyze_core(
 ) -> AnalysisResult:
     """Extract the core open at `core` into the empty `directory` and diagnose the backtrace.
 
-    With `crash_thread_only`, only as much is extracted as is needed to recognize a crash of a loop.
+    With `crash_thread_only`, only as much is extracted as is needed to recognize a crash of a loop. Raises what
+    Extractor.extract raises.
     """
+    began = time.time()
     extracted = extractor.extract(core, facts, directory, crash_thread_only=crash_thread_only)
     locator = FrameLocator.from_core(core)
     evidence = Evidence(
@@ -192,11 +215,14 @@ def analyze_core(
         replaced=_replaced_files(extracted.mapped),
         locate=locator.locate,
     )
-    with open_section(directory / Section.BACKTRACE) as text:
+    with files.open_text(directory / Section.BACKTRACE) as text:
         context = CrashContext.from_text(iter(partial(text.read, _CHUNK), ""), evidence)
     site = locator.site(context.located_stack, facts.site)
     diagnosis = diagnose_context(context)
-    return AnalysisResult(extracted.extraction, extracted.asterisk, diagnosis, site, to_record(extracted.mapped))
+    objects = to_record(extracted.mapped)
+    debug_directories = extractor.debug_directories.split(":")
+    lacking = find_lacking(facts.process.build_id, objects, directory, debug_directories, began)
+    return AnalysisResult(extracted.extraction, extracted.asterisk, diagnosis, site, objects, lacking)
 
 
 def _replaced_files(mapped: Iterable[MappedObject]) -> tuple[ReplacedFile, ...]:
@@ -204,7 +230,7 @@ def _replaced_files(mapped: Iterable[MappedObject]) -> tuple[ReplacedFile, ...]:
 
 
 def _read_locks(directory: Path) -> LockListing:
-    with open_section(directory / Section.LOCKS) as text:
+    with files.open_text(directory / Section.LOCKS) as text:
         return lock_listing.parse(text.read(_MAX_LOCKS))
 
 
@@ -219,7 +245,7 @@ def render_report(crash: Crash, directory: Path) -> bytes:
     An internal error must not cost the record: the report is then replaced by the error.
     """
     try:
-        with open_section(directory / Section.THREAD1) as thread:
+        with files.open_text(directory / Section.THREAD1) as thread:
             return render(crash, thread.read(_MAX_EXCERPT)).encode(errors="replace")
     except OSError:
         raise
@@ -236,11 +262,3 @@ def _replacement_report(crash: Crash, error: Exception) -> str:
         f"hint: the record (crash.json) and the sections are complete ({sections}). Report this internal error of "
         "astbtd; `astbtd fsck` writes the report again once it is fixed and this file is removed.\n"
     )
-
-
-def open_section(path: Path) -> TextIO:
-    """Open a section, or an empty text if it is missing. Only a newline ends a line."""
-    try:
-        return path.open(encoding="utf-8", errors="replace", newline="\n")
-    except FileNotFoundError:
-        return StringIO()

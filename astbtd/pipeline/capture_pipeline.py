@@ -16,7 +16,8 @@ from astbtd.capture.snapshot import Snapshot
 from astbtd.diagnosis.deadlock import deadlock_report
 from astbtd.diagnosis.deadlock.wait_graph import WaitSample, analyze_samples, build_sample
 from astbtd.elf.core_notes import read_facts
-from astbtd.extraction.gdb_runner import ExtractionResult, Extractor
+from astbtd.extraction.gdb_probe import GdbCannotStart
+from astbtd.extraction.gdb_runner import NO_EXTRACTION, ExtractionResult, Extractor
 from astbtd.lib import files
 from astbtd.model.crash import REPORT_FILE, CoreFacts, Section
 from astbtd.model.deadlock_capture import (
@@ -143,7 +144,7 @@ class CapturePipeline:
             wait_for=conclusion.waits,
             finding=conclusion.finding,
             cycle=conclusion.cycle,
-            summary=conclusion.summary,
+            summary="; ".join((conclusion.summary, *_gdb_failure(extracted[0]))),
         )
         self._write(staged / REPORT_FILE, deadlock_report.render(record, conclusion.others).encode(errors="replace"))
         return record, staged
@@ -153,7 +154,7 @@ class CapturePipeline:
     ) -> tuple[ExtractionResult, WaitSample]:
         """Run gdb on one sample, and keep the sections that the Asterisk documentation asks for in case of a hang."""
         work = self.captures.stage(f"{facts.crash_id}.sample")
-        extracted = self.extractor.extract(sample.core, facts, work)
+        extracted = self._run_gdb(sample.core, facts, work)
         threads = _read_threads(work / Section.BRIEF)
         self._write(staged / sample_file(BACKTRACE_FILE, number), threads)
         self._write(staged / sample_file(FULL_FILE, number), _read_threads(work / Section.FULL))
@@ -175,8 +176,20 @@ class CapturePipeline:
         )
         return extracted, wait_sample
 
+    def _run_gdb(self, core: int, facts: CoreFacts, work: Path) -> ExtractionResult:
+        """Run gdb. If it cannot start, what Asterisk's console has answered is kept nevertheless; a note says why."""
+        try:
+            return self.extractor.extract(core, facts, work)
+        except GdbCannotStart as error:
+            nothing = replace(NO_EXTRACTION.extraction, notes=(error.message,), awaits_gdb=True)
+            return replace(NO_EXTRACTION, extraction=nothing)
+
     def _write(self, path: Path, content: bytes) -> None:
         files.write_new(path, content, group=self.captures.group)
+
+
+def _gdb_failure(extracted: ExtractionResult) -> tuple[str, ...]:
+    return extracted.extraction.notes if extracted.extraction.awaits_gdb else ()
 
 
 def _read_threads(path: Path) -> bytes:

@@ -11,16 +11,18 @@ from astbtd.claims.claim import AlreadyClaimed, Claim, ClaimRecord, Claims
 from astbtd.claims.finder import CoreRenamed
 from astbtd.claims.private_copy import NotUnpacked
 from astbtd.errors import AstbtdError
+from astbtd.extraction.gdb_probe import GdbCannotStart
 from astbtd.extraction.gdb_runner import Extractor
 from astbtd.lib import files, sparse
 from astbtd.model.crash import LOG_FILE, RECORD_FILE, CoreAction, CoreFacts, CoreState, Crash, DiscoveredBy
 from astbtd.model.surroundings import UNKNOWN
-from astbtd.pipeline.analysis import CoreAnalyzer, FailedAnalyzer, write_report
+from astbtd.pipeline.analysis import CoreAnalyzer, UnexaminedAnalyzer, write_report
 from astbtd.pipeline.crash_record import first_of_signature, make_record, origin
 from astbtd.pipeline.known_deaths import replace_death
 from astbtd.pipeline.loop_detection import CrashLoops
 from astbtd.pipeline.pbx_state import Observe
-from astbtd.pipeline.postponed_extraction import FullExtraction, PostponedExtractions
+from astbtd.pipeline.postponed_extraction import PostponedExtractions, extract_postponed
+from astbtd.pipeline.reextraction import Reextraction
 from astbtd.pipeline.removed_core import record_core_state
 from astbtd.pipeline.resigning import Resigning
 from astbtd.sources.collectors.collector import CollectorMetadata, InconsistentMetadata, merge_metadata
@@ -111,7 +113,8 @@ class CrashPipeline:
         """
         if not Resigning(self.store, is_interrupted).run():
             return False
-        return FullExtraction(self.store, self.extractor, self.reserve, self.progress).run(is_interrupted)
+        again = Reextraction(self.store, self.extractor, self.reserve, self.progress)
+        return extract_postponed(again, is_interrupted)
 
     def _secure(self, claim: Claim) -> bool:
         """Make all of the core readable. Return False, and give up the claim, if its crash was collected before."""
@@ -145,11 +148,14 @@ class CrashPipeline:
         if self._is_committed(claim):
             return self.store.load(claim.id)
         if claim.deaths >= _MAX_INTERNAL_ERRORS:
-            return self._store_crash(claim, FailedAnalyzer(_deadly(claim)))
+            return self._store_crash(claim, UnexaminedAnalyzer.after_failures(_deadly(claim)))
         try:
-            by_command = claim.record.found is DiscoveredBy.COMMAND
-            may_postpone = self.action is CoreAction.MOVE and not by_command and not claim.record.foreign
+            may_postpone = self._will_keep_core(claim) and not claim.record.foreign
             return self._store_crash(claim, CoreAnalyzer(self.store, self.extractor, self.loops, may_postpone))
+        except GdbCannotStart as error:
+            if not self._will_keep_core(claim):  # then only the claim keeps it
+                raise
+            return self._store_crash(claim, UnexaminedAnalyzer.without_gdb(error))
         except (AstbtdError, OSError):
             raise
         except Exception as error:  # an internal error, which every further attempt would hit again
@@ -157,9 +163,12 @@ class CrashPipeline:
             if claim.internal_errors < _MAX_INTERNAL_ERRORS:
                 raise
             reason = f"internal error while analyzing this core: {type(error).__name__}: {error}"
-            return self._store_crash(claim, FailedAnalyzer(reason))
+            return self._store_crash(claim, UnexaminedAnalyzer.after_failures(reason))
 
-    def _store_crash(self, claim: Claim, analyzer: CoreAnalyzer | FailedAnalyzer) -> Crash:
+    def _will_keep_core(self, claim: Claim) -> bool:
+        return self.action is CoreAction.MOVE and claim.record.found is not DiscoveredBy.COMMAND
+
+    def _store_crash(self, claim: Claim, analyzer: CoreAnalyzer | UnexaminedAnalyzer) -> Crash:
         staged = self.store.stage(claim.id)
         try:
             crash = self._analyze(claim, staged, analyzer)
@@ -174,7 +183,7 @@ class CrashPipeline:
             files.remove_tree(staged)
         return crash
 
-    def _analyze(self, claim: Claim, staged: Path, analyzer: CoreAnalyzer | FailedAnalyzer) -> Crash:
+    def _analyze(self, claim: Claim, staged: Path, analyzer: CoreAnalyzer | UnexaminedAnalyzer) -> Crash:
         facts = self._facts(claim)
         result = analyzer.analyze(claim.descriptor, facts, staged, claim.record.loss)
         signature = first_of_signature(result.diagnosis.signature, facts.crashed_at)

@@ -72,4 +72,5 @@ def make_record(
         kind=result.diagnosis.kind,
         sent_by=facts.sent_by,
         objects=result.objects,
+        lacking_symbols=result.lacking_symbols,
     )

@@ -8,17 +8,14 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from astbtd.extraction.gdb_runner import Extractor
 from astbtd.lib import files
 from astbtd.model.crash import Crash
-from astbtd.pipeline.analysis import AnalysisResult, analyze_core, write_report
-from astbtd.pipeline.kept_core import opened_core, recorded_facts
+from astbtd.pipeline.reextraction import Reextraction
 from astbtd.pipeline.removed_core import without_core_advice
-from astbtd.store.core_archive import DamagedCore, Progress
-from astbtd.store.replacement import replace_texts
-from astbtd.store.retention.disk_reserve import DiskReserve
+from astbtd.store.core_archive import DamagedCore
 from astbtd.store.store import DamagedRecord, Store
 
+_IN_FULL = "it was extracted only in part before"
 _WAS_REMOVED = "only the crashed thread was extracted: the core was removed before it could be extracted in full"
 _IS_DAMAGED = "only the crashed thread was extracted: the kept core is damaged"
 
@@ -55,63 +52,39 @@ class PostponedExtractions:
         return self.store.incoming / "postponed"
 
 
-@dataclass(frozen=True)
-class FullExtraction:
-    """Extracts kept cores again. `progress` is called while a core is decompressed, and may raise to interrupt that."""
+def extract_postponed(again: Reextraction, is_interrupted: Callable[[], bool]) -> bool:
+    """Extract all cores on the list. Return False if `is_interrupted` returned True before the last one.
 
-    store: Store
-    extractor: Extractor
-    reserve: DiskReserve
-    progress: Progress
+    Raise AstbtdError if a core cannot be extracted now: it stays on the list.
+    """
+    postponed = PostponedExtractions(again.store)
+    for crash_id in postponed.ids():
+        if is_interrupted():
+            return False
+        with suppress(DamagedRecord):  # removed meanwhile
+            _extract_in_full(again, again.store.load(crash_id))
+        postponed.remove(crash_id)
+    return True
 
-    def run(self, is_interrupted: Callable[[], bool]) -> bool:
-        """Extract all cores on the list. Return False if `is_interrupted` returned True before the last one.
 
-        Raise AstbtdError if a core cannot be extracted now: it stays on the list.
-        """
-        postponed = PostponedExtractions(self.store)
-        for crash_id in postponed.ids():
-            if is_interrupted():
-                return False
-            with suppress(DamagedRecord):  # removed meanwhile
-                self._extract(self.store.load(crash_id))
-            postponed.remove(crash_id)
-        return True
+def _extract_in_full(again: Reextraction, crash: Crash) -> None:
+    if not crash.extraction.postponed or crash.texts_removed_at is not None:
+        return
+    if not again.store.has_core(crash.id):
+        _give_up(again.store, crash.id, _WAS_REMOVED)
+        return
+    try:
+        again.extract_kept(crash.id, _IN_FULL)
+    except DamagedCore:
+        _give_up(again.store, crash.id, _IS_DAMAGED)
 
-    def _extract(self, crash: Crash) -> None:
-        if not crash.extraction.postponed or crash.texts_removed_at is not None:
-            return
-        if not self.store.has_core(crash.id):
-            self._give_up(crash.id, _WAS_REMOVED)
-            return
-        staged = self.store.stage(crash.id)
-        try:
-            path = self.store.incoming / f"{crash.id}.core"
-            group = self.extractor.user.gid
-            with opened_core(self.store, crash, path, group, self.reserve, self.progress) as core:
-                result = analyze_core(core, recorded_facts(core, crash), staged, self.extractor)
-            self._replace_result(crash.id, result, staged)
-        except DamagedCore:
-            self._give_up(crash.id, _IS_DAMAGED)
-        finally:
-            files.remove_tree(staged)
 
-    def _replace_result(self, crash_id: str, result: AnalysisResult, staged: Path) -> None:
-        """Replace the texts and the record in one step."""
+def _give_up(store: Store, crash_id: str, reason: str) -> None:
+    """Record why there is no full extraction, and advise nobody to read the core."""
 
-        def update(crash: Crash) -> Crash:
-            # The signature stays: the crashed thread was extracted before, and decides it.
-            diagnosis = replace(result.diagnosis, signature=crash.diagnosis.signature)
-            return replace(crash, extraction=result.extraction, asterisk=result.asterisk, diagnosis=diagnosis)
+    def update(crash: Crash) -> Crash:
+        notes = (*crash.extraction.notes, reason)
+        noted = replace(crash, extraction=replace(crash.extraction, postponed=False, notes=notes))
+        return without_core_advice(store, noted)
 
-        replace_texts(self.store, crash_id, staged, update, lambda new: write_report(new, staged, self.store.group))
-
-    def _give_up(self, crash_id: str, reason: str) -> None:
-        """Record why there is no full extraction, and advise nobody to read the core."""
-
-        def update(crash: Crash) -> Crash:
-            notes = (*crash.extraction.notes, reason)
-            noted = replace(crash, extraction=replace(crash.extraction, postponed=False, notes=notes))
-            return without_core_advice(self.store, noted)
-
-        self.store.change(crash_id, update)
+    store.change(crash_id, update)

@@ -60,7 +60,7 @@ class Reextraction:
     def extract_kept(self, crash_id: str, why: str) -> ExtractedAgain:
         """Extract the kept core of a crash again. `why` is for the history in the record.
 
-        Raise DamagedRecord, NoRoom, or AstbtdError if the core is not kept or gdb cannot run; nothing is changed then.
+        Raise DamagedRecord, NoRoom, GdbCannotStart, or AstbtdError if the core is not kept; nothing is changed then.
         """
         crash = self.store.load(crash_id)
         if not self.store.has_core(crash_id):
@@ -89,9 +89,9 @@ class Reextraction:
                     facts = replace(facts, process=replace(facts.process, executable=executable))
                 result = analyze_core(core, facts, staged, self.extractor)
             before = self.store.load(crash.id)
-            if _is_worse(result.diagnosis, before.diagnosis):
+            if _is_worse(result.diagnosis, before):
                 run = _run(f"{why}; the result was not kept", result.diagnosis)
-                after = self.store.change(crash.id, lambda stored: _with_run(stored, run))
+                after = self.store.change(crash.id, lambda stored: _with_run(stored, run, result))
                 return ExtractedAgain(before, after, result.diagnosis.verdict)
             return ExtractedAgain(before, self._replace(before, result, staged, why))
 
@@ -102,7 +102,7 @@ class Reextraction:
 
         def update(stored: Crash) -> Crash:
             return replace(
-                _with_run(stored, _run(why, result.diagnosis)),
+                _with_run(stored, _run(why, result.diagnosis), result),
                 extraction=result.extraction,
                 asterisk=result.asterisk,
                 diagnosis=result.diagnosis,
@@ -131,21 +131,26 @@ class Reextraction:
         return first if crash.foreign else assign_occurrence(self.store, first, crash.id, crash.asterisk.version)
 
 
-def _is_worse(new: Diagnosis, old: Diagnosis) -> bool:
-    return (_RANK[new.verdict], new.quality) < (_RANK[old.verdict], old.quality)
+def _is_worse(new: Diagnosis, crash: Crash) -> bool:
+    """Return whether a new result is worse than that of a whole extraction before."""
+    old = crash.diagnosis
+    return not crash.extraction.postponed and (_RANK[new.verdict], new.quality) < (_RANK[old.verdict], old.quality)
 
 
 def _run(why: str, diagnosis: Diagnosis) -> ExtractionRun:
     return ExtractionRun(datetime.now(UTC), why, diagnosis.quality, diagnosis.verdict)
 
 
-def _with_run(crash: Crash, run: ExtractionRun) -> Crash:
-    """Return the record with one more extraction in its history. The history begins with the first extraction."""
+def _with_run(crash: Crash, run: ExtractionRun, result: AnalysisResult) -> Crash:
+    """Return the record with one more extraction in its history, and what that one lacked.
+
+    The history begins with the first extraction.
+    """
     first = ExtractionRun(crash.collected_at, _FIRST, crash.diagnosis.quality, crash.diagnosis.verdict)
     history = (*(crash.extraction_history or (first,)), run)
     if len(history) > _MAX_RUNS:
         history = (history[0], *history[1 - _MAX_RUNS :])
-    return replace(crash, extraction_history=history)
+    return replace(crash, extraction_history=history, lacking_symbols=result.lacking_symbols)
 
 
 def _how_to_read(crash: Crash) -> str:

@@ -20,7 +20,7 @@ from astbtd.diagnosis.signature import rules_version, versioned_rule
 from astbtd.lib import files
 from astbtd.model.crash import REPORT_FILE, Crash, CrashSignature, Section
 from astbtd.model.diagnosis import DecidedSignature
-from astbtd.pipeline.analysis import open_section, render_report
+from astbtd.pipeline.analysis import render_report
 from astbtd.pipeline.crash_site import locate_recorded
 from astbtd.store.store import DamagedRecord, Store
 
@@ -141,7 +141,7 @@ def _is_whole(crash: Crash, context: CrashContext) -> bool:
 
 
 def _chunks(path: Path) -> Iterator[str]:
-    with open_section(path) as text:
+    with files.open_text(path) as text:
         yield from iter(partial(text.read, _CHUNK), "")
 
 

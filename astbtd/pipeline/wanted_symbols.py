@@ -1,57 +1,61 @@
-"""Which debug files would make kept crashes more usable: those of the objects that have frames without source lines."""
+"""What the records of kept crashes say about the debug files that they lack."""
 
-import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
 
-from astbtd.backtrace import parser
-from astbtd.backtrace.gdb_frame import Frame
-from astbtd.model.crash import Crash, Section
-from astbtd.pipeline.analysis import open_section
+from astbtd.errors import NoRoom
+from astbtd.model.crash import Crash, LackingSymbols
+from astbtd.pipeline.lacking_symbols import lacking_builds
+from astbtd.store.record import DiagnosisSummary, SignatureSummary
 from astbtd.store.store import DamagedRecord, Store
 
-_CHUNK = 1 << 16  # characters of a backtrace that are read at a time
+
+@dataclass(frozen=True)
+class ExtractionSummary:
+    """Part of `extraction`."""
+
+    awaits_gdb: bool = False
 
 
-def frames_without_source(text: Iterable[str]) -> list[Frame]:
-    """Return the frames in a backtrace for which gdb knew no source file."""
-    threads = parser.parse(text).threads
-    return [frame for thread in threads for frame in thread.frames if frame.file is None and not frame.signal_handler]
+@dataclass(frozen=True)
+class SymbolFields:
+    """The part of `crash.json` that decides whether another extraction would give more."""
 
-
-def lacking_builds(crash: Crash, directory: Path) -> tuple[str, ...]:
-    """Return the build ids of the objects with such frames, the program's first. `directory` has the crash's texts.
-
-    gdb names the object of such a frame, except the program. It names it as the process did, which may be through a
-    link: so the file name decides.
-    """
-    with open_section(directory / Section.BRIEF) as text:
-        frames = frames_without_source(iter(partial(text.read, _CHUNK), ""))
-    names = {os.path.basename(frame.library) for frame in frames if frame.library}
-    found = [crash.process.build_id] if any(not frame.library for frame in frames) else []
-    found += [each.build_id for each in crash.objects or () if os.path.basename(each.path) in names]
-    return tuple(dict.fromkeys(filter(None, found)))
+    diagnosis: DiagnosisSummary
+    extraction: ExtractionSummary
+    signature: SignatureSummary | None
+    texts_removed_at: datetime | None = None
+    lacking_symbols: tuple[LackingSymbols, ...] | None = None
 
 
 @dataclass(frozen=True)
 class WantedSymbols:
-    """Finds the builds whose debug files kept crashes lack. What it has read in a text is remembered."""
+    """Finds the builds whose debug files kept crashes lack."""
 
     store: Store
-    _known: dict[str, tuple[int, tuple[str, ...]]] = field(default_factory=dict)
 
     def builds(self) -> tuple[str, ...]:
         """Return the build ids, those of the newest crashes first."""
-        kept = [crash_id for crash_id in self.store.newest() if self.store.has_core(crash_id)]
-        for removed in self._known.keys() - set(kept):
-            del self._known[removed]
-        return tuple(dict.fromkeys(build_id for crash_id in kept for build_id in self._lacking(crash_id)))
+        lacking = (each for _, fields in self.kept() for each in fields.lacking_symbols or ())
+        return tuple(dict.fromkeys(each.build_id for each in lacking))
 
     def needed_builds(self) -> frozenset[str]:
         """Return the build ids of all objects that kept cores have."""
         return frozenset(self._needed())
+
+    def kept(self) -> Iterator[tuple[str, SymbolFields]]:
+        """Yield the id of each crash with a kept core, newest first, and what its record says about symbols.
+
+        A record of an earlier version does not say it: then its text does, and the record is completed.
+        """
+        for crash_id in filter(self.store.has_core, self.store.newest()):
+            with suppress(DamagedRecord):
+                fields = self.store.load_part(crash_id, SymbolFields)
+                if fields.lacking_symbols is None and not fields.extraction.awaits_gdb:
+                    fields = replace(fields, lacking_symbols=self._complete(crash_id))
+                yield crash_id, fields
 
     def _needed(self) -> Iterator[str]:
         for crash in self.store.crashes():
@@ -59,14 +63,14 @@ class WantedSymbols:
                 found = (crash.process.build_id, *(each.build_id for each in crash.objects or ()))
                 yield from filter(None, found)
 
-    def _lacking(self, crash_id: str) -> tuple[str, ...]:
-        directory = self.store.directory(crash_id)
-        try:
-            version = (directory / Section.BRIEF).stat().st_mtime_ns
-            known = self._known.get(crash_id)
-            if known is None or known[0] != version:
-                known = version, lacking_builds(self.store.load(crash_id), directory)
-                self._known[crash_id] = known
-        except (DamagedRecord, FileNotFoundError):
-            return ()
-        return known[1]
+    def _complete(self, crash_id: str) -> tuple[LackingSymbols, ...]:
+        crash = self.store.load(crash_id)
+        builds = lacking_builds(crash.process.build_id, crash.objects or (), self.store.directory(crash_id))
+        lacking = tuple(map(LackingSymbols, builds))
+
+        def complete(stored: Crash) -> Crash:
+            return stored if stored.lacking_symbols is not None else replace(stored, lacking_symbols=lacking)
+
+        with suppress(NoRoom):  # the next call tries again
+            self.store.change(crash_id, complete)
+        return lacking

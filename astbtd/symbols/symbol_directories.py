@@ -11,6 +11,8 @@
 
 import os
 import re
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +30,20 @@ def is_build_id(text: str) -> bool:
 def debug_file_name(build_id: str) -> str:
     """Return the path of a debug file below a debug-file-directory (gdb manual, "Debugging Information in Files")."""
     return f".build-id/{build_id[:2]}/{build_id[2:]}.debug"
+
+
+def debug_file_version(directories: Iterable[str], build_id: str, until: float) -> str | None:
+    """Return what tells apart the debug files that a build has at different times; None if it has none.
+
+    That is the size, and the times of change of content and inode: a package keeps the first. A file that was changed
+    after `until`, in seconds since 1970, does not count yet.
+    """
+    for directory in directories:
+        with suppress(OSError):
+            found = os.stat(os.path.join(directory, debug_file_name(build_id)))
+            if found.st_ctime <= until:
+                return f"{found.st_size}-{found.st_mtime_ns}-{found.st_ctime_ns}"
+    return None
 
 
 @dataclass(frozen=True)
@@ -72,10 +88,14 @@ class SymbolDirectories:
 
     def has_debug_file(self, build_id: str) -> bool:
         """Return whether the debug file of a build is there: obtained, or installed on this machine."""
-        searched = (str(self.debug), *SYSTEM_DEBUG_DIRECTORIES)
-        return any(os.path.exists(os.path.join(each, debug_file_name(build_id))) for each in searched)
+        return any(os.path.exists(os.path.join(each, debug_file_name(build_id))) for each in self.searched)
 
     @property
     def search_path(self) -> str:
         """The value of gdb's debug-file-directory."""
-        return ":".join((*SYSTEM_DEBUG_DIRECTORIES, str(self.debug)))
+        return ":".join(self.searched)
+
+    @property
+    def searched(self) -> tuple[str, ...]:
+        """The directories in which gdb looks for debug files, in this order."""
+        return (*SYSTEM_DEBUG_DIRECTORIES, str(self.debug))

@@ -12,6 +12,7 @@ PERMANENT_FILES = {
     "changes",
     "deaths",
     "directories",
+    "extraction-attempts",
     "extracting-again",
     "first-sight",
     "objects",

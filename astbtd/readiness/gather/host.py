@@ -1,14 +1,12 @@
 """Gathers the facts that are the same for every Asterisk: kernel settings, systemd, gdb, the disk of the store."""
 
 import os
-import re
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from astbtd.errors import AstbtdError
-from astbtd.extraction.sandbox_command import find_sandbox_user, sandboxed_command
-from astbtd.lib import subprocesses
+from astbtd.extraction.gdb_probe import probe_gdb
+from astbtd.extraction.sandbox_command import find_sandbox_user
 from astbtd.lib.mounts import Mounts
 from astbtd.readiness.facts import Coredump, Disk, Family, Gdb, Kernel
 from astbtd.readiness.gather.systemd_config import parse_size, read_configuration
@@ -22,7 +20,6 @@ _KERNEL, _FS = Path("/proc/sys/kernel"), Path("/proc/sys/fs")
 _COREDUMP_SIZE_LIMIT = 32 << 30  # the default of coredump.conf(5) on 64-bit systems
 _DEBIAN = frozenset(("debian", "ubuntu"))
 _RHEL = frozenset(("rhel", "fedora", "centos"))
-_PYTHON_WORKS = "astbtd found Python"
 
 
 def read_kernel(configured: Sequence[str], collectors: CollectorSettings) -> Kernel:
@@ -68,20 +65,11 @@ def read_coredump(pattern: CorePattern) -> Coredump | None:
 
 def read_gdb(settings: GdbSettings) -> Gdb:
     """Run gdb once, in the same sandbox as for a core, and return its version and whether it has Python."""
-    if shutil.which(settings.program, path=subprocesses.ENVIRONMENT["PATH"]) is None:
-        return Gdb(settings.program, None, python=False, problem=f"{settings.program} is not installed")
-    arguments = ["-nx", "-nh", "--batch", "-ex", "show version", "-ex", f"python print('{_PYTHON_WORKS}')"]
     try:
-        user = find_sandbox_user(settings.user)
-        argv = sandboxed_command([settings.program, *arguments], user, settings)
-        finished, text = subprocesses.output(argv, timeout=SECONDS - 1)
+        found = probe_gdb(settings, find_sandbox_user(settings.user), SECONDS - 1)
     except AstbtdError as error:
         return Gdb(settings.program, None, python=False, problem=error.message, remedy=error.remedy or None)
-    version = re.search(r"^GNU gdb .*?([0-9][0-9.]*)\S*$", text, re.MULTILINE)
-    if version is None:
-        last_line = text.strip().splitlines()[-1:] or [finished.ended.value]
-        return Gdb(settings.program, None, python=False, problem=f"{settings.program} does not work: {last_line[0]}")
-    return Gdb(settings.program, version[1], python=_PYTHON_WORKS in text, problem=None)
+    return Gdb(settings.program, found.version, found.python, problem=None)
 
 
 def is_journal_persistent() -> bool:

@@ -16,7 +16,7 @@ from astbtd.announce import systemd
 from astbtd.asterisk.identity import PbxIdentity
 from astbtd.claims.claim_file import SUFFIX
 from astbtd.claims.finder import FinderResult
-from astbtd.daemon import main_loop, watch_thread, worker
+from astbtd.daemon import main_loop, watch_thread, worker, worker_assembly
 from astbtd.daemon.main_loop import Daemon
 from astbtd.daemon.readiness_monitor import ReadinessMonitor
 from astbtd.errors import AstbtdError, BadConfiguration
@@ -456,7 +456,7 @@ def test_the_watchdog_is_pinged_unless_the_worker_hangs(
     bench: Bench, dump: Dump, gdb: Gdb, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", str(int(FAST * 2e6)))
-    monkeypatch.setattr(main_loop, "_TIME_BEYOND_GDB", -1e9)  # every job is overdue at once
+    monkeypatch.setattr(worker_assembly, "_TIME_BEYOND_GDB", -1e9)  # every job is overdue at once
 
     def script() -> None:
         bench.wait_for(lambda: "WATCHDOG=1" in bench.manager.states, "a ping")

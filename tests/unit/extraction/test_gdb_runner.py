@@ -1,6 +1,7 @@
 """Extraction with programs in place of gdb that run as ourselves: whatever they do, the result says how they ended."""
 
 import os
+import re
 import shutil
 import sys
 import textwrap
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from astbtd.elf.core_notes import read_facts
-from astbtd.errors import AstbtdError, Interrupted
+from astbtd.errors import Interrupted
+from astbtd.extraction.gdb_probe import GdbCannotStart
 from astbtd.extraction.gdb_runner import ExtractionResult, Extractor
 from astbtd.extraction.sandbox_command import SandboxUser
 from astbtd.model.crash import ExtractionOutcome, Section, Symbols
@@ -26,6 +28,12 @@ JOB = json.loads(os.environ.get("ASTBTD_JOB", "{}"))
 def write(section, text):
     os.write(JOB["sections"][section], text.encode())
 """
+WORKS = """
+if "show version" in sys.argv:
+    print("GNU gdb (Debian 16.3-1) 16.3")
+    sys.exit()
+"""
+LIBRARY_MISSING = "gdb: error while loading shared libraries: libbabeltrace.so.1: cannot open shared object file"
 
 
 class FakeGdb:
@@ -33,15 +41,15 @@ class FakeGdb:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self.program = directory / "gdb"
         self.sections = directory / "sections"
         self.process = DeadProcess(mapped=("/usr/sbin/asterisk", "/m/app_gone.so"))
 
     def extract(self, script: str, *, interrupted: bool = False, **limits: object) -> ExtractionResult:
-        program = self._directory / "gdb"
-        program.write_text(f"#!{os.path.realpath(sys.executable)} -IS\n{PREAMBLE}\n{textwrap.dedent(script)}\n")
-        program.chmod(0o755)
+        self.program.write_text(f"#!{os.path.realpath(sys.executable)} -IS\n{PREAMBLE}\n{textwrap.dedent(script)}\n")
+        self.program.chmod(0o755)
         self.sections.mkdir()
-        settings = GdbSettings(program=str(program), **limits)  # type: ignore[arg-type]
+        settings = GdbSettings(program=str(self.program), **limits)  # type: ignore[arg-type]
 
         def check_interrupt() -> None:
             if interrupted:
@@ -112,11 +120,32 @@ def test_a_run_without_a_backtrace_is_repeated_with_a_frame_limit(fake: FakeGdb)
     assert result.extraction.notes[0] == note
 
 
-def test_a_gdb_that_only_fails_is_recorded_as_failed(fake: FakeGdb) -> None:
-    result = fake.extract("")
+@pytest.mark.parametrize("how", ["", "sys.exit(1)", "os.kill(os.getpid(), signal.SIGSEGV)"])
+def test_a_gdb_that_only_fails_with_the_core_is_recorded_as_failed(fake: FakeGdb, how: str) -> None:
+    result = fake.extract(f"{WORKS}\n{how}")
 
-    assert result.extraction.ended is ExtractionOutcome.FAILED
+    assert result.extraction.ended in (ExtractionOutcome.FAILED, ExtractionOutcome.KILLED)
     assert result.extraction.notes[0] == "gdb gave no backtrace; see gdb.log for the reason"
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        (f"print('{LIBRARY_MISSING}'); sys.exit(127)", LIBRARY_MISSING),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", "it prints no version (killed)"),
+    ],
+)
+def test_a_gdb_that_does_not_even_print_its_version_cannot_start(fake: FakeGdb, how: str, reason: str) -> None:
+    with pytest.raises(GdbCannotStart, match=f"^{re.escape(f'gdb cannot start: {reason}')}$") as raised:
+        fake.extract(how)
+
+    assert raised.value.remedy.startswith(f"run `{fake.program} --version`")
+
+
+def test_a_gdb_that_is_killed_for_want_of_memory_has_started(fake: FakeGdb) -> None:
+    result = fake.extract("os.kill(os.getpid(), signal.SIGKILL)")
+
+    assert result.extraction.ended is ExtractionOutcome.KILLED
 
 
 def test_a_gdb_without_python_runs_the_documented_commands(fake: FakeGdb) -> None:
@@ -155,7 +184,7 @@ def test_a_missing_gdb_is_an_error_with_a_hint(tmp_path: Path) -> None:
     descriptor = os.memfd_create("core")
     os.write(descriptor, DeadProcess().core())
 
-    with pytest.raises(AstbtdError, match="is not installed") as raised:
+    with pytest.raises(GdbCannotStart, match="is not installed") as raised:
         extractor.extract(descriptor, read_facts(descriptor), tmp_path)
     os.close(descriptor)
     assert raised.value.remedy.startswith("apt install gdb")

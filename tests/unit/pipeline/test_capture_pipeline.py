@@ -16,6 +16,7 @@ from astbtd.asterisk import console
 from astbtd.capture import snapshot
 from astbtd.capture.snapshot import Snapshot
 from astbtd.errors import AstbtdError
+from astbtd.extraction.gdb_probe import GdbCannotStart
 from astbtd.extraction.gdb_runner import NO_EXTRACTION, ExtractionResult, Extractor
 from astbtd.model.crash import REPORT_FILE, CoreFacts, Section
 from astbtd.model.deadlock_capture import AskedBy, Deadlock, LocksCli, sample_file
@@ -118,6 +119,15 @@ def test_cores_are_closed_and_nothing_is_stored_if_the_extraction_fails(bench: B
     for core in bench.cores:
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(core)
+
+
+def test_if_gdb_cannot_start_the_answer_of_the_console_is_kept_and_the_summary_says_why(bench: Bench, pid: int) -> None:
+    bench.extractor.error = GdbCannotStart("no libpython", "install it")
+
+    record, directory = bench.run(pid, samples=1)
+
+    assert record.summary.endswith("; gdb cannot start: no libpython")
+    assert (directory / "core-show-locks.txt").read_text() == "0 locks held\n"
 
 
 def test_only_the_newest_captures_are_kept(bench: Bench, pid: int) -> None:

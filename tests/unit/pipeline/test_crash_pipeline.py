@@ -17,6 +17,7 @@ from astbtd.claims.private_copy import NotUnpacked, Unpacker
 from astbtd.diagnosis.verdict import Evidence, diagnose
 from astbtd.elf.core_notes import file_identity
 from astbtd.errors import AstbtdError, NoRoom
+from astbtd.extraction.gdb_probe import GdbCannotStart
 from astbtd.extraction.gdb_runner import NO_EXTRACTION, ExtractionResult, Extractor
 from astbtd.model.crash import (
     REPORT_FILE,
@@ -55,6 +56,7 @@ class FakeExtractor:
 
     error: Exception | None = None
     settings: GdbSettings = field(default_factory=GdbSettings)
+    debug_directories: str = ""
     crash_thread_only: list[bool] = field(default_factory=list)
     ended: ExtractionOutcome = ExtractionOutcome.OK
     backtrace: str = BACKTRACE
@@ -425,6 +427,39 @@ def test_a_core_that_has_ended_the_daemon_repeatedly_is_recorded_without_analysi
     reasons = recorded.diagnosis.reasons
     assert any("the daemon has ended 3 times while it worked on this core" in reason for reason in reasons)
     assert recorded.core.state is CoreState.KEPT
+
+
+def test_a_crash_is_recorded_while_gdb_cannot_start_and_its_core_kept(bench: Bench) -> None:
+    bench.extractor.error = GdbCannotStart("no libpython", "install it")
+
+    recorded = bench.process(bench.claim())
+
+    assert (recorded.extraction.awaits_gdb, recorded.core.state) == (True, CoreState.KEPT)
+    assert (recorded.signature, recorded.site, recorded.lacking_symbols) == (None, None, None)
+    assert recorded.diagnosis.reasons == ("gdb cannot start: no libpython",)
+    assert recorded.diagnosis.advice[0].startswith("Make gdb work: install it.")
+    assert bench.announced
+
+
+def test_a_core_in_a_loop_that_awaits_gdb_is_kept(bench: Bench) -> None:
+    bench.extractor.error = GdbCannotStart("no libpython", "install it")
+
+    recorded = [bench.process(bench.claim(process(number))) for number in range(1, 5)]
+
+    assert {each.core.state for each in recorded} == {CoreState.KEPT}
+    assert list(bench.loops.current) == []
+
+
+@pytest.mark.parametrize("action", [CoreAction.LEAVE, CoreAction.DELETE])
+def test_a_core_that_would_not_be_kept_stays_claimed_while_gdb_cannot_start(bench: Bench, action: CoreAction) -> None:
+    bench.action, bench.extractor.error = action, GdbCannotStart("no libpython", "install it")
+    claim = bench.claim()
+
+    with pytest.raises(GdbCannotStart):
+        bench.process(claim)
+    bench.extractor.error = None
+
+    assert bench.process(claim).extraction.ended is ExtractionOutcome.OK
 
 
 def test_attempts_that_fail_without_ending_the_daemon_are_not_counted(bench: Bench, fail: Fail) -> None:

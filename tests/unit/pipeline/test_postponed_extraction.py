@@ -1,7 +1,7 @@
 """Cores that are extracted in full later: none is forgotten, and what they replace is replaced as a whole."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
@@ -14,7 +14,8 @@ from astbtd.errors import AstbtdError
 from astbtd.extraction.gdb_runner import NO_EXTRACTION, ExtractionResult, Extractor
 from astbtd.extraction.sandbox_command import SandboxUser
 from astbtd.model.crash import CoreFacts, Crash, Section
-from astbtd.pipeline.postponed_extraction import FullExtraction, PostponedExtractions
+from astbtd.pipeline.postponed_extraction import PostponedExtractions, extract_postponed
+from astbtd.pipeline.reextraction import Reextraction
 from astbtd.settings import GdbSettings
 from astbtd.store.core_archive import compress_core
 from astbtd.store.retention.disk_reserve import DiskReserve
@@ -34,6 +35,7 @@ class FakeExtractor:
     error: Exception | None = None
     settings: GdbSettings = field(default_factory=GdbSettings)
     user: SandboxUser = OURSELVES
+    debug_directories: str = ""
     facts: list[CoreFacts] = field(default_factory=list)
 
     def extract(
@@ -70,24 +72,26 @@ def add(store: Store, core: int, minutes: float) -> Crash:
     return made
 
 
-def extraction(store: Store, extractor: FakeExtractor) -> FullExtraction:
-    return FullExtraction(store, cast(Extractor, extractor), DiskReserve(store.root, 0.0), lambda _: None)
+def extract(store: Store, extractor: FakeExtractor, is_interrupted: Callable[[], bool] = lambda: False) -> bool:
+    again = Reextraction(store, cast(Extractor, extractor), DiskReserve(store.root, 0.0), lambda _: None)
+    return extract_postponed(again, is_interrupted)
 
 
 def test_a_postponed_core_is_extracted_and_its_texts_are_replaced(store: Store, core: int) -> None:
     made, extractor = add(store, core, 1), FakeExtractor()
 
-    assert extraction(store, extractor).run(lambda: False)
+    assert extract(store, extractor)
 
     after, directory = store.load(made.id), store.directory(made.id)
     assert (after.extraction.postponed, after.diagnosis.crash_function) == (False, "play")
     assert (directory / Section.BACKTRACE).read_text() == (directory / Section.FULL).read_text() == BACKTRACE
     assert "play" in (directory / "report.txt").read_text()
-    assert (after.signature, after.core, after.crashed_at) == (made.signature, made.core, made.crashed_at)
+    assert (after.core, after.crashed_at) == (made.core, made.crashed_at)
+    assert after.extraction_history[-1].why == "it was extracted only in part before"
     assert (extractor.facts[0].crashed_at, extractor.facts[0].process) == (made.crashed_at, made.process)
     assert store.kept_core(made.id).exists()
     assert PostponedExtractions(store).ids() == ()
-    assert sorted(path.name for path in store.incoming.iterdir()) == ["changes", "new"]
+    assert sorted(path.name for path in store.incoming.iterdir()) == ["changes", "extracting-again", "new"]
 
 
 def test_a_queued_core_comes_first(store: Store, core: int) -> None:
@@ -95,10 +99,10 @@ def test_a_queued_core_comes_first(store: Store, core: int) -> None:
         add(store, core, minutes)
     queued = iter([False, True])
 
-    assert not extraction(store, FakeExtractor()).run(lambda: next(queued))
+    assert not extract(store, FakeExtractor(), lambda: next(queued))
 
     assert [each.extraction.postponed for each in store.crashes()] == [True, True, False]
-    assert extraction(store, FakeExtractor()).run(lambda: False)
+    assert extract(store, FakeExtractor())
     assert not any(each.extraction.postponed for each in store.crashes())
 
 
@@ -106,7 +110,7 @@ def test_a_core_that_cannot_be_extracted_now_stays_on_the_list(store: Store, cor
     made = add(store, core, 1)
 
     with pytest.raises(AstbtdError):
-        extraction(store, FakeExtractor(AstbtdError("gdb is not installed"))).run(lambda: False)
+        extract(store, FakeExtractor(AstbtdError("gdb is not installed")))
 
     assert PostponedExtractions(store).ids() == (made.id,)
     assert (store.directory(made.id) / Section.BACKTRACE).read_text() == "part\n"
@@ -120,7 +124,7 @@ def test_a_damaged_core_is_noted_and_does_not_keep_the_others_from_being_extract
     kept = store.kept_core(damaged.id)
     os.truncate(kept, kept.stat().st_size - 4)
 
-    assert extraction(store, FakeExtractor()).run(lambda: False)
+    assert extract(store, FakeExtractor())
 
     after = store.load(damaged.id)
     assert (after.extraction.postponed, after.diagnosis.advice) == (False, ())
@@ -133,7 +137,7 @@ def test_a_removed_core_is_noted(store: Store, core: int) -> None:
     made = add(store, core, 1)
     store.kept_core(made.id).unlink()
 
-    assert extraction(store, FakeExtractor()).run(lambda: False)
+    assert extract(store, FakeExtractor())
 
     after = store.load(made.id)
     assert not after.extraction.postponed
@@ -143,6 +147,6 @@ def test_a_removed_core_is_noted(store: Store, core: int) -> None:
 def test_a_crash_that_is_gone_is_taken_off_the_list(store: Store, core: int) -> None:
     store.remove(add(store, core, 1).id)
 
-    assert extraction(store, FakeExtractor()).run(lambda: False)
+    assert extract(store, FakeExtractor())
 
     assert PostponedExtractions(store).ids() == ()

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
-from astbtd.model.crash import Crash, MappedFile, ObjectState, Section
-from astbtd.pipeline.wanted_symbols import WantedSymbols, lacking_builds
+from astbtd.model.crash import Crash, LackingSymbols, MappedFile, ObjectState, Section
+from astbtd.pipeline.wanted_symbols import WantedSymbols
 from astbtd.store.store import Store
 from tests.support.builders import crash
 
@@ -19,12 +19,6 @@ Thread 1 (Thread 0x7f (LWP 1)):
 #0  0x00007f0000001000 in ?? () from /usr/lib/asterisk/modules/app_dial.so
 #1  0x0000560000001000 in pbx_exec ()
 #2  0x00007f0000002000 in start_thread () from /lib/x86_64-linux-gnu/libc.so.6
-"""
-COMPLETE = """
-Thread 1 (Thread 0x7f (LWP 1)):
-#0  0x00007f0000001000 in dial_exec (chan=0x0) at app_dial.c:1
-#1  <signal handler called>
-#2  0x0000560000001000 in pbx_exec (chan=0x0) at pbx.c:2
 """
 
 
@@ -45,20 +39,6 @@ def prepared(directory: Path) -> Store:
     return store
 
 
-def test_objects_of_frames_without_source_lines_are_lacking(tmp_path: Path) -> None:
-    store = prepared(tmp_path)
-    made = add(store, STRIPPED)
-
-    assert lacking_builds(made, store.directory(made.id)) == (PROGRAM, MODULE, LIBC)
-
-
-def test_nothing_is_lacking_if_all_frames_have_source_lines(tmp_path: Path) -> None:
-    store = prepared(tmp_path)
-    made = add(store, COMPLETE)
-
-    assert lacking_builds(made, store.directory(made.id)) == ()
-
-
 def test_only_crashes_with_a_kept_core_count(tmp_path: Path) -> None:
     store = prepared(tmp_path)
     add(store, STRIPPED, kept=False)
@@ -75,22 +55,37 @@ def test_each_build_is_wanted_once(tmp_path: Path) -> None:
     assert WantedSymbols(store).builds() == (PROGRAM, MODULE, LIBC)
 
 
-def test_a_text_that_was_replaced_is_read_again(tmp_path: Path) -> None:
+def test_what_a_record_of_an_earlier_version_does_not_say_is_read_in_its_text_and_noted(tmp_path: Path) -> None:
     store = prepared(tmp_path)
     made = add(store, STRIPPED)
-    wanted = WantedSymbols(store)
-    assert wanted.builds()
 
-    new = store.directory(made.id) / "new"
-    new.write_text(COMPLETE)
-    new.rename(store.directory(made.id) / Section.BRIEF)
+    assert WantedSymbols(store).builds() == (PROGRAM, MODULE, LIBC)
 
-    assert wanted.builds() == ()
+    (store.directory(made.id) / Section.BRIEF).unlink()
+    assert WantedSymbols(store).builds() == (PROGRAM, MODULE, LIBC)
+    noted = store.load(made.id).lacking_symbols
+    assert noted == (LackingSymbols(PROGRAM), LackingSymbols(MODULE), LackingSymbols(LIBC))
+
+
+def test_the_record_decides(tmp_path: Path) -> None:
+    store = prepared(tmp_path)
+    add(store, STRIPPED, replace(crash(), lacking_symbols=(LackingSymbols(LIBC, "1-2-3"),)))
+
+    assert WantedSymbols(store).builds() == (LIBC,)
+
+
+def test_nothing_is_known_of_a_crash_that_awaits_gdb(tmp_path: Path) -> None:
+    store = prepared(tmp_path)
+    made = crash()
+    made = add(store, "", replace(made, extraction=replace(made.extraction, awaits_gdb=True)))
+
+    assert WantedSymbols(store).builds() == ()
+    assert store.load(made.id).lacking_symbols is None
 
 
 def test_all_objects_of_kept_cores_are_needed(tmp_path: Path) -> None:
     store = prepared(tmp_path)
-    add(store, COMPLETE)
+    add(store, STRIPPED)
 
     assert WantedSymbols(store).needed_builds() == {PROGRAM, MODULE, LIBC, UNUSED}
 

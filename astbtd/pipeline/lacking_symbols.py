@@ -1,0 +1,47 @@
+"""Which debug files would make a crash more usable: those of the objects that have frames without source lines."""
+
+import os
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+from astbtd.backtrace import parser
+from astbtd.backtrace.gdb_frame import Frame
+from astbtd.lib import files
+from astbtd.model.crash import LackingSymbols, MappedFile, Section
+from astbtd.symbols.symbol_directories import debug_file_version
+
+_CHUNK = 1 << 16  # characters of a backtrace that are read at a time
+
+
+def find_lacking(
+    program: str | None, objects: Iterable[MappedFile], directory: Path, debug_directories: Iterable[str], began: float
+) -> tuple[LackingSymbols, ...]:
+    """Return what the backtrace in `directory` lacks, with the debug files that gdb could read.
+
+    `began` is when the extraction began, in seconds since 1970: what was installed later may have come too late for it.
+    """
+    searched = tuple(debug_directories)
+    builds = lacking_builds(program, objects, directory)
+    return tuple(LackingSymbols(build, debug_file_version(searched, build, began)) for build in builds)
+
+
+def lacking_builds(program: str | None, objects: Iterable[MappedFile], directory: Path) -> tuple[str, ...]:
+    """Return the build ids of the objects with such frames, first `program`. `directory` has the crash's texts.
+
+    gdb names the object of such a frame, except the program. It names it as the process did, which may be through a
+    link: so the file name decides. A gdb without Python has written backtrace.txt only.
+    """
+    brief = directory / Section.BRIEF
+    with files.open_text(brief if brief.exists() else directory / Section.BACKTRACE) as text:
+        frames = frames_without_source(iter(partial(text.read, _CHUNK), ""))
+    names = {os.path.basename(frame.library) for frame in frames if frame.library}
+    found = [program] if any(not frame.library for frame in frames) else []
+    found += [each.build_id for each in objects if os.path.basename(each.path) in names]
+    return tuple(dict.fromkeys(filter(None, found)))
+
+
+def frames_without_source(text: Iterable[str]) -> list[Frame]:
+    """Return the frames in a backtrace for which gdb knew no source file."""
+    threads = parser.parse(text).threads
+    return [frame for thread in threads for frame in thread.frames if frame.file is None and not frame.signal_handler]
