@@ -9,7 +9,7 @@ import pytest
 from tests.support.containers.asterisk import WORKING_DIRECTORY
 from tests.support.containers.container import Container, wait_until
 from tests.support.containers.image import BOOKWORM, TRIXIE
-from tests.support.containers.service import HIGHEST_EXPOSURE, STORE, Record, Service
+from tests.support.containers.service import HIGHEST_EXPOSURES, STORE, Record, Service
 from tests.support.containers.stand_in import StandIn
 
 QUIET = """#!/bin/sh
@@ -115,10 +115,15 @@ def test_the_unit_is_what_systemd_expects(machine: Machine) -> None:
     assert machine.service.unit_warnings() == ""
 
 
-def test_the_sandbox_is_tight(machine: Machine, record_property: Callable[[str, object], None]) -> None:
-    exposure = machine.service.exposure()
+@pytest.mark.parametrize("unit", HIGHEST_EXPOSURES)
+def test_the_sandbox_of_each_unit_is_tight(
+    machine: Machine, unit: str, record_property: Callable[[str, object], None]
+) -> None:
+    exposure = machine.service.exposure(unit)
     record_property("exposure", exposure)
-    assert exposure <= HIGHEST_EXPOSURE
+    assert exposure <= HIGHEST_EXPOSURES[unit]
+    verified = machine.container.run("systemd-analyze", "verify", "--man=no", unit)
+    assert verified.stdout + verified.stderr == ""
 
 
 def test_the_daemon_has_a_lower_priority_than_the_pbx(machine: Machine) -> None:

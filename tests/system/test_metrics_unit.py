@@ -1,6 +1,5 @@
 """The unit of the metrics on Debian 12, and its file as the real node exporter serves it."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -8,11 +7,9 @@ import pytest
 
 from tests.support.containers.container import Container, wait_until
 from tests.support.containers.extended_image import cached_monitoring_image
-from tests.support.containers.service import STORE, UNIT, Service
+from tests.support.containers.service import HIGHEST_EXPOSURES, STORE, UNIT, Service
 from tests.support.containers.stand_in import StandIn
 
-HIGHEST_EXPOSURE = 1.3
-"""Lower than that of the other units: no capability and no network. It runs as root."""
 METRICS, TIMER, EXPORTER = "astbtd-metrics.service", "astbtd-metrics.timer", "prometheus-node-exporter.service"
 DIRECTORY = "/var/lib/prometheus/node-exporter"
 SERVED = "http://127.0.0.1:9100/metrics"
@@ -122,8 +119,7 @@ def test_the_unit_has_no_network_and_can_write_to_one_directory_only(machine: Mo
 
 
 def test_the_units_sandbox_is_tight(machine: Monitored) -> None:
-    rating = machine.container.run("systemd-analyze", "security", "--no-pager", METRICS).stdout
-    assert float(re.findall(r"[0-9.]+", rating.splitlines()[-1])[-1]) <= HIGHEST_EXPOSURE
+    assert machine.service.exposure(METRICS) <= HIGHEST_EXPOSURES[METRICS]
     for unit in (METRICS, TIMER):
         verified = machine.container.run("systemd-analyze", "verify", "--man=no", unit)
         assert verified.stdout + verified.stderr == ""

@@ -11,7 +11,7 @@ from tests.support.containers.asterisk import CORE, WORKING_DIRECTORY, Crash
 from tests.support.containers.container import wait_until
 from tests.support.containers.image import FORKY
 from tests.support.containers.machine import Machine, booted
-from tests.support.containers.service import CONFIGURATION, HIGHEST_EXPOSURE, STORE, WAITING_GDB, Record
+from tests.support.containers.service import CONFIGURATION, HIGHEST_EXPOSURES, STORE, UNIT, WAITING_GDB, Record
 from tests.support.documented import COMMANDS, frames
 
 CRASH_COLLECTED = Event.CRASH_COLLECTED.value
@@ -193,9 +193,9 @@ def test_the_sandbox_is_on(machine: Machine) -> None:
 
 
 def test_the_sandbox_is_tight(machine: Machine, record_property: Callable[[str, object], None]) -> None:
-    exposure = machine.service.exposure()
+    exposure = machine.service.exposure(UNIT)
     record_property("exposure", exposure)
-    assert exposure <= HIGHEST_EXPOSURE
+    assert exposure <= HIGHEST_EXPOSURES[UNIT]
 
 
 def test_reload_applies_new_settings(own_machine: Machine) -> None:
