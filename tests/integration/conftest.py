@@ -1,5 +1,6 @@
 """Fixtures of the integration tests: the programs that crash, a directory to crash in, a daemon."""
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.commands import build
+from tests.support.debug_files import debug_file, split_debug_files
 from tests.support.harness import RunningDaemon, daemon, scratch_directory
 from tests.support.kernel import use_default_core_pattern
 
@@ -40,6 +42,16 @@ def scratch() -> Iterator[Path]:
     """A directory for one test."""
     with scratch_directory() as directory:
         yield directory
+
+
+@pytest.fixture
+def stripped(programs: Path, scratch: Path) -> Iterator[Path]:
+    """An installation without debug information, which is beside it in the directory `debug`."""
+    installed = Path(shutil.copytree(programs, scratch / "installed"))
+    split_debug_files(installed, scratch / "debug")
+    yield installed
+    for path in (installed / "asterisk", *(installed / "modules").iterdir()):
+        debug_file(path).unlink(missing_ok=True)
 
 
 @pytest.fixture

@@ -5,27 +5,16 @@ import json
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from astbtd.model.crash import Crash, Section, Verdict
 from tests.support.commands import run_astbtd, section_text
-from tests.support.debug_files import debug_file, install_debug_files, split_debug_files
+from tests.support.debug_files import debug_file, install_debug_files
 from tests.support.faults import STAGING, Fault, FaultInjector, at_every_change
 from tests.support.harness import RunningDaemon, crash, daemon, scratch_directory
 from tests.support.store_checks import check_records_are_complete, check_store_is_consistent, kept_content
-
-
-@pytest.fixture
-def stripped(programs: Path, scratch: Path) -> Iterator[Path]:
-    """An installation without debug information, which is beside it in the directory `debug`."""
-    installed = Path(shutil.copytree(programs, scratch / "installed"))
-    split_debug_files(installed, scratch / "debug")
-    yield installed
-    for path in (installed / "asterisk", *(installed / "modules").iterdir()):
-        debug_file(path).unlink(missing_ok=True)
 
 
 def collect(running: RunningDaemon, core: Path, spool: Path) -> Crash:

@@ -11,6 +11,7 @@ from astbtd.model.crash import Crash
 from tests.support.browser import CHROMIUM, render_site
 from tests.support.bugsink import BUGSINK_IS_MISSING, bugsink, issue_key
 from tests.support.commands import extract
+from tests.support.debug_files import install_debug_files
 from tests.support.harness import RunningDaemon, crash
 from tests.support.notifying import TrackerNotifications
 from tests.support.relay import RELAY_IS_MISSING, normalize
@@ -106,6 +107,43 @@ def test_redacted_texts_are_attached_if_the_settings_ask_for_them(
     assert {"report.txt", "thread1.txt", "info.txt"} <= attached.keys()
     assert b"#0" in attached["thread1.txt"]
     assert b"7654321" not in b"".join(attached.values())
+
+
+def test_a_crash_whose_signature_is_corrected_by_symbols_that_came_later_is_sent_once_more_and_marked(
+    notifications: TrackerNotifications, stub: TrackerStub, stripped: Path, scratch: Path
+) -> None:
+    notifications.configure(stub.dsn)
+    core = crash(stripped, scratch, "segv")
+    before = extract(notifications.running, core)
+    notifications.send()
+    install_debug_files(stripped, scratch / "debug")
+
+    after = extract(notifications.running, core)
+    notifications.send()
+    notifications.send()
+
+    assert after.signature is not None
+    assert after.signature.text == "fault in do_forward"
+    first, corrected = (received.event for received in stub.received)
+    assert first["event_id"] != corrected["event_id"]
+    assert [event["contexts"]["crash"]["id"] for event in (first, corrected)] == [before.id, before.id]
+    assert corrected["fingerprint"] == ["astbtd", "signature", after.signature.id]
+    assert [event["tags"]["report"] for event in (first, corrected)] == ["first", "corrected"]
+    assert corrected["tags"]["corrects"] == (before.signature.id if before.signature else "none")
+
+
+def test_an_extraction_that_is_repeated_with_the_same_result_sends_nothing(
+    notifications: TrackerNotifications, stub: TrackerStub, programs: Path, scratch: Path
+) -> None:
+    notifications.configure(stub.dsn)
+    core = crash(programs, scratch, "segv")
+    extract(notifications.running, core)
+    notifications.send()
+
+    extract(notifications.running, core)
+    notifications.send()
+
+    assert len(stub.received) == 1
 
 
 def test_a_test_message_says_what_the_server_answered(notifications: TrackerNotifications, stub: TrackerStub) -> None:

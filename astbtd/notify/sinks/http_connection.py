@@ -55,7 +55,7 @@ class HttpConnection:
         try:
             with self._limited_time():
                 return self._post(path, headers, body)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, UnicodeError) as error:
             self.close()
             raise Unreachable(f"{self._server.host}: {self._explain(error)}") from error
 
@@ -106,6 +106,8 @@ class HttpConnection:
             return f"its certificate is not accepted: {error.verify_message}"
         if isinstance(error, socket.gaierror):
             return f"the name cannot be resolved: {error.strerror}"
+        if isinstance(error, UnicodeError):  # an empty or a long label
+            return "this is not a valid name"
         return printable_line(str(error) or type(error).__name__)
 
 

@@ -99,6 +99,11 @@ def test_a_name_that_cannot_be_resolved_is_reported() -> None:
     assert "no-such-host.invalid: the name cannot be resolved" in failure(Server("no-such-host.invalid", 443, True, 60))
 
 
+@pytest.mark.parametrize("name", ["tracker..example.org", "x" * 64 + ".example.org"])
+def test_a_name_that_cannot_exist_is_reported(name: str) -> None:
+    assert failure(Server(name, 443, True, 60)) == f"{name}: this is not a valid name"
+
+
 def test_a_port_without_server_is_reported() -> None:
     assert "Connection refused" in failure(Server("127.0.0.1", 1, encrypted=False, timeout=60))
 
