@@ -59,6 +59,25 @@ def test_version_and_build_options_are_read(extracting: RunningDaemon, programs:
     assert recorded.site is not None
 
 
+def fingerprint_of(core: Path) -> str | None:
+    descriptor = os.open(core, os.O_RDONLY)
+    try:
+        return read_facts(descriptor).site
+    finally:
+        os.close(descriptor)
+
+
+def test_the_same_crash_has_the_same_fingerprint_and_another_does_not(programs: Path, scratch: Path) -> None:
+    one, same, other = (
+        fingerprint_of(crash_emulated(programs / "asterisk", scratch, *arguments))
+        for arguments in (("abort",), ("abort", "--note", "another"), ("smash",))
+    )
+
+    assert one == same
+    assert None not in (one, other)
+    assert one != other
+
+
 def waits_in(core: Path, directory: Path) -> WaitAnalysis:
     """Return what the waits in a core mean if nothing has moved between two samples."""
     sections = directory / "sections"
