@@ -8,6 +8,7 @@ from pathlib import Path
 
 from astbtd.elf.core_notes import NotACore, read_facts
 from astbtd.lib import files
+from astbtd.lib.threads import run_at_idle_priority
 from astbtd.model.crash import CoreFacts, Crash
 from astbtd.store.core_archive import DamagedCore, Progress, decompress_core
 from astbtd.store.retention.disk_reserve import DiskReserve
@@ -20,14 +21,15 @@ def opened_core(
 ) -> Iterator[int]:
     """Yield a descriptor of the kept core of a crash, decompressed into the file `path` in a private directory.
 
-    Only members of `group`, gdb's, can open the descriptor again. Raise NoRoom, or DamagedCore if the kept core is
-    damaged.
+    It is decompressed at idle priority. Only members of `group`, gdb's, can open the descriptor again. Raise NoRoom, or
+    DamagedCore if the kept core is damaged.
     """
     reserve.check(crash.core.size)
     path.unlink(missing_ok=True)
     descriptor = files.create(path, files.GROUP_READS, group)
     try:
-        decompress_core(store.kept_core(crash.id), descriptor, progress)
+        kept = store.kept_core(crash.id)
+        run_at_idle_priority("decompression", lambda: decompress_core(kept, descriptor, progress))
         reader = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
     except BaseException:
         path.unlink(missing_ok=True)

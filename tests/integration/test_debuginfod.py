@@ -15,7 +15,7 @@ from astbtd.elf.headers import build_id, file_reader
 from astbtd.model.crash import Section
 from astbtd.symbols.symbol_directories import SymbolDirectories
 from astbtd.symbols.symbol_requests import Result, read_answers, write_wanted
-from tests.support.commands import build, command_line, extract, section_text
+from tests.support.commands import build, command_line, section_text
 from tests.support.debuginfod import MisbehavingServer, misbehaving_server, real_server
 from tests.support.extractions import build_variant
 from tests.support.harness import RunningDaemon, crash
@@ -226,15 +226,14 @@ def test_a_crash_of_a_stripped_program_gets_names_from_a_server(
         running.wait_until(lambda: program in read_text(unit.directories.wanted), "the request")
 
         unit.run()
-        running.wait_until(lambda: read_text(unit.directories.wanted) == "", "the files taken over")
+        named = "SIGSEGV in do_forward"
+        running.wait_until(lambda: named in running.manager.status, "the crash to be extracted again")
         running.stop()
 
-    core = running.configuration.parent / "kept-core"
-    subprocess.run(command_line(running, "core", before.id, "--output", str(core)), check=True)
-    shutil.rmtree(running.store.root)
-    after = extract(running, core)
+    (after,) = running.crashes()
     assert before.diagnosis.crash_function != "do_forward"
     assert after.diagnosis.crash_function == "do_forward"
+    assert after.extraction_history[-1].why == "debug files have appeared"
     assert unit.directories.debug_file(program).exists()
     assert "asterisk.c:" in section_text(running, after, Section.THREAD1)
     assert os.listdir(unit.directories.found) == []

@@ -74,11 +74,14 @@ class Bench:
         self.pipeline = FakePipeline()
         self.maintenance = FakeMaintenance()
         self.statistics = StoreStatistics(store)
+        self.done: list[str] = []
         self.handler = CrashJobHandler(
             cast(CrashPipeline, self.pipeline),
             cast(Maintenance, self.maintenance),
             self.statistics,
             RateLimitedJournal(),
+            when_idle=[lambda: self.done.append("first"), lambda: self.done.append("second")],
+            on_collected=lambda crash: self.done.append(crash.id),
         )
 
 
@@ -103,6 +106,14 @@ def test_a_processed_crash_is_counted_and_asks_for_maintenance(bench: Bench, ove
 
     assert bench.maintenance.crashes == [bench.pipeline.crash]
     assert processed.maintenance_is_urgent is overdue
+
+
+def test_each_crash_is_passed_on_and_the_rest_is_done_only_when_idle(bench: Bench) -> None:
+    bench.handler.process_claim(claim())
+    bench.handler.run_maintenance(idle=False)
+    bench.handler.run_maintenance(idle=True)
+
+    assert bench.done == [crash().id, "first", "second"]
 
 
 def test_a_crash_that_was_collected_before_is_not_counted(bench: Bench) -> None:

@@ -1,5 +1,6 @@
 """The totals, newest crash and failures that the status line shows."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -85,6 +86,16 @@ def test_an_older_crash_processed_later_is_not_the_newest(statistics: StoreStati
     statistics.add_crash(crash(0))
 
     assert statistics.last == crash(2)
+
+
+def test_the_newest_crash_is_shown_as_it_is_recorded_now(statistics: StoreStatistics) -> None:
+    statistics.add_crash(crash(2))
+    extracted_again = replace(crash(2), pinned=True)
+
+    statistics.replace_last(replace(crash(1), pinned=True))
+    statistics.replace_last(extracted_again)
+
+    assert statistics.last == extracted_again
 
 
 def test_a_failure_is_new_once_until_it_is_cleared(statistics: StoreStatistics) -> None:
