@@ -18,6 +18,9 @@ from tests.support.hostile_text import HOSTILE
 from tests.support.kernel import cores_in_working_directory
 
 PHONE, DESKTOP = (390, 2400), (1280, 1500)
+UNFOLDED = "-unfolded"
+TALLER = 2
+"""How much taller pictures of unfolded pages are: all frames of the crashed thread are in them."""
 
 
 def make_pages(running: RunningDaemon, programs: Path, spool: Path) -> Iterator[tuple[str, str]]:
@@ -52,10 +55,11 @@ def page(running: RunningDaemon, identity: str) -> str:
 def take_pictures(file: Path, page: str) -> None:
     """Write a page to a file, and beside it its pictures."""
     file.write_text(page)
-    for device, size in (("phone", PHONE), ("desktop", DESKTOP)):
+    taller = TALLER if file.stem.endswith(UNFOLDED) else 1
+    for device, (width, height) in (("phone", PHONE), ("desktop", DESKTOP)):
         for scheme in ("light", "dark"):
             picture = file.with_name(f"{file.stem}-{device}-{scheme}.png")
-            take_picture(file, picture, *size, dark=scheme == "dark")
+            take_picture(file, picture, width, height * taller, dark=scheme == "dark")
             sys.stdout.write(f"{picture}\n")
 
 
@@ -67,7 +71,7 @@ def main(programs: Path, directory: Path) -> None:
         spool.mkdir()
         for name, text in make_pages(running, programs, spool):
             take_pictures(directory / f"{name}.html", text)
-            take_pictures(directory / f"{name}-unfolded.html", text.replace("<details", "<details open"))
+            take_pictures(directory / f"{name}{UNFOLDED}.html", text.replace("<details", "<details open"))
 
 
 if __name__ == "__main__":
