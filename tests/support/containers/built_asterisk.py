@@ -34,6 +34,7 @@ _LOG = "/tmp/scenes.log"
 _SOCKET = "/var/run/asterisk/asterisk.ctl"
 
 _SECONDS = 120
+_GDB_SECONDS = 700  # more than two runs of gdb may take (gdb.time); on a busy machine they do
 _CONTEXT = "scenes"
 _BUSY = f"""#!/bin/sh
 # The pause leaves time for gdb, which runs only when nothing else does.
@@ -142,7 +143,7 @@ class BuiltAsterisk:
 
     def extract(self, core: str) -> Record:
         """Extract a core and return its record, with the report as `report`."""
-        output = self.container.run("astbtd", "extract", "--json", core, check=False, timeout=_SECONDS).stdout
+        output = self.container.run("astbtd", "extract", "--json", core, check=False, timeout=_GDB_SECONDS).stdout
         record: Record = json.loads(output.splitlines()[-1])
         record["report"] = self.container.run("astbtd", "show", record["id"]).stdout
         return record
@@ -174,7 +175,7 @@ class BuiltAsterisk:
 
     def capture_now(self, *options: str) -> Record:
         """Capture Asterisk."""
-        output = self.container.run("astbtd", "deadlock", "--json", *options, check=False, timeout=_SECONDS).stdout
+        output = self.container.run("astbtd", "deadlock", "--json", *options, check=False, timeout=_GDB_SECONDS).stdout
         captured: Record = json.loads(output)
         captured["report"] = self.container.run("astbtd", "show", captured["id"]).stdout
         return captured
