@@ -15,6 +15,7 @@ from types import MappingProxyType
 from astbtd.extraction import build_ids, gdb_probe, object_paths, script_archive
 from astbtd.extraction.build_ids import MappedObject, mark_kept, not_on_disk, outdated_paths
 from astbtd.extraction.gdb_files import copies_directory, descriptor_path, sealed_file, settings_options, with_option
+from astbtd.extraction.macro_free_copy import MacroFreeCopy
 from astbtd.extraction.object_server import ObjectServer, serve_objects
 from astbtd.extraction.output_files import OutputFiles, create_output_files
 from astbtd.extraction.sandbox_command import SandboxUser, grant_read, kill_leftovers, sandboxed_command
@@ -27,6 +28,8 @@ from astbtd.model.deadlock_capture import ThreadStates
 from astbtd.settings import GdbSettings
 
 _NO_ROOT = "/nonexistent"
+# gdb makes a relative path absolute, and opens the executable again later: it may not search our directories then.
+_COPIES = "/proc/self/cwd"
 _TABLE_SECONDS = 20  # of CPU time, for one table of info.txt or locks.txt; 20,000 channels took two
 _DOCUMENTED_COMMANDS = ("bt", "bt full", "thread apply all bt")
 _DISK_FULL_STATUS = 28  # as in script/job.py, which only gdb can import
@@ -101,7 +104,7 @@ class Extractor:
     ) -> tuple[str, SharedObjects, tuple[MappedObject, ...]]:
         """Return the root directory that gdb uses, the objects that it needs, and all that the process had mapped.
 
-        What gdb cannot read is copied to the directory `copies`; with `always_tree`, gdb sees nothing else.
+        What gdb cannot read is copied to the directory `copies`. With `always_tree`, gdb sees nothing else.
         """
         root, process = self._root(facts), facts.process
         mapped = build_ids.list_mapped_objects(core, root or "")
@@ -114,6 +117,8 @@ class Extractor:
         outdated = outdated_paths(mapped)
         needed = [path for path in facts.objects if path not in outdated]
         objects = copier.prepare(process.executable, process.build_id, needed, not_on_disk(mapped))
+        if not always_tree and process.executable not in outdated:
+            objects = MacroFreeCopy(self.user, copies, root, self.check_reserve).add(objects, process.executable)
         return root, objects, mark_kept(mapped, objects.kept)
 
     def _root(self, facts: CoreFacts) -> str | None:
@@ -162,16 +167,9 @@ class _CoreExtraction:
             notes=(*notes, *facts.omissions(self.extractor.settings), *unreadable, *missing_restrictions()),
             brief=self.crash_thread_only,
         )
-        thread_states = parse_thread_states(self.output.read_states())
-        return ExtractionResult(
-            extraction,
-            facts.asterisk,
-            facts.abort_message,
-            thread_states,
-            self.objects,
-            self.mapped,
-            facts.crashed_frames,
-        )
+        states = parse_thread_states(self.output.read_states())
+        asterisk, message, frames = facts.asterisk, facts.abort_message, facts.crashed_frames
+        return ExtractionResult(extraction, asterisk, message, states, self.objects, self.mapped, frames)
 
     def _run_best(self) -> tuple[subprocesses.Finished, tuple[str, ...]]:
         """Run gdb until there is a backtrace; return how it ended, and notes for the record. Raise GdbCannotStart."""
@@ -274,7 +272,7 @@ class _CoreExtraction:
         if executable in self.objects.missing or self.root == _NO_ROOT:
             return None
         if self.objects.tree or executable in self.objects.copied:
-            return object_paths.copy_path(self.objects.tree or ".", executable)
+            return object_paths.copy_path(f"{_COPIES}/{self.objects.tree or ''}", executable)
         return f"{self.root}{executable}"
 
     def _object_server(self) -> AbstractContextManager[ObjectServer | None]:

@@ -7,6 +7,7 @@ that no code of ours runs between fork and exec.
 import os
 import pwd
 import re
+import shutil
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -23,6 +24,7 @@ from astbtd.settings import GdbSettings
 IDLE_PRIORITY = ("chrt", "--idle", "0", "ionice", "--class", "idle", "nice", "-n", "19")
 """Runs the command that follows with idle CPU and I/O priority."""
 
+_TOOLS = frozenset({"chrt", "ionice", "nice", "unshare", "setpriv", "prlimit"})
 _MAX_DESCRIPTORS = 1024
 # The kernel counts all processes and threads of the user on the machine. If another gdb, such as that of `astbtd check`
 # with a thread for each CPU, uses up the limit, gdb cannot start iconv and retries for 15 seconds (libiberty's pex).
@@ -138,7 +140,18 @@ def sandboxed_command(argv: Sequence[str], user: SandboxUser, settings: GdbSetti
         limits.append(f"--nproc={_MAX_PROCESSES}")
         if _can_unshare():
             network = ["unshare", "--net", "--"]
-    return [*IDLE_PRIORITY, *network, *setpriv_command(user), "prlimit", *limits, *argv]
+    tools = [*IDLE_PRIORITY, *network, *setpriv_command(user), "prlimit", *limits]
+    program, *arguments = argv
+    return [*(_find(word) if word in _TOOLS else word for word in tools), _find(program), *arguments]
+
+
+@cache
+def _find(program: str) -> str:
+    """Return the path of a program, or its name if it is not found.
+
+    Each tool would search for the next one in all directories, in vain in most of them.
+    """
+    return shutil.which(program, path=subprocesses.ENVIRONMENT["PATH"]) or program
 
 
 def _children() -> Iterator[int]:

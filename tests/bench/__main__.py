@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bench import burst, cores, extraction, growth, latency, quiet, startup
+from tests.bench import burst, cores, extraction, growth, latency, quiet, real_builds, startup
 from tests.bench.figures import Theme, table, write
 from tests.support.harness import scratch_directory
 
@@ -51,6 +51,7 @@ def _quiet() -> Iterator[Theme]:
 
 
 THEMES: dict[str, Callable[[], Iterator[Theme]]] = {
+    "real": real_builds.measure,
     "extraction": _extraction,
     "startup": _startup,
     "growth": _growth,

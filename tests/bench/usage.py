@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_TICK = os.sysconf("SC_CLK_TCK")
+TICK = os.sysconf("SC_CLK_TCK")
+"""The unit of CPU times in /proc, per second."""
+
 _CPU_CLOCK = 2  # combined with a process id: the clock of all its threads, including ended ones (posix-timers.h)
 
 
@@ -92,7 +94,7 @@ def snapshot(pid: int) -> Snapshot:
     return Snapshot(
         own=time.clock_gettime(~pid << 3 | _CPU_CLOCK),
         main=int((tasks / str(pid) / "schedstat").read_text().split()[0]) / 1e9,
-        children=(int(fields[13]) + int(fields[14])) / _TICK,
+        children=(int(fields[13]) + int(fields[14])) / TICK,
         wakeups=wakeups,
     )
 

@@ -98,6 +98,16 @@ def test_the_header_equals_that_of_the_documented_command(
     assert sorted(header.splitlines()) == sorted(line for line in expected.splitlines() if line)
 
 
+def test_gdb_can_read_the_copy_without_macros_at_any_time(
+    extracting: RunningDaemon, programs: Path, scratch: Path
+) -> None:
+    core = crash(programs, scratch, "segv")
+    recorded = extract(extracting, core)
+    log = extracting.store.directory(recorded.id) / Section.LOG
+    assert b".debug_macro" in (programs / "asterisk").read_bytes()
+    assert not log.exists() or "Permission denied" not in log.read_text()
+
+
 def test_objects_that_gdb_cannot_read_are_found_by_their_names(
     extracting: RunningDaemon, programs: Path, scratch: Path
 ) -> None:

@@ -110,6 +110,13 @@ def cached_build(build: Build) -> Path:
     return built
 
 
+def is_built(build: Build) -> bool:
+    """Return whether the image with this build has been made, and with today's recipe."""
+    images = image.images_directory()
+    base = images / build.base.name
+    return (base / image.STAMP).is_file() and _is_current(images / build.name, build, base)
+
+
 def _arguments(build: Build) -> tuple[str, str, str]:
     return " ".join(build.packages), build.configure, " ".join(build.options)
 

@@ -53,13 +53,17 @@ class Container:
         with scratch as directory, boot(image, Path(directory)) as starting:
             yield cls(starting.wait())
 
+    def command(self, *argv: str) -> tuple[str, ...]:
+        """Return the command line that runs a command as root of the container."""
+        namespaces = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd")
+        return "nsenter", f"--target={self.init}", *namespaces, *argv
+
     def run(
         self, *argv: str, check: bool = True, timeout: float = COMMAND_SECONDS, stdin: int = subprocess.DEVNULL
     ) -> subprocess.CompletedProcess[str]:
         """Run a command as root of the container. Raise AssertionError if it fails, unless `check` is False."""
-        namespaces = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--root", "--wd")
         completed = subprocess.run(
-            ("nsenter", f"--target={self.init}", *namespaces, *argv),
+            self.command(*argv),
             stdin=stdin,
             capture_output=True,
             text=True,

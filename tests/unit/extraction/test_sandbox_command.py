@@ -92,12 +92,20 @@ def test_read_access_is_granted_during_the_block_only(tmp_path: Path) -> None:
 def test_the_command_line_of_another_user_drops_all_privileges() -> None:
     command = sandboxed_command(["gdb", "--batch"], OTHER, GdbSettings())
 
-    assert command[-2:] == ["gdb", "--batch"]
+    assert [os.path.basename(word) for word in command[-2:]] == ["gdb", "--batch"]
     expected = {f"--reuid={OTHER.uid}", f"--regid={OTHER.gid}", "--clear-groups", "--bounding-set=-all", "--nproc=32"}
     assert expected <= set(command)
 
 
 @pytest.mark.skipif(shutil.which("chrt") is None or shutil.which("setpriv") is None, reason="util-linux is missing")
+def test_no_program_is_searched_for_along_the_path_each_time() -> None:
+    command = sandboxed_command(["gdb", "--batch"], OTHER, GdbSettings())
+
+    programs = {word for word in command if os.path.basename(word) in {"chrt", "ionice", "nice", "setpriv", "prlimit"}}
+    assert len(programs) == 5
+    assert all(os.path.isabs(word) for word in (*programs, command[command.index("--batch") - 1]))
+
+
 def test_the_limits_apply_to_the_program() -> None:
     script = "ulimit -t; ulimit -c; chrt -p $$"
 

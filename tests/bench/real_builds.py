@@ -1,0 +1,162 @@
+"""Real builds: extraction of a core of each built Asterisk whose image has been made, in its container.
+
+A command is measured as a whole: all processes that it starts, and the start of its interpreter.
+"""
+
+import os
+import re
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench.cores import another
+from tests.bench.figures import Theme
+from tests.bench.usage import TICK, Usage, run
+from tests.support.containers.asterisk_builds import BOOKWORM_DEBUG, BUILDS, FORKY_DEBUG, Build, is_built
+from tests.support.containers.built_asterisk import BuiltAsterisk
+from tests.support.containers.container import wait_until
+from tests.support.containers.service import STORE, UNIT, Service
+from tests.support.kernel import cores_in_working_directory
+
+_ROUNDS, _STARTS = 7, 3
+_PROGRAM, _OUTPUT, _SPOOL, _STAGING = "/usr/sbin/asterisk", "/var/tmp/output", "/var/spool/cores", "/var/spool/staging"
+_BOOK = ("bt full", "thread apply all bt")
+_SAME_SECTIONS = ("bt", "bt full", "thread apply all bt", "thread apply all bt full")
+_ALL_MODULES = "[modules]\nautoload=yes\n"
+# All crashes here are at one site.
+_CONFIGURATION = f"""\
+watch: {{directories: [{_SPOOL}]}}
+cores: {{action: delete}}
+crash_loop: {{crashes: 1000, within: 1s}}
+"""
+_LIMITS = {FORKY_DEBUG: ("≤ 0.40", ""), BOOKWORM_DEBUG: ("≤ 0.60", "≤ 0.28")}
+"""The required ratios to the documentation's command, and to gdb with the same sections."""
+
+_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class _Round:
+    """The use of each command for one core."""
+
+    book: Usage
+    same_sections: Usage
+    command: Usage
+    daemon: Usage
+
+
+def measure() -> Iterator[Theme]:
+    """Measure each build of which there is an image."""
+    with cores_in_working_directory():
+        for build in filter(is_built, BUILDS):
+            with BuiltAsterisk.booted(build) as pbx:
+                yield _measure(pbx, build)
+
+
+def _measure(pbx: BuiltAsterisk, build: Build) -> Theme:
+    pbx.container.write("/etc/asterisk/modules.conf", _ALL_MODULES)
+    pid = pbx.start()
+    pbx.start_calls()
+    maps = Path(f"{_root(pbx)}/proc/{pid}/maps").read_text()
+    objects = len(set(re.findall(r"/\S+\.so\S*", maps)))
+    threads = len(os.listdir(f"{_root(pbx)}/proc/{pid}/task"))
+    pbx.console("scene segv")
+    core = pbx.wait_for_core()
+    theme = Theme(f"{build.name}, {objects} shared objects, {threads} threads", [])
+    with_daemon = _Daemon(pbx, core)
+    with_daemon.start()
+    rounds = [_round(pbx, core, with_daemon) for _ in range(_ROUNDS)]
+    _compare(theme, build, rounds)
+    firsts, laters = zip(*(with_daemon.first_and_later() for _ in range(_STARTS)), strict=True)
+    theme.compare("CPU of the first crash after a start", firsts, "s", ("the next one", laters), "≤ 1.3")
+    return theme
+
+
+def _round(pbx: BuiltAsterisk, core: str, with_daemon: "_Daemon") -> _Round:
+    pbx.container.run("rm", "--recursive", "--force", _OUTPUT)
+    return _Round(
+        book=_run(pbx, *_gdb(core, _BOOK)),
+        command=_run(pbx, "astbtd", "extract", "--output", _OUTPUT, core),
+        same_sections=_run(pbx, *_gdb(core, _SAME_SECTIONS)),
+        daemon=with_daemon.collect(),
+    )
+
+
+def _compare(theme: Theme, build: Build, rounds: list[_Round]) -> None:
+    to_book, to_same = _LIMITS.get(build, ("", ""))
+    book = [each.book for each in rounds]
+    same = [each.same_sections for each in rounds]
+    for name, used in (("command", [each.command for each in rounds]), ("daemon", [each.daemon for each in rounds])):
+        for what, seconds in (("wall", _walls), ("CPU", _cpus)):
+            theme.compare(f"{what}, {name}", seconds(used), "s", ("documentation's command", seconds(book)), to_book)
+            theme.compare(f"{what}, {name}", seconds(used), "s", ("gdb, same sections", seconds(same)), to_same)
+    peaks = [each.command.peak / 2**20 for each in rounds]
+    theme.compare(
+        "peak memory", peaks, "MiB", ("documentation's command", [each.peak / 2**20 for each in book]), "≤ 0.5"
+    )
+
+
+def _walls(used: list[Usage]) -> list[float]:
+    return [each.wall for each in used]
+
+
+def _cpus(used: list[Usage]) -> list[float]:
+    return [each.cpu for each in used]
+
+
+def _gdb(core: str, commands: tuple[str, ...]) -> list[str]:
+    return ["gdb", "-se", _PROGRAM, *(word for each in commands for word in ("-ex", each)), "--batch", "-c", core]
+
+
+def _run(pbx: BuiltAsterisk, *argv: str) -> Usage:
+    return run(pbx.container.command(*argv))
+
+
+def _root(pbx: BuiltAsterisk) -> Path:
+    """Return the root directory of the container, as this machine sees it."""
+    return Path(f"/proc/{pbx.container.init}/root")
+
+
+class _Daemon:
+    """The service in the container, and copies of one core for it, as if of other processes."""
+
+    def __init__(self, pbx: BuiltAsterisk, core: str) -> None:
+        self._pbx = pbx
+        self._core = _root(pbx) / core.lstrip("/")
+        self._crashes = _root(pbx) / STORE.lstrip("/") / "crashes"
+        self._spool = _root(pbx) / _SPOOL.lstrip("/")
+        self._staging = _root(pbx) / _STAGING.lstrip("/")
+        self._count = 0
+        pbx.container.run("mkdir", _SPOOL, _STAGING)
+        Service(pbx.container).configure(_CONFIGURATION)
+
+    def start(self) -> None:
+        """Start the service again."""
+        self._pbx.container.run("systemctl", "restart", UNIT)
+
+    def collect(self) -> Usage:
+        """Let the daemon collect a core; its memory is not measured. The wall time ends when the record is visible."""
+        self._count += 1
+        waiting = another(self._core, self._staging / "core", self._count)
+        owner = self._core.stat()
+        os.chown(waiting, owner.st_uid, owner.st_gid)
+        before, appeared = self._cpu(), time.time()
+        waiting.rename(self._spool / "core")
+        wait_until(lambda: len(os.listdir(self._crashes)) == self._count, "the core is recorded", _SECONDS)
+        committed = self._crashes.stat().st_mtime
+        wait_until(lambda: not os.listdir(self._spool), "the core is removed", _SECONDS)
+        return Usage(committed - appeared, self._cpu() - before, 0)
+
+    def first_and_later(self) -> tuple[float, float]:
+        """Return the CPU time for the first crash after a start, and the median for the next ones."""
+        self.start()
+        first = self.collect().cpu
+        return first, statistics.median(self.collect().cpu for _ in range(3))
+
+    def _cpu(self) -> float:
+        """Return the CPU time of the daemon and of its children that have ended."""
+        pid = Service(self._pbx.container).property("MainPID")
+        fields = (_root(self._pbx) / "proc" / pid / "stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, fields[11:15])) / TICK
