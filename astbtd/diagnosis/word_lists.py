@@ -6,7 +6,7 @@ list. The modules that use the lists import this one, so that none of them depen
 
 import re
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 
 _MATCHES_NOTHING = r"(?!)"
@@ -17,8 +17,6 @@ class WordList:
 
     def __init__(self, names: frozenset[str]) -> None:
         self.names = names
-        self._pattern = _compile(names)
-        self._wildcards = _compile(name for name in names if "*" in name)
 
     def __contains__(self, name: str | None) -> bool:
         if name is None:
@@ -28,6 +26,16 @@ class WordList:
     def matches_start(self, text: str) -> bool:
         """Return True if `text` starts with a name of the list."""
         return self._pattern.match(text) is not None
+
+    # Each is compiled when it is used: all of them took longer than the diagnosis of a crash.
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        return _compile(self.names)
+
+    @cached_property
+    def _wildcards(self) -> re.Pattern[str]:
+        return _compile(name for name in self.names if "*" in name)
 
 
 @cache

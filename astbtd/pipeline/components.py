@@ -20,7 +20,6 @@ from astbtd.extraction.sandbox_command import find_sandbox_user
 from astbtd.pipeline.crash_pipeline import AnnounceCrash, CollectMetadata, CrashPipeline, KeepObjects
 from astbtd.pipeline.loop_detection import CrashLoops
 from astbtd.pipeline.object_keeper import ObjectKeeper
-from astbtd.pipeline.pbx_state import observe_surroundings
 from astbtd.pipeline.reextraction import Reextraction
 from astbtd.settings import Settings
 from astbtd.sources import known_directories
@@ -56,6 +55,8 @@ class Components:
         keep_objects: KeepObjects = lambda *_: None,
     ) -> CrashPipeline:
         """Return a pipeline of these components."""
+        from astbtd.pipeline.pbx_state import observe_surroundings  # loads readiness, which --output does not need
+
         return CrashPipeline(
             self.store,
             self.claims,
