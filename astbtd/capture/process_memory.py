@@ -116,9 +116,10 @@ def read(memory: int, address: int, size: int) -> bytes:
 
 
 def _pagemap_entries(pagemap: int, mapping: MemoryMapping) -> Iterator[tuple[int, int]]:
-    """Yield (page, its entry in /proc/PID/pagemap) for the pages of a mapping."""
+    """Yield (page, its entry in /proc/PID/pagemap) for the pages of a mapping, without long ranges of unused ones."""
     pages = mapping.pages
     for first in range(pages.start, pages.stop, _PAGES_PER_READ):
         count = min(_PAGES_PER_READ, pages.stop - first)
-        entries = array("Q", os.pread(pagemap, count * _ENTRY_SIZE, first * _ENTRY_SIZE))
-        yield from enumerate(entries, first)
+        content = os.pread(pagemap, count * _ENTRY_SIZE, first * _ENTRY_SIZE)
+        if content.count(0) < len(content):  # a process may map many gigabytes that it does not use
+            yield from enumerate(array("Q", content), first)

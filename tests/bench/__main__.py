@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bench import burst, cores, extraction, growth, latency, quiet, real_builds, startup
+from tests.bench import burst, capture, cores, extraction, growth, latency, quiet, real_builds, startup
 from tests.bench.figures import Theme, table, write
 from tests.support.harness import scratch_directory
 
@@ -46,6 +46,10 @@ def _burst() -> Iterator[Theme]:
     yield burst.measure(cores.small_programs(_BUILD))
 
 
+def _capture() -> Iterator[Theme]:
+    yield capture.measure(cores.small_programs(_BUILD))
+
+
 def _quiet() -> Iterator[Theme]:
     yield quiet.measure(cores.small_programs(_BUILD))
 
@@ -56,6 +60,7 @@ THEMES: dict[str, Callable[[], Iterator[Theme]]] = {
     "startup": _startup,
     "growth": _growth,
     "burst": _burst,
+    "capture": _capture,
     "quiet": _quiet,
     "view": _view,
 }

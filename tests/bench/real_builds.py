@@ -21,7 +21,7 @@ from tests.support.containers.service import STORE, UNIT, Service
 from tests.support.kernel import cores_in_working_directory
 
 _ROUNDS, _STARTS = 7, 3
-_PROGRAM, _OUTPUT, _SPOOL, _STAGING = "/usr/sbin/asterisk", "/var/tmp/output", "/var/spool/cores", "/var/spool/staging"
+_PROGRAM, _OUTPUT, _SPOOL, _STAGING = "/usr/sbin/asterisk", "/var/tmp/output", "/tmp", "/tmp/staging"
 _BOOK = ("bt full", "thread apply all bt")
 _SAME_SECTIONS = ("bt", "bt full", "thread apply all bt", "thread apply all bt full")
 _ALL_MODULES = "[modules]\nautoload=yes\n"
@@ -129,7 +129,7 @@ class _Daemon:
         self._spool = _root(pbx) / _SPOOL.lstrip("/")
         self._staging = _root(pbx) / _STAGING.lstrip("/")
         self._count = 0
-        pbx.container.run("mkdir", _SPOOL, _STAGING)
+        pbx.container.run("mkdir", _STAGING)
         Service(pbx.container).configure(_CONFIGURATION)
 
     def start(self) -> None:
@@ -146,7 +146,7 @@ class _Daemon:
         waiting.rename(self._spool / "core")
         wait_until(lambda: len(os.listdir(self._crashes)) == self._count, "the core is recorded", _SECONDS)
         committed = self._crashes.stat().st_mtime
-        wait_until(lambda: not os.listdir(self._spool), "the core is removed", _SECONDS)
+        wait_until(lambda: not (self._spool / "core").exists(), "the core is removed", _SECONDS)
         return Usage(committed - appeared, self._cpu() - before, 0)
 
     def first_and_later(self) -> tuple[float, float]:

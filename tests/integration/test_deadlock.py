@@ -129,6 +129,16 @@ def test_memory_beyond_the_limit_is_read_after_the_process_was_resumed(running: 
     assert 100 << 20 < sample["bytes_later"] < 250 << 20
 
 
+def test_memory_that_is_mapped_and_not_used_is_not_read(running: RunningDaemon, start: Start) -> None:
+    start("deadlock", "--megabytes", "500", "--untouched", "8192")
+
+    record = capture_process(running, "--samples", "1")
+
+    (sample,) = record["samples"]
+    assert record["finding"] == "deadlock"
+    assert 400 << 20 < sample["bytes_later"] < 550 << 20
+
+
 def test_the_time_the_process_was_stopped_is_stored_and_printed(running: RunningDaemon, start: Start) -> None:
     start("wait")
 
