@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bench import burst, capture, cores, extraction, growth, latency, quiet, real_builds, startup
+from tests.bench import burst, capture, core_growth, cores, extraction, growth, latency, quiet, real_builds, startup
 from tests.bench.figures import Theme, table, write
 from tests.support.harness import scratch_directory
 
@@ -50,6 +50,10 @@ def _capture() -> Iterator[Theme]:
     yield capture.measure(cores.small_programs(_BUILD))
 
 
+def _core_growth() -> Iterator[Theme]:
+    yield core_growth.measure(cores.small_programs(_BUILD), cores.pbx_programs(_BUILD))
+
+
 def _quiet() -> Iterator[Theme]:
     yield quiet.measure(cores.small_programs(_BUILD))
 
@@ -59,6 +63,7 @@ THEMES: dict[str, Callable[[], Iterator[Theme]]] = {
     "extraction": _extraction,
     "startup": _startup,
     "growth": _growth,
+    "core-growth": _core_growth,
     "burst": _burst,
     "capture": _capture,
     "quiet": _quiet,

@@ -41,6 +41,11 @@ def small_programs(build: Path) -> Path:
     return _built(build / "small")
 
 
+def pbx_programs(build: Path) -> Path:
+    """Build the programs that have the state of a PBX."""
+    return _built(build / "pbx", "pbx")
+
+
 def another(core: Path, target: Path, number: int) -> Path:
     """Copy a core with its holes and other random bytes, as if of another process. `number` makes the copy unique."""
     subprocess.run(["cp", "--sparse=always", "--preserve=timestamps", core, target], check=True)

@@ -1,10 +1,12 @@
 /*
- * asterisk [--storage NAME] [DAMAGE]: set up the state of a small PBX, corrupt it as DAMAGE says, and crash.
+ * asterisk [--storage NAME | --busy N] [DAMAGE]: set up the state of a small PBX, corrupt it as DAMAGE says, and crash.
  *
+ * N: how many times it has each of its channels, bridges, taskprocessors and threads with locks.
  * NAME: ao2_legacy (the default), cpp_map_name_id, or any other. DAMAGE: cycle, wild, count, smashed, early, many, long.
  */
 #include "pbx.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #if PBX >= 22
@@ -45,6 +47,9 @@ int main(int argc, char **argv)
 	const char *storage = argc > 2 && !strcmp(argv[1], "--storage") ? argv[2] : "ao2_legacy";
 	enum damage damage = NO_DAMAGE;
 
+	if (argc > 2 && !strcmp(argv[1], "--busy")) {
+		busyness = atoi(argv[2]);
+	}
 	for (size_t i = CYCLE; i < ARRAY_LEN(damages); i++) {
 		if (argc > 1 && !strcmp(argv[argc - 1], damages[i])) {
 			damage = i;

@@ -41,6 +41,8 @@ struct ao2_container_rbtree {
 	struct rbtree_node *root;
 };
 
+int busyness = 1;
+
 static const struct ao2_container_methods v_table_hash = { "hash" };
 static const struct ao2_container_methods v_table_rbtree = { "rbtree" };
 
@@ -49,13 +51,13 @@ struct ao2_container *ao2_hash_of(void **objects, int count)
 {
 	struct ao2_container_hash *hash = calloc(1, sizeof(*hash) + N_BUCKETS * sizeof(hash->buckets[0]));
 
-	hash->common = (struct ao2_container) { &v_table_hash, 0, count };
+	hash->common = (struct ao2_container) { &v_table_hash, 0, count * busyness };
 	hash->n_buckets = N_BUCKETS;
-	for (int i = -1; i < count; i++) {
+	for (int i = -1; i < count * busyness; i++) {
 		struct hash_bucket_node *node = calloc(1, sizeof(*node));
 		struct hash_bucket *bucket = &hash->buckets[i == 0 ? 0 : 2];
 
-		node->common = (struct ao2_container_node) { i < 0 ? NULL : objects[i], &hash->common, 1 };
+		node->common = (struct ao2_container_node) { i < 0 ? NULL : objects[i % count], &hash->common, 1 };
 		node->links.last = bucket->list.last;
 		if (node->links.last) {
 			node->links.last->links.first = node;
@@ -71,14 +73,15 @@ struct ao2_container *ao2_hash_of(void **objects, int count)
 struct ao2_container *ao2_tree_of(void **objects, int count)
 {
 	struct ao2_container_rbtree *tree = calloc(1, sizeof(*tree));
-	struct rbtree_node *nodes = calloc(count, sizeof(*nodes));
+	int total = count * busyness;
+	struct rbtree_node *nodes = calloc(total, sizeof(*nodes));
 
-	for (int i = 0; i < count; i++) {
-		nodes[i].common = (struct ao2_container_node) { objects[i], &tree->common, 1 };
-		nodes[i].left = 2 * i + 1 < count ? &nodes[2 * i + 1] : NULL;
-		nodes[i].right = 2 * i + 2 < count ? &nodes[2 * i + 2] : NULL;
+	for (int i = 0; i < total; i++) {
+		nodes[i].common = (struct ao2_container_node) { objects[i % count], &tree->common, 1 };
+		nodes[i].left = 2 * i + 1 < total ? &nodes[2 * i + 1] : NULL;
+		nodes[i].right = 2 * i + 2 < total ? &nodes[2 * i + 2] : NULL;
 	}
-	tree->common = (struct ao2_container) { &v_table_rbtree, 0, count };
+	tree->common = (struct ao2_container) { &v_table_rbtree, 0, total };
 	tree->root = nodes;
 	return &tree->common;
 }

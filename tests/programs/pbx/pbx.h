@@ -40,6 +40,9 @@ struct ao2_container_node {
 	unsigned int is_linked:1;
 };
 
+/* Each container has each of its objects so many times, and there are so many threads of each kind with locks. */
+extern int busyness;
+
 struct ao2_container *ao2_hash_of(void **objects, int count);
 struct ao2_container *ao2_tree_of(void **objects, int count);
 void ao2_damage(struct ao2_container *container, enum damage damage);

@@ -79,6 +79,22 @@ static struct thr_lock_info sleeper = {
 };
 static struct thr_lock_info idle = { 0x1d1e, "idle", { { 0 } }, 0, 4714, { NULL } };
 
+/* Append further threads with locks, as many of each kind as `busyness` says. */
+static void add_busy_threads(void)
+{
+	static const struct thr_lock_info *kinds[] = { &caller, &conferee, &sleeper, &idle };
+
+	for (size_t i = ARRAY_LEN(kinds); i < ARRAY_LEN(kinds) * busyness; i++) {
+		struct thr_lock_info *added = malloc(sizeof(*added));
+
+		*added = *kinds[i % ARRAY_LEN(kinds)];
+		added->lwp += i;
+		added->entry.next = NULL;
+		lock_infos.last->entry.next = added;
+		lock_infos.last = added;
+	}
+}
+
 void locks_init(enum damage damage)
 {
 	if (damage == EARLY) {
@@ -90,6 +106,7 @@ void locks_init(enum damage damage)
 	sleeper.entry.next = &idle;
 	lock_infos.first = &caller;
 	lock_infos.last = &idle;
+	add_busy_threads();
 	if (damage == CYCLE) {
 		idle.entry.next = &caller;
 	} else if (damage == WILD) {
