@@ -124,7 +124,7 @@ bench-deadlock: dev ## how long a capture stops Asterisk, compared with gdb
 	$(SUDO) $(VENV)/bin/python -m tests.system.bench_deadlock
 
 bench: dev users ## measure the figures of docs/performance.md; BENCH="extraction quiet" selects some of them
-	@$(call install-packages,$(BENCH_PACKAGES))
+	@$(call install-packages,$(BENCH_PACKAGES) $(SYSTEM_PACKAGES))
 	$(SUDO) $(if $(BENCH_CORE),env BENCH_CORE=$(BENCH_CORE) BENCH_EXE=$(BENCH_EXE) )$(VENV)/bin/python -m tests.bench $(BENCH)
 
 lint: dev ## ruff

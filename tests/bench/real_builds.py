@@ -35,6 +35,7 @@ _LIMITS = {FORKY_DEBUG: ("≤ 0.40", ""), BOOKWORM_DEBUG: ("≤ 0.60", "≤ 0.28
 """The required ratios to the documentation's command, and to gdb with the same sections."""
 
 _SECONDS = 120
+_SETTLING = 5  # seconds in which the service uses no CPU time, after `check`, which it runs, has ended
 
 
 @dataclass(frozen=True)
@@ -133,8 +134,12 @@ class _Daemon:
         Service(pbx.container).configure(_CONFIGURATION)
 
     def start(self) -> None:
-        """Start the service again."""
+        """Start the service again, and wait until it has done what it does after a start."""
         self._pbx.container.run("systemctl", "restart", UNIT)
+        before = -1.0
+        while self._has_children() or self._cpu() > before:
+            before = self._cpu()
+            time.sleep(_SETTLING)
 
     def collect(self) -> Usage:
         """Let the daemon collect a core; its memory is not measured. The wall time ends when the record is visible."""
@@ -157,6 +162,12 @@ class _Daemon:
 
     def _cpu(self) -> float:
         """Return the CPU time of the daemon and of its children that have ended."""
-        pid = Service(self._pbx.container).property("MainPID")
-        fields = (_root(self._pbx) / "proc" / pid / "stat").read_text().rpartition(")")[2].split()
+        fields = (self._process() / "stat").read_text().rpartition(")")[2].split()
         return sum(map(int, fields[11:15])) / TICK
+
+    def _has_children(self) -> bool:
+        return any(task.read_text() for task in self._process().glob("task/*/children"))
+
+    def _process(self) -> Path:
+        """Return the directory of the daemon in /proc of the container."""
+        return _root(self._pbx) / "proc" / Service(self._pbx.container).property("MainPID")
