@@ -28,6 +28,7 @@ STARTING_PROGRAMS = ("system", "popen", "fork", "forkpty", "execv", "execve", "e
 WRITERS = {
     "astbtd.store.core_archive": {"open", "rename"},  # the compressed stream, in a file that lib.files created
     "astbtd.store.store": {"rename"},  # one rename commits a staged crash, and one removes a crash
+    "astbtd.extraction.macro_free_copy": {"rename"},  # the copy replaces a link, in a directory of ours
     "astbtd.extraction.object_server": {"os.link", "os.symlink"},  # to objects that gdb requests
     "astbtd.claims.claim_file": {"os.open"},  # the claim file, to lock it
     "astbtd.claims.private_copy": {"rename"},  # the copy, once the identity of its core is known
