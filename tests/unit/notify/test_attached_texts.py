@@ -1,10 +1,13 @@
 """The redacted texts that go with a notification."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from astbtd.notify.attached_texts import read_attached_texts
+from astbtd.notify.payload import LARGEST, to_json
+from tests.support.notifications import crash_facts, crash_notification
 
 
 @pytest.fixture
@@ -44,6 +47,17 @@ def test_all_texts_together_are_limited(directory: Path) -> None:
 
     assert list(texts)[:2] == ["report.txt", "thread1.txt"]
     assert sum(map(len, texts.values())) <= 384 << 10
+
+
+def test_the_spool_accepts_the_largest_texts_whatever_is_in_them(directory: Path) -> None:
+    for name in ("report.txt", "thread1.txt", "brief.txt", "log.txt", "info.txt", "locks.txt"):
+        (directory / name).write_text("\x01" * 100 + "\n")
+        (directory / name).write_text((directory / name).read_text() * 2000)
+    texts = read_attached_texts(directory, "pbx7")
+
+    content = to_json(replace(crash_notification(), crash=replace(crash_facts(), texts=texts)))
+
+    assert LARGEST / 2 < len(content) < LARGEST
 
 
 def test_texts_that_were_removed_are_left_out(tmp_path: Path) -> None:
