@@ -104,7 +104,7 @@ def cached_build(build: Build) -> Path:
             shutil.rmtree(building, ignore_errors=True)
             subprocess.run(("cp", "--archive", "--reflink=auto", base, building), check=True)
             image.run_in(building, "sh", "-exc", _MAKE, "sh", image.mirror(), *_arguments(build))
-            _stamp(building).write_text(_recipe(build, base))
+            stamp(building).write_text(_recipe(build, base))
             shutil.rmtree(built, ignore_errors=True)
             building.rename(built)
     return built
@@ -128,11 +128,12 @@ def _recipe(build: Build, base: Path) -> str:
 
 
 def _is_current(built: Path, build: Build, base: Path) -> bool:
-    stamp = _stamp(built)
-    return stamp.is_file() and stamp.read_text() == _recipe(build, base)
+    recipe = stamp(built)
+    return recipe.is_file() and recipe.read_text() == _recipe(build, base)
 
 
-def _stamp(root: Path) -> Path:
+def stamp(root: Path) -> Path:
+    """Return the file in an image that says which build it has."""
     return root / "etc/astbtd-asterisk-build"
 
 

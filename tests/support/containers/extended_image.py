@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 from tests.support.containers import image
+from tests.support.containers.asterisk_builds import FORKY_DEBUG, cached_build, stamp
 from tests.support.containers.image import BOOKWORM, FORKY, Suite
 
 _MAKE = """
@@ -20,22 +21,32 @@ apt-get clean
 
 def cached_debuginfod_image() -> Path:
     """Forky with debuginfod, client and server, and with binutils."""
-    return _cached(FORKY, "debuginfod", "debuginfod binutils")
+    return _cached_of_suite(FORKY, "debuginfod", "debuginfod binutils")
+
+
+def cached_debug_debuginfod_image() -> Path:
+    """The same with an Asterisk that was built from source, with its debug information."""
+    base = cached_build(FORKY_DEBUG)
+    return _cached(base, stamp(base).read_text(), f"{FORKY_DEBUG.name}-debuginfod", "debuginfod binutils")
 
 
 def cached_monitoring_image() -> Path:
     """Debian 12 with Prometheus' node exporter and library, and with the two ends of systemd's journal transport."""
-    return _cached(
+    return _cached_of_suite(
         BOOKWORM, "monitoring", "curl prometheus-node-exporter python3-prometheus-client systemd-journal-remote"
     )
 
 
-def _cached(suite: Suite, name: str, packages: str) -> Path:
-    """The image, made first if it is missing, or if its recipe or the image of the suite has changed."""
+def _cached_of_suite(suite: Suite, name: str, packages: str) -> Path:
     base = image.cached_image(suite)
-    made = image.images_directory() / f"{suite.name}-{name}"
+    return _cached(base, (base / image.STAMP).read_text(), f"{suite.name}-{name}", packages)
+
+
+def _cached(base: Path, version: str, name: str, packages: str) -> Path:
+    """The image `name`, made first if it is missing, or if its recipe or the `version` of the image `base` changed."""
+    made = image.images_directory() / name
     make = _MAKE.format(packages=packages)
-    recipe = hashlib.sha256(f"{make}\0{(base / image.STAMP).read_text()}".encode()).hexdigest()
+    recipe = hashlib.sha256(f"{make}\0{version}".encode()).hexdigest()
     with image.locked(made.with_name(f".{made.name}.lock")):
         if not (made / image.STAMP).is_file() or (made / image.STAMP).read_text() != recipe:
             building = made.with_name(f".{made.name}.building")
