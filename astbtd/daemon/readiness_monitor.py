@@ -14,6 +14,7 @@ from astbtd.extraction.sandbox_command import IDLE_PRIORITY
 from astbtd.lib import subprocesses
 from astbtd.lib.serialization import Decoder
 from astbtd.model.crash import ExtractionOutcome
+from astbtd.model.daemon_state import FailedCheck
 from astbtd.readiness.result import Check, Name, Readiness, State
 
 _TIMEOUT = 180.0  # seconds; every part of the check has a limit of its own
@@ -35,6 +36,7 @@ class ReadinessMonitor:
         self._stopping = False
         self._failed: dict[Name, Check] = {}
         self._usable: bool | None = None
+        self._is_known = False
 
     def request_check(self) -> None:
         """Start a check. If one is running, start another one after it."""
@@ -54,6 +56,13 @@ class ReadinessMonitor:
     def usable(self) -> bool | None:
         """Whether the next crash will give a usable backtrace, by the last check; None if that is not known."""
         return self._usable
+
+    @property
+    def failed(self) -> tuple[FailedCheck, ...] | None:
+        """The checks that fail; None before the first check."""
+        if not self._is_known:
+            return None
+        return tuple(FailedCheck(each.name, each.found, each.remedy or "") for each in self._failed.values())
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -99,6 +108,7 @@ class ReadinessMonitor:
 
     def _report_changes(self, result: Readiness) -> None:
         """Log the checks that have failed since the last time, and those that no longer fail."""
+        was_known, self._is_known = self._is_known, True
         usable_before, self._usable = self._usable, result.usable
         failed = {check.name: check for check in result.checks if check.state is State.FAILED}
         previous, self._failed = self._failed, failed
@@ -106,5 +116,5 @@ class ReadinessMonitor:
             journal.announce_failed_check(name, failed[name].found, failed[name].remedy or "")
         for name in [name for name in previous if name not in failed]:
             journal.log(f"check {name} no longer fails", Priority.NOTICE)
-        if failed.keys() != previous.keys() or result.usable != usable_before:
+        if failed.keys() != previous.keys() or result.usable != usable_before or not was_known:
             self._on_change()

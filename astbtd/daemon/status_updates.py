@@ -81,7 +81,11 @@ class StatusUpdater:
     def _publish(self) -> None:
         """Replace the file for other units if the state has changed. Without a unit, there is none."""
         state = DaemonState(
-            self._worker.pending, self._worker.more_expected, len(self._loops.current), self._readiness.usable
+            queued=self._worker.pending,
+            more=self._worker.more_expected,
+            crash_loops=len(self._loops.current),
+            usable=self._readiness.usable,
+            failed=self._readiness.failed,
         )
         directory = systemd.runtime_directory()
         if directory is None or state == self._published:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from astbtd.model.daemon_state import STATE_FILE, DaemonState
+from astbtd.model.daemon_state import LARGEST, STATE_FILE, DaemonState
 from astbtd.model.record_summary import CoreState
 from astbtd.store import record
 from astbtd.store.captures import Captures
@@ -17,7 +17,6 @@ from astbtd.store.retention.planning import count_store
 from astbtd.store.retention.stored_crash import RemovedPart
 from astbtd.store.store import DamagedRecord, RemovedCrash, Store
 
-_LARGEST_STATE = 4096  # bytes
 _SIGNALS = frozenset(each.name for each in signal.Signals)
 _OTHER_SIGNAL = "other"
 _NO_SIGNAL = "unknown"
@@ -111,7 +110,7 @@ def _measure(store: Store) -> dict[str, int]:
 def _read_state(unit_directory: Path) -> DaemonState | None:
     """Return the state that the daemon has published; None if none runs. Raise AstbtdError."""
     try:
-        return record.read(unit_directory / STATE_FILE, DaemonState, _LARGEST_STATE)
+        return record.read(unit_directory / STATE_FILE, DaemonState, LARGEST)
     except record.Damaged as error:
         if isinstance(error.__cause__, FileNotFoundError):
             return None

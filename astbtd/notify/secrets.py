@@ -7,7 +7,7 @@ They are in a YAML file that only root can read. systemd gives it to the network
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from astbtd.errors import AstbtdError, BadConfiguration
@@ -84,6 +84,13 @@ def _parse(content: bytes, path: Path) -> Secrets:
         raise AstbtdError(f"the secrets {path} are not valid YAML", "see astbtd.yaml(5), section SECRETS") from None
     secrets = decoder.decode(Secrets, parsed.document, "")
     if secrets is None or parsed.problems:
-        keys = ", ".join(sorted({problem.partition(":")[0] for problem in (*decoder.problems, *parsed.problems)}))
+        keys = ", ".join(sorted(map(_shown_key, (*decoder.problems, *parsed.problems))))
         raise AstbtdError(f"the secrets {path} have invalid values: {keys}", "see astbtd.yaml(5), section SECRETS")
     return secrets
+
+
+def _shown_key(problem: str) -> str:
+    """Return the key path of a problem. What is no key that we know may be a secret."""
+    path = problem.partition(":")[0]
+    known = {item.name for item in fields(Secrets)}
+    return path if path.partition(".")[0] in known else "an unknown key"

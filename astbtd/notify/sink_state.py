@@ -57,7 +57,8 @@ class SinkStates:
     def lock(self) -> Iterator[None]:
         """Hold the lock of the one process that delivers. Raise AstbtdError if another one does."""
         with files.wrap_os_error(f"cannot use {self.directory}"):
-            files.make_directory(self.directory, _EVERYBODY_ENTERS)
+            if not self.directory.is_dir():  # systemd makes it for the unit, as a link
+                files.make_directory(self.directory, _EVERYBODY_ENTERS)
         try:
             with files.locked(self.directory / "lock", wait=False):
                 yield
@@ -89,11 +90,6 @@ class SinkStates:
     def lowest_mark(self, sinks: list[str]) -> str:
         """Return the newest entry of the spool that every one of these sinks is done with. Raise AstbtdError."""
         return min((self.read(sink).mark for sink in sinks), default="")
-
-    def count_failures(self, sinks: list[str]) -> int:
-        """Return how often delivery to these sinks has failed: attempts, and notifications that were refused."""
-        states = [self.read(sink) for sink in sinks]
-        return sum(state.failures + state.refused for state in states)
 
     def _path(self, sink: str) -> Path:
         return self.directory / f"{sink}{_SUFFIX}"

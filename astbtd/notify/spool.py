@@ -53,7 +53,8 @@ class Spool:
 
         Raise OSError.
         """
-        files.make_directory(self.root, EVERYBODY_ENTERS)
+        if not self.root.is_dir():  # systemd makes it for a unit, as a link
+            files.make_directory(self.root, EVERYBODY_ENTERS)
         files.make_directory(self._staged, files.PRIVATE_DIRECTORY_MODE)
         files.make_directory(self._waiting, EVERYBODY_ENTERS)
         files.temporary_path(self.state_file).unlink(missing_ok=True)

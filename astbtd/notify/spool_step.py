@@ -8,7 +8,7 @@ from astbtd.lib import files
 from astbtd.model.crash import Section
 from astbtd.notify.attached_texts import read_attached_texts
 from astbtd.notify.crash_facts import crash_facts
-from astbtd.notify.events import Event
+from astbtd.notify.failing_checks import FailingChecks
 from astbtd.notify.loops import LoopChange, LoopSettings
 from astbtd.notify.message_policy import Announcement, Policy
 from astbtd.notify.payload import (
@@ -27,18 +27,6 @@ from astbtd.settings import CrashLoopSettings
 from astbtd.store.store import DamagedRecord, Store
 
 _MAX_THREAD = 1 << 20  # characters of the crashed thread's text
-
-
-@dataclass(frozen=True)
-class FailingChecks:
-    """What the daemon knows of the checks: an event for each that fails."""
-
-    events: tuple[Event, ...] = ()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of the checks."""
-        return tuple(event.key for event in self.events)
 
 
 @dataclass(frozen=True)
@@ -76,6 +64,8 @@ class SpoolStep:
             self.spool.prepare(state.generation)
             self.spool.remove(name for name in self.spool.names() if name <= max(delivered, state.dropped))
             planned = self.plan(state, now)
+            if not planned.notifications and _is_same(planned.state, state):
+                return planned
             limited = self._limit(planned)
             self.spool.commit(
                 limited.state.generation,
@@ -157,6 +147,12 @@ class SpoolStep:
                 return crash_facts(tracked.crash, text.read(_MAX_THREAD), tracked.corrects)
         except OSError:  # removed by retention, or not readable: the record has the rest
             return crash_facts(tracked.crash, "", tracked.corrects)
+
+
+def _is_same(one: SpoolState, other: SpoolState) -> bool:
+    """Return whether only the number and the time of the pass differ: then nothing has to be written."""
+    reader = replace(one.reader, read_at=other.reader.read_at)
+    return not other.reader.is_first and replace(one, generation=other.generation, reader=reader) == other
 
 
 def _tell_lost(

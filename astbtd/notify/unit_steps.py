@@ -10,10 +10,12 @@ from pathlib import Path
 
 from astbtd.lib.notify_settings import Attached
 from astbtd.notify.delivery import Delivery, SystemClock
+from astbtd.notify.failing_checks import FailingChecks
+from astbtd.notify.secrets import Secrets
 from astbtd.notify.sink_state import SinkStates
-from astbtd.notify.sinks.configured import audiences, sink_names
+from astbtd.notify.sinks.configured import audiences, configured_sinks, sink_names
 from astbtd.notify.spool import Spool
-from astbtd.notify.spool_step import FailingChecks, SpoolStep
+from astbtd.notify.spool_step import SpoolStep
 from astbtd.settings import Settings
 from astbtd.store.store import Store
 
@@ -41,6 +43,17 @@ class UnitSteps:
     def lowest_mark(self) -> str:
         """Return the newest entry of the spool that every sink is done with. Raise AstbtdError."""
         return self.states.lowest_mark(sink_names(self.settings.notify))
+
+    def count_failed(self) -> int:
+        """Return how many notifications were refused, or wait for a sink that was given up. Raise AstbtdError."""
+        delivery = self.delivery(lambda _: None)
+        count = 0
+        for sink in configured_sinks(self.settings.notify, Secrets()):
+            state = self.states.read(sink.name)
+            count += state.refused
+            if state.given_up is not None:
+                count += sum(1 for _ in delivery.waiting(sink))
+        return count
 
     def spool_step(self, checks: FailingChecks | None) -> SpoolStep:
         """Return the step that reads the store."""

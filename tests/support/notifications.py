@@ -1,6 +1,7 @@
 """Notifications for tests of the spool, the delivery and the sinks."""
 
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from astbtd.model.crash import Verdict
 from astbtd.model.diagnosis import Kind, MemoryCorruption
@@ -15,6 +16,20 @@ from astbtd.notify.payload import (
     notification_id,
 )
 from tests.support.builders import NOON
+
+
+@dataclass
+class FakeClock:
+    """A clock that only moves when somebody waits."""
+
+    time: datetime = NOON
+
+    def now(self) -> datetime:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.time += timedelta(seconds=seconds)
+
 
 MACHINE = "5a" * 16
 FRAMES = (

@@ -8,6 +8,8 @@ from astbtd.errors import AstbtdError, ExitCode
 from astbtd.lib import files
 from astbtd.metrics.figures import gather
 from astbtd.model.daemon_state import UNIT_DIRECTORY
+from astbtd.notify.unit_steps import UnitSteps
+from astbtd.settings import Settings
 from astbtd.store.store import Store
 
 _FILE = "astbtd.prom"
@@ -23,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> ExitCode:
     """Write the file, or print what would be in it."""
     settings = load_settings(options)
-    text = _format(Store(Path(settings.store)))
+    text = _format(settings)
     if options.print:
         write_text(text.decode())
         return ExitCode.DONE
@@ -31,17 +33,12 @@ def run(options: argparse.Namespace) -> ExitCode:
     return ExitCode.DONE
 
 
-def _format(store: Store) -> bytes:
+def _format(settings: Settings) -> bytes:
     try:
         from astbtd.metrics.exposition import format_figures
     except ModuleNotFoundError as error:
         raise AstbtdError("the metrics need the Python package prometheus_client", _INSTALL) from error
-    return format_figures(gather(store, Path(UNIT_DIRECTORY), _failed_deliveries))
-
-
-def _failed_deliveries() -> int:
-    """Return how many notifications were given up: none, since none are sent."""
-    return 0
+    return format_figures(gather(Store(Path(settings.store)), Path(UNIT_DIRECTORY), UnitSteps(settings).count_failed))
 
 
 def _write(directory: Path, text: bytes) -> None:

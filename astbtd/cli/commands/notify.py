@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from astbtd.cli.common import format_local_time, load_settings, warn, write_text
 from astbtd.errors import AstbtdError, ExitCode, NothingMatched
 from astbtd.lib.escaping import printable_line
+from astbtd.notify.failing_checks import FailingChecks, read_checks
 from astbtd.notify.payload import Message, Notification, NotificationKind, notification_id
 from astbtd.notify.secrets import Secrets, load_secrets
 from astbtd.notify.sink_state import SinkState
@@ -68,6 +69,10 @@ def _secrets() -> Secrets | AstbtdError:
         return error
 
 
+def _checks() -> FailingChecks | None:
+    return read_checks(os.environ, datetime.now(UTC), platform.node())
+
+
 def _select(sinks: Sequence[Sink], name: str) -> Sequence[Sink]:
     selected = [sink for sink in sinks if name in (_ALL, sink.name)]
     if not selected:
@@ -77,7 +82,7 @@ def _select(sinks: Sequence[Sink], name: str) -> Sequence[Sink]:
 
 
 def _spool(steps: UnitSteps, settings: Settings) -> None:
-    step = steps.spool_step(None)
+    step = steps.spool_step(_checks())
     if not step.audiences:
         write_text("no notifications are configured: nothing is written\n")
         return
@@ -133,7 +138,7 @@ def _resume(steps: UnitSteps, sink: Sink) -> None:
 
 def _print_plan(steps: UnitSteps, sinks: Sequence[Sink]) -> None:
     """Print what the two units would do now."""
-    step = steps.spool_step(None)
+    step = steps.spool_step(_checks())
     planned = step.plan(read_state(step.spool.state_file), datetime.now(UTC))
     delivery = steps.delivery(lambda line: warn([printable_line(line)]))
     for sink in sinks:

@@ -20,7 +20,7 @@ from astbtd.store.store import Store
 
 @pytest.fixture
 def status(tmp_path: Path) -> StatusUpdater:
-    readiness: Any = SimpleNamespace(problems=(), usable=True)
+    readiness: Any = SimpleNamespace(problems=(), usable=True, failed=())
     loops = CrashLoops(CrashLoopSettings(), tmp_path / "loops")
     return StatusUpdater(Worker(lambda: None), StoreStatistics(Store(tmp_path)), loops, readiness)
 
@@ -64,7 +64,8 @@ def test_the_state_is_published_in_the_directory_of_the_unit_when_it_changes(
     status.update(WatchState())
     published = tmp_path / STATE_FILE
 
-    assert json.loads(published.read_text()) == {"queued": 0, "more": False, "crash_loops": 0, "usable": True}
+    state = {"queued": 0, "more": False, "crash_loops": 0, "usable": True, "failed": []}
+    assert json.loads(published.read_text()) == state
     assert published.stat().st_mode & 0o777 == 0o600
     before = published.stat()
     status.update(WatchState())

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -14,22 +14,9 @@ from astbtd.notify.sink_state import SinkStates
 from astbtd.notify.sinks.base import Outcome, Refused, Retry
 from astbtd.notify.spool import Spool
 from tests.support.builders import NOON
-from tests.support.notifications import crash_notification, message_notification
+from tests.support.notifications import FakeClock, crash_notification, message_notification
 
 WEEK = timedelta(days=7)
-
-
-@dataclass
-class FakeClock:
-    """A clock that only moves when somebody waits."""
-
-    time: datetime = NOON
-
-    def now(self) -> datetime:
-        return self.time
-
-    def sleep(self, seconds: float) -> None:
-        self.time += timedelta(seconds=seconds)
 
 
 @dataclass

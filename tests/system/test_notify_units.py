@@ -1,0 +1,172 @@
+"""The units of the notifications in Debian 12: a crash is mailed without anybody's help, and who can read what."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support import smtp_server
+from tests.support.containers.container import Container, wait_until
+from tests.support.containers.image import BOOKWORM
+from tests.support.containers.service import STORE, Record, Service
+from tests.support.containers.stand_in import StandIn
+
+SPOOL, DELIVERY = "astbtd-notify-spool.service", "astbtd-notify.service"
+UNITS = (SPOOL, DELIVERY, "astbtd-notify.path", "astbtd-notify.timer")
+EXPOSURE = {SPOOL: 1.2, DELIVERY: 1.6}
+"""Lower than that of the daemon. The second one has network access."""
+
+SECRET = "s3cr3tpassw0rd"  # noqa: S105 # of the mail server below
+MAIL = "notify: {mail: {to: [root], server: 127.0.0.1, port: 2525}}\n"
+SERVER = """
+import sys, threading
+sys.path.insert(0, "/srv")
+from smtp_server import misbehaving_smtp_server
+
+class Mails(list):
+    def append(self, mail):
+        with open("/srv/mails", "ab") as file:
+            file.write(mail)
+
+with misbehaving_smtp_server(port=2525) as server:
+    server.mails = Mails()
+    threading.Event().wait()
+"""
+# What the units can read and write: run with their sandboxes, in the place of their programs.
+PROBE = f"""#!/bin/sh
+try() {{ # NAME COMMAND...
+    name=$1; shift
+    "$@" >/dev/null 2>&1 && echo "$name"
+}}
+try texts sh -c 'cat {STORE}/crashes/*/report.txt'
+try cores sh -c 'cat {STORE}/crashes/*/core.zst'
+try incoming ls {STORE}/incoming
+try store ls {STORE}
+try asterisk ls /etc/asterisk
+try secrets-file cat /etc/astbtd.secrets
+try secrets grep {SECRET} "$CREDENTIALS_DIRECTORY/secrets"
+try spool ls /var/lib/astbtd-notify-spool/waiting
+try state cat /var/lib/astbtd-notify-spool/state.json
+try writes-spool mkdir /var/lib/astbtd-notify-spool/waiting/probe
+try writes-marks mkdir /var/lib/astbtd-notify/probe
+try network python3 -c 'import socket; socket.create_connection(("127.0.0.1", 2525))'
+try tmp sh -c ': >/tmp/probe; test -e /proc/1/root/tmp/probe'
+rmdir /var/lib/astbtd-notify-spool/waiting/probe /var/lib/astbtd-notify/probe 2>/dev/null
+sed -n 's/^CapEff:[[:space:]]*/caps=/p; s/^NoNewPrivs:[[:space:]]*/nnp=/p' /proc/self/status
+id --user
+"""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine with the test program in the place of Asterisk, astbtd, and a mail server."""
+
+    container: Container
+    asterisk: StandIn
+    service: Service
+
+    def crash(self) -> Record:
+        """Crash and return the record, once the crash is completely processed."""
+        return self.service.collected(self.asterisk.crash())
+
+    def mails(self) -> str:
+        """Return what the mail server has received."""
+        return self.container.run("cat", "/srv/mails", check=False).stdout
+
+    def wait_for_mail(self, text: str) -> None:
+        """Wait until a mail with this text has come."""
+        wait_until(lambda: text in self.mails().replace("=\n", ""), f"a mail with {text}")
+
+    def probe(self, unit: str) -> list[str]:
+        """Run the probe in the place of a unit's program; return what it can do."""
+        drop_in = f"/run/systemd/system/{unit}.d/probe.conf"
+        replaced = (
+            "[Unit]\nOnSuccess=\nOnFailure=\n[Service]\nLogLevelMax=debug\nExecStart=\nExecStart=/usr/local/bin/probe\n"
+        )
+        self.container.write("/usr/local/bin/probe", PROBE, mode=0o755)
+        self.container.write(drop_in, replaced)
+        self.container.run("systemctl", "daemon-reload")
+        self.container.run("systemctl", "start", unit)
+        self.container.run("journalctl", "--sync")
+        found = ("journalctl", f"--unit={unit}", "--identifier=probe", "--output=cat")
+        output = self.container.run(*found).stdout.split()
+        self.container.run("rm", drop_in)
+        self.container.run("systemctl", "daemon-reload")
+        return output
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Machine]:
+    with Container.booted(BOOKWORM) as container:
+        machine = Machine(container, StandIn(container), Service(container))
+        container.copy_in(Path(smtp_server.__file__), "/srv/smtp_server.py")
+        container.write("/srv/server.py", SERVER)
+        container.run("systemd-run", "--unit=smtp", "python3", "/srv/server.py")
+        machine.asterisk.install()
+        machine.service.install()
+        machine.service.configure(MAIL)
+        container.write("/etc/astbtd.secrets", f"mail: {{password: {SECRET}}}\n", mode=0o600)
+        machine.service.start()
+        container.run("systemctl", "start", SPOOL)
+        container.run("systemctl", "enable", "--now", *UNITS[2:])
+        yield machine
+
+
+def test_a_crash_is_mailed_by_the_units_alone(machine: Machine) -> None:
+    crashed = machine.crash()
+
+    machine.wait_for_mail("Asterisk crashed: fault in do_forward (new)")
+    machine.wait_for_mail(f"crash {crashed['id']}")
+    assert SECRET not in machine.mails()
+    for unit in (SPOOL, DELIVERY):
+        assert machine.container.run("systemctl", "is-failed", unit, check=False).stdout.strip() != "failed"
+
+
+def test_a_check_that_fails_is_mailed(machine: Machine) -> None:
+    listed = machine.container.run("astbtd", "check", check=False).stdout
+    (name, *_) = re.findall(r"^failed +(\S+)", listed, re.MULTILINE)
+
+    machine.container.run("systemctl", "start", SPOOL)
+
+    machine.wait_for_mail(f"Check:     {name}")
+
+
+def test_the_networked_unit_sees_the_spool_and_neither_the_store_nor_the_secrets_file(machine: Machine) -> None:
+    *abilities, user = machine.probe(DELIVERY)
+
+    assert abilities == ["secrets", "spool", "writes-marks", "network", "caps=0000000000000000", "nnp=1"]
+    assert int(user) >= 61184, "a user that exists only while the unit runs"
+
+
+def test_the_unit_that_reads_the_store_reads_texts_only_and_has_no_network(machine: Machine) -> None:
+    *abilities, user = machine.probe(SPOOL)
+
+    expected = ["texts", "store", "spool", "state", "writes-spool", "caps=0000000000000000", "nnp=1"]
+    assert abilities == expected
+    assert int(user) >= 61184, "a user that exists only while the unit runs"
+
+
+def test_the_two_units_are_different_users(machine: Machine) -> None:
+    assert machine.probe(DELIVERY)[-1] != machine.probe(SPOOL)[-1]
+
+
+def test_the_test_message_is_sent_by_the_command(machine: Machine) -> None:
+    assert machine.container.run("astbtd", "notify", "--test").stdout == "mail: accepted: 250 queued as 42\n"
+    machine.wait_for_mail("Test of astbtd")
+    assert "mail: " in machine.container.run("astbtd", "notify").stdout
+
+
+@pytest.mark.parametrize("unit", [SPOOL, DELIVERY])
+def test_the_units_sandboxes_are_tight(machine: Machine, unit: str) -> None:
+    rating = machine.container.run("systemd-analyze", "security", "--no-pager", unit).stdout
+
+    assert float(re.findall(r"[0-9.]+", rating.splitlines()[-1])[-1]) <= EXPOSURE[unit]
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_systemd_has_nothing_to_say_about_the_units(machine: Machine, unit: str) -> None:
+    verified = machine.container.run("systemd-analyze", "verify", "--man=no", unit)
+
+    assert verified.stdout + verified.stderr == ""
