@@ -10,7 +10,7 @@ CORPUS ?= ../shared/corpus
 
 # Debian packages to run astbtd, to build and test it, to run the benchmarks, and to boot the test containers.
 RUN_PACKAGES := gdb python3 python3-venv python3-lz4 python3-pyinotify python3-seccomp python3-systemd python3-watchdog python3-yaml python3-zstandard
-DEV_PACKAGES := age bindfs debuginfod g++ gdb gdb-multiarch gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user libc6-dev make pkg-config libsystemd-dev python3-dev python3-venv systemd zsh
+DEV_PACKAGES := age bindfs debuginfod g++ gdb gdb-multiarch gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user libc6-dev make openssl pkg-config postfix libsystemd-dev python3-dev python3-venv systemd zsh
 BENCH_PACKAGES := time
 # To build and check the Debian package. debian/control lists what the build needs.
 DEB_PACKAGES := debhelper dh-python fakeroot lintian pybuild-plugin-pyproject python3-all python3-hypothesis python3-jinja2 python3-prometheus-client python3-pytest \
