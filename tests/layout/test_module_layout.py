@@ -20,7 +20,6 @@ SHORT_MODULES = {
     "diagnosis/qualified_name.py": "for the headline and the signature, which do not import each other",
     "diagnosis/frame_folding.py": "one rule of the report, of use to any list of frames",
     "model/crash_loop.py": "no part of a record; announce and pipeline share it",
-    "model/daemon_state.py": "no part of a record; daemon and metrics share it",
     "sources/collectors/registry.py": "imports the collectors, which import collector.py",
     "notify/events.py": "what the reader, the texts and the policy agree on",
     "cli/commands/pin.py": "each verb has its module; this one has two",
