@@ -13,7 +13,7 @@ RUN_PACKAGES := gdb python3 python3-venv python3-lz4 python3-pyinotify python3-s
 DEV_PACKAGES := age bindfs debuginfod g++ gdb gdb-multiarch gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user libc6-dev make openssl pkg-config postfix libsystemd-dev python3-dev python3-venv systemd zsh
 BENCH_PACKAGES := time
 # To build and check the Debian package. debian/control lists what the build needs.
-DEB_PACKAGES := debhelper dh-python fakeroot lintian pybuild-plugin-pyproject python3-all python3-hypothesis python3-jinja2 python3-prometheus-client python3-pytest \
+DEB_PACKAGES := debhelper dh-python fakeroot iproute2 lintian pybuild-plugin-pyproject python3-all python3-hypothesis python3-jinja2 python3-prometheus-client python3-pytest \
 	python3-setuptools python3-shtab $(RUN_PACKAGES)
 # To look at the HTML page, and to test it.
 BROWSER_PACKAGES := chromium
