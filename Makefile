@@ -10,15 +10,15 @@ CORPUS ?= ../shared/corpus
 
 # Debian packages to run astbtd, to build and test it, to run the benchmarks, and to boot the test containers.
 RUN_PACKAGES := gdb python3 python3-venv python3-lz4 python3-pyinotify python3-seccomp python3-systemd python3-watchdog python3-yaml python3-zstandard
-DEV_PACKAGES := age bindfs debuginfod g++ gdb gdb-multiarch gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user libc6-dev make openssl pkg-config postfix libsystemd-dev python3-dev python3-venv systemd zsh
+DEV_PACKAGES := g++ gdb gcc libc6-dev make pkg-config libsystemd-dev python3-dev python3-venv systemd
+# What only tests need: servers, shells, a browser, promtool, and a compiler, a gdb and an emulator for arm64.
+TEST_PACKAGES := age bindfs chromium debuginfod gcc-aarch64-linux-gnu gdb-multiarch libc6-dev-arm64-cross openssl postfix prometheus qemu-user zsh
 BENCH_PACKAGES := time
 # To build and check the Debian package. debian/control lists what the build needs.
 DEB_PACKAGES := debhelper dh-python fakeroot iproute2 lintian pybuild-plugin-pyproject python3-all python3-hypothesis python3-jinja2 python3-prometheus-client python3-pytest \
 	python3-setuptools python3-shtab $(RUN_PACKAGES)
-# To look at the HTML page, and to test it.
+# To look at the HTML page.
 BROWSER_PACKAGES := chromium
-# To check the metrics and the rules for alerts, with promtool.
-METRICS_PACKAGES := prometheus
 SYSTEM_PACKAGES := debian-archive-keyring debootstrap mount systemd-container systemd-journal-remote util-linux
 
 missing = $(shell for package in $(1); do \
@@ -41,7 +41,7 @@ PARALLEL := -n $(JOBS) --dist worksteal
 # Each worker in a pid namespace of its own: tests/support/isolated-python says why.
 ISOLATED := --tx '$(JOBS)*popen//python=$(CURDIR)/tests/support/isolated-python' --dist worksteal
 
-.PHONY: help dev demo trackers test test-fast test-root test-nightly test-system test-end-to-end fuzz bench evaluate \
+.PHONY: help dev demo test-packages trackers test test-fast test-root test-nightly test-system test-end-to-end fuzz bench evaluate \
 	bench-diagnosis bench-deadlock compare-coredumper examples screenshots check lint types users programs run-packages install uninstall completions deb test-package deb-packages clean
 
 help: ## this list
@@ -55,6 +55,9 @@ $(VENV)/.made: pyproject.toml
 	$(VENV)/bin/pip install -q wheel setuptools
 	$(VENV)/bin/pip install -q --no-build-isolation -e '.[dev]'
 	@touch $@
+
+test-packages: # installs what tests need besides what `dev` installs
+	@$(call install-packages,$(TEST_PACKAGES))
 
 trackers: $(TRACKERS)/.made ## for tests: Bugsink and Sentry's event normalizer, from PyPI
 
@@ -76,17 +79,16 @@ programs: dev ## the programs that crash in tests and demo
 demo: dev users programs ## a real crash, collected and shown, on a scratch store
 	$(SUDO) $(VENV)/bin/python -m tests.demo $(PROGRAMS)
 
-test-fast: dev ## unit, layout and short fuzz tests, without root; with branch coverage
+test-fast: dev test-packages ## unit, layout and short fuzz tests, without root; with branch coverage
 	$(PYTEST) $(PARALLEL) --cov=astbtd -m 'not root and not nightly' $(FAST)
 
-test-root: dev trackers users ## the tests that need root: in parallel, then, one by one, those that change kernel settings
-	@$(call install-packages,$(BROWSER_PACKAGES) $(METRICS_PACKAGES))
+test-root: dev test-packages trackers users ## the tests that need root: in parallel, then, one by one, those that change kernel settings
 	$(SUDO) $(PYTEST) $(ISOLATED) -m 'root and not serial and not nightly' $(FAST) tests/integration
 	$(SUDO) $(PYTEST) -m 'serial and not nightly' $(FAST) tests/integration
 
 test: test-fast test-root ## all but the nightly and the system tests
 
-test-nightly: dev trackers users fuzz test-system ## the tests that take long: loops, floods, a fault at every call, fuzzing, system
+test-nightly: dev test-packages trackers users fuzz test-system ## the tests that take long: loops, floods, a fault at every call, fuzzing, system
 	$(PYTEST) $(PARALLEL) -m 'nightly and not root' $(FAST)
 	$(SUDO) $(PYTEST) $(ISOLATED) -rP -m 'nightly and root and not serial' $(FAST) tests/integration
 	$(SUDO) $(PYTEST) -m 'nightly and serial' $(FAST) tests/integration

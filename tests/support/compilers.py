@@ -11,7 +11,7 @@ MACHINES = tuple(_CROSS_PREFIXES)
 
 
 def compiler_for(machine: str) -> str:
-    """Return gcc for a machine. Skip the test if it is not installed: `make dev` installs it on amd64."""
+    """Return gcc for a machine. Skip the test if it is not installed: `make test` installs it on amd64."""
     if machine == os.uname().machine:
         return "gcc"
     compiler = f"{_CROSS_PREFIXES[machine]}-gcc"
