@@ -440,7 +440,7 @@ def test_crashes_wait_for_a_journal_that_accepts_no_entries(
 def test_a_crash_loop_is_announced_shown_and_announced_to_have_ended(
     bench: Bench, dump: Dump, journal: Journal
 ) -> None:
-    bench.settings = replace(bench.settings, crash_loop=CrashLoopSettings(crashes=2, within=2.0))
+    bench.settings = replace(bench.settings, crash_loop=CrashLoopSettings(crashes=2, within=6.0))
 
     def script() -> None:
         for number in (1, 2):
