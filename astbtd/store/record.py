@@ -44,6 +44,11 @@ def crash_second(crash_id: str) -> str:
     return crash_id.partition("-")[0]
 
 
+def crash_pid(crash_id: str) -> int | None:
+    """Return the pid in an id; None if it was unknown, which is 0 in the id."""
+    return int(crash_id.split("-")[1]) or None
+
+
 def read(path: str | Path, kind: type[T], largest: int) -> T:
     """Read a record as a `kind`. No more than `largest` bytes are read. Raise Damaged."""
     try:

@@ -21,13 +21,7 @@ from astbtd.lib.path_walk import refuse_exchangeable
 from astbtd.model.record_summary import CRASH_ID, KEPT_CORE_FILE, RECORD_FILE
 from astbtd.store import record, store_schema
 from astbtd.store.collected_identities import CollectedIdentities
-from astbtd.store.record import (
-    DamagedRecord,
-    RecordSummary,
-    RemovedCrash,
-    RetentionFields,
-    crash_second,
-)
+from astbtd.store.record import DamagedRecord, RecordSummary, RemovedCrash, RetentionFields, crash_second
 from astbtd.store.record_limits import LARGEST_RECORD
 
 if TYPE_CHECKING:
@@ -161,6 +155,10 @@ class Store:
         for moment, same_second in groupby(filter(CRASH_ID.fullmatch, names), crash_second):
             if until is None or moment <= crash_second(until):
                 yield from self._newest_first(list(same_second))
+
+    def between(self, first: str, last: str) -> list[str]:
+        """Return the ids with a `crash_second` from `first` to `last`, in no particular order: no record is read."""
+        return [name for name in filter(CRASH_ID.fullmatch, self._names()) if first <= crash_second(name) <= last]
 
     def newest_of_pbx(self) -> Iterator[str]:
         """Yield the ids of the PBX's crashes, newest first, without the foreign ones. Damaged records count as its."""

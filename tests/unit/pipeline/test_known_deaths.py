@@ -9,6 +9,7 @@ from astbtd.claims.deaths import Death, death_record
 from astbtd.model.crash import CoreState, Crash
 from astbtd.pipeline.known_deaths import find_crash, replace_death
 from astbtd.sources.death_messages import UnitExit
+from astbtd.store.record import RecordSummary
 from astbtd.store.store import Store
 from tests.support.builders import NOON, crash
 from tests.support.finding import make_claims
@@ -64,3 +65,24 @@ def test_the_record_of_another_crash_with_a_core_is_not_replaced(store: Store) -
     replace_death(store, record(store, crash(0.1, identity="b" * 32)))
 
     assert len(store.ids()) == 2
+
+
+def test_of_the_crashes_around_a_core_only_those_of_its_process_are_read(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for pid in range(1, 20):
+        record(store, crash(0, pid=pid, identity=f"{pid:032x}", state=CoreState.NONE))
+    with_core = record(store, crash(1, pid=7, identity="b" * 32))
+    read: list[str] = []
+    load_summary = Store.load_summary
+
+    def recording(store: Store, crash_id: str) -> RecordSummary:
+        read.append(crash_id)
+        return load_summary(store, crash_id)
+
+    monkeypatch.setattr(Store, "load_summary", recording)
+
+    replace_death(store, with_core)
+
+    assert len(read) == 2
+    assert len(store.ids()) == 19
