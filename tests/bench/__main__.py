@@ -4,7 +4,19 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.bench import burst, capture, core_growth, cores, extraction, growth, latency, quiet, real_builds, startup
+from tests.bench import (
+    burst,
+    capture,
+    core_growth,
+    cores,
+    extraction,
+    growth,
+    latency,
+    quiet,
+    real_builds,
+    renames,
+    startup,
+)
 from tests.bench.figures import Theme, table, write
 from tests.support.harness import scratch_directory
 
@@ -46,6 +58,10 @@ def _burst() -> Iterator[Theme]:
     yield burst.measure(cores.small_programs(_BUILD))
 
 
+def _renames() -> Iterator[Theme]:
+    yield renames.measure()
+
+
 def _capture() -> Iterator[Theme]:
     yield capture.measure(cores.small_programs(_BUILD))
 
@@ -65,6 +81,7 @@ THEMES: dict[str, Callable[[], Iterator[Theme]]] = {
     "growth": _growth,
     "core-growth": _core_growth,
     "burst": _burst,
+    "renames": _renames,
     "capture": _capture,
     "quiet": _quiet,
     "view": _view,
