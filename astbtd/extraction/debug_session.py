@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from astbtd.extraction.build_ids import outdated_paths
-from astbtd.extraction.gdb_files import copies_directory, descriptor_path, settings_options
+from astbtd.extraction.gdb_files import copies_directory, descriptor_path, program_path, settings_options
 from astbtd.extraction.gdb_runner import Extractor
-from astbtd.extraction.object_paths import copy_path
 from astbtd.extraction.sandbox_command import grant_read, kill_leftovers, sandboxed_command
 from astbtd.extraction.sandbox_kernel import run_sandboxed
 from astbtd.extraction.shared_objects import SharedObjects
@@ -58,7 +57,7 @@ class DebugSession:
 
     def _argv(self, core: int, program: str | None, objects: SharedObjects, arguments: Sequence[str]) -> list[str]:
         options = settings_options(objects.tree or _NO_DIRECTORY, self.extractor.debug_directories)
-        opened = ["-se", copy_path(objects.tree, program)] if objects.tree and program else []
+        opened = ["-se", program_path(program, objects.tree)] if objects.tree and program else []
         return [
             *(self.extractor.settings.program, "-nx", "-nh", "-q"),
             *(*options, *opened, "-c", descriptor_path(core), *arguments),

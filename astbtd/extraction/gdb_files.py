@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from astbtd.extraction.object_paths import copy_path
 from astbtd.extraction.sandbox_command import SandboxUser
 from astbtd.lib import files
 
@@ -18,6 +19,17 @@ _SETTINGS = (
     "set solib-search-path .",
     "maintenance set worker-threads 0",
 )
+# gdb makes a relative path absolute, and opens the executable again later: it may not search our directories then. gdb
+# 18 does not find where the program was loaded, and names no frame at all.
+_WORKING_DIRECTORY = "/proc/self/cwd"
+
+
+def program_path(program: str, tree: str | None = None) -> str:
+    """Return a path by which gdb can open the copy of a program at any time.
+
+    The copy is below `tree`, a directory in gdb's working directory; None if it is in that directory itself.
+    """
+    return copy_path(f"{_WORKING_DIRECTORY}/{tree or ''}", program)
 
 
 def descriptor_path(descriptor: int) -> str:

@@ -14,7 +14,14 @@ from types import MappingProxyType
 
 from astbtd.extraction import build_ids, gdb_probe, object_paths, script_archive
 from astbtd.extraction.build_ids import MappedObject, mark_kept, not_on_disk, outdated_paths
-from astbtd.extraction.gdb_files import copies_directory, descriptor_path, sealed_file, settings_options, with_option
+from astbtd.extraction.gdb_files import (
+    copies_directory,
+    descriptor_path,
+    program_path,
+    sealed_file,
+    settings_options,
+    with_option,
+)
 from astbtd.extraction.macro_free_copy import MacroFreeCopy
 from astbtd.extraction.object_server import ObjectServer, serve_objects
 from astbtd.extraction.output_files import OutputFiles, create_output_files
@@ -28,8 +35,6 @@ from astbtd.model.deadlock_capture import ThreadStates
 from astbtd.settings import GdbSettings
 
 _NO_ROOT = "/nonexistent"
-# gdb makes a relative path absolute, and opens the executable again later: it may not search our directories then.
-_COPIES = "/proc/self/cwd"
 _TABLE_SECONDS = 20  # of CPU time, for one table of info.txt or locks.txt; 20,000 channels took two
 _DOCUMENTED_COMMANDS = ("bt", "bt full", "thread apply all bt")
 _DISK_FULL_STATUS = 28  # as in script/job.py, which only gdb can import
@@ -272,7 +277,7 @@ class _CoreExtraction:
         if executable in self.objects.missing or self.root == _NO_ROOT:
             return None
         if self.objects.tree or executable in self.objects.copied:
-            return object_paths.copy_path(f"{_COPIES}/{self.objects.tree or ''}", executable)
+            return program_path(executable, self.objects.tree)
         return f"{self.root}{executable}"
 
     def _object_server(self) -> AbstractContextManager[ObjectServer | None]:

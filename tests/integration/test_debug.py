@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from astbtd.backtrace import parser
 from astbtd.model.crash import Crash, Section
 from tests.support.commands import build, command_line, run_astbtd, section_text
+from tests.support.documented import crashed_frames
 from tests.support.fake_gdb import paused_gdb, use_gdb
 from tests.support.harness import RunningDaemon, collect_kept, crash
 
@@ -28,11 +28,6 @@ def debug(running: RunningDaemon, crash_id: str, *arguments: str) -> str:
     done = run_astbtd(running, "debug", crash_id, "--", "-batch", *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-def crashed_frames(text: str) -> list[tuple[str | None, int | None]]:
-    """Return functions and lines of the crashed thread."""
-    return [(frame.function, frame.line) for frame in parser.parse(text).threads[0].frames]
 
 
 def left_in(running: RunningDaemon) -> list[str]:

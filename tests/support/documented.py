@@ -2,6 +2,8 @@
 
 import re
 
+from astbtd.backtrace import parser
+
 COMMANDS = ("-ex", "bt", "-ex", "bt full", "-ex", "thread apply all bt", "--batch")
 """The gdb arguments of the documentation, and `bt`."""
 
@@ -14,6 +16,11 @@ def frames(printed: str) -> list[str]:
     _, _, listed = printed.partition("[Current thread is")
     lines = [line for line in listed.splitlines()[1:] if line.strip() and not line.startswith("warning: ")]
     return [line.replace(" from tmp/", " from /tmp/") for line in lines]
+
+
+def crashed_frames(text: str) -> list[tuple[str | None, int | None]]:
+    """Return functions and lines of the thread that is printed first."""
+    return [(frame.function, frame.line) for frame in parser.parse(text).threads[0].frames]
 
 
 def traced(printed: str) -> dict[int, list[str]]:

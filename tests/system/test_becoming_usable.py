@@ -1,4 +1,4 @@
-"""A crash of a stripped Asterisk becomes usable without intervention: by a server, and by hand."""
+"""A crash of a stripped Asterisk becomes usable without intervention: by a server, by hand, after an upgrade."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,9 @@ from tests.support.containers.container import wait_until
 from tests.support.containers.machine import Machine
 from tests.support.containers.service import Record
 from tests.support.containers.stripped import SERVER, StrippedAsterisk, booted_stripped
+from tests.support.documented import crashed_frames
 
+CRASH_MODULE = "/usr/lib/x86_64-linux-gnu/asterisk/modules/res_astbtd_crash.so"
 RESCAN = "watch: {rescan: 2s}\n"
 
 
@@ -64,3 +66,23 @@ def test_debug_files_are_installed_by_hand(stripped: StrippedAsterisk) -> None:
     stripped.install_debug_files()
 
     check_improvement(before, wait_until_usable(stripped.machine, before))
+
+
+def test_program_and_modules_were_replaced_by_another_build(stripped: StrippedAsterisk) -> None:
+    machine = stripped.machine
+    before = machine.crash(Crash.SEGV)
+    needed = {each["build_id"] for each in before["objects"]}
+    wait_until(lambda: needed <= stripped.kept_objects(), "the objects of the crash are kept")
+
+    stripped.replace_by_another_build()
+    machine.asterisk.restart()
+    stripped.install_debug_files()
+
+    after = wait_until_usable(machine, before)
+    check_improvement(before, after)
+    states = {each["path"]: each["state"] for each in after["objects"]}
+    assert states["/usr/sbin/asterisk"] == "kept"
+    assert states[CRASH_MODULE] == "kept"
+    extracted = machine.service.command("show", after["id"], "--section", "backtrace")
+    in_gdb = machine.service.command("debug", after["id"], "--", "-batch", "-ex", "bt")
+    assert crashed_frames(in_gdb) == crashed_frames(extracted)

@@ -12,7 +12,7 @@ from tests.support.containers.container import wait_until
 from tests.support.containers.image import FORKY
 from tests.support.containers.machine import Machine, booted
 from tests.support.containers.service import CONFIGURATION, HIGHEST_EXPOSURES, STORE, UNIT, WAITING_GDB, Record
-from tests.support.documented import COMMANDS, frames
+from tests.support.documented import COMMANDS, crashed_frames, frames
 
 CRASH_COLLECTED = Event.CRASH_COLLECTED.value
 CONFIGURATION_REJECTED = Event.CONFIGURATION_REJECTED.value
@@ -134,6 +134,15 @@ def test_the_backtrace_is_what_the_documentations_command_prints_and_bt(machine:
 
     assert frames(backtrace) == frames(expected)
     assert len(frames(expected)) > 500
+
+
+def test_debug_shows_the_frames_of_the_backtrace(machine: Machine, crash: Record) -> None:
+    backtrace = machine.service.command("show", crash["id"], "--section", "backtrace")
+
+    shown = machine.service.command("debug", crash["id"], "--", "-batch", "-ex", "bt")
+
+    assert crashed_frames(shown) == crashed_frames(backtrace)
+    assert "in write_hangup_cause (" in shown
 
 
 def test_texts_are_readable_by_the_group_and_the_core_by_root_only(machine: Machine, crash: Record) -> None:

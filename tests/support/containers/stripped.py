@@ -8,7 +8,7 @@ from tests.support.containers.asterisk import CRASH_MODULE, Asterisk
 from tests.support.containers.container import Container, wait_until
 from tests.support.containers.extended_image import cached_debug_debuginfod_image
 from tests.support.containers.machine import Machine
-from tests.support.containers.service import Service
+from tests.support.containers.service import STORE, Service
 
 DEBUG_FILES = "/srv/debug"
 SERVER = "http://127.0.0.1:8002"
@@ -30,6 +30,15 @@ for file in {DEBUG_FILES}/*.debug; do
     install -D -m 644 $file /usr/lib/debug/.build-id/$(echo $id | cut -c 1-2)/$(echo $id | cut -c 3-).debug
 done
 """
+# Another build: the same code with another build id. The files are renamed into place, as packages do it.
+_REPLACE = f"""
+for file in {_STRIPPED}; do
+    head -c 20 /dev/urandom >/tmp/id
+    objcopy --dump-section .note.gnu.build-id=/tmp/note $file /dev/null
+    head -c 16 /tmp/note >/tmp/new && cat /tmp/id >>/tmp/new
+    objcopy --update-section .note.gnu.build-id=/tmp/new $file $file.new && mv $file.new $file
+done
+"""
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,15 @@ class StrippedAsterisk:
     def install_debug_files(self) -> None:
         """Install the debug files below /usr/lib/debug, as a package does."""
         self._run("sh", "-ec", _INSTALL)
+
+    def replace_by_another_build(self) -> None:
+        """Replace program and modules on disk, as an upgrade does."""
+        self._run("sh", "-ec", _REPLACE)
+
+    def kept_objects(self) -> set[str]:
+        """Return the build ids of the objects that astbtd keeps."""
+        listed = self.machine.container.run("find", f"{STORE}/objects", "-name", "*.zst", "-printf", "%f\n").stdout
+        return {name.removesuffix(".zst") for name in listed.split()}
 
     def _run(self, *argv: str) -> None:
         self.machine.container.run(*argv, timeout=300)
