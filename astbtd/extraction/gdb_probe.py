@@ -94,4 +94,7 @@ def _describe(text: str, ended: ExtractionOutcome) -> str:
 
 def _remedy(program: str) -> str:
     path = shutil.which(program, path=subprocesses.ENVIRONMENT["PATH"]) or program
-    return f"run `{path} --version`; if it lacks a library, install the package of that library again"
+    return (
+        f"run `{path} --version`; if it lacks a library, install the package of that library again; if it works, raise "
+        "gdb.address_space"
+    )

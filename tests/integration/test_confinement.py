@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from astbtd.model.crash import Crash, ExtractionOutcome, Section
-from tests.support.commands import extract, section_text
+from tests.support.commands import extract, run_astbtd, section_text
 from tests.support.extractions import configure_gdb, process_ends
+from tests.support.fake_gdb import only_with_a_core
 from tests.support.harness import RunningDaemon, crash
 
 _PROBE = """#!/bin/sh
@@ -91,7 +92,7 @@ def test_gdb_is_limited_in_time_memory_and_output(probed: str) -> None:
 
 
 def test_gdb_runs_at_idle_priority_and_dumps_no_core(extracting: RunningDaemon, programs: Path, scratch: Path) -> None:
-    configure_gdb(extracting, "#!/bin/sh\nchrt -p $$; ionice -p $$; nice; ulimit -c\n")
+    configure_gdb(extracting, only_with_a_core("#!/bin/sh\nchrt -p $$; ionice -p $$; nice; ulimit -c\n"))
     log = section_text(extracting, extract(extracting, crash(programs, scratch, "segv")), Section.LOG)
     assert log.splitlines()[0].endswith("SCHED_IDLE")
     assert log.splitlines()[-3:] == ["idle", "19", "0"]
@@ -124,7 +125,7 @@ def test_sections_written_before_a_hang_are_kept(extracting: RunningDaemon, prog
 def test_a_gdb_with_too_much_output_is_killed_at_the_limit(
     extracting: RunningDaemon, programs: Path, scratch: Path
 ) -> None:
-    configure_gdb(extracting, "#!/bin/sh\nexec yes\n", output="1M")
+    configure_gdb(extracting, only_with_a_core("#!/bin/sh\nexec yes\n"), output="1M")
     recorded = extract_crash(extracting, programs, scratch)
     assert recorded.extraction.ended in (
         ExtractionOutcome.TOO_MUCH_OUTPUT,
@@ -135,16 +136,21 @@ def test_a_gdb_with_too_much_output_is_killed_at_the_limit(
 
 
 def test_a_gdb_that_is_killed_is_recorded(extracting: RunningDaemon, programs: Path, scratch: Path) -> None:
-    configure_gdb(extracting, "#!/bin/sh\nkill -SEGV $$\n")
+    configure_gdb(extracting, only_with_a_core("#!/bin/sh\nkill -SEGV $$\n"))
     assert extract_crash(extracting, programs, scratch).extraction.ended is ExtractionOutcome.KILLED
 
 
-def test_a_gdb_that_needs_more_memory_than_allowed_is_recorded(
+def test_a_gdb_that_needs_more_memory_than_allowed_cannot_start(
     extracting: RunningDaemon, programs: Path, scratch: Path
 ) -> None:
     extracting.configure({"gdb": {"address_space": "64M"}})
-    recorded = extract_crash(extracting, programs, scratch)
-    assert recorded.extraction.ended in (ExtractionOutcome.KILLED, ExtractionOutcome.FAILED)
+
+    done = run_astbtd(extracting, "extract", str(crash(programs, scratch, "segv")))
+
+    assert done.returncode == 1
+    assert "gdb cannot start: " in done.stderr
+    assert "gdb.address_space" in done.stderr
+    assert (scratch / "core").exists()
     assert not (scratch / "core.gdb").exists()
 
 
