@@ -247,8 +247,14 @@ def test_no_process_of_it_remains(running: RunningDaemon, programs: Path, scratc
     (recorded,) = running.wait_for_crashes(1)
 
     assert recorded.diagnosis.crash_function == "do_forward"
+    running.wait_until(lambda: not statuses_of_gdb(), "all processes of gdb to end, also that of `astbtd check`")
+    running.stop()
+    assert statuses_of_gdb() == []
+
+
+def statuses_of_gdb() -> list[str]:
     account = pwd.getpwnam("astbtd-gdb").pw_uid
-    assert [status for status in statuses() if f"\nUid:\t{account}\t" in status] == []
+    return [status for status in statuses() if f"\nUid:\t{account}\t" in status]
 
 
 def statuses() -> Iterator[str]:
