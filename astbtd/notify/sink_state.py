@@ -12,7 +12,8 @@ from pathlib import Path
 
 from astbtd.errors import AstbtdError
 from astbtd.lib import files
-from astbtd.lib.serialization import Decoder, to_plain
+from astbtd.lib.serialization import to_plain
+from astbtd.store import record
 
 _SUFFIX = ".json"
 _LARGEST = 1 << 16  # bytes
@@ -69,17 +70,12 @@ class SinkStates:
         """Return the state of a sink, a new one if it has none. Raise AstbtdError if it is damaged or unreadable."""
         path = self._path(sink)
         try:
-            with path.open("rb") as file:
-                document = json.loads(file.read(_LARGEST))
-        except FileNotFoundError:
+            return record.read(path, SinkState, _LARGEST)
+        except record.Missing:
             return SinkState()
-        except (OSError, ValueError, RecursionError) as error:
-            raise _damaged(path, str(error)) from error
-        decoder = Decoder(strict=False)
-        state = decoder.decode(SinkState, document, "")
-        if state is None:
-            raise _damaged(path, "; ".join(decoder.problems))
-        return state
+        except record.Damaged as error:
+            remedy = f"if the disk is healthy, remove {path}: what waits is then delivered, some of it perhaps twice"
+            raise AstbtdError(f"cannot read the state of a sink: {error.message}", remedy) from error
 
     def write(self, sink: str, state: SinkState) -> None:
         """Replace the state of a sink, durably. Raise AstbtdError; NoRoom if the disk is full."""
@@ -93,8 +89,3 @@ class SinkStates:
 
     def _path(self, sink: str) -> Path:
         return self.directory / f"{sink}{_SUFFIX}"
-
-
-def _damaged(path: Path, why: str) -> AstbtdError:
-    remedy = f"if the disk is healthy, remove {path}: what waits is then delivered, some of it perhaps twice"
-    return AstbtdError(f"cannot read the state of a sink: {path}: {why}", remedy)

@@ -1,6 +1,7 @@
 """What the step that reads the store remembers from pass to pass: one file, whose replacement commits a pass."""
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -8,9 +9,10 @@ from pathlib import Path
 
 from astbtd.errors import AstbtdError
 from astbtd.lib import files
-from astbtd.lib.serialization import Decoder, to_plain
+from astbtd.lib.serialization import to_plain
 from astbtd.notify.loops import RecentSite
 from astbtd.notify.message_policy import PolicyState
+from astbtd.store import record
 
 
 @dataclass(frozen=True)
@@ -68,23 +70,14 @@ def read_state(path: Path) -> SpoolState:
     A damaged state is not replaced by a new one: everything would be notified again.
     """
     try:
-        document = json.loads(path.read_bytes())
-    except FileNotFoundError:
+        return record.read(path, SpoolState, sys.maxsize)  # it grows with the store
+    except record.Missing:
         return SpoolState()
-    except (OSError, ValueError, RecursionError) as error:
-        raise _damaged(path, str(error)) from error
-    decoder = Decoder(strict=False)
-    state = decoder.decode(SpoolState, document, "")
-    if state is None:
-        raise _damaged(path, "; ".join(decoder.problems))
-    return state
+    except record.Damaged as error:
+        remedy = f"if the disk is healthy, remove {path}: what is in the store then counts as old, and is one message"
+        raise AstbtdError(f"cannot read the state of the notifications: {error.message}", remedy) from error
 
 
 def write_state(path: Path, state: SpoolState) -> None:
     """Replace the state, durably. Raise OSError."""
     files.replace(path, json.dumps(to_plain(state)).encode(), files.PRIVATE_FILE_MODE)
-
-
-def _damaged(path: Path, why: str) -> AstbtdError:
-    remedy = f"if the disk is healthy, remove {path}: what is in the store then counts as old, and is one message"
-    return AstbtdError(f"cannot read the state of the notifications: {path}: {why}", remedy)

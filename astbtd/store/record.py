@@ -23,6 +23,10 @@ class Damaged(AstbtdError):
     """A record is missing or invalid."""
 
 
+class Missing(Damaged):
+    """There is no such record."""
+
+
 class DamagedRecord(AstbtdError):
     """The record of a crash is missing or invalid. `crashed_at` is taken from the id of the crash."""
 
@@ -50,11 +54,13 @@ def crash_pid(crash_id: str) -> int | None:
 
 
 def read(path: str | Path, kind: type[T], largest: int) -> T:
-    """Read a record as a `kind`. No more than `largest` bytes are read. Raise Damaged."""
+    """Read a record as a `kind`. No more than `largest` bytes are read. Raise Damaged; Missing if there is none."""
     try:
         with open(path, "rb", buffering=0) as file:  # a buffer costs as much as decoding
             size = min(os.fstat(file.fileno()).st_size, largest)
             document = json.loads(file.read(size))
+    except FileNotFoundError as error:
+        raise Missing(f"{path}: {error}") from error
     except (OSError, ValueError, RecursionError) as error:
         raise Damaged(f"{path}: {error}") from error
     decoder = Decoder(strict=False)
