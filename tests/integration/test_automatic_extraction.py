@@ -1,10 +1,8 @@
 """The daemon repeats extractions by itself: when debug files appear, and when a gdb that could not start works."""
 
 import errno
-import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import pytest
 
 from astbtd.model.crash import CoreState, Crash, Section, Verdict
 from tests.support.commands import run_astbtd, section_text
-from tests.support.debug_files import debug_file, install_debug_files, split_debug_files
+from tests.support.debug_files import debug_file, install_debug_files
 from tests.support.fake_gdb import write_program
 from tests.support.faults import STAGING, Fault, FaultInjector, at_every_change
 from tests.support.harness import RunningDaemon, crash, daemon, scratch_directory
@@ -26,16 +24,6 @@ from tests.support.store_checks import (
 LIBRARY = "libbabeltrace.so.1: cannot open shared object file: No such file or directory"
 BROKEN_GDB = f"#!/bin/sh\necho 'gdb: error while loading shared libraries: {LIBRARY}' >&2\nexit 127\n"
 REAL_GDB = '#!/bin/sh\nexec gdb "$@"\n'
-
-
-@pytest.fixture
-def stripped(programs: Path, scratch: Path) -> Iterator[Path]:
-    """An installation without debug information, which is beside it in the directory `debug`."""
-    installed = Path(shutil.copytree(programs, scratch / "installed"))
-    split_debug_files(installed, scratch / "debug")
-    yield installed
-    for path in (installed / "asterisk", *(installed / "modules").iterdir()):
-        debug_file(path).unlink(missing_ok=True)
 
 
 def watch(running: RunningDaemon, spool: Path, **settings: object) -> None:

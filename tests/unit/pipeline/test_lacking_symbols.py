@@ -5,22 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from astbtd.model.crash import LackingSymbols, MappedFile, ObjectState, Section
+from astbtd.model.crash import LackingSymbols, Section
 from astbtd.pipeline.lacking_symbols import find_lacking, lacking_builds
 from astbtd.symbols.symbol_directories import debug_file_name, debug_file_version
+from tests.support.stripped_build import LIBC, MODULE, OBJECTS, PROGRAM, STRIPPED
 
-PROGRAM, MODULE, LIBC, UNUSED = "ab" * 20, "01" * 20, "02" * 20, "03" * 20
-OBJECTS = (
-    MappedFile("/usr/lib/asterisk/modules/app_dial.so", MODULE, ObjectState.SAME),
-    MappedFile("/usr/lib/x86_64-linux-gnu/libc.so.6", LIBC, ObjectState.SAME),
-    MappedFile("/usr/lib/asterisk/modules/app_queue.so", UNUSED, ObjectState.SAME),
-)
-STRIPPED = """
-Thread 1 (Thread 0x7f (LWP 1)):
-#0  0x00007f0000001000 in ?? () from /usr/lib/asterisk/modules/app_dial.so
-#1  0x0000560000001000 in pbx_exec ()
-#2  0x00007f0000002000 in start_thread () from /lib/x86_64-linux-gnu/libc.so.6
-"""
 COMPLETE = """
 Thread 1 (Thread 0x7f (LWP 1)):
 #0  0x00007f0000001000 in dial_exec (chan=0x0) at app_dial.c:1

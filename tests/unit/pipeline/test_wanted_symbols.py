@@ -3,23 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
-from astbtd.model.crash import Crash, LackingSymbols, MappedFile, ObjectState, Section
+from astbtd.model.crash import Crash, LackingSymbols, Section
 from astbtd.pipeline.wanted_symbols import WantedSymbols
 from astbtd.store.store import Store
 from tests.support.builders import crash
-
-PROGRAM, MODULE, LIBC, UNUSED = "ab" * 20, "01" * 20, "02" * 20, "03" * 20
-OBJECTS = (
-    MappedFile("/usr/lib/asterisk/modules/app_dial.so", MODULE, ObjectState.SAME),
-    MappedFile("/usr/lib/x86_64-linux-gnu/libc.so.6", LIBC, ObjectState.SAME),
-    MappedFile("/usr/lib/asterisk/modules/app_queue.so", UNUSED, ObjectState.SAME),
-)
-STRIPPED = """
-Thread 1 (Thread 0x7f (LWP 1)):
-#0  0x00007f0000001000 in ?? () from /usr/lib/asterisk/modules/app_dial.so
-#1  0x0000560000001000 in pbx_exec ()
-#2  0x00007f0000002000 in start_thread () from /lib/x86_64-linux-gnu/libc.so.6
-"""
+from tests.support.stripped_build import LIBC, MODULE, OBJECTS, PROGRAM, STRIPPED, UNUSED
 
 
 def add(store: Store, text: str, made: Crash | None = None, *, kept: bool = True) -> Crash:
