@@ -12,6 +12,9 @@ from astbtd.elf import headers
 from astbtd.elf.headers import PT_LOAD
 
 NT_FILE = 0x46494C45
+MAX_FILES = 10_000
+"""How many of the files that a core names are looked at; Asterisk with all its modules has 421."""
+
 _MAX_MAPPINGS = 1 << 18
 _MAX_PATH = 4096  # bytes; no longer path can be opened (PATH_MAX)
 _DELETED = " (deleted)"

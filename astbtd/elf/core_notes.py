@@ -15,7 +15,7 @@ from itertools import accumulate
 
 from astbtd.elf import headers
 from astbtd.elf.code_map import CodeMap
-from astbtd.elf.core_memory import NT_FILE, CoreMemory, FileMapping, parse_file_mappings
+from astbtd.elf.core_memory import MAX_FILES, NT_FILE, CoreMemory, FileMapping, parse_file_mappings
 from astbtd.elf.headers import PT_LOAD
 from astbtd.elf.stack_fingerprint import compute_fingerprint
 from astbtd.model.crash import CoreFacts, IdentityFrom, Process, SentBy, Signal
@@ -40,7 +40,6 @@ _SI_ADDR_OFFSET = {True: 16, False: 12}  # in NT_SIGINFO
 _SI_PID_OFFSET = {True: 16, False: 12}  # si_uid follows it
 _SENT_CODES = (0, -1, -6)  # SI_USER (kill), SI_QUEUE (sigqueue), SI_TKILL (tgkill)
 _RANDOM_BYTES = 16
-_MAX_OBJECTS = 10_000  # mapped files; Asterisk with all its modules has 421
 _MAX_PATHS = 1 << 20  # characters of their paths in all
 _DIGEST_LENGTH = 32  # hexadecimal digits
 # Python fails to convert times near the end of its range to some time zones.
@@ -245,9 +244,7 @@ def _collect_notes(notes: Iterable[headers.Note]) -> _Notes:
 def _limit(paths: Sequence[str]) -> tuple[str, ...]:
     """Return the first paths: as many as the limits on their number and their characters allow."""
     total = accumulate(len(path) for path in paths)
-    return tuple(
-        path for path, characters in zip(paths[:_MAX_OBJECTS], total, strict=False) if characters <= _MAX_PATHS
-    )
+    return tuple(path for path, characters in zip(paths[:MAX_FILES], total, strict=False) if characters <= _MAX_PATHS)
 
 
 def _parse_auxv(content: bytes, header: headers.Header) -> dict[int, int]:

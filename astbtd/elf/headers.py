@@ -30,6 +30,9 @@ _MAX_SEGMENTS = 1 << 18  # four times Linux's default limit of mappings per proc
 _MAX_NOTE_BYTES = 64 << 20  # read from one image
 _MAX_NOTES = 1 << 18  # read from one segment; a core has about six for each thread
 _MAX_NOTE_SEGMENTS = 16  # a core has one, a program about three
+# A core may name thousands of programs, each of which may be made up:
+_MAX_PROGRAM_SEGMENTS = 256  # of a program or shared object; they have about 13
+_MAX_PROGRAM_NOTE_BYTES = 16 << 10  # of a program or shared object; they have some hundred bytes
 _MAX_POSITION = 1 << 62  # no file is this large, and pread(2) rejects much larger positions
 _MAX_BUILD_ID = 64  # bytes
 _NT_GNU_BUILD_ID = 3
@@ -138,12 +141,14 @@ def _parse_ident(ident: bytes) -> tuple[bool, str]:
     return elf_class == _CLASS_64, "<" if data == _LITTLE_ENDIAN else ">"
 
 
-def read_header(read: Read) -> Header:
+def read_header(read: Read, most_segments: int = _MAX_SEGMENTS) -> Header:
     """Return the header and segments of an ELF image. Raise NotElf."""
     header = read_file_header(read)
     count = header.segment_count
     if count == _PN_XNUM:
         count = _extended_segment_count(read, header)
+    if count > most_segments:
+        raise NotElf(f"it claims {count} segments")
     segments = _read_segments(read, header, count)
     return Header(header.is_64bit, header.byte_order, header.type, header.machine, segments)
 
@@ -160,8 +165,6 @@ def _read_segments(read: Read, header: FileHeader, count: int) -> tuple[Segment,
     layout = struct.Struct(header.byte_order + _SEGMENT_FORMAT[header.is_64bit])
     if count and header.segment_entry_size != layout.size:
         raise NotElf("the segments have an unknown size")
-    if count > _MAX_SEGMENTS:
-        raise NotElf(f"it claims {count} segments")
     raw = read(header.segment_table, count * layout.size)
     if len(raw) < count * layout.size:
         raise NotElf("the table of segments is cut short")
@@ -174,9 +177,11 @@ def _read_segments(read: Read, header: FileHeader, count: int) -> tuple[Segment,
     return tuple(Segment(kind, flags, offset, address, size) for kind, offset, address, _, size, _, flags, _ in rows)
 
 
-def read_notes(header: Header, read: Read, base: int | None = None) -> Iterator[Note]:
+def read_notes(
+    header: Header, read: Read, base: int | None = None, most_bytes: int = _MAX_NOTE_BYTES
+) -> Iterator[Note]:
     """Yield all notes of an image; `base` is the address of an image that is mapped in memory, None for a file."""
-    bytes_left = _MAX_NOTE_BYTES
+    bytes_left = most_bytes
     note_segments = (segment for segment in header.segments if segment.type == PT_NOTE)
     for segment in islice(note_segments, _MAX_NOTE_SEGMENTS):
         position = segment.offset if base is None else base + segment.address - _link_address(header)
@@ -200,13 +205,13 @@ def build_id_in(page: bytes) -> str | None:
 
 
 def build_id(read: Read, base: int | None = None) -> str | None:
-    """Return the GNU build id of a file (or of an image mapped at `base`) in hexadecimal; None if it has none."""
+    """Return the GNU build id of a program (or of its image mapped at `base`) in hexadecimal; None if it has none."""
     start = base or 0
     try:
-        header = read_header(lambda offset, size: read(start + offset, size))
+        header = read_header(lambda offset, size: read(start + offset, size), _MAX_PROGRAM_SEGMENTS)
     except NotElf:
         return None
-    return find_build_id(read_notes(header, read, base))
+    return find_build_id(read_notes(header, read, base, _MAX_PROGRAM_NOTE_BYTES))
 
 
 def find_build_id(notes: Iterable[Note]) -> str | None:

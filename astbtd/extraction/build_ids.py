@@ -8,9 +8,10 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import islice
 
 from astbtd.elf import headers
-from astbtd.elf.core_memory import NT_FILE, CoreMemory, FileMapping, parse_file_mappings
+from astbtd.elf.core_memory import MAX_FILES, NT_FILE, CoreMemory, FileMapping, parse_file_mappings
 from astbtd.extraction import object_paths
 from astbtd.lib.escaping import printable_line
 from astbtd.model.crash import MappedFile, ObjectState
@@ -100,14 +101,14 @@ def format_objects(objects: Sequence[MappedObject]) -> str:
 
 
 def _first_mappings(header: headers.Header, read: headers.Read) -> Iterator[FileMapping]:
-    """Yield the first mapping of each file."""
+    """Yield the first mapping of each file; of very many files, of the first ones."""
     first: dict[str, FileMapping] = {}
     for note in headers.read_notes(header, read):
         if note.type == NT_FILE and note.owner == b"CORE":
             for mapping in parse_file_mappings(note.content, header):
                 first.setdefault(mapping.path, mapping)
             break
-    yield from first.values()
+    yield from islice(first.values(), MAX_FILES)
 
 
 def _mapped_object(image: MappedImage, root: str) -> MappedObject | None:

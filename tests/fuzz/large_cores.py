@@ -39,6 +39,18 @@ def of_long_names(size: int) -> bytes:
     return _with_files(4, b"/usr/sbin/asterisk\0" + 3 * (_repeat(b"/a", size // 3) + b"\0"))
 
 
+def of_images(size: int) -> bytes:
+    """Return a core that names a hundred programs, in each of which very many notes are to be searched."""
+    count, address, page = 100, 0x400000, 4096
+    row = _FORM.row(Segment(PT_NOTE, 4, page, page, size))
+    image = (_FORM.header(FileType.SHARED, 16) + row * 16).ljust(page, b"\0")
+    image += _repeat(_FORM.note(b"GNU", 1, b""), size)
+    names = b"/usr/sbin/asterisk\0" + b"".join(b"/lib/program_%06d.so\0" % number for number in range(count - 1))
+    mapped = _FORM.pack("PP", count, page) + _FORM.pack("PPP", address, address + page, 0) * count + names
+    notes = _FORM.note(b"CORE", NT_FILE, mapped) + DeadProcess(without=(NT_FILE,)).notes()
+    return elf_file(_FORM, FileType.CORE, [Part(PT_NOTE, 0, notes), Part(PT_LOAD, address, image)])
+
+
 def of_segments(size: int) -> bytes:
     """Return a core with as many segments as its size or its header permits, all at the same address."""
     count = min(size // _FORM.row_size, _MOST_SEGMENTS)

@@ -126,6 +126,7 @@ _RECORD = record.to_json(crash())
 _CORES = (
     *(large_cores.of_zeros, large_cores.of_empty_notes, large_cores.of_threads, large_cores.of_vectors),
     *(large_cores.of_names, large_cores.of_long_names, large_cores.of_segments),
+    large_cores.of_images,
 )
 _PARSERS: dict[str, tuple[Parser, tuple[Input, ...], bytes]] = {
     # name: parser, pieces of which the input is made, how the input begins

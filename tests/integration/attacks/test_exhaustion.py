@@ -10,6 +10,7 @@ import pytest
 
 from astbtd.elf.headers import FileType
 from astbtd.store.record_limits import LARGEST_RECORD
+from tests.fuzz import large_cores
 from tests.support.attackers import ASTERISK, crash_as_asterisk, run_as_asterisk, write_core
 from tests.support.builders import FORMS, NT_FILE, PT_NOTE, DeadProcess, Part, elf_file
 from tests.support.commands import run_astbtd
@@ -82,6 +83,20 @@ def test_the_record_of_a_core_that_names_very_many_files_can_be_read(running: Ru
     assert any("more files than are looked at" in note for note in crash.extraction.notes), crash.extraction.notes
     shown = run_astbtd(running, "show", "--json", crash.id)
     assert shown.returncode == 0, shown.stderr
+
+
+def test_programs_that_are_made_up_in_a_core_do_not_block(running: RunningDaemon, spool: Path) -> None:
+    use_gdb(running, spool, QUICK_GDB)
+    running.start()
+    unwatched = spool.with_name("many")
+    unwatched.write_bytes(large_cores.of_images(16 << 20))
+    shutil.chown(unwatched, ASTERISK)
+    unwatched.rename(spool / "core.many")
+    write_core(spool / "core", 1)
+
+    recorded = running.wait_for_crashes(2)
+
+    assert 1 in {crash.process.pid for crash in recorded}
 
 
 def test_a_sparse_core_of_ten_terabytes_is_refused(running: RunningDaemon, spool: Path) -> None:

@@ -140,6 +140,15 @@ def test_the_bytes_read_for_notes_are_limited() -> None:
     assert meter.asked <= 64 << 20
 
 
+@pytest.mark.parametrize(("segments", "size"), [(16, 64 << 20), (0xFFFE, 16)])
+def test_little_is_read_to_find_the_build_id_of_a_program(segments: int, size: int) -> None:
+    form = FORMS[0]
+    meter = Meter(form.header(FileType.SHARED, segments) + form.row(Segment(PT_NOTE, 4, 0, 0, size)) * segments)
+
+    assert headers.build_id(meter) is None
+    assert meter.asked < LITTLE
+
+
 def test_the_number_of_note_segments_read_is_limited() -> None:
     form = FORMS[0]
     data = form.header(FileType.CORE, 0xFFFE) + form.row(Segment(PT_NOTE, 4, 0, 0, 0)) * 0xFFFE

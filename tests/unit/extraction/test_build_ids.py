@@ -93,3 +93,8 @@ def test_the_record_has_the_replaced_objects_first_and_a_limit(tmp_path: Path) -
     assert recorded[0] == MappedFile(str(replaced), RAN, ObjectState.REPLACED)
     assert len(recorded) == 512
     assert {each.state for each in recorded[1:]} == {ObjectState.SAME}
+
+
+def test_of_very_many_files_the_first_ones_are_listed(tmp_path: Path) -> None:
+    process = DeadProcess(mapped=tuple(f"/m/{number}.so" for number in range(10_500)))
+    assert len(list_objects(process.core(), tmp_path)) == 10_000
