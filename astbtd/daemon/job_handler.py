@@ -1,6 +1,7 @@
 """The jobs of the daemon's worker: take a claim through the pipeline, record a rename, run maintenance."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from astbtd.announce import journal
 from astbtd.announce.journal import Priority
@@ -11,7 +12,7 @@ from astbtd.claims.private_copy import NotUnpacked
 from astbtd.daemon.jobs import ClaimProcessed, Job, ProcessClaim
 from astbtd.daemon.maintenance import Maintenance
 from astbtd.daemon.store_statistics import StoreStatistics
-from astbtd.errors import AstbtdError
+from astbtd.errors import AstbtdError, Interrupted
 from astbtd.model.crash import Crash
 from astbtd.pipeline.crash_pipeline import CrashPipeline
 
@@ -65,13 +66,14 @@ class CrashJobHandler:
         return self._pipeline.record_rename(rename)
 
     def run_maintenance(self, *, idle: bool) -> None:
-        """Run the maintenance that is due. If `idle`, do what was postponed as well, until a claim is queued."""
-        self._maintenance.run(idle=idle)
+        """Run the maintenance that is due. If `idle`, do what was postponed as well, until a claim is queued.
+
+        A step that fails does not keep the others from being done. Raises the first error.
+        """
+        steps: list[Callable[[], object]] = [partial(self._maintenance.run, idle=idle)]
         if idle:
-            self._pipeline.catch_up(self._is_interrupted)
-            for do_what_is_due in self._when_idle:
-                do_what_is_due()
-        self._check_deaths()
+            steps += [partial(self._pipeline.catch_up, self._is_interrupted), *self._when_idle]
+        _do_all([*steps, self._check_deaths])
         self._statistics.clear_failure(_RETENTION)
 
     def report_failure(self, job: Job, error: Exception) -> None:
@@ -91,3 +93,17 @@ class CrashJobHandler:
         reason = error.message if isinstance(error, AstbtdError) else f"{what}: {type(error).__name__}: {error}"
         if self._statistics.record_failure(what, reason):
             journal.log(f"{reason} (will be retried)", Priority.ERROR)
+
+
+def _do_all(steps: Iterable[Callable[[], object]]) -> None:
+    """Do all steps, also if one of them fails. Raise the first error at the end; Interrupted at once."""
+    first_error: Exception | None = None
+    for step in steps:
+        try:
+            step()
+        except Interrupted:
+            raise
+        except Exception as error:
+            first_error = first_error or error
+    if first_error:
+        raise first_error

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from astbtd.diagnosis.crash_context import CrashContext, Evidence
 from astbtd.diagnosis.signature import rules_version, versioned_rule
+from astbtd.errors import AstbtdError
 from astbtd.lib import files
 from astbtd.model.crash import REPORT_FILE, Crash, CrashSignature, Section
 from astbtd.model.diagnosis import DecidedSignature
@@ -44,15 +45,26 @@ class Resigning:
     """The new signatures of crashes with a text, by the fingerprint of the stack."""
 
     def run(self) -> bool:
-        """Compute all outdated signatures again. Return False if interrupted, True if there is nothing left to do."""
+        """Compute all outdated signatures again. Return False if interrupted, True if there is nothing left to do.
+
+        An internal error at one crash, which keeps its signature, is raised when the others are done: once.
+        """
         if _completed_version(self.store) == rules_version():
             return True
+        internal_error: Exception | None = None
         for crash_id in reversed(self.store.ids()):
             if self.is_interrupted():
                 return False
-            with suppress(DamagedRecord):  # removed meanwhile
-                self._resign(crash_id)
+            try:
+                with suppress(DamagedRecord):  # removed meanwhile
+                    self._resign(crash_id)
+            except (AstbtdError, OSError):
+                raise
+            except Exception as error:  # which every further attempt would hit again
+                internal_error = internal_error or error
         files.replace(_marker(self.store), str(rules_version()).encode(), files.PRIVATE_FILE_MODE)
+        if internal_error:
+            raise internal_error
         return True
 
     def _resign(self, crash_id: str) -> None:

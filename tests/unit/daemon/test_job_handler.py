@@ -15,7 +15,7 @@ from astbtd.daemon.job_handler import CrashJobHandler
 from astbtd.daemon.jobs import ProcessClaim, RecordRename, RunMaintenance
 from astbtd.daemon.maintenance import Maintenance
 from astbtd.daemon.store_statistics import StoreStatistics
-from astbtd.errors import AstbtdError
+from astbtd.errors import AstbtdError, Interrupted
 from astbtd.model.crash import Crash
 from astbtd.pipeline.crash_pipeline import CrashPipeline
 from astbtd.store.store import Store
@@ -42,6 +42,8 @@ class FakePipeline:
 
     def catch_up(self, _: Callable[[], bool]) -> bool:
         self.caught_up += 1
+        if self.error:
+            raise self.error
         return True
 
 
@@ -75,11 +77,13 @@ class Bench:
         self.maintenance = FakeMaintenance()
         self.statistics = StoreStatistics(store)
         self.done: list[str] = []
+        self.deaths_checked: list[bool] = []
         self.handler = CrashJobHandler(
             cast(CrashPipeline, self.pipeline),
             cast(Maintenance, self.maintenance),
             self.statistics,
             RateLimitedJournal(),
+            check_deaths=lambda: self.deaths_checked.append(True),
             when_idle=[lambda: self.done.append("first"), lambda: self.done.append("second")],
             on_collected=lambda crash: self.done.append(crash.id),
         )
@@ -114,6 +118,24 @@ def test_each_crash_is_passed_on_and_the_rest_is_done_only_when_idle(bench: Benc
     bench.handler.run_maintenance(idle=True)
 
     assert bench.done == [crash().id, "first", "second"]
+
+
+def test_a_step_of_maintenance_that_fails_keeps_no_other_from_being_done(bench: Bench) -> None:
+    bench.pipeline.error = ValueError("internal error")
+
+    with pytest.raises(ValueError, match="internal error"):
+        bench.handler.run_maintenance(idle=True)
+
+    assert (bench.done, bench.deaths_checked) == (["first", "second"], [True])
+
+
+def test_when_the_daemon_stops_nothing_further_is_begun(bench: Bench) -> None:
+    bench.pipeline.error = Interrupted("the daemon stops")
+
+    with pytest.raises(Interrupted):
+        bench.handler.run_maintenance(idle=True)
+
+    assert (bench.done, bench.deaths_checked) == ([], [])
 
 
 def test_a_crash_that_was_collected_before_is_not_counted(bench: Bench) -> None:

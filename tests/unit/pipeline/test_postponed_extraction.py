@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import cast
 
@@ -10,7 +11,8 @@ import pytest
 
 from astbtd.diagnosis.advice import EXTRACT_AGAIN
 from astbtd.elf.core_notes import read_facts
-from astbtd.errors import AstbtdError
+from astbtd.errors import AstbtdError, Interrupted, NoRoom
+from astbtd.extraction.gdb_probe import GdbCannotStart
 from astbtd.extraction.gdb_runner import NO_EXTRACTION, ExtractionResult, Extractor
 from astbtd.extraction.sandbox_command import SandboxUser
 from astbtd.model.crash import CoreFacts, Crash, Section
@@ -30,9 +32,10 @@ OURSELVES = SandboxUser(os.geteuid(), os.getegid(), switched=False)
 
 @dataclass
 class FakeExtractor:
-    """Writes a backtrace, or raises. Remembers the facts of each core."""
+    """Writes a backtrace, or raises, maybe for one crash time only. Remembers the facts of each core."""
 
-    error: Exception | None = None
+    error: BaseException | None = None
+    fails_at: datetime | None = None
     settings: GdbSettings = field(default_factory=GdbSettings)
     user: SandboxUser = OURSELVES
     debug_directories: str = ""
@@ -44,7 +47,7 @@ class FakeExtractor:
         assert not crash_thread_only
         assert read_facts(core).process.pid == facts.process.pid
         self.facts.append(facts)
-        if self.error:
+        if self.error and self.fails_at in (None, facts.crashed_at):
             raise self.error
         for section in (Section.BACKTRACE, Section.THREAD1, Section.FULL):
             (directory / section).write_text(BACKTRACE)
@@ -115,6 +118,54 @@ def test_a_core_that_cannot_be_extracted_now_stays_on_the_list(store: Store, cor
     assert PostponedExtractions(store).ids() == (made.id,)
     assert (store.directory(made.id) / Section.BACKTRACE).read_text() == "part\n"
     assert not list(store.incoming.glob("*.core"))
+
+
+class EndOfTheDaemon(BaseException):
+    """Ends the attempt as a kill does: nothing in the way handles it."""
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("internal error"), AstbtdError("gdb's output is invalid"), EndOfTheDaemon()]
+)
+def test_a_core_at_which_every_attempt_fails_is_given_up(store: Store, core: int, error: BaseException) -> None:
+    made = add(store, core, 1)
+
+    for _ in range(3):
+        with pytest.raises(type(error)):
+            extract(store, FakeExtractor(error))
+        assert store.load(made.id).extraction.postponed
+    assert extract(store, FakeExtractor(error))
+
+    after = store.load(made.id)
+    assert not after.extraction.postponed
+    assert "3 attempts to extract the core in full did not come to an end" in after.extraction.notes[-1]
+    assert store.has_core(made.id)
+    assert PostponedExtractions(store).ids() == ()
+
+
+def test_a_core_at_which_an_attempt_fails_does_not_keep_the_others_from_being_extracted(
+    store: Store, core: int
+) -> None:
+    failing, sound = add(store, core, 1), add(store, core, 2)
+
+    with pytest.raises(ValueError, match="internal error"):
+        extract(store, FakeExtractor(ValueError("internal error"), fails_at=failing.crashed_at))
+
+    assert [store.load(each.id).extraction.postponed for each in (failing, sound)] == [True, False]
+
+
+@pytest.mark.parametrize("error", [NoRoom("disk full"), GdbCannotStart("no gdb", ""), Interrupted("the daemon stops")])
+def test_an_attempt_that_says_nothing_about_the_core_is_not_counted(
+    store: Store, core: int, error: AstbtdError
+) -> None:
+    made = add(store, core, 1)
+
+    for _ in range(4):
+        with pytest.raises(type(error)):
+            extract(store, FakeExtractor(error))
+
+    assert extract(store, FakeExtractor())
+    assert store.load(made.id).diagnosis.crash_function == "play"
 
 
 def test_a_damaged_core_is_noted_and_does_not_keep_the_others_from_being_extracted(store: Store, core: int) -> None:

@@ -2,11 +2,13 @@
 
 import json
 import shutil
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from astbtd.diagnosis.crash_context import CrashContext, Evidence
 from astbtd.diagnosis.signature import rules_version
 from astbtd.model.crash import Crash, Section, Site, SiteFrame
 from astbtd.model.diagnosis import DecidedSignature
@@ -159,3 +161,24 @@ def test_a_store_of_the_previous_version_keeps_its_signatures_where_they_are_rig
             assert is_current(signature_of(new))
         else:
             assert new.signature is None
+
+
+def test_an_internal_error_at_one_crash_is_raised_once_and_the_others_are_done(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken, sound = add(store, 1, "#0  0x1 in broken () at b.c:1\n#1  0x2 in main () at m.c:2\n"), add(store, 2, NAMED)
+    parse = CrashContext.from_text
+
+    def fail_at_one(text: Iterable[str], evidence: Evidence) -> CrashContext:
+        context = parse(text, evidence)
+        if context.stack.frames[0].function == "broken":
+            raise ValueError("internal error")
+        return context
+
+    monkeypatch.setattr(CrashContext, "from_text", fail_at_one)
+
+    with pytest.raises(ValueError, match="internal error"):
+        Resigning(store, lambda: False).run()
+    assert Resigning(store, lambda: False).run()
+
+    assert [signature_of(store.load(each.id)).text for each in (broken, sound)] == ["fault in old", "fault in play"]
