@@ -224,8 +224,9 @@ class CoreFinder:
         elif not has_link_of_claim(self.claims, file.directory.directory, status):
             if isinstance(finding, RefusedFile):
                 self._examined.add(status, True)
-            other = getattr(finding, "other", None) if self.identity.is_known(status.st_uid) else None
-            yield from self._refusals.report(RefusedFile(finding.path, finding.reason, other), status)
+            foreign = not self.identity.is_known(status.st_uid)
+            other = None if foreign else getattr(finding, "other", None)
+            yield from self._refusals.report(RefusedFile(finding.path, finding.reason, other, foreign), status)
 
     def _claim(self, candidate: Candidate, file: ExaminedFile) -> Iterator[FinderResult]:
         status, crash_id = os.fstat(candidate.descriptor), candidate.facts.crash_id

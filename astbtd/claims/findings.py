@@ -38,11 +38,15 @@ class OtherCore:
 
 @dataclass(frozen=True)
 class RefusedFile:
-    """A file that looks like a core and is not collected, with a reason for people."""
+    """A file that looks like a core and is not collected, with a reason for people.
+
+    `foreign`: the owner of the file is not a user of the PBX.
+    """
 
     path: str
     reason: str
     other: OtherCore | None = field(default=None, compare=False)
+    foreign: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)

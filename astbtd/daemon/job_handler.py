@@ -53,7 +53,7 @@ class CrashJobHandler:
         try:
             crash = self._pipeline.process(claim)
         except NotUnpacked as error:
-            self._rate_limited.log_unpack_error(claim.record.path, error)
+            self._rate_limited.log_unpack_error(claim.record.path, error, foreign=claim.record.foreign)
             crash = None
         self._statistics.clear_failure(claim.record.path)
         if crash:

@@ -41,9 +41,9 @@ class Receiver:
                 announcements.log_replaced_core(record)
             case OlderCoresLeft(directory, count):
                 announcements.log_older_cores(directory, count)
-            case RefusedFile(path, reason, other):
+            case RefusedFile(path, reason, other, foreign):
                 self.deaths.note_other_core(other)
-                self.rate_limited.log_refused_core(path, reason)
+                self.rate_limited.log_refused_core(path, reason, foreign=foreign)
 
 
 def make_watch_thread(

@@ -11,7 +11,7 @@ import pytest
 from astbtd.elf.headers import FileType
 from astbtd.store.record_limits import LARGEST_RECORD
 from tests.fuzz import large_cores
-from tests.support.attackers import ASTERISK, crash_as_asterisk, run_as_asterisk, write_core
+from tests.support.attackers import ASTERISK, OTHER_USER, crash_as_asterisk, run_as_asterisk, write_core
 from tests.support.builders import FORMS, NT_FILE, PT_NOTE, DeadProcess, Part, elf_file
 from tests.support.commands import run_astbtd
 from tests.support.fake_gdb import QUICK_GDB, use_gdb
@@ -127,6 +127,22 @@ def test_fifos_sockets_and_devices_are_refused(running: RunningDaemon, programs:
     assert recorded.diagnosis.crash_function == "do_forward"
     assert sorted(os.listdir(spool)) == before
     assert running.output().count("it is not a regular file") == len(before)
+
+
+def test_refused_files_of_other_users_suppress_no_entry_about_the_pbx(running: RunningDaemon, spool: Path) -> None:
+    running.start()
+    for number in range(MOST_ENTRIES + 1):
+        bad = spool.with_name("bad")
+        bad.write_bytes(DAMAGED["very many segments"])
+        shutil.chown(bad, OTHER_USER)
+        bad.rename(spool / f"core.{number}")
+    running.wait_until(lambda: running.output().count("is ignored") == MOST_ENTRIES, "the entries of the other user")
+
+    bad.write_bytes(DAMAGED["very many segments"])
+    shutil.chown(bad, ASTERISK)
+    bad.rename(spool / "core.of-the-pbx")
+
+    running.wait_until(lambda: "core.of-the-pbx is ignored" in running.output(), "the entry about the PBX")
 
 
 def test_many_refused_files_cause_few_journal_entries(running: RunningDaemon, programs: Path, spool: Path) -> None:

@@ -19,9 +19,9 @@ def messages(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_few_entries_are_all_written(messages: list[str]) -> None:
     limited = RateLimitedJournal()
 
-    limited.log_refused_core("/srv/core", "it is damaged")
+    limited.log_refused_core("/srv/core", "it is damaged", foreign=False)
     assert limited.warn("not watched: /srv")
-    limited.log_unpack_error("/srv/core.zst", AstbtdError("it is truncated", "copy it again"))
+    limited.log_unpack_error("/srv/core.zst", AstbtdError("it is truncated", "copy it again"), foreign=False)
     limited.reset()
 
     assert messages == [
@@ -35,7 +35,7 @@ def test_further_entries_are_counted(messages: list[str]) -> None:
     limited = RateLimitedJournal()
 
     for number in range(1000):
-        limited.log_refused_core(f"/srv/core.{number}", "it is damaged")
+        limited.log_refused_core(f"/srv/core.{number}", "it is damaged", foreign=False)
     limited.reset()
 
     assert len(messages) == 21
@@ -46,7 +46,7 @@ def test_after_a_reset_entries_are_written_again(messages: list[str]) -> None:
     limited = RateLimitedJournal()
     for _ in range(2):
         for _ in range(30):
-            limited.log_refused_core("/srv/core", "it is damaged")
+            limited.log_refused_core("/srv/core", "it is damaged", foreign=False)
         limited.reset()
 
     assert len(messages) == 2 * 21
@@ -61,6 +61,16 @@ def test_entries_about_foreign_crashes_are_limited(messages: list[str]) -> None:
 
     assert len(messages) == 21
     assert messages[-1] == "10 more entries about ignored files or foreign crashes suppressed"
+
+
+def test_entries_about_files_of_others_suppress_none_about_the_pbx(messages: list[str]) -> None:
+    limited = RateLimitedJournal()
+
+    for number in range(30):
+        limited.log_refused_core(f"/tmp/core.{number}", "it is damaged", foreign=True)
+    limited.log_refused_core("/srv/core", "it is damaged", foreign=False)
+
+    assert (len(messages), messages[-1]) == (21, "/srv/core is ignored: it is damaged")
 
 
 def test_an_entry_that_the_journal_did_not_accept_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
