@@ -14,6 +14,7 @@ from pathlib import Path
 
 from astbtd.elf.core_notes import file_identity
 from astbtd.lib import files
+from astbtd.lib.quantities import format_size
 from astbtd.lib.read_budget import BudgetExceeded, ReadBudget
 from astbtd.lib.serialization import Decoder, to_plain
 
@@ -28,7 +29,9 @@ SKIPPED_BECAUSE = f"the daemon has ended {MAX_DEATHS} times while it examined th
 
 _FILE_BYTES = 192 << 20  # a core with 5,000 threads has 64 MiB of notes, which are the largest part of what is read
 _FILE_SECONDS = 5.0  # of processor time; a core with 421 objects takes 0.005 s
-_OWNER_SECONDS = 20.0  # of processor time for what turns out to be no core of Asterisk, until the next full scan
+# For all files of one owner until the next full scan. The cores of the PBX's users are not charged.
+_OWNER_BYTES = 2 << 30
+_OWNER_SECONDS = 20.0  # of processor time
 _MAX_NOTE_BYTES = 1 << 16
 
 
@@ -42,7 +45,7 @@ class NotExamined(Exception):
 
 @dataclass
 class Examination:
-    """The examination of one file. `found_core`: it is a core of Asterisk; its owner is not charged for that."""
+    """The examination of one file. `found_core`: it is a core of Asterisk."""
 
     budget: ReadBudget
     found_core: bool = False
@@ -130,31 +133,49 @@ class ExaminationNotes:
 
 
 class Examinations:
-    """The examinations of one thread: their limits, and the notes about them."""
+    """The examinations of one thread: their limits, and the notes about them.
 
-    def __init__(self, notes: ExaminationNotes | None = None) -> None:
+    `may_dump` returns whether an owner's cores of Asterisk are free of charge, because that user may run the PBX.
+    """
+
+    def __init__(self, notes: ExaminationNotes | None = None, may_dump: Callable[[int], bool] = lambda _: True) -> None:
         self.notes = notes or ExaminationNotes()
+        self._may_dump = may_dump
         self._seconds: defaultdict[int, float] = defaultdict(float)  # by owner
+        self._bytes: defaultdict[int, int] = defaultdict(int)
 
     def renew_budgets(self) -> None:
         """Give each owner a new budget: a scan of all files begins."""
         self._seconds.clear()
+        self._bytes.clear()
 
     @contextmanager
     def examined(self, path: str, status: os.stat_result) -> Iterator[Examination]:
         """Give the budget for a file during the block. Raises NotExamined before it."""
         if self.notes.has_ended_daemon(status):
             raise NotExamined(SKIPPED_BECAUSE, later=False)
-        if self._seconds[status.st_uid] > _OWNER_SECONDS:
-            reason = f"its owner's files have taken more than {_OWNER_SECONDS:g} s: it waits for the next full scan"
-            raise NotExamined(reason, later=True)
+        self._check_owner(status.st_uid)
         examination = Examination(ReadBudget(_FILE_BYTES, _FILE_SECONDS))
         with self.notes.noted(path, status):
             try:
                 yield examination
             finally:
-                if not examination.found_core:
-                    self._seconds[status.st_uid] += examination.budget.seconds_used
+                self._charge(status.st_uid, examination)
+
+    def _check_owner(self, uid: int) -> None:
+        """Raise NotExamined if the budget of an owner is used up."""
+        used = None
+        if self._seconds[uid] > _OWNER_SECONDS:
+            used = f"taken more than {_OWNER_SECONDS:g} s"
+        elif self._bytes[uid] > _OWNER_BYTES:
+            used = f"made astbtd read more than {format_size(_OWNER_BYTES)}"
+        if used:
+            raise NotExamined(f"its owner's files have {used}: it waits for the next full scan", later=True)
+
+    def _charge(self, uid: int, examination: Examination) -> None:
+        if not (examination.found_core and self._may_dump(uid)):
+            self._seconds[uid] += examination.budget.seconds_used
+            self._bytes[uid] += examination.budget.bytes_read
 
 
 def _remove(note: Path) -> None:

@@ -60,7 +60,7 @@ class CoreFinder:
         self.claims = claims
         self.capacity = capacity
         self.first_sight = first_sight or FirstSight()
-        self.examinations = Examinations(notes)
+        self.examinations = Examinations(notes, lambda uid: self.identity.is_known(uid))
         self.identity = PbxIdentity()
         self.postponed = self.postponed_foreign = False
         self.incomplete = IncompleteCores()

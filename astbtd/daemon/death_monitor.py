@@ -65,6 +65,8 @@ class DeathMonitor:
         """Claim each death without a core, so that it is recorded. Raise AstbtdError if that is not possible now."""
         until = time.time() - GRACE
         since = self._checked_until or _read(self._mark)
+        if since is not None and since > until:  # the clock was set back: deaths since then are dated before the mark
+            since = until - _OVERLAP
         if since is not None:
             entries = islice(systemd.entries_since(QUERIES, since - _OVERLAP), _MAX_ENTRIES)
             messages = [message for message in map(parse_entry, entries) if message]
@@ -76,7 +78,7 @@ class DeathMonitor:
                     replacement = find_replacement(death, self._other_cores)
                     crash_id = self._claim(claims, death_record(death, replacement))
                 known |= {crash_id} if crash_id else set()
-        self._checked_until = until if since is None else max(since, until)
+        self._checked_until = until
         self._save_mark()
 
     def _save_mark(self) -> None:

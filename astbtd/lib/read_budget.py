@@ -16,7 +16,7 @@ class ReadBudget:
     def __init__(self, size: float, seconds: float) -> None:
         self._size = size
         self._seconds = seconds
-        self._read = 0
+        self.bytes_read = 0
         self._started = time.thread_time()
 
     @property
@@ -26,8 +26,8 @@ class ReadBudget:
 
     def charge(self, size: int) -> None:
         """Count bytes that were read. Raises BudgetExceeded."""
-        self._read += size
-        if self._read > self._size:
+        self.bytes_read += size
+        if self.bytes_read > self._size:
             raise BudgetExceeded(f"it makes astbtd read more than {format_size(int(self._size))}")
         if self.seconds_used > self._seconds:
             raise BudgetExceeded(f"reading it takes more than {self._seconds:g} s of processor time")

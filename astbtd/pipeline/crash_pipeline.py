@@ -80,6 +80,8 @@ class CrashPipeline:
             return None
         with files.wrap_os_error(f"cannot record the crash of {claim.record.path}"):
             crash = self._commit(claim)
+            if crash.core.state is not CoreState.NONE and not crash.foreign:
+                replace_death(self.store, crash)
             self._mark_collected(claim)
             if not crash.foreign and crash.id != next(self.store.newest()):
                 postpone_numbering(self.store, crash)
@@ -177,8 +179,6 @@ class CrashPipeline:
             if crash.extraction.postponed:
                 PostponedExtractions(self.store).add(crash.id)
             self.store.commit(staged, crash)
-            if crash.core.state is not CoreState.NONE and not crash.foreign:
-                replace_death(self.store, crash)
         finally:
             files.remove_tree(staged)
         return crash

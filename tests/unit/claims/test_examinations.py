@@ -58,7 +58,32 @@ def test_when_the_budget_of_an_owner_is_used_up_its_files_wait_for_the_next_scan
     assert isinstance(examine(examinations, path), RefusedFile)
 
 
-def test_cores_of_asterisk_are_not_charged_to_their_owner(dump: Dump, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bytes_that_are_read_of_the_files_of_one_owner_are_limited(
+    dump: Dump, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "_OWNER_BYTES", 0)
+    examinations = Examinations()
+    path = dump()
+    os.truncate(path, 64)
+
+    assert isinstance(examine(examinations, path), RefusedFile)
+    postponed = examine(examinations, path)
+
+    assert isinstance(postponed, Postponed)
+    assert "read more than" in postponed.reason
+
+
+def test_cores_of_asterisk_are_charged_to_an_owner_who_does_not_run_the_pbx(
+    dump: Dump, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "_OWNER_SECONDS", 0.0)
+    examinations = Examinations(may_dump=lambda _: False)
+    path = dump()
+
+    assert [type(examine(examinations, path)) for _ in range(2)] == [Candidate, Postponed]
+
+
+def test_cores_of_asterisk_are_not_charged_to_a_user_of_the_pbx(dump: Dump, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "_OWNER_SECONDS", 0.0)
     examinations = Examinations()
     path = dump()

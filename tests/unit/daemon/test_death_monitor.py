@@ -106,6 +106,17 @@ def test_a_death_of_just_now_is_left_to_the_next_look(
     assert bench.check() == [NOW + 100]
 
 
+def test_a_death_after_the_clock_was_set_back_is_claimed(
+    bench: Bench, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.check()
+    monkeypatch.setattr("time.time", lambda: NOW - 1e6)
+    journal.deaths = [NOW - 1e6 - 2 * GRACE]
+
+    assert bench.check() == [NOW - 1e6 - 2 * GRACE]
+    assert bench.check() == []
+
+
 def test_a_death_that_was_recorded_is_not_claimed_again_after_retention(
     bench: Bench, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,7 +40,7 @@ from astbtd.sources.collectors.collector import CollectorMetadata
 from astbtd.store.core_archive import verify_core
 from astbtd.store.retention.disk_reserve import DiskReserve
 from astbtd.store.store import Store
-from tests.support.builders import DeadProcess, signature_of
+from tests.support.builders import DeadProcess, crash, signature_of
 from tests.support.packed import COMPRESS
 
 BACKTRACE = """\
@@ -48,6 +48,10 @@ Thread 1 (LWP 4243):
 #0  0x0000000010000123 in ast_bridge_join (bridge=0x0) at bridge.c:17
 #1  0x0000000010000234 in main () at asterisk.c:1
 """
+
+
+class EndOfTheDaemon(BaseException):
+    """Ends the work as a kill does: nothing in the way handles it."""
 
 
 @dataclass
@@ -215,6 +219,28 @@ def test_a_file_that_turns_out_not_to_be_a_core_is_reported_and_its_claim_is_giv
 
     assert not list(bench.store.incoming.glob("*.claim"))
     assert os.listdir(bench.directory) == ["core"]
+
+
+def test_the_record_of_the_death_is_replaced_although_the_daemon_ended_before(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(*_: object) -> None:
+        raise EndOfTheDaemon
+
+    claim = bench.claim()
+    facts = claim.record.facts
+    death = replace(crash(pid=facts.process.pid or 0, state=CoreState.NONE), crashed_at=facts.crashed_at)
+    death = replace(death, id=f"{facts.crashed_at:%Y%m%dT%H%M%SZ}-{facts.process.pid}-0a1b2c")
+    bench.store.commit(bench.store.stage(death.id), death)
+    with monkeypatch.context() as patched:
+        patched.setattr("astbtd.pipeline.crash_pipeline.replace_death", end)
+        with pytest.raises(EndOfTheDaemon):
+            bench.process(claim)
+    assert death.id in bench.store.ids()
+
+    recorded = bench.process(claim)
+
+    assert bench.store.ids() == [recorded.id]
 
 
 def test_metadata_of_a_collector_completes_the_facts(bench: Bench) -> None:
