@@ -21,6 +21,7 @@ DIRECTORY_MODE = 0o750
 PRIVATE_FILE_MODE = 0o600
 GROUP_READS = 0o440
 OWNER_READS = 0o400
+EVERYBODY_READS = 0o644
 PRIVATE_DIRECTORY_MODE = 0o700
 
 PRIVATE_DIRECTORY_PREFIX = "astbtd-"
@@ -92,10 +93,11 @@ def temporary_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.new")
 
 
-def append_line(path: Path, line: str) -> None:
-    """Append one line to a private file and sync it. An incomplete last line, left by a kill, is removed first."""
+def append_line(path: Path, line: str, mode: int = PRIVATE_FILE_MODE, group: int = -1) -> None:
+    """Append one line to a file and sync it. An incomplete last line, left by a kill, is removed first."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE_MODE)
     try:
+        _set_mode_and_group(descriptor, mode, group)
         size = os.fstat(descriptor).st_size
         start = max(0, size - _LONGEST_LINE)
         incomplete = os.pread(descriptor, size - start, start).rpartition(b"\n")[2]

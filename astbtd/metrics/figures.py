@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from astbtd.lib import json_file
 from astbtd.model.daemon_state import LARGEST, STATE_FILE, DaemonState
 from astbtd.model.record_summary import CoreState
-from astbtd.store import record
 from astbtd.store.captures import Captures
 from astbtd.store.kept_objects import KeptObjects
 from astbtd.store.record import RecordSummary
@@ -110,8 +110,6 @@ def _measure(store: Store) -> dict[str, int]:
 def _read_state(unit_directory: Path) -> DaemonState | None:
     """Return the state that the daemon has published; None if none runs. Raise AstbtdError."""
     try:
-        return record.read(unit_directory / STATE_FILE, DaemonState, LARGEST)
-    except record.Damaged as error:
-        if isinstance(error.__cause__, FileNotFoundError):
-            return None
-        raise
+        return json_file.read(unit_directory / STATE_FILE, DaemonState, LARGEST)
+    except json_file.Missing:
+        return None

@@ -57,17 +57,19 @@ class Delivery:
     def run(self, sinks: Sequence[Sink]) -> None:
         """Deliver all that waits, as far as possible now. Wait for attempts that are due soon.
 
-        Raise AstbtdError if the spool or a mark cannot be read or written: without a mark nothing is sent.
+        Raise AstbtdError if the spool or a mark cannot be read or written: without a mark nothing is sent. A sink whose
+        mark is damaged does not hinder the others, which are served before.
         """
         end = self.clock.now() + PATIENCE
+        working, errors = list(sinks), []
         while True:
-            for sink in sinks:
-                self.serve(sink)
-            now = self.clock.now()
-            attempts = [at for sink in sinks if (at := self._next_attempt(sink)) and at > now]
-            if not attempts or min(attempts) > end:
-                return
-            self.clock.sleep((min(attempts) - now).total_seconds())
+            errors += self._serve_all(working)
+            pause = self._pause(working, end)
+            if pause is None:
+                break
+            self.clock.sleep(pause)
+        if errors:
+            raise errors[0]
 
     def serve(self, sink: Sink) -> None:
         """Deliver to one sink what waits for it, until the server does not accept any more. Raise AstbtdError."""
@@ -113,6 +115,25 @@ class Delivery:
                 batch = []
         if batch:
             yield batch
+
+    def _serve_all(self, working: list[Sink]) -> list[AstbtdError]:
+        """Serve each sink; remove those from the list that cannot be served, and return why."""
+        errors = []
+        for sink in list(working):
+            try:
+                self.serve(sink)
+            except AstbtdError as error:
+                working.remove(sink)
+                errors.append(error)
+        return errors
+
+    def _pause(self, sinks: Sequence[Sink], end: datetime) -> float | None:
+        """Return the seconds until the next attempt; None if there is none before `end`."""
+        now = self.clock.now()
+        attempts = [at for sink in sinks if (at := self._next_attempt(sink)) and at > now]
+        if not attempts or min(attempts) > end:
+            return None
+        return (min(attempts) - now).total_seconds()
 
     def _next_attempt(self, sink: Sink) -> datetime | None:
         state = self.states.read(sink.name)

@@ -3,7 +3,6 @@
 DIRECTORY/NAME.json, written by the networked unit. The unit that writes the spool reads them too.
 """
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,14 +10,11 @@ from datetime import datetime
 from pathlib import Path
 
 from astbtd.errors import AstbtdError
-from astbtd.lib import files
-from astbtd.lib.serialization import to_plain
-from astbtd.store import record
+from astbtd.lib import files, json_file
 
 _SUFFIX = ".json"
 _LARGEST = 1 << 16  # bytes
 _EVERYBODY_ENTERS = 0o755
-_EVERYBODY_READS = 0o644
 
 
 @dataclass(frozen=True)
@@ -70,10 +66,10 @@ class SinkStates:
         """Return the state of a sink, a new one if it has none. Raise AstbtdError if it is damaged or unreadable."""
         path = self._path(sink)
         try:
-            return record.read(path, SinkState, _LARGEST)
-        except record.Missing:
+            return json_file.read(path, SinkState, _LARGEST)
+        except json_file.Missing:
             return SinkState()
-        except record.Damaged as error:
+        except json_file.Damaged as error:
             remedy = f"if the disk is healthy, remove {path}: what waits is then delivered, some of it perhaps twice"
             raise AstbtdError(f"cannot read the state of a sink: {error.message}", remedy) from error
 
@@ -81,7 +77,7 @@ class SinkStates:
         """Replace the state of a sink, durably. Raise AstbtdError; NoRoom if the disk is full."""
         path = self._path(sink)
         with files.wrap_os_error(f"cannot write {path}"):
-            files.replace(path, json.dumps(to_plain(state)).encode(), _EVERYBODY_READS)
+            json_file.replace(path, state, files.EVERYBODY_READS)
 
     def lowest_mark(self, sinks: list[str]) -> str:
         """Return the newest entry of the spool that every one of these sinks is done with. Raise AstbtdError."""

@@ -21,7 +21,6 @@ MOST = 10_000
 """The largest number of notifications that wait. The oldest are dropped, and counted."""
 
 EVERYBODY_ENTERS = 0o755
-EVERYBODY_READS = 0o644
 
 _SUFFIX = ".json"
 
@@ -64,7 +63,7 @@ class Spool:
         """Add notifications: all of them if `save`, which replaces the state, succeeds, else none. Raise OSError."""
         for number, notification in enumerate(notifications):
             name = f"{generation:010d}-{number:06d}{_SUFFIX}"
-            files.write_new(self._staged / name, to_json(notification), EVERYBODY_READS)
+            files.write_new(self._staged / name, to_json(notification), files.EVERYBODY_READS)
         files.sync_directory(self._staged)
         save()
         self._finish(generation)

@@ -1,6 +1,5 @@
 """What the step that reads the store remembers from pass to pass: one file, whose replacement commits a pass."""
 
-import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,11 +7,9 @@ from datetime import datetime
 from pathlib import Path
 
 from astbtd.errors import AstbtdError
-from astbtd.lib import files
-from astbtd.lib.serialization import to_plain
+from astbtd.lib import json_file
 from astbtd.notify.loops import RecentSite
 from astbtd.notify.message_policy import PolicyState
-from astbtd.store import record
 
 
 @dataclass(frozen=True)
@@ -22,7 +19,8 @@ class ReaderState:
     `crashes` has each crash of the store by id, with its signature and the number of its extractions, as `notified`
     writes them. `highest` is the highest occurrence of each signature. `captures` are the ids of the captures. `sites`
     are those with recent crashes, by key. `foreign` are the times at which foreign crashes were given to trackers.
-    `read_at` is the start of the last pass.
+    `read_at` is the start of the last pass. `removed` is the number of the last record in the list of those that
+    retention has removed.
     """
 
     crashes: Mapping[str, str] = field(default_factory=dict)
@@ -31,6 +29,7 @@ class ReaderState:
     sites: Mapping[str, RecentSite] = field(default_factory=dict)
     foreign: tuple[datetime, ...] = ()
     read_at: datetime | None = None
+    removed: int = 0
 
     @property
     def is_first(self) -> bool:
@@ -53,6 +52,10 @@ class SpoolState:
     dropped: str = ""
 
 
+UNREAD = "?"
+"""What is remembered of a crash whose record could not be read. It is notified as soon as it can be read."""
+
+
 def notified(signature: str | None, extractions: int) -> str:
     """Return what is remembered of a crash that was notified."""
     return f"{signature or '-'}/{extractions}"
@@ -70,14 +73,14 @@ def read_state(path: Path) -> SpoolState:
     A damaged state is not replaced by a new one: everything would be notified again.
     """
     try:
-        return record.read(path, SpoolState, sys.maxsize)  # it grows with the store
-    except record.Missing:
+        return json_file.read(path, SpoolState, sys.maxsize)  # it grows with the store
+    except json_file.Missing:
         return SpoolState()
-    except record.Damaged as error:
+    except json_file.Damaged as error:
         remedy = f"if the disk is healthy, remove {path}: what is in the store then counts as old, and is one message"
         raise AstbtdError(f"cannot read the state of the notifications: {error.message}", remedy) from error
 
 
 def write_state(path: Path, state: SpoolState) -> None:
     """Replace the state, durably. Raise OSError."""
-    files.replace(path, json.dumps(to_plain(state)).encode(), files.PRIVATE_FILE_MODE)
+    json_file.replace(path, state)

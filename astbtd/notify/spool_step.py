@@ -1,9 +1,11 @@
 """One pass of the step without network: from the store to the spool."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from astbtd.errors import AstbtdError
 from astbtd.lib import files
 from astbtd.model.crash import Section
 from astbtd.notify.attached_texts import read_attached_texts
@@ -63,7 +65,8 @@ class SpoolStep:
         with files.wrap_os_error(f"cannot write the spool {self.spool.root}"):
             self.spool.prepare(state.generation)
             self.spool.remove(name for name in self.spool.names() if name <= max(delivered, state.dropped))
-            planned = self.plan(state, now)
+            with files.wrap_os_error(f"cannot read the store {self.store.root}"):
+                planned = self.plan(state, now)
             if not planned.notifications and _is_same(planned.state, state):
                 return planned
             limited = self._limit(planned)
@@ -102,10 +105,11 @@ class SpoolStep:
         doomed = names[:excess]
         lost = dict(planned.state.lost)
         for name in doomed:
-            entry = self.spool.read(name)
-            if entry:
-                audience = entry.notification.audience.value
-                lost[audience] = lost.get(audience, 0) + 1 + entry.notification.gap
+            with suppress(AstbtdError):  # damaged: nobody can say for whom it was
+                entry = self.spool.read(name)
+                if entry:
+                    audience = entry.notification.audience.value
+                    lost[audience] = lost.get(audience, 0) + 1 + entry.notification.gap
         return replace(planned, state=replace(planned.state, lost=lost, dropped=doomed[-1]))
 
     def _messages(self, announced: Iterable[Announcement], now: datetime) -> Iterator[Notification]:

@@ -4,7 +4,7 @@ The store is the truth, not the journal, which has no entries for the crashes of
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -17,9 +17,10 @@ from astbtd.notify.event_texts import WORTH_A_MESSAGE, capture_event, crash_even
 from astbtd.notify.events import Event, EventKind
 from astbtd.notify.loops import LoopChange, LoopSettings, LoopTracker, SiteCrash
 from astbtd.notify.message_policy import DAY
-from astbtd.notify.spool_state import ReaderState, notified, parse_notified
+from astbtd.notify.spool_state import UNREAD, ReaderState, notified, parse_notified
 from astbtd.pipeline.crash_site import site_key
 from astbtd.store.captures import Captures
+from astbtd.store.removed_records import RemovedRecord, RemovedRecords
 from astbtd.store.store import DamagedRecord, Store
 
 OLD = timedelta(hours=1)
@@ -62,7 +63,10 @@ class StoreReader:
         """Return what is new. Raise AstbtdError if the store cannot be read."""
         found = NewInStore()
         tracker = LoopTracker(self.loop_settings, dict(self.state.sites))
-        crashes = list(self._changed(found))
+        removed = RemovedRecords(self.store.root).after(self.state.removed)
+        ids = self.store.ids()  # only now: what is removed in between is in the list of the next pass
+        found.lost += self._count_removed(removed, frozenset(ids))
+        crashes = list(self._changed(ids, found))
         found.lost += self._count_unseen(crash for crash, before in crashes if _has_new_signature(crash, before))
         for crash, before in sorted(crashes, key=lambda each: (each[0].crashed_at, each[0].id)):
             if before is None:
@@ -74,24 +78,23 @@ class StoreReader:
         self.state = replace(self.state, sites=tracker.sites, read_at=self.now)
         return found
 
-    def _changed(self, found: NewInStore) -> Iterator[tuple[Crash, str | None]]:
+    def _changed(self, ids: Sequence[str], found: NewInStore) -> Iterator[tuple[Crash, str | None]]:
         """Yield the crashes that are new or were changed, with what is remembered of them."""
-        ids = self.store.ids()
         known = self.state.crashes
         remembered = {crash_id: known[crash_id] for crash_id in ids if crash_id in known}
         for crash_id in ids:
             before = known.get(crash_id)
-            if before is not None and not self._is_changed(crash_id):
+            if before not in (None, UNREAD) and not self._is_changed(crash_id):
                 continue
             try:
                 crash = self.store.load(crash_id)
             except DamagedRecord:
                 found.lost += before is None
-                remembered.setdefault(crash_id, notified(None, 0))
+                remembered.setdefault(crash_id, UNREAD)
                 continue
             signature = crash.signature.id if crash.signature else None
             remembered[crash_id] = notified(signature, len(crash.extraction_history))
-            yield crash, before
+            yield crash, None if before == UNREAD else before
         self.state = replace(self.state, crashes=remembered)
 
     def _is_changed(self, crash_id: str) -> bool:
@@ -102,6 +105,22 @@ class StoreReader:
             changed = os.stat(self.store.directory(crash_id)).st_mtime
             return changed >= (self.state.read_at - _SLACK).timestamp()
         return False
+
+    def _count_removed(self, removed: Sequence[RemovedRecord], present: Collection[str]) -> int:
+        """Return how many records retention has removed before they were seen.
+
+        They count as seen in the numbers of their signature, which would reveal them once more.
+        """
+        known = self.state.crashes
+        unseen = {each.id: each for each in removed if each.id not in known and each.id not in present}
+        highest = dict(self.state.highest)
+        for each in unseen.values():
+            if each.signature:
+                highest[each.signature] = highest.get(each.signature, 0) + 1
+        is_first = self.state.is_first
+        number = removed[-1].number if removed else self.state.removed
+        self.state = replace(self.state, highest=highest, removed=number)
+        return 0 if is_first else len(unseen)
 
     def _count_unseen(self, crashes: Iterable[Crash]) -> int:
         """Return how many crashes the occurrence numbers reveal that were removed before they were seen.

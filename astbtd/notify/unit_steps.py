@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from astbtd.lib.failure_notes import FailureNotes
 from astbtd.lib.notify_settings import Attached
 from astbtd.notify.delivery import Delivery, SystemClock
 from astbtd.notify.failing_checks import FailingChecks
@@ -20,6 +21,10 @@ from astbtd.settings import Settings
 from astbtd.store.store import Store
 
 _MACHINE_ID = Path("/etc/machine-id")
+_RUNTIME_DIRECTORIES = Path("/run")
+SPOOL_STEP, DELIVERY_STEP = "spool", "delivery"
+"""The names of the steps in the notes about what they fail at."""
+
 _APPLICATION = "astbtd notifications"  # machine-id(5): the id itself must not be told to others
 
 
@@ -39,6 +44,11 @@ class UnitSteps:
         """The spool, in the directory of the unit that reads the store."""
         directory = Path(self.settings.notify.directory)
         return Spool(directory.with_name(f"{directory.name}-spool"))
+
+    def failure_notes(self) -> list[FailureNotes]:
+        """Return the notes about the steps of both units."""
+        units = ((self.spool.root, SPOOL_STEP), (self.states.directory, DELIVERY_STEP))
+        return [FailureNotes(_RUNTIME_DIRECTORIES / root.name / f"{step}.json") for root, step in units]
 
     def lowest_mark(self) -> str:
         """Return the newest entry of the spool that every sink is done with. Raise AstbtdError."""

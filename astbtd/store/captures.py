@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from astbtd.errors import AstbtdError
-from astbtd.lib import files
+from astbtd.lib import files, json_file
 from astbtd.model.record_summary import CRASH_ID
 from astbtd.store import record
 from astbtd.store.record_limits import LARGEST_RECORD
@@ -113,8 +113,8 @@ class Captures:
         from astbtd.model.deadlock_capture import Deadlock  # slow to import, and most stores have no captures
 
         try:
-            return record.read(self.directory(capture_id) / RECORD_FILE, Deadlock, LARGEST_RECORD)
-        except record.Damaged as error:
+            return json_file.read(self.directory(capture_id) / RECORD_FILE, Deadlock, LARGEST_RECORD)
+        except json_file.Damaged as error:
             raise AstbtdError(f"the record of capture {capture_id} is damaged: {error.message}") from error
 
     def remove(self, capture_id: str) -> None:

@@ -1,30 +1,17 @@
-"""Reads and writes the records of crashes and captures: one JSON document per file.
+"""The records of crashes and captures: their JSON document, and the parts of it that are read alone.
 
 RecordSummary and RetentionFields are parts of a crash's record: decoding only these keeps lists of thousands quick.
 Their fields are those of model.crash.Crash.
 """
 
-import json
 import os
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from typing import TypeVar
 
 from astbtd.errors import AstbtdError
-from astbtd.lib.serialization import Decoder, to_plain
+from astbtd.lib.serialization import to_plain
 from astbtd.model.record_summary import CoreState, CrashSignature, Verdict
 from astbtd.store.record_limits import to_bounded_json
-
-T = TypeVar("T")
-
-
-class Damaged(AstbtdError):
-    """A record is missing or invalid."""
-
-
-class Missing(Damaged):
-    """There is no such record."""
 
 
 class DamagedRecord(AstbtdError):
@@ -51,23 +38,6 @@ def crash_second(crash_id: str) -> str:
 def crash_pid(crash_id: str) -> int | None:
     """Return the pid in an id; None if it was unknown, which is 0 in the id."""
     return int(crash_id.split("-")[1]) or None
-
-
-def read(path: str | Path, kind: type[T], largest: int) -> T:
-    """Read a record as a `kind`. No more than `largest` bytes are read. Raise Damaged; Missing if there is none."""
-    try:
-        with open(path, "rb", buffering=0) as file:  # a buffer costs as much as decoding
-            size = min(os.fstat(file.fileno()).st_size, largest)
-            document = json.loads(file.read(size))
-    except FileNotFoundError as error:
-        raise Missing(f"{path}: {error}") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise Damaged(f"{path}: {error}") from error
-    decoder = Decoder(strict=False)
-    record = decoder.decode(kind, document, "")
-    if record is None:
-        raise Damaged(f"{path}: {'; '.join(decoder.problems)}")
-    return record
 
 
 def to_json(record: object) -> bytes:

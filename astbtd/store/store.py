@@ -2,7 +2,7 @@
 
 crashes/<id>/  crash.json, the texts, core.zst        incoming/  staging, private
 latest         link to the newest crash               seen       identities of all cores ever collected
-schema         of the newest records
+schema         of the newest records                  removed    ids of the records that retention has removed
 """
 
 import os
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from astbtd.errors import AstbtdError
-from astbtd.lib import files
+from astbtd.lib import files, json_file
 from astbtd.lib.path_walk import refuse_exchangeable
 from astbtd.model.record_summary import CRASH_ID, KEPT_CORE_FILE, RECORD_FILE
 from astbtd.store import record, store_schema
@@ -275,8 +275,8 @@ class Store:
 
     def _read(self, crash_id: str, kind: type[T]) -> T:
         try:
-            return record.read(self._path(crash_id, RECORD_FILE), kind, LARGEST_RECORD)
-        except record.Damaged as error:
+            return json_file.read(self._path(crash_id, RECORD_FILE), kind, LARGEST_RECORD)
+        except json_file.Damaged as error:
             if not os.path.isdir(self._path(crash_id)):
                 raise RemovedCrash(crash_id) from error
             raise DamagedRecord(crash_id, error.message) from error

@@ -17,7 +17,6 @@ from astbtd.symbols.symbol_directories import SymbolDirectories, is_build_id
 MOST_WANTED = 1000
 """The largest number of build ids that are asked for at once."""
 
-_EVERYBODY_READS = 0o644
 _LONGEST_REQUEST = 1 << 17  # bytes
 _LONGEST_ANSWERS = 4 << 20  # bytes
 _ASK_AGAIN = timedelta(days=1)
@@ -59,7 +58,7 @@ class Answers:
 def write_wanted(directories: SymbolDirectories, build_ids: Iterable[str]) -> None:
     """Ask for these build ids, in this order; the networked unit starts when the file has changed. Raise OSError."""
     lines = "".join(f"{each}\n" for each in list(build_ids)[:MOST_WANTED])
-    files.replace(directories.wanted, lines.encode(), _EVERYBODY_READS)
+    files.replace(directories.wanted, lines.encode(), files.EVERYBODY_READS)
 
 
 def read_wanted(directories: SymbolDirectories) -> tuple[str, ...]:

@@ -27,13 +27,13 @@ from astbtd.elf.headers import NotElf
 from astbtd.errors import BadConfiguration
 from astbtd.extraction import build_ids
 from astbtd.extraction.script_report import GdbFacts, parse_thread_states
+from astbtd.lib import json_file
 from astbtd.lib.escaping import printable
 from astbtd.model.crash import CRASH_ID, Crash
 from astbtd.sources import core_pattern, death_messages
 from astbtd.sources.collectors import apport_report
 from astbtd.sources.collectors.apport_report import MalformedReport
 from astbtd.store import record
-from astbtd.store.record import Damaged
 from astbtd.store.record_limits import LARGEST_RECORD
 from astbtd.store.redaction.redactor import Redactor
 from tests.fuzz import large_cores
@@ -96,10 +96,10 @@ def _redact(content: bytes) -> None:
 
 
 def _read_record(content: bytes) -> None:
-    with tempfile.NamedTemporaryFile() as file, contextlib.suppress(Damaged):
+    with tempfile.NamedTemporaryFile() as file, contextlib.suppress(json_file.Damaged):
         file.write(content)
         file.flush()
-        record.read(file.name, Crash, LARGEST_RECORD)
+        json_file.read(file.name, Crash, LARGEST_RECORD)
 
 
 def _read_claim(content: bytes) -> None:

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from astbtd import settings
-from astbtd.errors import AstbtdError, NoRoom
+from astbtd.errors import AstbtdError
 from astbtd.model.crash import Crash, Section
 from astbtd.notify.secrets import Secrets, load_secrets
 from astbtd.notify.sinks.configured import configured_sinks
@@ -79,6 +79,12 @@ class Installation:
         command = [sys.executable, "-m", "astbtd", "--config", str(configuration), "notify", *arguments]
         variables = {**os.environ, "CREDENTIALS_DIRECTORY": str(self.root), **environment}
         return subprocess.run(command, env=variables, capture_output=True, text=True, check=check)
+
+    def run_as_unit(self, step: str) -> str:
+        """Run a step as its unit does, which has a directory in memory; return what is logged."""
+        directory = self.root / "run"
+        directory.mkdir(exist_ok=True)
+        return self.run(step, check=False, RUNTIME_DIRECTORY=str(directory)).stderr
 
     def run_killed(self, programs: Path, fault: Fault) -> bool:
         """Run both steps, one of which is killed at a change. Return False if there is no such change."""
@@ -293,7 +299,9 @@ def test_an_outage_of_days_loses_nothing_and_is_logged_once(
     assert len(postfix.wait_for_mails(*map(subject, crashes))) == 3
 
 
-def test_a_full_disk_loses_nothing(installation: Installation, scratch: Path, postfix: Postfix) -> None:
+def test_a_full_disk_loses_nothing_and_is_logged_once(
+    installation: Installation, scratch: Path, postfix: Postfix
+) -> None:
     small = scratch / "small"
     small.mkdir()
     with mounted_tmpfs(small, "size=1m"):
@@ -302,18 +310,43 @@ def test_a_full_disk_loses_nothing(installation: Installation, scratch: Path, po
         installation.add(new_crash(5))
         ballast = fill(small)
 
-        failed = installation.run("--spool", check=False)
-        assert failed.returncode == 1
-        assert "No space left on device\n  hint: free some disk space" in failed.stderr
+        failed = [installation.run_as_unit("--spool") for _ in range(3)]
         ballast.unlink()
-        installation.run("--spool")
+        resumed = [installation.run_as_unit("--spool") for _ in range(2)]
         ballast = fill(small)
-        with pytest.raises(NoRoom):
-            installation.deliver()
+        failed_to_deliver = [installation.run_as_unit("--deliver") for _ in range(3)]
         ballast.unlink()
-        installation.deliver(hours=1)
+        delivered = [installation.run_as_unit("--deliver") for _ in range(2)]
 
     assert len(postfix.wait_for_mails(subject(new_crash(5)))) == 1
+    for full, over, what in (
+        (failed, resumed, "reading the store for notifications"),
+        (failed_to_deliver, delivered, "delivering notifications"),
+    ):
+        assert "No space left on device\n  hint: free some disk space" in full[0]
+        assert full[1:] == ["", ""]
+        assert f"{what} works again, after" in over[0]
+        assert over[1:] == [""]
+
+
+def test_a_store_that_cannot_be_read_loses_nothing_and_is_logged_once(
+    installation: Installation, postfix: Postfix
+) -> None:
+    installation.begin()
+    installation.add(new_crash(9))
+    crashes = installation.store.root / "crashes"
+    crashes.rename(crashes.with_name("away"))
+    crashes.symlink_to(crashes)
+
+    said = [installation.run_as_unit("--spool") for _ in range(3)]
+
+    assert "cannot read the store" in said[0]
+    assert said[1:] == ["", ""]
+    crashes.unlink()
+    crashes.with_name("away").rename(crashes)
+    assert "works again" in installation.run_as_unit("--spool")
+    installation.deliver()
+    assert len(postfix.wait_for_mails(subject(new_crash(9)))) == 1
 
 
 def test_a_kill_at_any_change_of_a_file_loses_nothing_and_repeats_at_most_one_mail(

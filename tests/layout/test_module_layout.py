@@ -15,6 +15,7 @@ SHORTEST_MODULE = 40
 
 # Modules with fewer lines than SHORTEST_MODULE, and why each is a module of its own.
 SHORT_MODULES = {
+    "cli/repeated_step.py": "for the verbs that units run, which do not import each other",
     "__main__.py": "the entry point of `python -m astbtd`",
     "diagnosis/deadlock/cycles.py": "a graph algorithm, apart from what the graph means",
     "diagnosis/qualified_name.py": "for the headline and the signature, which do not import each other",

@@ -162,6 +162,39 @@ def test_systemd_has_nothing_to_say_about_the_units(machine: Machine, unit: str)
     assert verified.stdout + verified.stderr == ""
 
 
+def test_a_full_disk_is_logged_once_and_everything_is_delivered_then(machine: Machine) -> None:
+    run = machine.container.run
+    begin = run("date", "+%F %T").stdout.strip()
+    spool = "/var/lib/private/astbtd-notify-spool"
+    run("systemctl", "stop", *UNITS[2:])
+    for unit in (SPOOL, DELIVERY, SPOOL):  # nothing is left to be removed, which would make room
+        run("systemctl", "start", unit)
+    run("cp", "--archive", spool, "/run/copy")
+    run("mount", "-t", "tmpfs", "-o", "size=256k", "small", spool)
+    run("cp", "--archive", "/run/copy/.", spool)
+    run("sh", "-c", f"head --bytes=1M /dev/zero >{spool}/ballast || true")
+    crashed = machine.crash()
+
+    for _ in range(3):
+        run("systemctl", "start", SPOOL)
+    shown = run("astbtd", "notify").stdout
+    run("rm", f"{spool}/ballast")
+    for _ in range(2):
+        run("systemctl", "start", SPOOL)
+
+    run("journalctl", "--sync")
+    logged = run("journalctl", f"--unit={SPOOL}", f"--since={begin}", "--output=cat").stdout.splitlines()
+    waiting = "".join(run("sh", "-c", f"cat {spool}/state.json").stdout)
+    run("umount", "--lazy", spool)
+    run("systemctl", "start", *UNITS[2:])
+    assert [line for line in logged if "No space left on device" in line] == logged[:1]
+    assert "hint: free some disk space" in logged[1]
+    assert "works again" in logged[2]
+    assert len(logged) == 3
+    assert "No space left on device" in shown
+    assert crashed["id"] in waiting
+
+
 def test_a_check_that_fails_is_mailed(machine: Machine) -> None:
     run = machine.container.run
     machine.container.write("/run/systemd/system/asterisk.service.d/limit.conf", "[Service]\nLimitCORE=0\n")

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from astbtd.cli.common import load_settings, write_text
+from astbtd.cli.repeated_step import run_repeated
 from astbtd.errors import AstbtdError, ExitCode
 from astbtd.lib import files
 from astbtd.metrics.figures import gather
@@ -13,7 +14,6 @@ from astbtd.settings import Settings
 from astbtd.store.store import Store
 
 _FILE = "astbtd.prom"
-_MODE = 0o644  # the node exporter has a user of its own
 _INSTALL = "apt install python3-prometheus-client"
 
 
@@ -24,13 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> ExitCode:
     """Write the file, or print what would be in it."""
-    settings = load_settings(options)
-    text = _format(settings)
     if options.print:
-        write_text(text.decode())
+        write_text(_format(load_settings(options)).decode())
         return ExitCode.DONE
-    _write(Path(settings.metrics.textfile), text)
-    return ExitCode.DONE
+    return run_repeated("metrics", "writing the metrics", lambda: _write(load_settings(options)))
 
 
 def _format(settings: Settings) -> bytes:
@@ -41,9 +38,11 @@ def _format(settings: Settings) -> bytes:
     return format_figures(gather(Store(Path(settings.store)), Path(UNIT_DIRECTORY), UnitSteps(settings).count_failed))
 
 
-def _write(directory: Path, text: bytes) -> None:
+def _write(settings: Settings) -> None:
+    text = _format(settings)
+    directory = Path(settings.metrics.textfile)
     if not directory.is_dir():
         remedy = "install prometheus-node-exporter, or set metrics.textfile to the directory that it reads"
         raise AstbtdError(f"there is no directory {directory} (setting metrics.textfile)", remedy)
     with files.wrap_os_error(f"cannot write {directory / _FILE}"):
-        files.replace(directory / _FILE, text, _MODE)
+        files.replace(directory / _FILE, text, files.EVERYBODY_READS)  # the node exporter has a user of its own

@@ -8,8 +8,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from astbtd.cli.common import format_local_time, load_settings, warn, write_text
+from astbtd.cli.repeated_step import run_repeated
 from astbtd.errors import AstbtdError, ExitCode, NothingMatched
 from astbtd.lib.escaping import printable_line
+from astbtd.lib.failure_notes import FailureNotes
 from astbtd.notify.failing_checks import FailingChecks, read_checks
 from astbtd.notify.payload import Message, Notification, NotificationKind, notification_id
 from astbtd.notify.secrets import Secrets, load_secrets
@@ -17,7 +19,7 @@ from astbtd.notify.sink_state import SinkState
 from astbtd.notify.sinks.base import Outcome, Sink
 from astbtd.notify.sinks.configured import configured_sinks
 from astbtd.notify.spool_state import read_state
-from astbtd.notify.unit_steps import UnitSteps, machine_name
+from astbtd.notify.unit_steps import DELIVERY_STEP, SPOOL_STEP, UnitSteps, machine_name
 from astbtd.settings import Settings
 
 _ALL = ""
@@ -43,19 +45,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> ExitCode:
     """Do what the options say; without any, print the state of each sink."""
+    if options.spool:
+        return run_repeated(SPOOL_STEP, "reading the store for notifications", lambda: _spool(load_settings(options)))
+    if options.deliver:
+        return run_repeated(DELIVERY_STEP, "delivering notifications", lambda: _deliver(load_settings(options)))
     settings = load_settings(options)
     steps = UnitSteps(settings)
     sinks = configured_sinks(settings.notify, _secrets())
-    if not sinks and not (options.spool or options.deliver):
+    if not sinks:
         raise NothingMatched("no notifications are configured", _NO_SINK)
     if options.test is not None:
         return _test(steps, _select(sinks, options.test))
     if options.dry_run:
         _print_plan(steps, sinks)
-    elif options.spool:
-        _spool(steps, settings)
-    elif options.deliver:
-        _deliver(steps, sinks)
     else:
         _print_states(steps, sinks)
     return ExitCode.DONE
@@ -81,7 +83,8 @@ def _select(sinks: Sequence[Sink], name: str) -> Sequence[Sink]:
     return selected
 
 
-def _spool(steps: UnitSteps, settings: Settings) -> None:
+def _spool(settings: Settings) -> None:
+    steps = UnitSteps(settings)
     step = steps.spool_step(_checks())
     if not step.audiences:
         write_text("no notifications are configured: nothing is written\n")
@@ -92,7 +95,9 @@ def _spool(steps: UnitSteps, settings: Settings) -> None:
     step.run(datetime.now(UTC), steps.lowest_mark())
 
 
-def _deliver(steps: UnitSteps, sinks: Sequence[Sink]) -> None:
+def _deliver(settings: Settings) -> None:
+    steps = UnitSteps(settings)
+    sinks = configured_sinks(settings.notify, _secrets())
     with steps.states.lock():
         steps.delivery(lambda line: warn([printable_line(line)])).run(sinks)
 
@@ -170,6 +175,8 @@ def _describe(notification: Notification) -> Iterator[str]:
 
 
 def _print_states(steps: UnitSteps, sinks: Sequence[Sink]) -> None:
+    for failure in filter(None, map(FailureNotes.read, steps.failure_notes())):
+        write_text(f"failing since {format_local_time(failure.since)}: {failure.messages[-1]}\n")
     delivery = steps.delivery(lambda line: warn([printable_line(line)]))
     for sink in sinks:
         state = steps.states.read(sink.name)

@@ -13,6 +13,7 @@ from datetime import datetime
 from astbtd.errors import NoRoom
 from astbtd.lib import files
 from astbtd.model.crash import KEPT_CORE_FILE, RECORD_FILE, CoreState, Crash
+from astbtd.store.removed_records import RemovedRecords
 from astbtd.store.retention.removal_plan import Removal
 from astbtd.store.retention.stored_crash import RemovedPart
 from astbtd.store.store import DamagedRecord, Store
@@ -58,7 +59,7 @@ def _carry_out(store: Store, removal: Removal, at: datetime, without_core: Witho
         if crash is not None and crash.pinned:
             return False
         if removal.what is RemovedPart.RECORD:
-            return store.remove(removal.id)
+            return _remove_record(store, removal.id, crash)
         return _remove_files(store, removal, crash, at, without_core)
 
 
@@ -67,6 +68,25 @@ def _load_if_sound(store: Store, crash_id: str) -> Crash | None:
         return store.load(crash_id)
     except DamagedRecord:  # nothing in it needs to be kept up to date
         return None
+
+
+def _remove_record(store: Store, crash_id: str, crash: Crash | None) -> bool:
+    """Remove a record, and note that it was there, unless it is foreign: their number is up to others.
+
+    It is noted before: what was noted and not removed is noted again by the next run, and does no harm.
+    """
+    if crash is not None and crash.foreign:
+        return store.remove(crash_id)
+    signature = crash.signature.id if crash and crash.signature else None
+    removed = RemovedRecords(store.root, store.group)
+    try:
+        removed.add(crash_id, signature)
+    except OSError:  # the disk may be full: the removal makes room for the note
+        was_removed = store.remove(crash_id)
+        with suppress(OSError):
+            removed.add(crash_id, signature)
+        return was_removed
+    return store.remove(crash_id)
 
 
 def _remove_files(store: Store, removal: Removal, crash: Crash | None, at: datetime, without_core: WithoutCore) -> bool:

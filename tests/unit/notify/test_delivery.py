@@ -111,6 +111,17 @@ def test_a_failing_sink_does_not_hinder_another(scene: Scene) -> None:
     assert failing.received == []
 
 
+def test_a_sink_whose_mark_is_damaged_gets_nothing_and_does_not_hinder_another(scene: Scene) -> None:
+    damaged, working = FakeSink("a"), FakeSink("b")
+    ids = scene.add(*crashes(2))
+    (scene.delivery.states.directory / "a.json").write_text("{")
+
+    with pytest.raises(AstbtdError, match=r"cannot read the state of a sink: .*a\.json"):
+        scene.run(damaged, working)
+
+    assert (damaged.received, working.received) == ([], ids)
+
+
 @pytest.mark.parametrize("problem", [Retry("refused"), AstbtdError("no password"), RuntimeError("a fault of ours")])
 def test_a_failure_is_logged_once_and_so_is_the_recovery(scene: Scene, problem: Retry | Exception) -> None:
     sink = FakeSink(problem=problem)

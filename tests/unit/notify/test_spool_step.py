@@ -139,6 +139,20 @@ def test_too_many_notifications_drop_the_oldest_and_the_next_one_says_how_many(
     assert sum(each.gap for each in waiting(trackers)) == 3 - 1, "the last one that was dropped is not told of yet"
 
 
+def test_a_damaged_entry_does_not_keep_the_spool_from_dropping_the_oldest(
+    passing: SpoolStep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool_step, "MOST", 2)
+    process(passing.store, crash())
+    passing.run(NOON + timedelta(minutes=1), "")
+    (passing.spool.root / "waiting" / passing.spool.names()[0]).write_text("{")
+
+    process(passing.store, crash(30, signature="ab" * 6))
+    passing.run(NOON + timedelta(minutes=31), "")
+
+    assert len(passing.spool.names()) == 2
+
+
 def test_a_record_that_was_removed_unseen_is_told_of(passing: SpoolStep) -> None:
     for minute in (0, 30):
         process(passing.store, crash(minute))

@@ -14,6 +14,9 @@ from astbtd.notify.loops import LoopSettings
 from astbtd.notify.spool_state import ReaderState
 from astbtd.notify.store_reader import MOST_FOREIGN, NewInStore, StoreReader
 from astbtd.store.captures import Captures
+from astbtd.store.retention.apply import carry_out
+from astbtd.store.retention.removal_plan import Removal
+from astbtd.store.retention.stored_crash import RemovedPart
 from astbtd.store.store import Store
 from tests.support.builders import NOON, crash
 from tests.support.deadlocks import capture
@@ -187,6 +190,57 @@ def test_crashes_that_were_removed_unseen_are_counted(reading: Reading) -> None:
     assert reading.read(NOON + DAY).lost == 0
 
 
+def ungrouped(minutes: float) -> Crash:
+    """Return a crash without signature and without site."""
+    return replace(crash(minutes), signature=None, site=None)
+
+
+def retain(store: Store, *removed: Crash) -> None:
+    """Have retention remove the records of these crashes."""
+    removals = [Removal(each.id, RemovedPart.RECORD, 0, "too old") for each in removed]
+    carry_out(store, removals, LATER, lambda _: None)
+
+
+def test_a_crash_without_signature_that_retention_removed_unseen_is_counted(reading: Reading) -> None:
+    commit(reading.store, *map(ungrouped, (0, 20, 40)))
+    reading.read()
+    commit(reading.store, *map(ungrouped, (60, 80)))
+
+    retain(reading.store, *map(ungrouped, (0, 60, 80)))
+
+    assert [reading.read().lost for _ in range(2)] == [2, 0]
+
+
+def test_a_crash_with_signature_that_retention_removed_unseen_is_counted_once(reading: Reading) -> None:
+    process(reading.store, crash(0))
+    reading.read()
+    for minute in (20, 40):
+        process(reading.store, crash(minute))
+    retain(reading.store, crash(20), crash(40))
+    assert reading.read().lost == 2
+
+    process(reading.store, crash(60))
+
+    assert reading.read().lost == 0
+
+
+def test_what_retention_removed_before_the_first_pass_is_no_gap(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    store.prepare()
+    commit(store, ungrouped(0))
+    retain(store, ungrouped(0))
+
+    assert [Reading(store).read().lost for _ in range(2)] == [0, 0]
+
+
+def test_foreign_crashes_that_were_removed_unseen_are_not_counted(reading: Reading) -> None:
+    foreign = replace(ungrouped(0), foreign=True)
+    commit(reading.store, foreign)
+    retain(reading.store, foreign)
+
+    assert reading.read().lost == 0
+
+
 def test_an_older_core_that_comes_late_is_no_gap(reading: Reading) -> None:
     for minute in (20, 40):
         process(reading.store, crash(minute))
@@ -206,6 +260,18 @@ def test_a_damaged_record_is_counted_once_and_stops_nothing(reading: Reading) ->
 
     assert (found.lost, ids(found)) == (1, [other_site(2).id])
     assert reading.read().lost == 0
+
+
+def test_a_record_that_can_be_read_later_is_notified_then(reading: Reading) -> None:
+    commit(reading.store, other_site(1))
+    record = reading.store.directory(other_site(1).id) / "crash.json"
+    record.rename(record.with_name("away"))
+    assert ids(reading.read()) == []
+
+    record.with_name("away").rename(record)
+
+    assert ids(reading.read()) == [other_site(1).id]
+    assert ids(reading.read()) == []
 
 
 def test_a_captured_deadlock_is_found_once_and_a_capture_of_a_healthy_asterisk_never(reading: Reading) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from astbtd.lib import json_file
 from astbtd.lib.serialization import Decoder
 from astbtd.model.crash import Crash
 from astbtd.store import record
@@ -23,7 +24,7 @@ def written_and_read(written: Crash, directory: Path) -> Crash:
     """Return the crash as it is read from the file that is written."""
     path = directory / "crash.json"
     path.write_bytes(record.to_json(written))
-    return record.read(path, Crash, LARGEST_RECORD)
+    return json_file.read(path, Crash, LARGEST_RECORD)
 
 
 @settings(max_examples=12, deadline=None)

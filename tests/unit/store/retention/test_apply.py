@@ -1,5 +1,6 @@
 """Removals are carried out in one step for readers, and every run finishes an interrupted one."""
 
+import errno
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from astbtd.errors import AstbtdError, NoRoom
 from astbtd.lib import files
 from astbtd.model.crash import KEPT_CORE_FILE, RECORD_FILE, CoreState, Crash
 from astbtd.settings import Limits, RetentionSettings
+from astbtd.store.removed_records import RemovedRecords
 from astbtd.store.retention.apply import carry_out, reset_age
 from astbtd.store.retention.planning import plan_removals, stored_crashes
 from astbtd.store.retention.removal_plan import Removal
@@ -49,6 +51,10 @@ def remove(store: Store, *wanted: tuple[str, RemovedPart], at: datetime = LATER)
     removals = [Removal(crash_id, what, 0, "") for crash_id, what in wanted]
     carry_out(store, removals, at, lambda removal: removed.append(removal.id))
     return removed
+
+
+def removed_ids(store: Store) -> list[str]:
+    return [each.id for each in RemovedRecords(store.root).after(0)]
 
 
 def stored_files(store: Store, crash_id: str) -> list[str]:
@@ -222,3 +228,23 @@ def test_ages_are_kept_for_crashes_collected_while_the_clock_was_right(store: St
     reset_age(store, (NOON - timedelta(days=2), NOON - timedelta(days=1)), LATER)
 
     assert list(stored_crashes(store)) == before
+
+
+def test_a_removed_record_is_noted_and_a_removed_core_is_not(store: Store) -> None:
+    remove(store, (ONE, RemovedPart.RECORD), (TWO, RemovedPart.CORE))
+
+    assert removed_ids(store) == [ONE]
+
+
+def test_on_a_full_disk_the_removal_makes_room_for_the_note(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    append = files.append_line
+
+    def fail_while_the_crash_is_there(path: Path, line: str, mode: int, group: int) -> None:
+        if store.directory(ONE).exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        append(path, line, mode, group)
+
+    monkeypatch.setattr(files, "append_line", fail_while_the_crash_is_there)
+
+    assert remove(store, (ONE, RemovedPart.RECORD)) == [ONE]
+    assert removed_ids(store) == [ONE]
