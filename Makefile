@@ -19,6 +19,8 @@ DEB_PACKAGES := debhelper dh-python fakeroot iproute2 lintian pybuild-plugin-pyp
 	python3-setuptools python3-shtab $(RUN_PACKAGES)
 # To look at the HTML page.
 BROWSER_PACKAGES := chromium
+# To make the root file system of an arm64 machine, and to emulate the machine.
+ARM64_PACKAGES := cpio e2fsprogs git qemu-system-arm
 SYSTEM_PACKAGES := debian-archive-keyring debootstrap mount systemd-container systemd-journal-remote util-linux
 
 missing = $(shell for package in $(1); do \
@@ -32,6 +34,7 @@ BUGSINK := bugsink==2.6.2 gunicorn==26.2.0
 RELAY := sentry-relay==0.10.1
 
 BENCH :=
+ARM64 :=
 
 # JOBS is how many tests run at once. FAST are the directories of tests that need neither root nor a kernel setting.
 JOBS ?= $(shell nproc)
@@ -41,7 +44,7 @@ PARALLEL := -n $(JOBS) --dist worksteal
 # Each worker in a pid namespace of its own: tests/support/isolated-python says why.
 ISOLATED := --tx '$(JOBS)*popen//python=$(CURDIR)/tests/support/isolated-python' --dist worksteal
 
-.PHONY: help dev demo test-packages trackers test test-fast test-root test-nightly test-system test-end-to-end fuzz bench evaluate \
+.PHONY: help dev demo test-packages trackers test test-fast test-root test-nightly test-system test-arm64 test-end-to-end fuzz bench evaluate \
 	bench-diagnosis bench-deadlock compare-coredumper examples screenshots check lint types users programs run-packages install uninstall completions deb test-package deb-packages clean
 
 help: ## this list
@@ -102,6 +105,10 @@ fuzz: dev ## the fuzz tests with 50,000 examples each, 10 s per input; then the 
 test-system: dev ## the service in booted containers: Debian 12 and 13, forky with a real Asterisk
 	@$(call install-packages,$(SYSTEM_PACKAGES))
 	$(SUDO) $(PYTEST) tests/system
+
+test-arm64: dev ## the tests that depend on the machine, on an emulated arm64 machine; ARM64="locks" selects groups
+	@$(call install-packages,$(SYSTEM_PACKAGES) $(ARM64_PACKAGES))
+	$(SUDO) $(VENV)/bin/python -m tests.arm64 $(ARM64)
 
 test-end-to-end: dev ## of the system tests, a crash from the core to the report: Debian 12, and forky with a real Asterisk
 	@$(call install-packages,$(SYSTEM_PACKAGES))

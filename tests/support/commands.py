@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,8 +16,24 @@ from tests.support.harness import RunningDaemon
 _SOURCES = Path(__file__).parents[1] / "programs"
 
 
+BUILT_PROGRAMS = "ASTBTD_BUILT_PROGRAMS"
+"""The environment variable with the directory of programs that were built elsewhere: see `built_name`."""
+
+
+def built_name(options: Sequence[str]) -> str:
+    """Return the name of the directory with the programs that were built with these options."""
+    return "-".join(("programs", *options))
+
+
 def build(directory: Path, *options: str) -> Path:
-    """Build tests/programs into `directory` and return it. Its Makefile explains the options."""
+    """Build tests/programs into `directory` and return it. Its Makefile explains the options.
+
+    On an emulated machine, which compiles slowly, they are copied if they were built before.
+    """
+    built = Path(os.environ.get(BUILT_PROGRAMS, "/nonexistent")) / built_name(options)
+    if built.is_dir():
+        shutil.copytree(built, directory, dirs_exist_ok=True)
+        return directory
     subprocess.run(["make", "-s", "-C", _SOURCES, f"BUILD={directory}", *options], check=True, capture_output=True)
     return directory
 

@@ -1,0 +1,54 @@
+"""In the emulated machine: the daemon under its systemd, in the sandbox of its unit, collects a crash.
+
+`make test-arm64` runs it there. The helpers for containers serve: process 1 is that of the machine itself.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.arm64.in_machine import is_machine
+from tests.support.containers.asterisk import WORKING_DIRECTORY
+from tests.support.containers.container import Container
+from tests.support.containers.service import HIGHEST_EXPOSURES, Record, Service
+from tests.support.containers.stand_in import StandIn
+
+pytestmark = pytest.mark.skipif(not is_machine(), reason="changes the machine: see `make test-arm64`")
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    """The installed daemon, started by systemd."""
+    service = Service(Container(init=1))
+    service.install()
+    service.start()
+    yield service
+    service.container.run("systemctl", "stop", "astbtd.service")
+
+
+@pytest.fixture(scope="module")
+def crash(service: Service) -> Record:
+    """The first crash of the machine."""
+    asterisk = StandIn(service.container)
+    asterisk.install()
+    return service.collected(asterisk.crash())
+
+
+def test_a_crash_is_collected_and_its_core_is_kept(crash: Record) -> None:
+    assert crash["signal"]["name"] == "SIGSEGV"
+    assert crash["diagnosis"]["crash_function"] == "do_forward"
+    assert crash["diagnosis"]["verdict"] == "usable"
+    assert crash["asterisk"]["version"] == "22.10.0-astbtd"
+    assert crash["extraction"]["ended"] == "ok"
+    expected = {"path": f"{WORKING_DIRECTORY}/core", "found": "event", "state": "kept", "truncated": False}
+    assert crash["core"] | expected == crash["core"]
+
+
+def test_the_crash_has_a_site_and_nothing_was_missing_in_the_sandbox(crash: Record) -> None:
+    assert crash["site"]["frames"]
+    assert crash["extraction"]["notes"] == []
+
+
+def test_the_sandbox_of_the_unit_is_as_tight_as_elsewhere(service: Service) -> None:
+    assert service.exposure("astbtd.service") <= HIGHEST_EXPOSURES["astbtd.service"]
+    assert service.property("NRestarts") == "0"
