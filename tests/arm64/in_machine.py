@@ -78,7 +78,7 @@ def main() -> None:
     os.dup2(console, 2)
     with open("/proc/uptime") as uptime:
         print(f"the tests start after {uptime.read().split('.')[0]} s; {os.uname().machine}", flush=True)  # noqa: T201
-    subprocess.run(("systemd-sysusers", str(_USERS)), check=True)
+    subprocess.run(("systemd-sysusers", str(_USERS.absolute())), check=True)
     os.environ |= {"ASTBTD_PYTHON": sys.executable, BUILT_PROGRAMS: str(BUILT.absolute())}
     status = run(sys.argv[1:] or list(GROUPS))
     print(f"the tests in the machine have ended: exit status {status}", flush=True)  # noqa: T201

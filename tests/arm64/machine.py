@@ -28,7 +28,7 @@ _PROCESSORS = 2
 _PROCESSOR = "cortex-a72"
 _COMPILER = "aarch64-linux-gnu-gcc"
 _CONSOLE = "ttyAMA0"
-_START = "mount /dev/vdb /srv && cd /srv && python3 -m tests.arm64.in_machine"
+_START = "mkdir -p /srv && mount /dev/vdb /srv && cd /srv && python3 -m tests.arm64.in_machine"
 _DONE = re.compile(r"^the tests in the machine have ended: exit status (\d+)\r?$", re.MULTILINE)
 
 
