@@ -20,6 +20,8 @@ os.environ["ASTBTD_LOG_TARGET"] = "stderr"
 # A test, and making its examples, may take long on a loaded machine.
 settings.register_profile("astbtd", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("fuzz", deadline=timedelta(seconds=10), max_examples=50_000, print_blob=True)
+# On an emulated machine every example is slow.
+settings.register_profile("emulated", settings.get_profile("astbtd"), max_examples=10)
 settings.load_profile("astbtd")
 
 

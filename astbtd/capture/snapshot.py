@@ -23,7 +23,9 @@ from astbtd.elf.registers import RegisterLayout, native_layout
 from astbtd.errors import AstbtdError
 
 _MAX_BYTES_WHILE_STOPPED = 64 << 20  # 46 MB of an idle PBX take about 10 ms
-_STACK_BYTES = 32 << 10  # the top of the stack is always read: it may have grown since the pages were determined
+# The top of the stack is always read: it may have grown since the pages were determined. A page has up
+# to 64 KiB on arm64.
+_STACK_BYTES = max(32 << 10, PAGE)
 _RED_ZONE = 128  # bytes below the stack pointer that leaf functions use
 _CHUNK = 1 << 20
 

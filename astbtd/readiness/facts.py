@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum
+from mmap import PAGESIZE
 
 from astbtd.asterisk.identity import ForeignProcess
 from astbtd.model.crash import Asterisk
@@ -15,7 +16,7 @@ from astbtd.readiness.program_facts import MappedObject, Program
 from astbtd.readiness.result import Unknown
 from astbtd.sources.core_pattern import CorePattern
 
-_PAGE = 4096
+_PAGE = PAGESIZE  # 16 KiB in the kernel of a Raspberry Pi 5
 _ENABLED = ("yes", "true", "tmpfs", "connected", "disconnected")  # values of boolean settings in systemd.exec(5)
 _TEMPORARY_DIRECTORIES = ("/tmp", "/var/tmp")  # noqa: S108 - compared with, never written to
 STOPPED = Unknown("Asterisk is not running", "start it, then: astbtd check")

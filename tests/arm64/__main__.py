@@ -3,27 +3,46 @@
 python -m tests.arm64 [GROUP...]
 """
 
+import shutil
+import signal
 import sys
 import time
+from pathlib import Path
 
 from tests.arm64.in_machine import GROUPS, SERVICE
-from tests.arm64.machine import run_tests
-from tests.arm64.root import cached_root
+from tests.arm64.machine import PROGRAMS, run_tests
+from tests.arm64.root import Unavailable, cached_root
 
 
 def main() -> int:
-    """Return the exit status: 0 if all tests have passed."""
-    root = cached_root()
+    """Return the exit status: 0 if all tests have passed, or if this machine cannot emulate another."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))  # so that temporary files are removed
     groups = tuple(sys.argv[1:]) or tuple(GROUPS)
-    boots = (tuple(group for group in groups if group != SERVICE), False), (tuple({SERVICE} & set(groups)), True)
-    status = 0
-    for selected, systemd in boots:
-        if selected:
-            started = time.monotonic()
-            ended = run_tests(root, sys.stdout, selected, systemd=systemd)
-            status = status or ended
-            seconds = time.monotonic() - started
-            print(f"arm64: {', '.join(selected)}: exit status {ended}, {seconds:.0f} s with the boot")  # noqa: T201
+    if missing := [program for program in PROGRAMS if shutil.which(program) is None]:
+        return _skip(f"not installed: {', '.join(missing)}")
+    try:
+        root = cached_root()
+    except Unavailable as reason:
+        return _skip(str(reason))
+    # Two boots, because most tests need no systemd, and it takes a minute to start.
+    others = tuple(group for group in groups if group != SERVICE)
+    return max(_run(root, others, systemd=False), _run(root, tuple({SERVICE} & set(groups)), systemd=True))
+
+
+def _skip(reason: str) -> int:
+    print(f"arm64: skipped, nothing was tested: {reason}")  # noqa: T201
+    return 0
+
+
+def _run(root: Path, groups: tuple[str, ...], *, systemd: bool) -> int:
+    """Run groups in a machine and print how it went. Return the exit status; 0 if there are no groups."""
+    if not groups:
+        return 0
+    started = time.monotonic()
+    status = run_tests(root, sys.stdout, groups, systemd=systemd)
+    seconds = time.monotonic() - started
+    outcome = "passed" if status == 0 else f"FAILED with exit status {status}"
+    print(f"arm64: {', '.join(groups)}: {outcome}, {seconds:.0f} s with the boot")  # noqa: T201
     return status
 
 

@@ -15,8 +15,16 @@ from tests.support.containers.image import BOOKWORM
 INIT = "/usr/local/sbin/init-of-tests"
 """The program to start as process 1 in place of systemd: it runs a shell command and switches the machine off."""
 
+
+class Unavailable(Exception):
+    """The root file system cannot be made on this machine, through no fault of ours. The message says why."""
+
+
 KERNEL, INITRD = "boot/kernel", "boot/initrd"
 """Where both are in the root file system."""
+
+_APT_FAILED = 100
+"""The exit status of apt-get after an error."""
 
 _BUILD_SECONDS = 3600
 _STAMP = "etc/astbtd-image"
@@ -117,7 +125,7 @@ sleep infinity
 
 
 def cached_root() -> Path:
-    """The root file system, made first if it is missing or its recipe has changed."""
+    """The root file system, made first if it is missing or its recipe has changed. Raise Unavailable."""
     images = image.images_directory()
     root = images / "bookworm-arm64"
     with image.locked(images / f".{root.name}.lock"):
@@ -132,7 +140,7 @@ def cached_root() -> Path:
 
 
 def _build(root: Path, packages: tuple[str, ...]) -> None:
-    _run(_UNPACK, str(root), BOOKWORM.name, image.mirror(), _KEYRING, *packages)
+    _unpack(root, packages)
     _run(_CONFIGURE, str(root))
     _run(_MAKE_INITRD, str(root))
     init = root / INIT.lstrip("/")
@@ -140,6 +148,19 @@ def _build(root: Path, packages: tuple[str, ...]) -> None:
     init.write_text(_INIT_SCRIPT)
     init.chmod(0o755)
     (root / _STAMP).write_text(_recipe(packages))
+
+
+def _unpack(root: Path, packages: tuple[str, ...]) -> None:
+    if not Path(_KEYRING).exists():
+        raise Unavailable(f"{_KEYRING} is missing (package debian-archive-keyring)")
+    try:
+        _run(_UNPACK, str(root), BOOKWORM.name, image.mirror(), _KEYRING, *packages)
+    except RuntimeError as error:
+        raise Unavailable(str(error)) from error
+    except subprocess.CalledProcessError as error:
+        if error.returncode != _APT_FAILED:
+            raise
+        raise Unavailable("apt cannot download the packages for arm64: see its messages above") from error
 
 
 def _run(script: str, *arguments: str) -> None:

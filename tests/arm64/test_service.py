@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.arm64.in_machine import is_machine
+from tests.arm64.in_machine import BUILT, is_machine
+from tests.support.commands import built_name
 from tests.support.containers.asterisk import WORKING_DIRECTORY
 from tests.support.containers.container import Container
 from tests.support.containers.service import HIGHEST_EXPOSURES, Record, Service
@@ -30,7 +31,7 @@ def service() -> Iterator[Service]:
 def crash(service: Service) -> Record:
     """The first crash of the machine."""
     asterisk = StandIn(service.container)
-    asterisk.install()
+    asterisk.install(BUILT / built_name(()))
     return service.collected(asterisk.crash())
 
 

@@ -28,11 +28,14 @@ class StandIn:
 
     container: Container
 
-    def install(self) -> None:
-        """Build the program and start it under the service name of Debian's package."""
+    def install(self, built: Path | None = None) -> None:
+        """Build the program, or copy it from `built`, and start it under the service name of Debian's package."""
         run = self.container.run
-        self.container.copy_in(_SOURCES, "/usr/src/programs")
-        run("make", "--directory=/usr/src/programs", f"BUILD={_PROGRAMS}")
+        if built:
+            self.container.copy_in(built, _PROGRAMS)
+        else:
+            self.container.copy_in(_SOURCES, "/usr/src/programs")
+            run("make", "--directory=/usr/src/programs", f"BUILD={_PROGRAMS}")
         run("ln", "--symbolic", f"{_PROGRAMS}/asterisk", "/usr/sbin/asterisk")
         run("useradd", "--system", "--user-group", "asterisk")
         run("install", "-d", "-o", "asterisk", "-g", "asterisk", WORKING_DIRECTORY)

@@ -1,6 +1,7 @@
 """Limits on the core of Asterisk, and the dumpable flag."""
 
 from dataclasses import replace
+from mmap import PAGESIZE
 
 import pytest
 
@@ -14,7 +15,7 @@ def limited(soft: int | None, hard: int | None = None) -> Instance:
     return instance(process=process(core_limit=Limit(soft, hard)))
 
 
-@pytest.mark.parametrize("soft", [0, 1, 4095])
+@pytest.mark.parametrize("soft", [0, 1, PAGESIZE - 1])
 def test_no_core_is_written_with_a_limit_below_one_page(soft: int) -> None:
     check = check_core_limit(limited(soft))
 
