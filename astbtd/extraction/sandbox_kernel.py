@@ -1,7 +1,8 @@
 """Restrict a thread, and every program that it starts, to what a debugger needs, using Landlock and seccomp.
 
 Landlock (Linux 5.13) denies writing to any file that is not open already. seccomp denies the system calls with which a
-process can reach others or leave something behind; without Landlock, also those that open a file for writing. Both
+process can reach others or leave something behind; without Landlock, also those that open a file for writing, and
+before Linux 6.2, where Landlock cannot deny it, those that truncate a file without opening it for writing. Both
 apply to a thread and what it starts, so that no code of ours runs between fork and exec. If one of them is missing, the
 rest of the sandbox applies, and `missing_restrictions` describes what is missing.
 
@@ -16,7 +17,7 @@ from contextlib import AbstractContextManager
 from functools import cache
 from typing import TypeVar
 
-from astbtd.extraction.system_call_filter import load_filter
+from astbtd.extraction.system_call_filter import Denied, load_filter
 from astbtd.lib.threads import lasting_thread, run_in_thread
 
 Result = TypeVar("Result")
@@ -29,12 +30,13 @@ _CREATE_RULESET_VERSION, _RULE_PATH_BENEATH = 1, 1
 _WRITE_FILE = 1 << 1
 _WRITE_ACCESS = _WRITE_FILE | sum(1 << bit for bit in range(4, 13))  # and removing and creating files of all types
 _REFER, _TRUNCATE = 1 << 13, 1 << 14
+_FIRST_WITH_TRUNCATION = 3
 _NETWORK_ACCESS = 0b11  # bind and connect TCP sockets
 _SCOPES = 0b11  # no abstract sockets of, and no signals to, processes outside
 _RIGHTS_BY_VERSION = {
     1: (_WRITE_ACCESS, 0, 0),
     2: (_REFER, 0, 0),
-    3: (_TRUNCATE, 0, 0),
+    _FIRST_WITH_TRUNCATION: (_TRUNCATE, 0, 0),
     4: (0, _NETWORK_ACCESS, 0),
     6: (0, 0, _SCOPES),
 }
@@ -52,7 +54,7 @@ NO_LANDLOCK = (
 )
 NO_FILTER = (
     "system calls cannot be filtered (seccomp is not available), so gdb could allocate memory beyond its limit"
-    " and create sockets"
+    ", create sockets and, before Linux 6.2, truncate files that anybody can write to"
 )
 NO_FILE_PROTECTION = (
     "neither Landlock nor seccomp is available, so gdb could write to directories that anybody can write to,"
@@ -105,10 +107,17 @@ def _restrict_thread() -> tuple[bool, bool]:
     if version:
         _restrict_files(version)
     try:
-        load_filter(deny_writing=not version)
+        load_filter(_denied_by_filter(version))
     except OSError:
         return bool(version), False
     return bool(version), True
+
+
+def _denied_by_filter(version: int) -> Denied:
+    """Return what this version of Landlock, 0 if there is none, leaves to the system call filter."""
+    if not version:
+        return Denied.WRITING
+    return Denied.TRUNCATING if version < _FIRST_WITH_TRUNCATION else Denied.NOTHING
 
 
 def _restrict_files(version: int) -> None:

@@ -7,6 +7,8 @@ without access to the distribution's packages.
 import errno
 import os
 from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
 
 try:
     import seccomp
@@ -58,29 +60,59 @@ _CREATING_CALLS = (
     "openat2",  # its flags are in memory, where a filter cannot read them; the C library does not call it
     "open_by_handle_at",
 )
+_TRUNCATING_CALLS = ("truncate", "openat2", "open_by_handle_at")
 _OPENING_CALLS = {"open": 1, "openat": 2}
 """System calls that open a file, with the index of the argument that holds the flags."""
 
-_WRITING_FLAGS = (os.O_WRONLY, os.O_RDWR, os.O_CREAT, os.O_TRUNC)
+
+@dataclass(frozen=True)
+class _Flags:
+    """Flags of a call that opens a file: those in `mask` have this value."""
+
+    mask: int
+    value: int
 
 
-def load_filter(*, deny_writing: bool) -> None:
+_WRITING_FLAGS = tuple(_Flags(flag, flag) for flag in (os.O_WRONLY, os.O_RDWR, os.O_CREAT, os.O_TRUNC))
+# The access mode O_ACCMODE, 3, asks for a descriptor that can neither be read nor written: open(2).
+_ONLY_TRUNCATING_FLAGS = tuple(
+    _Flags(os.O_ACCMODE | os.O_TRUNC, mode | os.O_TRUNC) for mode in (os.O_RDONLY, os.O_ACCMODE)
+)
+
+
+class Denied(Enum):
+    """What a filter refuses of access to files: a restriction of files (Landlock) may do the rest."""
+
+    NOTHING = "nothing"
+    TRUNCATING = "truncating a file without opening it for writing"
+    WRITING = "opening a file for writing, and creating, renaming, linking and removing one"
+
+    @property
+    def calls(self) -> tuple[str, ...]:
+        """The names of the calls that are refused with any arguments."""
+        return {Denied.NOTHING: (), Denied.TRUNCATING: _TRUNCATING_CALLS, Denied.WRITING: _CREATING_CALLS}[self]
+
+    @property
+    def opening_flags(self) -> tuple[_Flags, ...]:
+        """The flags with which no file can be opened."""
+        return {Denied.NOTHING: (), Denied.TRUNCATING: _ONLY_TRUNCATING_FLAGS, Denied.WRITING: _WRITING_FLAGS}[self]
+
+
+def load_filter(denied: Denied) -> None:
     """Restrict the calling thread. A denied call fails with EPERM; one of another machine's ABI kills the process.
 
-    With `deny_writing`, also refuse to open a file for writing, and to create, rename, link or remove one. Files that
-    are open already can be written. Raise OSError if the kernel refuses the filter.
+    Files that are open already can be written. Raise OSError if the kernel refuses the filter.
     """
     rules = seccomp.SyscallFilter(seccomp.ALLOW)
     with suppress(RuntimeError, OSError, ValueError):  # without it, the thread alone is killed, which is the default
         rules.set_attr(seccomp.Attr.ACT_BADARCH, seccomp.KILL_PROCESS)
     refuse = seccomp.ERRNO(errno.EPERM)
-    for call in (*_DENIED_CALLS, *(_CREATING_CALLS if deny_writing else ())):
+    for call in (*_DENIED_CALLS, *denied.calls):
         if _is_known(call):
             rules.add_rule(refuse, call)
-    if deny_writing:
-        for call, argument in _OPENING_CALLS.items():
-            for flag in _WRITING_FLAGS:
-                rules.add_rule(refuse, call, seccomp.Arg(argument, seccomp.MASKED_EQ, flag, flag))
+    for call, argument in _OPENING_CALLS.items():
+        for flags in denied.opening_flags:
+            rules.add_rule(refuse, call, seccomp.Arg(argument, seccomp.MASKED_EQ, flags.mask, flags.value))
     try:
         rules.load()
     except RuntimeError as error:  # the binding of old versions of libseccomp

@@ -23,14 +23,18 @@ needs_landlock = pytest.mark.skipif(not landlock_version(), reason="this kernel 
 
 TRY_TO_WRITE = """
 import json, os, sys
+from astbtd.extraction import sandbox_kernel
 from astbtd.extraction.sandbox_kernel import run_sandboxed, missing_restrictions
 
+version = min(sandbox_kernel.landlock_version(), int(sys.argv[1]))
+sandbox_kernel.landlock_version = lambda: version
 opened = os.open("open", os.O_WRONLY)
 attempts = {
     "create": lambda: os.open("new", os.O_CREAT | os.O_RDONLY),
     "write": lambda: os.open("open", os.O_WRONLY),
     "read and write": lambda: os.open("open", os.O_RDWR),
     "truncate on opening": lambda: os.open("open", os.O_TRUNC),
+    "truncate on opening without access": lambda: os.open("open", os.O_TRUNC | os.O_ACCMODE),
     "truncate": lambda: os.truncate("open", 0),
     "unnamed": lambda: os.open(".", os.O_TMPFILE | os.O_RDWR),
     "directory": lambda: os.mkdir("directory"),
@@ -54,7 +58,11 @@ def succeeds(attempt):
 with run_sandboxed(lambda: [name for name, attempt in attempts.items() if succeeds(attempt)]) as done:
     print(json.dumps([done, missing_restrictions()]))
 """
-"""Prints which attempts succeed in a restricted thread, and what the sandbox lacks."""
+"""Prints which attempts succeed in a restricted thread, and what the sandbox lacks. Argument: the newest Landlock."""
+
+TRUNCATIONS = ["truncate on opening", "truncate on opening without access", "truncate"]
+BEFORE_TRUNCATION = 2
+ANY_VERSION = 1000
 
 
 def sandboxed(function: Callable[[], Result]) -> Result:
@@ -63,10 +71,12 @@ def sandboxed(function: Callable[[], Result]) -> Result:
         return result
 
 
-def attempts_that_succeed(directory: Path, *, without: list[str]) -> tuple[list[str], list[str]]:
+def attempts_that_succeed(
+    directory: Path, *, without: list[str], newest_landlock: int = ANY_VERSION
+) -> tuple[list[str], list[str]]:
     """Return which attempts of TRY_TO_WRITE succeed without some parts of the kernel, and what is reported missing."""
     (directory / "open").write_bytes(b"some")
-    command = command_without(without, [sys.executable, "-c", TRY_TO_WRITE])
+    command = command_without(without, [sys.executable, "-c", TRY_TO_WRITE, str(newest_landlock)])
     root = Path(__file__).parents[3]
     environment = {**os.environ, "PYTHONPATH": str(root)}
     done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=True)
@@ -145,9 +155,17 @@ def test_without_landlock_no_file_is_written_either_and_that_is_reported(tmp_pat
 def test_without_seccomp_no_file_is_written_and_that_is_reported(tmp_path: Path) -> None:
     succeeded, missing = attempts_that_succeed(tmp_path, without=["seccomp"])
 
-    assert succeeded == ["memory", "read", "append to what is open"]
+    truncations = [] if landlock_version() > BEFORE_TRUNCATION else TRUNCATIONS
+    assert succeeded == [*truncations, "memory", "read", "append to what is open"]
     assert missing == [sandbox_kernel.NO_FILTER]
-    assert (tmp_path / "open").read_bytes() == b"more"
+
+
+@needs_landlock
+@pytest.mark.parametrize("newest_landlock", [BEFORE_TRUNCATION, ANY_VERSION])
+def test_no_file_is_truncated_with_any_version_of_landlock(tmp_path: Path, newest_landlock: int) -> None:
+    succeeded, missing = attempts_that_succeed(tmp_path, without=[], newest_landlock=newest_landlock)
+
+    assert (succeeded, missing) == (["read", "append to what is open"], [])
 
 
 def test_a_sandbox_without_both_is_reported(tmp_path: Path) -> None:
