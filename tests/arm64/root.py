@@ -66,7 +66,7 @@ echo uninitialized >"$root/etc/machine-id"
 ln -s /usr/share/zoneinfo/UTC "$root/etc/localtime"
 ln -s mawk "$root/usr/bin/awk"
 # Used by a Python of the same version only.
-/usr/bin/python3 -m compileall -qq -s "$root" -p / "$root/usr/lib/python3" "$root"/usr/lib/python3.* || true
+/usr/bin/python3 -m compileall -qq -s "$root" -p / "$root/usr/share/gdb" "$root"/usr/lib/python3* || true
 ln -s "$(basename "$root"/boot/vmlinuz-*)" "$root/boot/kernel"
 """
 
