@@ -86,6 +86,13 @@ def command() -> None:
     sys.exit(main())
 
 
+def _print_traceback() -> None:
+    """Print an internal error while the streams are escaped: its message may contain anything."""
+    import traceback  # not needed unless there is an internal error
+
+    traceback.print_exc()
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line (default: that of the process) and return the exit code.
 
@@ -93,7 +100,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     gc.set_threshold(_GC_THRESHOLD)
     with escaped_streams():
-        return _run(arguments)
+        try:
+            return _run(arguments)
+        except Exception:
+            _print_traceback()
+            return ExitCode.FAILED
 
 
 def _run(arguments: Sequence[str] | None) -> int:

@@ -8,7 +8,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from astbtd.errors import AstbtdError
@@ -101,6 +101,24 @@ def create_file(directory: int, name: str, mode: int = files.PRIVATE_FILE_MODE) 
     )
     os.fchmod(descriptor, mode)
     return descriptor
+
+
+def replace_file(directory: int, name: str, data: bytes, mode: int) -> None:
+    """Create a file in an open directory, or replace the one with that name, in one step. Raise OSError."""
+    temporary = f".{name}.new"
+    with suppress(FileNotFoundError):
+        os.unlink(temporary, dir_fd=directory)
+    descriptor = create_file(directory, temporary, mode)
+    try:
+        files.write_all(descriptor, data)
+        os.fsync(descriptor)
+        os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+    except BaseException:
+        remove_file(directory, temporary, descriptor)
+        raise
+    finally:
+        os.close(descriptor)
+    os.fsync(directory)
 
 
 def remove_file(directory: int, name: str, descriptor: int) -> None:

@@ -34,7 +34,7 @@ WRITERS = {
     "astbtd.claims.private_copy": {"rename"},  # the copy, once the identity of its core is known
     "astbtd.claims.hard_links": {"os.link", "os.rename"},  # the claim, in a directory of Asterisk
     "astbtd.extraction.shared_objects": {"os.link", "os.symlink"},  # what gdb reads, in a directory of ours
-    "astbtd.lib.path_walk": {"os.open"},  # new files in a directory that a user named
+    "astbtd.lib.path_walk": {"os.open", "os.rename"},  # files in a directory that a user named
     "astbtd.lib.subprocesses": {"write_text"},  # a child's file in /proc
     "astbtd.cli.main": {"os.open"},  # /dev/null, once the reader of a pipe has ended
 }

@@ -33,6 +33,13 @@ from astbtd.store.id_lookup import resolve
 from astbtd.store.occurrence import number_postponed
 
 
+class PermissionDenied(AstbtdError):
+    """A file may be a core, but the user may not read it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name}: permission denied", "use sudo")
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument(
@@ -90,19 +97,23 @@ def _choose(settings: Settings, parts: Components, options: argparse.Namespace) 
 
 
 def _find_newest(names: Sequence[str], settings: Settings, parts: Components, options: argparse.Namespace) -> str:
-    """Return the path of the core with the latest crash time. Raises NothingMatched.
+    """Return the path of the core with the latest crash time. Raises NothingMatched, PermissionDenied.
 
     A core that was collected before is only returned if all were: so the older ones can be collected one by one.
     """
     crash_times: dict[str, tuple[bool, datetime]] = {}
+    unreadable: list[PermissionDenied] = []
     for name in _expand(names):
         try:
             candidate = _open_candidate(name, settings, options)
-        except AstbtdError:
+        except AstbtdError as error:
+            unreadable += [error] if isinstance(error, PermissionDenied) else []
             continue
         is_new = bool(options.output) or not parts.store.collected.among({candidate.facts.identity})
         crash_times[candidate.path] = is_new, candidate.facts.crashed_at
         os.close(candidate.descriptor)
+    if unreadable and not crash_times:
+        raise unreadable[0]
     if not crash_times:
         raise NothingMatched(f"no core of Asterisk in {', '.join(names)}", "give the directory that holds the cores")
     return max(crash_times, key=lambda path: crash_times[path])
@@ -128,6 +139,7 @@ def _open_candidate(name: str, settings: Settings, options: argparse.Namespace) 
     if isinstance(finding, Candidate):
         return _set_executable(finding, options.executable)
     if isinstance(finding, RefusedFile | Postponed):
+        _check_readable(name)
         raise AstbtdError(f"{name}: {finding.reason}", "to process a core of another program, give --executable")
     if isinstance(finding, StillWritten):
         if finding.descriptor is not None:
@@ -141,10 +153,10 @@ def _check_readable(name: str) -> None:
     """Raise AstbtdError with the reason if the file cannot be opened, for example because it does not exist."""
     try:
         os.stat(name)
-        if not os.access(name, os.R_OK):
-            raise AstbtdError(f"{name}: permission denied", "use sudo")
+        if not os.access(name, os.R_OK, effective_ids=True):
+            raise PermissionDenied(name)
     except PermissionError as error:
-        raise AstbtdError(f"{name}: permission denied", "use sudo") from error
+        raise PermissionDenied(name) from error
     except OSError as error:
         raise AstbtdError(f"{name}: {error.strerror}", "check the path") from error
 

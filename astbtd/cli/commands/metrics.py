@@ -7,6 +7,7 @@ from astbtd.cli.common import load_settings, write_text
 from astbtd.cli.repeated_step import run_repeated
 from astbtd.errors import AstbtdError, ExitCode
 from astbtd.lib import files
+from astbtd.lib.path_walk import opened_directory, replace_file
 from astbtd.metrics.figures import gather
 from astbtd.model.daemon_state import UNIT_DIRECTORY
 from astbtd.notify.unit_steps import UnitSteps
@@ -44,5 +45,6 @@ def _write(settings: Settings) -> None:
     if not directory.is_dir():
         remedy = "install prometheus-node-exporter, or set metrics.textfile to the directory that it reads"
         raise AstbtdError(f"there is no directory {directory} (setting metrics.textfile)", remedy)
-    with files.wrap_os_error(f"cannot write {directory / _FILE}"):
-        files.replace(directory / _FILE, text, files.EVERYBODY_READS)  # the node exporter has a user of its own
+    # The directory, or one above it, may belong to the user of a monitoring program.
+    with files.wrap_os_error(f"cannot write {directory / _FILE}"), opened_directory(directory) as opened:
+        replace_file(opened, _FILE, text, files.EVERYBODY_READS)  # the node exporter has a user of its own

@@ -124,15 +124,36 @@ def test_permission_problems_are_reported_as_such(run: Run, tmp_path: Path) -> N
     private = tmp_path / "private"
     os.seteuid(0)
     private.mkdir(mode=0o700)
+    cores = tmp_path / "cores"
+    cores.mkdir(mode=0o755)
+    (cores / "core").touch(mode=0o600)
     os.seteuid(NOBODY)
 
-    for arguments in (["extract", private / "core"], ["extract", "--newest", private], ["diagnose", private / "x"]):
+    for arguments in (
+        ["extract", private / "core"],
+        ["extract", "--newest", private],
+        ["extract", "--newest", private / "cores"],
+        ["extract", "--newest", cores],
+        ["diagnose", private / "x"],
+    ):
         answer = run("--store", tmp_path / "store", *arguments)
 
         assert answer.code == 1
         assert "permission denied" in answer.err.lower()
         assert "no such file" not in answer.err.lower()
         assert "Traceback" not in answer.err
+
+
+def test_an_internal_error_is_printed_without_control_characters(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> None:
+        raise ValueError("\x1b[31m\u202ered")
+
+    monkeypatch.setattr("astbtd.cli.commands.list.run", fail)
+
+    answer = run("list")
+
+    assert answer.code == 1
+    assert r"ValueError: \x1b[31m\u202ered" in answer.err
 
 
 def test_with_the_store_option_a_bad_configuration_does_not_matter(

@@ -1,5 +1,6 @@
 """`astbtd metrics`: the file appears whole, readable for the node exporter, or there is a clear error."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -68,6 +69,22 @@ def test_a_file_that_cannot_be_written_is_an_error_and_the_old_one_stays(
     assert code == 1
     assert f"cannot write {directory}/astbtd.prom: No space left on device" in error
     assert [(path.name, path.read_text()) for path in directory.iterdir()] == [("astbtd.prom", "old\n")]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can create a link of another user")
+def test_a_link_of_another_user_in_place_of_the_directory_is_not_followed(
+    astbtd: Run, directory: Path, tmp_path: Path
+) -> None:
+    victim = tmp_path / "victim"
+    directory.rename(victim)
+    directory.symlink_to(victim)
+    os.lchown(directory, 12345, 12345)
+
+    code, _, error = astbtd("metrics")
+
+    assert code == 1
+    assert "is a symbolic link that another user owns" in error
+    assert list(victim.iterdir()) == []
 
 
 def test_without_the_library_the_error_names_its_package(
