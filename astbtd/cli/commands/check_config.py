@@ -52,24 +52,40 @@ def _find_missing(configured: Settings) -> Iterator[str]:
     for index, user in enumerate(configured.asterisk.users):
         if not _user_exists(user):
             yield f"asterisk.users[{index}]: there is no user {user}"
-    if configured.gdb.user != defaults.gdb.user and not _user_exists(configured.gdb.user):
-        yield f"gdb.user: there is no user {configured.gdb.user}"
+    yield from _judge_gdb_user(configured.gdb.user)
     if configured.gdb.program != defaults.gdb.program and not shutil.which(configured.gdb.program):
         yield f"gdb.program: there is no executable program {configured.gdb.program}"
-    configuration = configured.asterisk.configuration
-    if configuration != defaults.asterisk.configuration and not os.path.lexists(configuration):
-        yield f"asterisk.configuration: {configuration} does not exist"
+    for key, file, default in (
+        ("asterisk.configuration", configured.asterisk.configuration, defaults.asterisk.configuration),
+        ("notify.sentry.ca_file", configured.notify.sentry.ca_file, None),
+    ):
+        if file is not None and file != default and not os.path.lexists(file):
+            yield f"{key}: {file} does not exist"
     for key, path in _directories(configured):
         if not has_magic(path) and not os.path.isdir(path):
             yield f"{key}: {path} is not a directory" if os.path.exists(path) else f"{key}: {path} does not exist"
 
 
+def _judge_gdb_user(user: str) -> Iterator[str]:
+    """Yield an error if the configured user of gdb does not exist, or is one that the daemon refuses."""
+    try:
+        uid = pwd.getpwnam(user).pw_uid
+    except KeyError:
+        if user != Settings().gdb.user:
+            yield f"gdb.user: there is no user {user}"
+        return
+    if uid == 0:
+        yield "gdb.user: gdb must not run as root"
+
+
 def _directories(configured: Settings) -> Iterator[tuple[str, str]]:
-    """Yield the configured directories with their keys, except the store, which the daemon creates."""
+    """Yield the configured directories with their keys, except those that astbtd or Asterisk creates."""
     for key, paths in (("directories", configured.watch.directories), ("poll", configured.watch.poll)):
         yield from ((f"watch.{key}[{index}]", path) for index, path in enumerate(paths))
     if configured.gdb.container_root:
         yield "gdb.container_root", configured.gdb.container_root
+    if configured.metrics != Settings().metrics:
+        yield "metrics.textfile", configured.metrics.textfile
     for collector in COLLECTORS:
         directories = configured.collectors.directories(collector)
         if directories != collector.directories:

@@ -11,6 +11,10 @@ from tests.support.cli_types import Run
     ("text", "error"),
     [
         ("gdb: {user: no-such-user}", "gdb.user: there is no user no-such-user"),
+        ("gdb: {user: '0'}", "gdb.user: there is no user 0"),
+        ("gdb: {user: root}", "gdb.user: gdb must not run as root"),
+        ("metrics: {textfile: /no/such}", "metrics.textfile: /no/such does not exist"),
+        ("notify: {sentry: {ca_file: /no/such.pem}}", "notify.sentry.ca_file: /no/such.pem does not exist"),
         ("asterisk: {users: [root, no-such-user]}", "asterisk.users[1]: there is no user no-such-user"),
         ("asterisk: {users: [4294967000]}", "asterisk.users[0]: there is no user 4294967000"),
         ("gdb: {program: no-such-gdb}", "gdb.program: there is no executable program no-such-gdb"),
@@ -42,7 +46,7 @@ def test_all_that_does_not_exist_is_reported_at_once(run: Run, configuration: Pa
 
 
 @pytest.mark.parametrize(
-    "text", ["watch: {directories: [/tmp, '/no/such/*']}", "gdb: {program: sh, user: root}", "asterisk: {users: [0]}"]
+    "text", ["watch: {directories: [/tmp, '/no/such/*']}", "gdb: {program: sh, user: nobody}", "asterisk: {users: [0]}"]
 )
 def test_a_configuration_of_what_exists_is_accepted(run: Run, configuration: Path, text: str) -> None:
     configuration.write_text(text)
