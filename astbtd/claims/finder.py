@@ -9,12 +9,12 @@ from dataclasses import replace
 
 from astbtd.asterisk.identity import PbxIdentity
 from astbtd.claims import core_ownership
-from astbtd.claims.claim import PREFIX, AlreadyClaimed, Claim, ClaimRecord, Claims, Vanished
+from astbtd.claims.claim import PREFIX, AlreadyClaimed, Claim, Claims, Vanished
 from astbtd.claims.core_filter import Candidate, CoreFilter, Finding, NotACoreFile, RefusedFile, StillWritten
 from astbtd.claims.examinations import ExaminationNotes, Examinations
 from astbtd.claims.finder_results import Capacity, CoreClaimed, CoreRenamed, CoreReplaced, FinderResult, report_rename
 from astbtd.claims.first_sight import FirstSight
-from astbtd.claims.lost_cores import forget_claims, is_still_there, lost_before_copy, lost_in_private_tmp
+from astbtd.claims.lost_cores import LostClaims, lost_in_private_tmp
 from astbtd.claims.orphaned_claims import has_link_of_claim
 from astbtd.claims.tracked_files import (
     ClaimedFile,
@@ -42,7 +42,7 @@ _MAX_CLAIMED_FILES = 2000  # claimed files that are recognized by their inode: t
 class CoreFinder:
     """Examines the files in watched directories, in one thread.
 
-    `incomplete` are cores that are still being written. `lost` are the ids of claims whose core was not found.
+    `incomplete` are cores that are still being written. `lost` are claims whose core was not found.
     `postponed` is set if a file was not examined because there was no capacity, `postponed_foreign` if it was a file
     of a user who is not the PBX's. `identity` decides whose a core is; `first_sight` remembers searched directories.
     """
@@ -64,7 +64,7 @@ class CoreFinder:
         self.identity = PbxIdentity()
         self.postponed = self.postponed_foreign = False
         self.incomplete = IncompleteCores()
-        self.lost: set[str] = set()
+        self.lost = LostClaims()
         self._identities = ClaimedIdentities(collected)
         self._unclaimed = UnclaimedCores()
         self._executables = executables
@@ -115,7 +115,7 @@ class CoreFinder:
 
         The directory of a claim with a damaged record is None. Claims whose core is missing are added to `lost`.
         """
-        self.lost.clear()
+        self.lost.ids.clear()
         for crash_id in list(self.claims.ids()):
             if not is_ours(self.claims.directory(crash_id)):
                 continue
@@ -126,23 +126,18 @@ class CoreFinder:
             if claim:
                 yield CoreClaimed(claim)
             else:
-                self.lost.add(crash_id)
+                self.lost.ids.add(crash_id)
 
-    def forget_lost_claims(self) -> list[ClaimRecord]:
-        """Remove the records of the claims in `lost`, and return them.
+    def forget_lost_claims(self) -> None:
+        """Remove the records of the claims in `lost`."""
+        self.lost.forget(self.claims)
 
-        Such a claim was never completed, or was already released except for its record. A claim whose directory is
-        missing is kept, since a disk or a file server may come back; but a private /tmp does not come back.
+    def claim_lost_cores(self) -> Iterator[CoreClaimed]:
+        """Claim the cores of the forgotten claims that no scan has found, so that their loss is recorded.
+
+        Raises AstbtdError if a claim cannot be recorded now: call this again after the next scan.
         """
-        return forget_claims(self.claims, self.lost)
-
-    def claim_lost_cores(self, forgotten: list[ClaimRecord]) -> Iterator[CoreClaimed]:
-        """Claim the cores that vanished before they were copied, so that their loss is recorded."""
-        for record in forgotten:
-            identities = {record.facts.identity, record.packed or record.facts.identity}
-            exists = self._identities.contains_any(identities) or is_still_there(record)
-            if record.copied and not exists:
-                yield CoreClaimed(self.claims.claim_lost_core(lost_before_copy(record)))
+        yield from map(CoreClaimed, self.lost.claim_cores(self.claims, self._identities.contains_any))
 
     def claim_replaced_cores(self) -> Iterator[FinderResult]:
         """Report, and claim as lost, the cores that could not be claimed before and that no scan finds any more.
@@ -182,6 +177,7 @@ class CoreFinder:
         if status is None:
             yield from self._claim_if_lost_in_private_tmp(file)
             return
+        self._unclaimed.follow(status, file.directory.directory, file.name)
         claimed = self._claimed_files.get(status)
         if claimed:
             yield from self._check_renamed(claimed, status, file)
@@ -284,9 +280,9 @@ class CoreFinder:
 
     def _resume_moved_claim(self, crash_id: str, directory: str) -> Iterator[CoreClaimed]:
         """Resume a claim of an earlier process whose directory was renamed since."""
-        claim = self._resume(crash_id, directory) if crash_id in self.lost else None
+        claim = self._resume(crash_id, directory) if crash_id in self.lost.ids else None
         if claim:
-            self.lost.discard(crash_id)
+            self.lost.ids.discard(crash_id)
             yield CoreClaimed(claim)
 
     def _resume(self, crash_id: str, directory: str | None) -> Claim | None:

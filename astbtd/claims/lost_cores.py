@@ -2,12 +2,12 @@
 
 import hashlib
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from astbtd.asterisk.asterisk_processes import is_private_tmp
-from astbtd.claims.claim import Claims
+from astbtd.claims.claim import Claim, Claims
 from astbtd.claims.claim_file import ClaimRecord
 from astbtd.model.crash import CoreFacts, DiscoveredBy, IdentityFrom, LostCore, Process
 
@@ -45,26 +45,47 @@ def lost_in_private_tmp(directory: str, name: str) -> ClaimRecord:
     return ClaimRecord(facts, directory, name, DiscoveredBy.EVENT, inode=0, copied=True, loss=_LOST_IN_PRIVATE_TMP)
 
 
-def lost_before_copy(record: ClaimRecord) -> ClaimRecord:
-    """Return the record of a claim whose private copy was never made, marked as lost."""
-    return replace(record, loss=_LOST_BEFORE_COPY)
+class LostClaims:
+    """Claims whose core was not found: never completed, or already released except for their record.
 
-
-def forget_claims(claims: Claims, lost: Collection[str]) -> list[ClaimRecord]:
-    """Remove the records of claims whose core was not found, and return them.
-
-    A claim whose directory is missing is kept, since a disk may come back; but a private /tmp does not come back.
+    `ids` are those whose record exists. Once it is removed, a scan claims a core that still exists anew.
     """
-    forgotten = []
-    for crash_id in lost:
-        record = claims.read_record(crash_id)
-        if record is None or os.path.isdir(record.directory) or is_private_tmp(record.directory):
-            claims.forget(crash_id)
-            forgotten += [record] if record else []
-    return forgotten
+
+    def __init__(self) -> None:
+        self.ids: set[str] = set()
+        self._forgotten: list[ClaimRecord] = []
+
+    def __bool__(self) -> bool:
+        return bool(self.ids or self._forgotten)
+
+    def forget(self, claims: Claims) -> None:
+        """Remove the records.
+
+        A claim whose directory is missing is kept, since a disk or a file server may come back; but a private /tmp
+        does not come back.
+        """
+        for crash_id in self.ids:
+            record = claims.read_record(crash_id)
+            if record is None or os.path.isdir(record.directory) or is_private_tmp(record.directory):
+                claims.forget(crash_id)
+                self._forgotten += [record] if record else []
+
+    def claim_cores(self, claims: Claims, is_claimed: Callable[[set[str]], bool]) -> Iterator[Claim]:
+        """Claim the cores that vanished before they were copied. `is_claimed` tells it of any of some identities.
+
+        Raises AstbtdError if a claim cannot be recorded now. The next call goes on with that.
+        """
+        while self._forgotten:
+            record = self._forgotten[-1]
+            exists = is_claimed({record.facts.identity, record.packed or record.facts.identity})
+            is_lost = record.copied and not exists and not _is_still_there(record)
+            claim = claims.claim_lost_core(replace(record, loss=_LOST_BEFORE_COPY)) if is_lost else None
+            self._forgotten.pop()
+            if claim:
+                yield claim
 
 
-def is_still_there(record: ClaimRecord) -> bool:
+def _is_still_there(record: ClaimRecord) -> bool:
     """Return whether the claimed file still exists under its name, maybe in a directory that is no longer watched."""
     try:
         return os.lstat(record.path).st_ino == record.inode

@@ -3,7 +3,7 @@
 import os
 from collections import Counter, OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from astbtd.claims.claim_file import ClaimRecord
 from astbtd.claims.core_filter import Candidate
@@ -27,10 +27,12 @@ class UnclaimedCores:
     """The cores that could not be claimed, by identity: at most 1000, and 100 of each owner.
 
     If there are too many, the oldest of the owner with the most are forgotten: no user's cores displace another's.
+    A core is gone if it is missing twice in a row: a scan misses a file that is renamed meanwhile.
     """
 
     def __init__(self) -> None:
         self._cores: OrderedDict[str, _Unclaimed] = OrderedDict()
+        self._missing: set[str] = set()
         self._reported: set[str] = set()
 
     def add(self, candidate: Candidate, found: DiscoveredBy, reason: str) -> None:
@@ -46,6 +48,15 @@ class UnclaimedCores:
         self._cores[facts.identity] = _Unclaimed(record, status.st_uid, _version(status))
         self._forget_excess()
 
+    def follow(self, status: os.stat_result, directory: str, name: str) -> None:
+        """Note the name under which a file is found now: it may be one of the cores, which was renamed."""
+        version = _version(status)
+        for identity, unclaimed in self._cores.items():
+            if unclaimed.version == version:
+                record = replace(unclaimed.record, directory=directory, name=name)
+                self._cores[identity] = replace(unclaimed, record=record)
+                return
+
     def _forget_excess(self) -> None:
         by_owner = Counter(unclaimed.owner for unclaimed in self._cores.values())
         owner, most = by_owner.most_common(1)[0]
@@ -55,15 +66,17 @@ class UnclaimedCores:
     def remove(self, identity: str) -> None:
         """Forget a core: it was claimed, or its loss is recorded."""
         self._cores.pop(identity, None)
+        self._missing.discard(identity)
         self._reported.discard(identity)
 
     def replaced(self, is_claimed: Callable[[set[str]], bool]) -> list[ClaimRecord]:
-        """Return the records of the cores that are no longer where they were seen. Forget those that were claimed."""
-        gone = [unclaimed.record for unclaimed in self._cores.values() if not _is_still_there(unclaimed)]
-        claimed = {record.facts.identity for record in gone if is_claimed({record.facts.identity})}
-        for identity in claimed:
+        """Return the records of the cores that are gone. Forget those that were claimed. Call this after each scan."""
+        missing_before = self._missing
+        self._missing = {identity for identity, unclaimed in self._cores.items() if not _is_still_there(unclaimed)}
+        for identity in [each for each in self._missing if is_claimed({each})]:
             self.remove(identity)
-        return [record for record in gone if record.facts.identity not in claimed]
+        gone = self._missing & missing_before
+        return [unclaimed.record for identity, unclaimed in self._cores.items() if identity in gone]
 
     def is_first_report(self, record: ClaimRecord) -> bool:
         """Return whether the loss of this core was not reported yet, and remember that it is reported now."""

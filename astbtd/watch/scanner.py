@@ -178,12 +178,12 @@ class DirectoryScanner:
         yield from self._scan_directories(found, quiet)
         with self.problems.recorded("replaced cores", "claims"):
             yield from self.finder.claim_replaced_cores()
-        if self.finder.lost:
+        if self.finder.lost and not self.finder.postponed:  # what is postponed may be one of their cores
             with self.problems.recorded("lost claims", "claims"):
-                forgotten = self.finder.forget_lost_claims()
+                self.finder.forget_lost_claims()
                 # Without its old claim, a core that still exists is claimed anew. Only what is left then is lost.
                 yield from self._scan_directories(found, quiet)
-                yield from self.finder.claim_lost_cores(forgotten)
+                yield from self.finder.claim_lost_cores()
 
     def _scan_directories(self, found: DiscoveredBy, quiet: bool = False) -> Iterator[FinderResult]:
         """Scan all directories. Cores that an earlier scan postponed keep the reason for which it found them."""

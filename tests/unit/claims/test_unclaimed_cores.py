@@ -25,6 +25,8 @@ def add(cores: UnclaimedCores, directory: Path, pid: int = 4242, owner: int = -1
 
 
 def lost(cores: UnclaimedCores) -> list[str]:
+    """Check twice, as after two scans."""
+    cores.replaced(lambda _: False)
     return [record.facts.identity for record in cores.replaced(lambda _: False)]
 
 
@@ -49,6 +51,42 @@ def test_a_core_that_was_replaced_or_removed_is_lost_with_the_reason(tmp_path: P
     assert "the disk is full" in record.loss.reason
     assert "core_pattern" in record.loss.remedy
     assert (cores.is_first_report(record), cores.is_first_report(record)) == (True, False)
+
+
+def test_a_core_that_is_missing_once_may_have_been_renamed_during_the_scan(tmp_path: Path) -> None:
+    cores = UnclaimedCores()
+    add(cores, tmp_path)
+    renamed = (tmp_path / "core").rename(tmp_path / "core.renamed")
+
+    assert cores.replaced(lambda _: False) == []
+
+    cores.follow(renamed.stat(), str(tmp_path), renamed.name)
+    assert lost(cores) == []
+
+
+def test_a_core_that_was_renamed_is_lost_when_it_is_gone_from_there(tmp_path: Path) -> None:
+    cores = UnclaimedCores()
+    add(cores, tmp_path)
+    renamed = (tmp_path / "core").rename(tmp_path / "core.renamed")
+    cores.follow(renamed.stat(), str(tmp_path), renamed.name)
+    renamed.unlink()
+
+    lost(cores)
+
+    (record,) = cores.replaced(lambda _: False)
+    assert record.path == str(renamed)
+
+
+def test_another_file_is_not_taken_for_a_core_that_was_renamed(tmp_path: Path) -> None:
+    cores = UnclaimedCores()
+    first = add(cores, tmp_path)
+    other = tmp_path / "other"
+    other.write_bytes(DeadProcess().core())
+    (tmp_path / "core").unlink()
+
+    cores.follow(other.stat(), str(tmp_path), other.name)
+
+    assert lost(cores) == [first]
 
 
 def test_a_core_that_was_claimed_under_another_name_is_not_lost(tmp_path: Path) -> None:
