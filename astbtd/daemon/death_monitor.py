@@ -40,6 +40,7 @@ class DeathMonitor:
         self.is_due = True
         self._checked_until: float | None = None
         self._mark = store.incoming / "deaths"
+        self._mark_failed = False
 
     def note_running(self, pids: frozenset[int]) -> tuple[bool, bool]:
         """Note which processes of the PBX run now. Return whether one was started, and whether one has ended."""
@@ -86,7 +87,11 @@ class DeathMonitor:
         try:
             files.replace(self._mark, f"{self._checked_until:.6f}\n".encode(), files.PRIVATE_FILE_MODE)
         except OSError as error:
-            journal.log(f"cannot write {self._mark}: {error.strerror} (will be retried)", journal.Priority.WARNING)
+            if not self._mark_failed:
+                journal.log(f"cannot write {self._mark}: {error.strerror} (will be retried)", journal.Priority.WARNING)
+            self._mark_failed = True
+        else:
+            self._mark_failed = False
 
     def _claim(self, claims: Claims, record: ClaimRecord) -> str | None:
         """Claim a death, unless it was recorded before: retention may have removed the record."""

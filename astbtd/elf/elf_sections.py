@@ -14,6 +14,7 @@ from astbtd.elf.headers import NotElf, Read, find_build_id, parse_notes, read_fi
 _MAX_SECTIONS = 4096
 _MAX_TABLE_BYTES = 64 << 20  # of symbols or of their names
 _MAX_STRING_BYTES = 1024
+_MAX_NAME_BYTES = 256  # of a section; in a made-up file, all names may lie in one another
 _BUILD_ID_SECTION = b".note.gnu.build-id"
 _SHT_NOTE = 7
 _SHT_NOBITS = 8  # such a section occupies no space in the file
@@ -160,9 +161,8 @@ def _read_names(read: Read, rows: list[tuple[int, ...]], index: int) -> bytes:
 
 def _parse_section(row: tuple[int, ...], names: bytes) -> ElfSection:
     name_offset, kind, _, address, offset, size, link, *_ = row
-    end = names.find(b"\0", name_offset)
-    name = names[name_offset:end] if end >= 0 else b""
-    return ElfSection(name, kind, address, offset, size, link)
+    name, nul, _ = names[name_offset : name_offset + _MAX_NAME_BYTES].partition(b"\0")
+    return ElfSection(name if nul else b"", kind, address, offset, size, link)
 
 
 def _name_offsets(names: bytes, name: bytes) -> Iterable[int]:

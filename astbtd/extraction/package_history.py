@@ -6,6 +6,7 @@ of a package and `Upgraded` the old one.
 
 import os
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -53,14 +54,17 @@ def parse_dpkg(lines: Iterable[str]) -> Iterator[Upgrade]:
 def parse_dnf(lines: Iterable[str]) -> Iterator[Upgrade]:
     """Yield the upgrades in dnf's log."""
     installed: list[Upgrade] = []
+    incomplete: defaultdict[str, list[int]] = defaultdict(list)  # indices of those without a former version
     for line in lines:
         found = _DNF.fullmatch(line)
         if found is None or (at := _parse_time(found["at"])) is None:
             continue
+        package, version = found["package"], found["version"]
         if found["verb"] == "Upgraded":
-            installed = [_with_former(each, found["package"], found["version"]) for each in installed]
+            incomplete[package] = _complete(installed, incomplete[package], version)
         else:
-            installed.append(Upgrade(found["package"], None, found["version"], at))
+            incomplete[package].append(len(installed))
+            installed.append(Upgrade(package, None, version, at))
     yield from installed
 
 
@@ -85,10 +89,15 @@ def _belongs(upgrade: Upgrade, package: str | None) -> bool:
     return upgrade.package == package or upgrade.package.startswith("asterisk")
 
 
-def _with_former(upgrade: Upgrade, package: str, version: str) -> Upgrade:
-    if upgrade.package != package or upgrade.before or upgrade.after == version:
-        return upgrade
-    return replace(upgrade, before=version)
+def _complete(installed: list[Upgrade], indices: list[int], former: str) -> list[int]:
+    """Add the former version to the upgrades at these indices; return the indices of those that it is not former to."""
+    left = []
+    for index in indices:
+        if installed[index].after == former:
+            left.append(index)
+        else:
+            installed[index] = replace(installed[index], before=former)
+    return left
 
 
 def _parse_time(text: str) -> datetime | None:

@@ -277,7 +277,7 @@ def _is_program(descriptor: int) -> bool:
     if not may_be_program(descriptor):
         return False
     try:
-        kind = headers.read_header(headers.file_reader(descriptor)).type
+        kind = headers.read_file_header(headers.file_reader(descriptor)).type
     except headers.NotElf:
         return False
     return kind in (headers.FileType.EXECUTABLE, headers.FileType.SHARED)

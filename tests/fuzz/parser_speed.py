@@ -21,9 +21,9 @@ from astbtd.asterisk import asterisk_processes, taskprocessors
 from astbtd.claims import claim_file
 from astbtd.claims.core_filter import Candidate, examine
 from astbtd.diagnosis.verdict import diagnose
-from astbtd.elf import core_notes
+from astbtd.elf import core_notes, elf_sections
 from astbtd.elf.core_notes import NotACore
-from astbtd.elf.headers import NotElf
+from astbtd.elf.headers import FileType, NotElf, file_reader
 from astbtd.errors import BadConfiguration
 from astbtd.extraction import build_ids
 from astbtd.extraction.script_report import GdbFacts, parse_thread_states
@@ -37,7 +37,7 @@ from astbtd.store import record
 from astbtd.store.record_limits import LARGEST_RECORD
 from astbtd.store.redaction.redactor import Redactor
 from tests.fuzz import large_cores
-from tests.support.builders import NOON, DeadProcess, crash
+from tests.support.builders import FORMS, NOON, DeadProcess, crash
 from tests.support.packed import COMPRESS, report
 from tests.support.transcripts import TWO_THREADS
 
@@ -71,6 +71,19 @@ def _read_report(content: bytes) -> None:
 def _list_objects(content: bytes) -> None:
     with _in_memory(content) as descriptor, contextlib.suppress(NotElf):
         build_ids.format_objects(build_ids.list_mapped_objects(descriptor))
+
+
+def _read_sections(content: bytes) -> None:
+    with _in_memory(content) as descriptor, contextlib.suppress(NotElf):
+        elf_sections.read_sections(file_reader(descriptor))
+
+
+def _names_in_one_another(size: int) -> bytes:
+    """Return a program with 4,096 sections that all have the same name, which has no end."""
+    count = 4096
+    header = FORMS[0].header(FileType.SHARED, 0, sections=FORMS[0].header_size)
+    row = FORMS[0].pack("IIPPPPIIPP", 0, 3, 0, 0, FORMS[0].header_size + 64 * count, size, 0, 0, 0, 0)
+    return header[:58] + FORMS[0].pack("HHH", 64, count, 0) + row * count + b"a" * size
 
 
 def _parse_kernel_line(content: bytes) -> None:
@@ -161,6 +174,7 @@ _PARSERS: dict[str, tuple[Parser, tuple[Input, ...], bytes]] = {
     "compressed core, damaged": (_examine, (b"\0", b"\xff"), COMPRESS["gz"](_CORE)),
     "core": (_read_core, (b"\0", b"\xff", *_CORES), _CORE),
     "core as a candidate": (_examine, _CORES, b""),
+    "sections of a program": (_read_sections, (_names_in_one_another,), b""),
     "objects of a core": (_list_objects, _CORES, b""),
     "line of the kernel": (
         _parse_kernel_line,

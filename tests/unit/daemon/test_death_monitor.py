@@ -159,6 +159,8 @@ def test_on_a_full_disk_a_death_is_claimed_once_by_the_same_daemon(
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
+    logged: list[str] = []
+    monkeypatch.setattr(systemd, "send", lambda message, *_: logged.append(message))
     bench.check()
     monitor = bench.monitor()
     journal.deaths = [NOW + 100]
@@ -170,3 +172,4 @@ def test_on_a_full_disk_a_death_is_claimed_once_by_the_same_daemon(
 
     (claim,) = bench.claimed
     claim.close()
+    assert len(logged) == 1

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from astbtd.elf import headers
 from astbtd.elf.elf_sections import ElfSections, read_sections
-from astbtd.elf.headers import NotElf, Read
+from astbtd.elf.headers import FileType, NotElf, Read
 from tests.support.builders import FORMS, Form
 
 SOURCE = """
@@ -82,6 +82,20 @@ def test_a_file_without_sections_has_none(form: Form) -> None:
 def test_a_text_file_is_rejected() -> None:
     with pytest.raises(NotElf):
         read_sections(lambda _, size: b"#!/bin/sh\n"[:size])
+
+
+@pytest.mark.parametrize("end", [b"", b"\0"])
+def test_sections_whose_names_lie_in_one_another_take_little_memory(end: bytes) -> None:
+    form, count, names = FORMS[0], 1000, b"a" * (1 << 20)
+    header = form.header(FileType.SHARED, 0, sections=form.header_size)
+    header = header[:58] + form.pack("HHH", 64, count, 0)
+    row = form.pack("IIPPPPIIPP", 0, 3, 0, 0, form.header_size + 64 * count, len(names) + len(end), 0, 0, 0, 0)
+    data = header + row * count + names + end
+
+    sections = read_sections(lambda position, size: data[position : position + size])
+
+    assert len(sections.all) == count
+    assert sum(len(section.name) for section in sections.all) < len(names)
 
 
 @given(junk=st.binary(max_size=400), cut=st.integers(0, 63))
