@@ -4,11 +4,10 @@ import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from astbtd.cli.common import warn
-from astbtd.cli.main import print_error
+from astbtd.announce.journal import Priority
+from astbtd.cli.stderr_log import log_error, log_lines
 from astbtd.errors import AstbtdError, ExitCode
 from astbtd.lib import files
-from astbtd.lib.escaping import printable_line
 from astbtd.lib.failure_notes import NotedFailure, failure_notes
 from astbtd.lib.quantities import format_duration
 
@@ -24,7 +23,7 @@ def run_repeated(name: str, what: str, step: Callable[[], None]) -> ExitCode:
             step()
     except AstbtdError as error:
         message, remedy = error.message, error.remedy
-        notes.fail(message, datetime.now(UTC), lambda: print_error(message, remedy))
+        notes.fail(message, datetime.now(UTC), lambda: log_error(message, remedy))
         return error.exit_code
     notes.succeed(lambda failure: _log_recovery(what, failure))
     return ExitCode.DONE
@@ -32,4 +31,4 @@ def run_repeated(name: str, what: str, step: Callable[[], None]) -> ExitCode:
 
 def _log_recovery(what: str, failure: NotedFailure) -> None:
     duration = format_duration(max(0.0, (datetime.now(UTC) - failure.since).total_seconds()))
-    warn([printable_line(f"{what} works again, after {duration}")])
+    log_lines(Priority.NOTICE, [f"astbtd: {what} works again, after {duration}"])

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from astbtd.announce.journal import Priority
 from astbtd.errors import AstbtdError
 from astbtd.lib.quantities import format_duration, pluralize
 from astbtd.notify import backoff
@@ -44,6 +45,10 @@ class SystemClock:
         time.sleep(seconds)
 
 
+Log = Callable[[str, Priority], None]
+"""Writes a line to the log, with its priority."""
+
+
 @dataclass(frozen=True)
 class Delivery:
     """Delivers from `spool`. `random` returns a number from 0 to 1, `log` writes an error or a remark, once each."""
@@ -52,7 +57,7 @@ class Delivery:
     states: SinkStates
     clock: Clock
     random: Callable[[], float]
-    log: Callable[[str], None]
+    log: Log
 
     def run(self, sinks: Sequence[Sink]) -> None:
         """Deliver all that waits, as far as possible now. Wait for attempts that are due soon.
@@ -93,7 +98,7 @@ class Delivery:
             try:
                 entry = self.spool.read(name)
             except AstbtdError as error:  # a damaged file must not stop the others
-                self.log(f"{error.message}; it is left out")
+                self.log(f"{error.message}; it is left out", Priority.WARNING)
                 continue
             if entry and entry.notification.audience is sink.audience:
                 yield entry
@@ -195,12 +200,15 @@ class _Attempt:
         self._save(failed)
         if failed.given_up is not None:
             if self._before.given_up is None:
-                self._log(f"gave up after a week: {problem.reason}; it is tried again when there is something new")
+                self._log(
+                    f"gave up after a week: {problem.reason}; it is tried again when there is something new",
+                    Priority.ERROR,
+                )
         elif is_first:
             self._log(f"cannot deliver: {problem.reason}; it is tried again for a week")
 
     def _refuse(self, entry: SpoolEntry, problem: Refused) -> None:
-        self._log(f"refused notification {entry.notification.id}, which is left out: {problem.reason}")
+        self._log(f"refused notification {entry.notification.id}, which is left out: {problem.reason}", Priority.ERROR)
         done = backoff.succeed(self._state, entry.name, 0)
         self._save(replace(done, refused=done.refused + 1))
 
@@ -215,14 +223,14 @@ class _Attempt:
         if since is not None and self._state.is_failing:
             duration = format_duration(max(0.0, (self._now() - since).total_seconds()))
             attempts = pluralize(self._state.attempts - 1, "failed attempt", "failed attempts")
-            self._log(f"delivers again, after {duration} and {attempts}")
+            self._log(f"delivers again, after {duration} and {attempts}", Priority.NOTICE)
 
     def _save(self, state: SinkState) -> None:
         self._delivery.states.write(self._sink.name, state)
         self._state = state
 
-    def _log(self, text: str) -> None:
-        self._delivery.log(f"{self._sink.name}: {text}")
+    def _log(self, text: str, priority: Priority = Priority.WARNING) -> None:
+        self._delivery.log(f"{self._sink.name}: {text}", priority)
 
     def _now(self) -> datetime:
         return self._delivery.clock.now()

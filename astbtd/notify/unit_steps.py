@@ -4,13 +4,12 @@ import hashlib
 import hmac
 import platform
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from astbtd.lib.failure_notes import FailureNotes
 from astbtd.lib.notify_settings import Attached
-from astbtd.notify.delivery import Delivery, SystemClock
+from astbtd.notify.delivery import Delivery, Log, SystemClock
 from astbtd.notify.failing_checks import FailingChecks
 from astbtd.notify.secrets import Secrets
 from astbtd.notify.sink_state import SinkStates
@@ -56,7 +55,7 @@ class UnitSteps:
 
     def count_failed(self) -> int:
         """Return how many notifications were refused, or wait for a sink that was given up. Raise AstbtdError."""
-        delivery = self.delivery(lambda _: None)
+        delivery = self.delivery(lambda *_: None)
         count = 0
         for sink in configured_sinks(self.settings.notify, Secrets()):
             state = self.states.read(sink.name)
@@ -78,7 +77,7 @@ class UnitSteps:
             attach=self.settings.notify.sentry.attach is Attached.REDACTED,
         )
 
-    def delivery(self, log: Callable[[str], None]) -> Delivery:
+    def delivery(self, log: Log) -> Delivery:
         """Return the step that delivers."""
         return Delivery(self.spool, self.states, SystemClock(), random.SystemRandom().random, log)
 

@@ -1,133 +1,24 @@
 """From a store to the bytes that real servers receive: Postfix, and a webhook through apprise."""
 
-import itertools
 import json
-import os
 import platform
 import re
-import signal
-import subprocess
-import sys
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-import yaml
 
-from astbtd import settings
-from astbtd.errors import AstbtdError
-from astbtd.model.crash import Crash, Section
-from astbtd.notify.secrets import Secrets, load_secrets
-from astbtd.notify.sinks.configured import configured_sinks
-from astbtd.notify.spool import Spool
-from astbtd.notify.unit_steps import UnitSteps
-from astbtd.settings import Settings
-from astbtd.store.store import Store
-from tests.support.builders import crash
-from tests.support.faults import Fault, FaultInjector, at_every_change
+from astbtd.model.crash import Section
 from tests.support.harness import scratch_directory
-from tests.support.notifications import FakeClock
+from tests.support.notified_installation import Installation, new_crash, subject
 from tests.support.postfix import RECIPIENT, Postfix, running_postfix
 from tests.support.redaction_cases import REDACTED
 from tests.support.small_disk import fill, mounted_tmpfs
-from tests.support.smtp_server import misbehaving_smtp_server
-from tests.support.stores import process
 from tests.support.webhook import Webhook, running_webhook
 
-KILLED = -signal.SIGKILL
-
-
-class Installation:
-    """A store, the directories of the two units, a configuration, and the command."""
-
-    def __init__(self, root: Path, postfix_port: int) -> None:
-        self.root = root
-        self.store = Store(root / "store")
-        self.store.prepare()
-        self.notify: dict[str, object] = {"directory": str(root / "notify")}
-        self.mail: dict[str, object] = {"to": [RECIPIENT], "server": "127.0.0.1", "port": postfix_port}
-        self.notify["mail"] = self.mail
-        self.secrets = ""
-        self.clock = FakeClock(datetime.now(UTC))
-
-    @property
-    def settings(self) -> Settings:
-        """The settings as they are now."""
-        return settings.parse(yaml.safe_dump({"store": str(self.store.root), "notify": self.notify}).encode(), "test")
-
-    @property
-    def spool(self) -> Spool:
-        """The spool."""
-        return UnitSteps(self.settings).spool
-
-    def mark(self) -> str:
-        """Return the newest entry that all sinks are done with."""
-        return UnitSteps(self.settings).lowest_mark()
-
-    def use_directory(self, directory: Path) -> None:
-        """Use other directories for the two units."""
-        self.notify["directory"] = str(directory)
-
-    def run(self, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run `astbtd notify` as the units do: the secrets are a credential."""
-        configuration = self.root / "astbtd.yaml"
-        configuration.write_text(yaml.safe_dump({"store": str(self.store.root), "notify": self.notify}))
-        (self.root / "secrets").write_text(self.secrets)
-        command = [sys.executable, "-m", "astbtd", "--config", str(configuration), "notify", *arguments]
-        variables = {**os.environ, "CREDENTIALS_DIRECTORY": str(self.root), **environment}
-        return subprocess.run(command, env=variables, capture_output=True, text=True, check=check)
-
-    def run_as_unit(self, step: str) -> str:
-        """Run a step as its unit does, which has a directory in memory; return what is logged."""
-        directory = self.root / "run"
-        directory.mkdir(exist_ok=True)
-        return self.run(step, check=False, RUNTIME_DIRECTORY=str(directory)).stderr
-
-    def run_killed(self, programs: Path, fault: Fault) -> bool:
-        """Run both steps, one of which is killed at a change. Return False if there is no such change."""
-        log = self.root / "changes"
-        faults = FaultInjector(programs, [self.root / "notify", self.root / "notify-spool"], log)
-        if self.run("--spool", check=False, **faults.environment(fault)).returncode == KILLED:
-            return True
-        left = replace(fault, at=fault.at - len(faults.calls()))
-        log.unlink()
-        return self.run("--deliver", check=False, **faults.environment(left)).returncode == KILLED
-
-    def deliver(self, hours: float = 0) -> list[str]:
-        """Deliver as the unit does, with a clock that is this much later; return what was logged."""
-        (self.root / "secrets").write_text(self.secrets)
-        self.clock.sleep(hours * 3600)
-        logged: list[str] = []
-        steps = UnitSteps(self.settings)
-        delivery = replace(steps.delivery(logged.append), clock=self.clock)
-        try:
-            secrets: Secrets | AstbtdError = load_secrets({"CREDENTIALS_DIRECTORY": str(self.root)})
-        except AstbtdError as error:
-            secrets = error
-        with steps.states.lock():
-            delivery.run(configured_sinks(self.settings.notify, secrets))
-        return logged
-
-    def sent_by(self, postfix: Postfix, webhook: Webhook) -> str:
-        """Deliver all that is new, in whatever number of messages; return all that was received, decoded as well."""
-        self.run("--spool")
-        self.deliver(hours=2)
-        queue_id = self.run("--test", "mail").stdout.split()[-1]  # the mails before it were delivered before it
-        postfix.wait_for(f"{queue_id}: removed")
-        decoded = [str(mail.get_content()) for mail in postfix.mails()]
-        return "".join(map(str, (postfix.received(), *webhook.received, *decoded)))
-
-    def begin(self) -> None:
-        """Make the first pass, for which everything is old."""
-        self.run("--spool")
-
-    def add(self, *crashes: Crash) -> None:
-        """Record crashes."""
-        for each in crashes:
-            process(self.store, each)
+SHORT = 6
+"""The number of characters from which a secret is not in a text by chance."""
 
 
 @pytest.fixture(scope="module")
@@ -141,17 +32,6 @@ def postfix() -> Iterator[Postfix]:
 @pytest.fixture
 def installation(scratch: Path, postfix: Postfix) -> Installation:
     return Installation(scratch, postfix.port)
-
-
-def new_crash(number: int) -> Crash:
-    """Return a crash with a signature of its own."""
-    one = crash(number * 30, pid=number, signature=f"{number:012x}", function=f"function_{number}")
-    return replace(one, host="pbx7")
-
-
-def subject(one: Crash) -> str:
-    """Return the end of the subject of the mail about a crash."""
-    return f"Asterisk crashed: fault in {one.diagnosis.crash_function} (new)"
 
 
 def test_a_crash_is_mailed_with_the_first_screen_of_its_report(installation: Installation, postfix: Postfix) -> None:
@@ -272,7 +152,7 @@ def test_unreadable_secrets_lose_nothing_and_are_logged_once(installation: Insta
 
 
 @pytest.mark.parametrize("problem", ["port", "name", "certificate"])
-def test_an_outage_of_days_loses_nothing_and_is_logged_once(
+def test_an_outage_of_a_week_loses_nothing_and_is_logged_once(
     installation: Installation, postfix: Postfix, problem: str
 ) -> None:
     first = {"port": 10, "name": 20, "certificate": 30}[problem]
@@ -285,18 +165,18 @@ def test_an_outage_of_days_loses_nothing_and_is_logged_once(
     installation.mail.update(broken[problem])
     installation.begin()
     logged = []
-    crashes = [new_crash(first + each) for each in range(3)]
+    crashes = [new_crash(first + each) for each in range(4)]
     for each in crashes:
         installation.add(each)
         installation.run("--spool")
-        logged += installation.deliver(hours=24)
+        logged += installation.deliver(hours=48)
 
     installation.notify["mail"] = working
-    logged += installation.deliver(hours=7)
+    logged += installation.deliver(hours=23)  # a week after the first attempt, less an hour
 
     assert len(logged) == 2, logged
     assert ["cannot deliver" in logged[0], "delivers again" in logged[1]] == [True, True]
-    assert len(postfix.wait_for_mails(*map(subject, crashes))) == 3
+    assert len(postfix.wait_for_mails(*map(subject, crashes))) == 4
 
 
 def test_a_full_disk_loses_nothing_and_is_logged_once(
@@ -349,38 +229,6 @@ def test_a_store_that_cannot_be_read_loses_nothing_and_is_logged_once(
     assert len(postfix.wait_for_mails(subject(new_crash(9)))) == 1
 
 
-def test_a_kill_at_any_change_of_a_file_loses_nothing_and_repeats_at_most_one_mail(
-    programs: Path, scratch: Path
-) -> None:
-    """The spool step and the delivery are killed in place of each change, and after half of some writes."""
-    number = itertools.count()
-
-    def attempt(at: int, *, torn: bool = False) -> bool:
-        root = scratch / f"attempt-{next(number)}"
-        root.mkdir()
-        with misbehaving_smtp_server() as server:
-            installation = Installation(root, server.port)
-            installation.begin()
-            installation.add(new_crash(6), new_crash(7))
-            was_killed = installation.run_killed(programs, Fault(at, torn=torn))
-            installation.run("--spool")
-            logged = installation.deliver(hours=1)
-            mails = [mail for mail in server.mails if b"fault in function" in mail]
-        assert logged == []
-        ids = Counter(re.findall(rb"Message-ID: (\S+)", b"".join(mails)))
-        assert len(ids) == 2, (at, ids)
-        assert sum(ids.values()) <= 3, (at, ids)
-        assert all(name <= installation.mark() for name in installation.spool.names())
-        return was_killed
-
-    def attempts(at: int) -> bool:
-        if at % 5 == 0:  # among them a write of the state, and of each mark
-            attempt(at, torn=True)
-        return attempt(at)
-
-    assert at_every_change(attempts, step=7) > 4
-
-
 def test_no_secret_of_the_memory_is_in_the_bytes_that_any_server_receives(
     installation: Installation, postfix: Postfix
 ) -> None:
@@ -400,5 +248,16 @@ def test_no_secret_of_the_memory_is_in_the_bytes_that_any_server_receives(
         received = installation.sent_by(postfix, webhook)
 
     assert "function_100" in received
-    leaked = [secret for _, secrets in REDACTED for secret in secrets if secret in received and secret not in clean]
-    assert leaked == []
+    secrets = {secret for _, secrets in REDACTED for secret in secrets if not is_said(secret, clean)}
+    assert {secret for secret in secrets if is_said(secret, received)} == set()
+
+
+def is_said(secret: str, text: str) -> bool:
+    """Return whether a secret is in a text. A short one, such as a number of three digits, counts as a word only.
+
+    The ids of messages and the lengths of bodies have any digits.
+    """
+    if len(secret) >= SHORT:
+        return secret in text
+    without_lengths = re.sub(r"Content-Length: \d+", "", text)
+    return re.search(rf"(?<![0-9A-Za-z]){re.escape(secret)}(?![0-9A-Za-z])", without_lengths) is not None

@@ -132,6 +132,26 @@ def test_a_crash_whose_signature_is_corrected_by_symbols_that_came_later_is_sent
     assert corrected["tags"]["corrects"] == (before.signature.id if before.signature else "none")
 
 
+@pytest.mark.skipif(BUGSINK_IS_MISSING, reason="Bugsink is not installed: make trackers")
+def test_a_crash_whose_signature_is_corrected_counts_once_in_a_real_tracker(
+    notifications: TrackerNotifications, stripped: Path, scratch: Path
+) -> None:
+    """It has an event in the issue of each signature, and the tag tells which one is the crash."""
+    with bugsink(scratch / "bugsink") as tracker:
+        notifications.configure(tracker.dsn)
+        core = crash(stripped, scratch, "segv")
+        extract(notifications.running, core)
+        notifications.send()
+        install_debug_files(stripped, scratch / "debug")
+        corrected = extract(notifications.running, core)
+        for _ in range(2):
+            notifications.send()
+
+        assert corrected.signature is not None
+        assert tracker.counts()[issue_key(("astbtd", "signature", corrected.signature.id))] == 1
+        assert tracker.tag_values("report") == {"first": 1, "corrected": 1}
+
+
 def test_an_extraction_that_is_repeated_with_the_same_result_sends_nothing(
     notifications: TrackerNotifications, stub: TrackerStub, programs: Path, scratch: Path
 ) -> None:

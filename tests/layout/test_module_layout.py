@@ -15,6 +15,7 @@ SHORTEST_MODULE = 40
 
 # Modules with fewer lines than SHORTEST_MODULE, and why each is a module of its own.
 SHORT_MODULES = {
+    "cli/stderr_log.py": "for the verbs that units run, the daemon's among them",
     "cli/repeated_step.py": "for the verbs that units run, which do not import each other",
     "__main__.py": "the entry point of `python -m astbtd`",
     "diagnosis/deadlock/cycles.py": "a graph algorithm, apart from what the graph means",

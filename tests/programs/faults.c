@@ -68,6 +68,14 @@ static __attribute__((constructor)) void read_environment(void)
 	fault_errno = how ? atoi(how) : 0;
 }
 
+/* For a fork of a program that has loaded the library: count anew, and be killed at this call ("kill", or "tear"). */
+void set_fault(unsigned long at, int torn)
+{
+	atomic_store(&calls, 0);
+	fault_at = at;
+	tearing = torn;
+}
+
 /* Make a path absolute. Symbolic links in it are not resolved. */
 static void resolve(int directory, const char *path, char *resolved)
 {

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from astbtd.announce.journal import Priority
 from astbtd.notify.delivery import Delivery
 from astbtd.notify.payload import Notification
 from astbtd.notify.sink_state import SinkStates
@@ -68,7 +69,7 @@ def deliver_all(directory: Path, dsn: str) -> None:
             delivery.run([sink])
 
 
-def _log(line: str) -> None:
+def _log(line: str, _: Priority) -> None:
     print(line, file=sys.stderr, flush=True)  # noqa: T201 - the log of this program
 
 

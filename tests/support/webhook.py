@@ -18,8 +18,8 @@ class Webhook:
 
 
 @contextmanager
-def running_webhook() -> Iterator[Webhook]:
-    """Run such a server for the duration of a block."""
+def running_webhook(port: int = 0) -> Iterator[Webhook]:
+    """Run such a server for the duration of a block, at a free port by default."""
     webhook = Webhook()
 
     class Handler(BaseHTTPRequestHandler):
@@ -34,7 +34,7 @@ def running_webhook() -> Iterator[Webhook]:
         def log_message(self, *_: object) -> None:
             """Print nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     webhook.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

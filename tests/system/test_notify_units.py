@@ -1,4 +1,4 @@
-"""The units of the notifications in Debian 12: a crash is mailed without anybody's help, and who can read what."""
+"""The units of the notifications in Debian 12: a crash is mailed and sent to a webhook, and who can read what."""
 
 import re
 from collections.abc import Iterator
@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import smtp_server
+from tests.support import smtp_server, webhook
 from tests.support.containers.container import Container, wait_until
-from tests.support.containers.image import BOOKWORM
+from tests.support.containers.extended_image import cached_chat_image
 from tests.support.containers.service import STORE, Record, Service
 from tests.support.containers.stand_in import StandIn
 
@@ -19,19 +19,24 @@ EXPOSURE = {SPOOL: 1.2, DELIVERY: 1.6}
 """Lower than that of the daemon. The second one has network access."""
 
 SECRET = "s3cr3tpassw0rd"  # noqa: S105 # of the mail server below
-MAIL = "notify: {mail: {to: [root], server: 127.0.0.1, port: 2525}}\n"
-SERVER = """
+SINKS = "notify: {mail: {to: [root], server: 127.0.0.1, port: 2525}, chat: [ops]}\n"
+SECRETS = f"mail: {{password: {SECRET}}}\nchat: {{ops: 'json://127.0.0.1:8080/hook'}}\n"
+SERVERS = """
 import sys, threading
 sys.path.insert(0, "/srv")
 from smtp_server import misbehaving_smtp_server
+from webhook import running_webhook
 
-class Mails(list):
-    def append(self, mail):
-        with open("/srv/mails", "ab") as file:
-            file.write(mail)
+class Appended(list):
+    def __init__(self, path):
+        self.path = path
 
-with misbehaving_smtp_server(port=2525) as server:
-    server.mails = Mails()
+    def append(self, received):
+        with open(self.path, "ab") as file:
+            file.write(received)
+
+with misbehaving_smtp_server(port=2525) as server, running_webhook(8080) as webhook:
+    server.mails, webhook.bodies = Appended("/srv/mails"), Appended("/srv/bodies")
     threading.Event().wait()
 """
 # What the units can read and write: run with their sandboxes, in the place of their programs.
@@ -61,7 +66,7 @@ id --user
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine with the test program in the place of Asterisk, astbtd, and a mail server."""
+    """A machine with the test program in the place of Asterisk, astbtd, a mail server, and a webhook."""
 
     container: Container
     asterisk: StandIn
@@ -78,6 +83,10 @@ class Machine:
     def wait_for_mail(self, text: str) -> None:
         """Wait until a mail with this text has come."""
         wait_until(lambda: text in self.mails().replace("=\n", ""), f"a mail with {text}")
+
+    def bodies(self) -> str:
+        """Return what the webhook has received."""
+        return self.container.run("cat", "/srv/bodies", check=False).stdout
 
     def probe(self, unit: str) -> list[str]:
         """Run the probe in the place of a unit's program; return what it can do."""
@@ -98,15 +107,16 @@ class Machine:
 
 @pytest.fixture(scope="module")
 def machine() -> Iterator[Machine]:
-    with Container.booted(BOOKWORM) as container:
+    with Container.booted(image=cached_chat_image()) as container:
         machine = Machine(container, StandIn(container), Service(container))
         container.copy_in(Path(smtp_server.__file__), "/srv/smtp_server.py")
-        container.write("/srv/server.py", SERVER)
-        container.run("systemd-run", "--unit=smtp", "python3", "/srv/server.py")
+        container.copy_in(Path(webhook.__file__), "/srv/webhook.py")
+        container.write("/srv/servers.py", SERVERS)
+        container.run("systemd-run", "--unit=servers", "python3", "/srv/servers.py")
         machine.asterisk.install()
         machine.service.install()
-        machine.service.configure(MAIL)
-        container.write("/etc/astbtd.secrets", f"mail: {{password: {SECRET}}}\n", mode=0o600)
+        machine.service.configure(SINKS)
+        container.write("/etc/astbtd.secrets", SECRETS, mode=0o600)
         machine.service.start()
         container.run("systemctl", "start", SPOOL)
         container.run("systemctl", "enable", "--now", *UNITS[2:])
@@ -118,9 +128,20 @@ def test_a_crash_is_mailed_by_the_units_alone(machine: Machine) -> None:
 
     machine.wait_for_mail("Asterisk crashed: fault in do_forward (new)")
     machine.wait_for_mail(f"crash {crashed['id']}")
+    wait_until(lambda: "do_forward" in machine.bodies(), "the webhook has got it")
     assert SECRET not in machine.mails()
     for unit in (SPOOL, DELIVERY):
         assert machine.container.run("systemctl", "is-failed", unit, check=False).stdout.strip() != "failed"
+
+
+def test_a_crash_is_sent_to_a_webhook_through_debians_apprise(machine: Machine) -> None:
+    assert "Asterisk crashed: fault in do_forward (new)" in machine.bodies()
+    assert "Good enough to file? yes" in machine.bodies()
+    accepted = machine.container.run("astbtd", "notify", "--test", "chat-ops").stdout
+
+    assert accepted == "chat-ops: accepted: accepted\n"
+    assert "Test of astbtd" in machine.bodies()
+    assert machine.container.run("dpkg-query", "--show", "apprise").stdout.split()[1].startswith("1.2.0")
 
 
 def test_the_networked_unit_sees_the_spool_and_neither_the_store_nor_the_secrets_file(machine: Machine) -> None:
@@ -143,7 +164,7 @@ def test_the_two_units_are_different_users(machine: Machine) -> None:
 
 
 def test_the_test_message_is_sent_by_the_command(machine: Machine) -> None:
-    assert machine.container.run("astbtd", "notify", "--test").stdout == "mail: accepted: 250 queued as 42\n"
+    assert machine.container.run("astbtd", "notify", "--test", "mail").stdout == "mail: accepted: 250 queued as 42\n"
     machine.wait_for_mail("Test of astbtd")
     assert "mail: " in machine.container.run("astbtd", "notify").stdout
 
@@ -183,7 +204,9 @@ def test_a_full_disk_is_logged_once_and_everything_is_delivered_then(machine: Ma
         run("systemctl", "start", SPOOL)
 
     run("journalctl", "--sync")
-    logged = run("journalctl", f"--unit={SPOOL}", f"--since={begin}", "--output=cat").stdout.splitlines()
+    of_unit = ("journalctl", f"--unit={SPOOL}", f"--since={begin}", "--output=cat")
+    logged = run(*of_unit).stdout.splitlines()
+    errors = run(*of_unit, "--priority=err").stdout.splitlines()
     waiting = "".join(run("sh", "-c", f"cat {spool}/state.json").stdout)
     run("umount", "--lazy", spool)
     run("systemctl", "start", *UNITS[2:])
@@ -191,6 +214,7 @@ def test_a_full_disk_is_logged_once_and_everything_is_delivered_then(machine: Ma
     assert "hint: free some disk space" in logged[1]
     assert "works again" in logged[2]
     assert len(logged) == 3
+    assert errors == logged[:2]
     assert "No space left on device" in shown
     assert crashed["id"] in waiting
 

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from astbtd.cli.common import format_local_time, load_settings, warn, write_text
+from astbtd.announce.journal import Priority
+from astbtd.cli.common import format_local_time, load_settings, write_text
 from astbtd.cli.repeated_step import run_repeated
+from astbtd.cli.stderr_log import log_lines
 from astbtd.errors import AstbtdError, ExitCode, NothingMatched
 from astbtd.lib.escaping import printable_line
 from astbtd.lib.failure_notes import FailureNotes
@@ -99,7 +101,11 @@ def _deliver(settings: Settings) -> None:
     steps = UnitSteps(settings)
     sinks = configured_sinks(settings.notify, _secrets())
     with steps.states.lock():
-        steps.delivery(lambda line: warn([printable_line(line)])).run(sinks)
+        steps.delivery(_log).run(sinks)
+
+
+def _log(line: str, priority: Priority) -> None:
+    log_lines(priority, [f"astbtd: {printable_line(line)}"])
 
 
 def _test(steps: UnitSteps, sinks: Sequence[Sink]) -> ExitCode:
@@ -145,7 +151,7 @@ def _print_plan(steps: UnitSteps, sinks: Sequence[Sink]) -> None:
     """Print what the two units would do now."""
     step = steps.spool_step(_checks())
     planned = step.plan(read_state(step.spool.state_file), datetime.now(UTC))
-    delivery = steps.delivery(lambda line: warn([printable_line(line)]))
+    delivery = steps.delivery(_log)
     for sink in sinks:
         waiting = [entry.notification for entry in delivery.waiting(sink)]
         new = [each for each in planned.notifications if each.audience is sink.audience]
@@ -177,7 +183,7 @@ def _describe(notification: Notification) -> Iterator[str]:
 def _print_states(steps: UnitSteps, sinks: Sequence[Sink]) -> None:
     for failure in filter(None, map(FailureNotes.read, steps.failure_notes())):
         write_text(f"failing since {format_local_time(failure.since)}: {failure.messages[-1]}\n")
-    delivery = steps.delivery(lambda line: warn([printable_line(line)]))
+    delivery = steps.delivery(_log)
     for sink in sinks:
         state = steps.states.read(sink.name)
         waiting = sum(1 for _ in delivery.waiting(sink))

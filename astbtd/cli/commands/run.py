@@ -43,23 +43,15 @@ def _report_failure(error: AstbtdError) -> bool:
     entry belongs if its sender has ended.
     """
     from astbtd.announce import journal, systemd
+    from astbtd.cli.stderr_log import log_lines, stderr_is_the_journal
 
     hint = f" (hint: {error.remedy})" if error.remedy else ""
     line = printable_line("; ".join(part.strip() for part in error.message.split("\n")) + hint)
     systemd.notify(f"STATUS=failed: {line}")
-    if not _stderr_is_the_journal():
+    if not stderr_is_the_journal():
         return False
-    sys.stderr.write(f"<{journal.Priority.ERROR:d}>failed: {line}\n")
+    log_lines(journal.Priority.ERROR, [f"failed: {line}"])
     return True
-
-
-def _stderr_is_the_journal() -> bool:
-    """Return whether systemd has connected standard error to the journal: JOURNAL_STREAM names that socket."""
-    try:
-        status = os.fstat(2)
-    except OSError:
-        return False
-    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
 def _raise_descriptor_limit() -> None:

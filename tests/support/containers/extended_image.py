@@ -37,6 +37,11 @@ def cached_monitoring_image() -> Path:
     )
 
 
+def cached_chat_image() -> Path:
+    """Debian 12 with its apprise, through which chats and webhooks are notified."""
+    return _cached_of_suite(BOOKWORM, "chat", "apprise")
+
+
 def _cached_of_suite(suite: Suite, name: str, packages: str) -> Path:
     base = image.cached_image(suite)
     return _cached(base, (base / image.STAMP).read_text(), f"{suite.name}-{name}", packages)

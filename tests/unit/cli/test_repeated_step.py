@@ -1,5 +1,6 @@
 """A step that a timer starts again and again logs a failure once, and once that it is over."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +53,21 @@ def test_an_error_of_the_system_is_logged_once_too(capsys: pytest.CaptureFixture
 
     assert codes == [ExitCode.FAILED] * 2
     assert capsys.readouterr().err == "astbtd: working failed: Input/output error\n"
+
+
+@pytest.mark.usefixtures("unit")
+def test_in_the_journal_a_failure_is_an_error_and_its_end_a_notice(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status = os.fstat(2)
+    monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
+
+    run_repeated("step", "working", fail_with(AstbtdError("the state is damaged\nsecond line", "remove it")))
+    run_repeated("step", "working", lambda: None)
+
+    *error, end = capsys.readouterr().err.splitlines()
+    assert error == ["<3>astbtd: the state is damaged", "<3>second line", "<3>  hint: remove it"]
+    assert end.startswith("<5>astbtd: working works again, after ")
 
 
 def test_a_command_that_no_unit_runs_says_each_time_what_failed(

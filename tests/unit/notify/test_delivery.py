@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from astbtd.announce.journal import Priority
 from astbtd.errors import AstbtdError
 from astbtd.notify.delivery import Delivery
 from astbtd.notify.payload import Audience, Notification
@@ -47,11 +48,12 @@ class Killed(BaseException):
 
 @dataclass
 class Scene:
-    """A spool, a clock, and what was logged."""
+    """A spool, a clock, what was logged, and which of it as an error."""
 
     delivery: Delivery
     clock: FakeClock
     logged: list[str]
+    errors: list[str]
     generation: int = 0
 
     def add(self, *notifications: Notification) -> list[str]:
@@ -70,7 +72,14 @@ def scene(tmp_path: Path) -> Scene:
     (tmp_path / "sinks").mkdir()
     clock = FakeClock()
     logged: list[str] = []
-    return Scene(Delivery(spool, SinkStates(tmp_path / "sinks"), clock, lambda: 0.0, logged.append), clock, logged)
+    errors: list[str] = []
+
+    def log(line: str, priority: Priority) -> None:
+        logged.append(line)
+        if priority is Priority.ERROR:
+            errors.append(line)
+
+    return Scene(Delivery(spool, SinkStates(tmp_path / "sinks"), clock, lambda: 0.0, log), clock, logged, errors)
 
 
 def crashes(count: int) -> list[Notification]:
@@ -214,6 +223,7 @@ def test_after_a_week_the_sink_is_given_up_once_and_resumed_when_there_is_someth
         scene.clock.sleep(300)
     calls = sink.calls
     assert [("gave up after a week" in line) for line in scene.logged] == [False, True]
+    assert scene.errors == scene.logged[1:]
 
     scene.run(sink)
     assert sink.calls == calls, "it is not tried any more"
