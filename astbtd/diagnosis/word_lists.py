@@ -21,21 +21,30 @@ class WordList:
     def __contains__(self, name: str | None) -> bool:
         if name is None:
             return False
-        return name in self.names or self._wildcards.fullmatch(name) is not None
+        if name in self.names or name.startswith(self._beginnings):
+            return True
+        return self._patterns.fullmatch(name) is not None
 
     def matches_start(self, text: str) -> bool:
         """Return True if `text` starts with a name of the list."""
-        return self._pattern.match(text) is not None
+        return text.startswith(self._all_beginnings) or self._patterns.match(text) is not None
 
-    # Each is compiled when it is used: all of them took longer than the diagnosis of a crash.
-
-    @cached_property
-    def _pattern(self) -> re.Pattern[str]:
-        return _compile(self.names)
+    # Compiling an expression of all names would take longer than the diagnosis of a crash. Most names with a `*` have
+    # it at their end.
 
     @cached_property
-    def _wildcards(self) -> re.Pattern[str]:
-        return _compile(name for name in self.names if "*" in name)
+    def _beginnings(self) -> tuple[str, ...]:
+        """The names whose only `*` is at the end, without it."""
+        return tuple(name[:-1] for name in self.names if name.find("*") == len(name) - 1)
+
+    @cached_property
+    def _all_beginnings(self) -> tuple[str, ...]:
+        return (*self._beginnings, *(name for name in self.names if "*" not in name))
+
+    @cached_property
+    def _patterns(self) -> re.Pattern[str]:
+        """All names with a `*` before their end."""
+        return _compile(name for name in self.names if "*" in name[:-1])
 
 
 @cache

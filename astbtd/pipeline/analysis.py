@@ -37,7 +37,7 @@ from astbtd.model.crash import (
 )
 from astbtd.model.diagnosis import Diagnosis
 from astbtd.pipeline.crash_site import FrameLocator, logged_site, program_key, site_key
-from astbtd.pipeline.lacking_symbols import find_lacking
+from astbtd.pipeline.lacking_symbols import find_lacking, lacking_builds
 from astbtd.pipeline.loop_detection import CrashLoops
 from astbtd.pipeline.new_sites import MOST as MOST_NEW_SITES
 from astbtd.store.store import DamagedRecord, Store
@@ -220,8 +220,9 @@ def analyze_core(
     site = locator.site(context.located_stack, facts.site)
     diagnosis = diagnose_context(context)
     objects = to_record(extracted.mapped)
-    debug_directories = extractor.debug_directories.split(":")
-    lacking = find_lacking(facts.process.build_id, objects, directory, debug_directories, began)
+    threads = () if crash_thread_only else context.backtrace.threads
+    builds = lacking_builds(facts.process.build_id, objects, threads)
+    lacking = find_lacking(builds, extractor.debug_directories.split(":"), began)
     return AnalysisResult(extracted.extraction, extracted.asterisk, diagnosis, site, objects, lacking)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from astbtd.backtrace import parser
 from astbtd.backtrace.gdb_frame import Frame
+from astbtd.backtrace.parsed_backtrace import Thread
 from astbtd.lib import files
 from astbtd.model.crash import LackingSymbols, MappedFile, Section
 from astbtd.symbols.symbol_directories import debug_file_version
@@ -14,34 +15,34 @@ from astbtd.symbols.symbol_directories import debug_file_version
 _CHUNK = 1 << 16  # characters of a backtrace that are read at a time
 
 
-def find_lacking(
-    program: str | None, objects: Iterable[MappedFile], directory: Path, debug_directories: Iterable[str], began: float
-) -> tuple[LackingSymbols, ...]:
-    """Return what the backtrace in `directory` lacks, with the debug files that gdb could read.
+def find_lacking(builds: Iterable[str], debug_directories: Iterable[str], began: float) -> tuple[LackingSymbols, ...]:
+    """Return what a backtrace lacks, the debug files of these `builds`, with those of them that gdb could read.
 
     `began` is when the extraction began, in seconds since 1970: what was installed later may have come too late for it.
     """
     searched = tuple(debug_directories)
-    builds = lacking_builds(program, objects, directory)
     return tuple(LackingSymbols(build, debug_file_version(searched, build, began)) for build in builds)
 
 
-def lacking_builds(program: str | None, objects: Iterable[MappedFile], directory: Path) -> tuple[str, ...]:
-    """Return the build ids of the objects with such frames, first `program`. `directory` has the crash's texts.
+def lacking_builds(program: str | None, objects: Iterable[MappedFile], threads: Iterable[Thread]) -> tuple[str, ...]:
+    """Return the build ids of the objects with frames for which gdb knew no source file, first `program`.
 
     gdb names the object of such a frame, except the program. It names it as the process did, which may be through a
-    link: so the file name decides. A gdb without Python has written backtrace.txt only.
+    link: so the file name decides.
     """
-    brief = directory / Section.BRIEF
-    with files.open_text(brief if brief.exists() else directory / Section.BACKTRACE) as text:
-        frames = frames_without_source(iter(partial(text.read, _CHUNK), ""))
+    frames = [frame for thread in threads for frame in thread.frames if _lacks_source(frame)]
     names = {os.path.basename(frame.library) for frame in frames if frame.library}
     found = [program] if any(not frame.library for frame in frames) else []
     found += [each.build_id for each in objects if os.path.basename(each.path) in names]
     return tuple(dict.fromkeys(filter(None, found)))
 
 
-def frames_without_source(text: Iterable[str]) -> list[Frame]:
-    """Return the frames in a backtrace for which gdb knew no source file."""
-    threads = parser.parse(text).threads
-    return [frame for thread in threads for frame in thread.frames if frame.file is None and not frame.signal_handler]
+def read_threads(directory: Path) -> tuple[Thread, ...]:
+    """Return all threads in the texts of a crash. A gdb without Python has written backtrace.txt only."""
+    brief = directory / Section.BRIEF
+    with files.open_text(brief if brief.exists() else directory / Section.BACKTRACE) as text:
+        return parser.parse(iter(partial(text.read, _CHUNK), "")).threads
+
+
+def _lacks_source(frame: Frame) -> bool:
+    return frame.file is None and not frame.signal_handler

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from astbtd.errors import NoRoom
 from astbtd.model.crash import Crash, LackingSymbols
-from astbtd.pipeline.lacking_symbols import lacking_builds
+from astbtd.pipeline.lacking_symbols import lacking_builds, read_threads
 from astbtd.store.record import DiagnosisSummary, SignatureSummary
 from astbtd.store.store import DamagedRecord, Store
 
@@ -65,7 +65,8 @@ class WantedSymbols:
 
     def _complete(self, crash_id: str) -> tuple[LackingSymbols, ...]:
         crash = self.store.load(crash_id)
-        builds = lacking_builds(crash.process.build_id, crash.objects or (), self.store.directory(crash_id))
+        threads = read_threads(self.store.directory(crash_id))
+        builds = lacking_builds(crash.process.build_id, crash.objects or (), threads)
         lacking = tuple(map(LackingSymbols, builds))
 
         def complete(stored: Crash) -> Crash:
