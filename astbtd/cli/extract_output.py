@@ -13,10 +13,8 @@ from astbtd.extraction.sandbox_command import SandboxUser
 from astbtd.lib import files
 from astbtd.lib.path_walk import create_file, opened_directory, refuse_exchangeable
 from astbtd.model.crash import REPORT_FILE, CoreState, Crash, DiscoveredBy, Section
-from astbtd.pipeline import crash_record
-from astbtd.pipeline.analysis import analyze_core, write_report
 from astbtd.pipeline.components import Components
-from astbtd.pipeline.crash_record import CoreOrigin
+from astbtd.pipeline.gdb_analysis import analyze_core
 from astbtd.store.retention.disk_reserve import DiskReserve
 
 _SECTIONS = "sections"
@@ -69,10 +67,13 @@ def _extract_privately(candidate: Candidate, parts: Components, private: Path) -
         facts = unpacked_facts(core, candidate.facts) if candidate.packed else candidate.facts
         extractor = replace(parts.extractor, group=-1, check_reserve=reserve.check)
         result = analyze_core(core, facts, sections, extractor)
+
+    from astbtd.pipeline import crash_record, crash_report  # loaded while gdb ran, see gdb_analysis
+
     signature = crash_record.first_of_signature(result.diagnosis.signature, facts.crashed_at)
-    origin = CoreOrigin(candidate.path, candidate.source, DiscoveredBy.COMMAND, CoreState.LEFT)
+    origin = crash_record.CoreOrigin(candidate.path, candidate.source, DiscoveredBy.COMMAND, CoreState.LEFT)
     crash = crash_record.make_record(facts, origin, result, signature)
-    write_report(crash, sections)
+    crash_report.write_report(crash, sections)
     return crash
 
 

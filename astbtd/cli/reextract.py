@@ -4,15 +4,18 @@ import argparse
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from astbtd.cli.common import write_json_line, write_text
 from astbtd.errors import NothingMatched, UsageError
 from astbtd.lib.escaping import printable_line
 from astbtd.model.record_summary import Verdict
-from astbtd.pipeline.components import Components
-from astbtd.pipeline.reextraction import ExtractedAgain
 from astbtd.store.id_lookup import resolve
 from astbtd.store.store import Store
+
+if TYPE_CHECKING:
+    from astbtd.pipeline.components import Components
+    from astbtd.pipeline.reextraction import ExtractedAgain
 
 BY_COMMAND = "astbtd extract"
 """The reason in the history of a crash."""
@@ -47,7 +50,7 @@ def select(store: Store, names: Sequence[str], options: argparse.Namespace) -> l
     return found
 
 
-def print_result(result: ExtractedAgain, directory: Path, options: argparse.Namespace) -> None:
+def print_result(result: "ExtractedAgain", directory: Path, options: argparse.Namespace) -> None:
     """Print the record, or one line with the verdicts before and after."""
     if options.json:
         write_json_line(result.after)
@@ -61,7 +64,7 @@ def print_result(result: ExtractedAgain, directory: Path, options: argparse.Name
     write_text(f"{directory}: {what}, {outcome}\n")
 
 
-def announce(result: ExtractedAgain, parts: Components) -> None:
+def announce(result: "ExtractedAgain", parts: "Components") -> None:
     """Announce a crash that became usable."""
     if result.became_usable:
         from astbtd.announce import journal  # imports systemd, which --output does not need

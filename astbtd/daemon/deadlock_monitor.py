@@ -19,7 +19,8 @@ from astbtd.capture import live_process
 from astbtd.errors import AstbtdError
 from astbtd.lib import files
 from astbtd.model.deadlock_capture import AskedBy
-from astbtd.pipeline.components import Components, console_socket
+from astbtd.pipeline.assembly import console_socket, open_captures
+from astbtd.pipeline.components import Components
 from astbtd.settings import DeadlockSettings, Settings
 from astbtd.sources.watched_directories import find_remembered_identity
 from astbtd.store.captures import Captures
@@ -141,7 +142,7 @@ def restart(
         settings,
         console_socket(settings),
         systemd.runtime_directory() or components.store.incoming,
-        components.captures,
+        open_captures(components),
         lambda message: journal.log(message, Priority.WARNING),
     )
 

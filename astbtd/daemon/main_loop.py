@@ -27,6 +27,7 @@ from astbtd.daemon.worker_assembly import WorkerParts
 from astbtd.errors import AstbtdError
 from astbtd.lib import files
 from astbtd.lib.event_loop import Timers, WakeupDescriptor, only_wake_up
+from astbtd.pipeline.assembly import crash_loops
 from astbtd.pipeline.components import Components, assemble
 from astbtd.settings import Settings
 
@@ -66,7 +67,7 @@ class Daemon:
         self._deadlock_monitor: DeadlockMonitorThread | None = None
         self._finished = WatchState()  # its requests are followed up
         self._reload_requested = False
-        self._loops = self._components.crash_loops(settings)
+        self._loops = crash_loops(self._components, settings)
         self._rate_limited = RateLimitedJournal()
         self._jobs = WorkerParts(
             self._worker,

@@ -15,6 +15,7 @@ from astbtd.daemon.claim_accounting import ClaimAccounting
 from astbtd.daemon.death_monitor import DeathMonitor
 from astbtd.daemon.watch_thread import WatchThread
 from astbtd.daemon.worker import Worker
+from astbtd.pipeline.assembly import core_finder
 from astbtd.pipeline.components import Components
 from astbtd.settings import Settings
 from astbtd.sources.watched_directories import memory_file
@@ -56,7 +57,7 @@ def make_watch_thread(
 ) -> WatchThread:
     """Return the watch thread of a daemon, not started. The store must exist."""
     store, claims = components.store, components.claims
-    finder = components.core_finder(settings, worker, ExaminationNotes(store.incoming))
+    finder = core_finder(components, settings, worker, ExaminationNotes(store.incoming))
     supervisor = WatchSupervisor(settings, finder, memory_file(store.root))
     _recover_notes(finder.examinations.notes, supervisor.is_local)
     accounting = ClaimAccounting(worker, supervisor.is_local)

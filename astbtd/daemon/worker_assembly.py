@@ -14,6 +14,7 @@ from astbtd.daemon.maintenance import Maintenance
 from astbtd.daemon.object_monitor import ObjectMonitor
 from astbtd.daemon.store_statistics import StoreStatistics
 from astbtd.daemon.worker import Worker
+from astbtd.pipeline.assembly import crash_pipeline, object_keeper, reextraction
 from astbtd.pipeline.automatic_extraction import AutomaticExtraction
 from astbtd.pipeline.components import Components
 from astbtd.pipeline.extraction_attempts import ExtractionAttempts
@@ -39,8 +40,9 @@ class WorkerParts:
     def configure(self, settings: Settings, components: Components) -> None:
         """Let the worker use these settings from the next job on."""
         keep_alive, store = self.worker.keep_alive, components.store
-        keeper = components.object_keeper(settings, keep_alive)
-        pipeline = components.crash_pipeline(
+        keeper = object_keeper(components, settings, keep_alive)
+        pipeline = crash_pipeline(
+            components,
             settings,
             self.loops,
             announce=partial(announcements.announce_crash, self.loops, store, self.rate_limited),
@@ -49,7 +51,7 @@ class WorkerParts:
             keep_objects=partial(self.objects.keep_of_crash, keeper),
         )
         attempts = ExtractionAttempts(store, settings.extract.again_per_hour, time.time)
-        automatic = AutomaticExtraction(components.reextraction(keep_alive), attempts)
+        automatic = AutomaticExtraction(reextraction(components, keep_alive), attempts)
         when_idle: tuple[Callable[[], None], ...] = (
             partial(self.objects.keep_if_due, keeper, self._is_interrupted),
             partial(self.extractions.extract_if_due, automatic, self._is_interrupted),

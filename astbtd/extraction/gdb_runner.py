@@ -73,7 +73,7 @@ class Extractor:
     `group` may read the output, -1 for our own. `symbols` says whose symbols gdb reads. `check_reserve(bytes)` raises
     NoRoom if the disk has no such space; `check_interrupt` raises to end a run early. `objects` are kept ones.
     `debug_directories` are those in which gdb looks for separate debug files, separated by colons; empty for its own
-    default.
+    default. `meanwhile` is called while gdb runs.
     """
 
     settings: GdbSettings
@@ -84,6 +84,7 @@ class Extractor:
     check_interrupt: Callable[[], None]
     objects: ObjectSource = NO_OBJECTS
     debug_directories: str = ""
+    meanwhile: Callable[[], None] = lambda: None
 
     def extract(
         self, core: int, facts: CoreFacts, directory: Path, *, crash_thread_only: bool = False
@@ -257,6 +258,7 @@ class _CoreExtraction:
                 environment=environment,
                 watch=self._check_limits,
                 serve=serve,
+                meanwhile=self.extractor.meanwhile,
                 starter=run_sandboxed,
                 kill_first=True,
             )

@@ -64,6 +64,7 @@ def run(
     environment: Mapping[str, str] | None = None,
     watch: Callable[[], ExtractionOutcome | None] = never,
     serve: Mapping[int, Callable[[], bool]] = MappingProxyType({}),
+    meanwhile: Callable[[], None] = lambda: None,
     starter: Callable[[Start], AbstractContextManager["subprocess.Popen[bytes]"]] = start_here,
     kill_first: bool = False,
 ) -> Finished:
@@ -71,9 +72,9 @@ def run(
 
     The child and its session are killed after `timeout` seconds, or as soon as `watch`, which is called several times
     a second, returns a reason or raises. Whenever a descriptor in `serve` is readable, its function is called, until
-    that returns False. `starter` runs the function that starts the child, in a thread that outlives the child. With
-    `kill_first`, the child is the first process that the kernel kills when memory is short. Raises AstbtdError if the
-    program cannot be started.
+    that returns False. `meanwhile` is called once, when the child has started. `starter` runs the function that starts
+    the child, in a thread that outlives the child. With `kill_first`, the child is the first process that the kernel
+    kills when memory is short. Raises AstbtdError if the program cannot be started.
     """
     started = time.monotonic()
     start = partial(_start, argv, output, pass_fds, directory, {**ENVIRONMENT, **(environment or {})})
@@ -81,6 +82,7 @@ def run(
         try:
             if kill_first:
                 _set_oom_score(child.pid)
+            meanwhile()
             reason = _wait(child.pid, started + timeout, watch, serve)
         finally:
             _kill_session(child)

@@ -1,50 +1,26 @@
-"""Analyze one core: run gdb, diagnose its output, write the report. In a crash loop, less is done."""
+"""Analyze one core as far as necessary: in a crash loop, or if gdb cannot run, less is done."""
 
-import time
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
-from astbtd.backtrace import lock_listing
-from astbtd.backtrace.lock_listing import LockListing
-from astbtd.diagnosis.advice import without_core
-from astbtd.diagnosis.crash_context import CrashContext
-from astbtd.diagnosis.report import render
-from astbtd.diagnosis.verdict import Evidence, diagnose, diagnose_context
-from astbtd.extraction.build_ids import MappedObject, to_record
+from astbtd.diagnosis.verdict import Evidence, diagnose
 from astbtd.extraction.gdb_probe import GdbCannotStart
 from astbtd.extraction.gdb_runner import NO_EXTRACTION, Extractor
-from astbtd.extraction.package_owner import find_package
-from astbtd.extraction.symbol_packages import advise_symbols
-from astbtd.lib import files
-from astbtd.lib.escaping import printable_line
 from astbtd.model.crash import (
-    REPORT_FILE,
     Asterisk,
     CoreFacts,
-    Crash,
     Extraction,
     ExtractionOutcome,
-    LackingSymbols,
     LostCore,
-    MappedFile,
-    ObjectState,
-    ReplacedFile,
-    Section,
-    Site,
     Symbols,
 )
-from astbtd.model.diagnosis import Diagnosis
-from astbtd.pipeline.crash_site import FrameLocator, logged_site, program_key, site_key
-from astbtd.pipeline.lacking_symbols import find_lacking, lacking_builds
+from astbtd.pipeline.core_diagnosis import AnalysisResult
+from astbtd.pipeline.crash_site import logged_site, program_key, site_key
+from astbtd.pipeline.gdb_analysis import analyze_core
 from astbtd.pipeline.loop_detection import CrashLoops
 from astbtd.pipeline.new_sites import MOST as MOST_NEW_SITES
 from astbtd.store.store import DamagedRecord, Store
 
-_CHUNK = 1 << 16  # characters of a backtrace that are read at a time
-_MAX_LOCKS = 1 << 24  # characters of locks.txt
-_MAX_EXCERPT = 1 << 20  # characters of the crashed thread in the report
 _REPORT_INTERNAL_ERROR = (
     "Report this internal error of astbtd. The core is kept: once the error is fixed, extract it again with "
     "`astbtd extract`."
@@ -59,28 +35,6 @@ _POSTPONED = (
     "minutes; the core is extracted in full when no core is queued"
 )
 _WITHOUT_GDB = Extraction(None, 0.0, ExtractionOutcome.OK, {}, Symbols.LAZY, brief=True)
-
-
-@dataclass(frozen=True)
-class AnalysisResult:
-    """The result of an analysis: what is known about a crash besides the facts in its core's notes."""
-
-    extraction: Extraction
-    asterisk: Asterisk
-    diagnosis: Diagnosis
-    site: Site | None = None
-    objects: tuple[MappedFile, ...] | None = None
-    lacking_symbols: tuple[LackingSymbols, ...] | None = None
-
-    def with_note(self, note: str) -> "AnalysisResult":
-        """Return the same result with one more note, which is a reason as well."""
-        extraction = replace(self.extraction, notes=(*self.extraction.notes, note))
-        diagnosis = replace(self.diagnosis, reasons=(*self.diagnosis.reasons, f"{note[0].upper()}{note[1:]}."))
-        return replace(self, extraction=extraction, diagnosis=diagnosis)
-
-    def without_core(self) -> "AnalysisResult":
-        """Return the same result for a core that is not kept: without advice to read it."""
-        return replace(self, diagnosis=replace(self.diagnosis, advice=without_core(self.diagnosis.advice)))
 
 
 @dataclass(frozen=True)
@@ -182,84 +136,3 @@ class UnexaminedAnalyzer:
         except Exception:  # the core's facts are what our code fails at
             diagnosis = diagnose("", Evidence(extraction=extraction))
         return AnalysisResult(extraction, Asterisk(), replace(diagnosis, advice=self.advice))
-
-
-def analyze_core(
-    core: int, facts: CoreFacts, directory: Path, extractor: Extractor, *, crash_thread_only: bool = False
-) -> AnalysisResult:
-    """Extract the core open at `core` into the empty `directory` and diagnose the backtrace.
-
-    With `crash_thread_only`, only as much is extracted as is needed to recognize a crash of a loop. Raises what
-    Extractor.extract raises.
-    """
-    began = time.time()
-    extracted = extractor.extract(core, facts, directory, crash_thread_only=crash_thread_only)
-    locator = FrameLocator.from_core(core)
-    evidence = Evidence(
-        signal=facts.signal,
-        lwp=facts.process.tid,
-        asterisk=extracted.asterisk,
-        extraction=extracted.extraction,
-        truncated=facts.truncated,
-        container=facts.process.container is True and extractor.settings.container_root is None,
-        changed_binary=extracted.objects.changed,
-        unreadable=extracted.objects.missing,
-        abort_message=extracted.abort_message,
-        states=extracted.thread_states,
-        locks=_read_locks(directory),
-        frame_count=extracted.crashed_frames,
-        executable=facts.process.executable,
-        package_of=find_package,
-        advise_symbols=advise_symbols,
-        sent_by=facts.sent_by,
-        replaced=_replaced_files(extracted.mapped),
-        locate=locator.locate,
-    )
-    with files.open_text(directory / Section.BACKTRACE) as text:
-        context = CrashContext.from_text(iter(partial(text.read, _CHUNK), ""), evidence)
-    site = locator.site(context.located_stack, facts.site)
-    diagnosis = diagnose_context(context)
-    objects = to_record(extracted.mapped)
-    threads = () if crash_thread_only else context.backtrace.threads
-    builds = lacking_builds(facts.process.build_id, objects, threads)
-    lacking = find_lacking(builds, extractor.debug_directories.split(":"), began)
-    return AnalysisResult(extracted.extraction, extracted.asterisk, diagnosis, site, objects, lacking)
-
-
-def _replaced_files(mapped: Iterable[MappedObject]) -> tuple[ReplacedFile, ...]:
-    return tuple(ReplacedFile(each.path, each.replaced_at) for each in mapped if each.state is ObjectState.REPLACED)
-
-
-def _read_locks(directory: Path) -> LockListing:
-    with files.open_text(directory / Section.LOCKS) as text:
-        return lock_listing.parse(text.read(_MAX_LOCKS))
-
-
-def write_report(crash: Crash, directory: Path, group: int = -1) -> None:
-    """Write report.txt next to the sections."""
-    files.write_new(directory / REPORT_FILE, render_report(crash, directory), group=group)
-
-
-def render_report(crash: Crash, directory: Path) -> bytes:
-    """Return the content of report.txt; the sections are in `directory`.
-
-    An internal error must not cost the record: the report is then replaced by the error.
-    """
-    try:
-        with files.open_text(directory / Section.THREAD1) as thread:
-            return render(crash, thread.read(_MAX_EXCERPT)).encode(errors="replace")
-    except OSError:
-        raise
-    except Exception as error:
-        return _replacement_report(crash, error).encode(errors="replace")
-
-
-def _replacement_report(crash: Crash, error: Exception) -> str:
-    description = printable_line(f"{type(error).__name__}: {error}")
-    sections = ", ".join(sorted(crash.extraction.sections)) or "there are none"
-    return (
-        f"Crash {crash.id}\n\n"
-        f"internal error while writing this report: {description}\n"
-        f"hint: the record (crash.json) and the sections are complete ({sections}). Report this internal error of "
-        "astbtd; `astbtd fsck` writes the report again once it is fixed and this file is removed.\n"
-    )

@@ -16,8 +16,9 @@ from astbtd.extraction.gdb_runner import Extractor
 from astbtd.lib import files, sparse
 from astbtd.model.crash import LOG_FILE, RECORD_FILE, CoreAction, CoreFacts, CoreState, Crash, DiscoveredBy
 from astbtd.model.surroundings import UNKNOWN
-from astbtd.pipeline.analysis import CoreAnalyzer, UnexaminedAnalyzer, write_report
+from astbtd.pipeline.analysis import CoreAnalyzer, UnexaminedAnalyzer
 from astbtd.pipeline.crash_record import first_of_signature, make_record, origin
+from astbtd.pipeline.crash_report import write_report
 from astbtd.pipeline.known_deaths import replace_death
 from astbtd.pipeline.loop_detection import CrashLoops
 from astbtd.pipeline.pbx_state import Observe

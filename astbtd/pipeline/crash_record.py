@@ -9,7 +9,7 @@ from astbtd.diagnosis.signature import versioned_rule
 from astbtd.lib.boot import boot_id_at
 from astbtd.model.crash import Core, CoreFacts, CoreState, Crash, CrashSignature, DiscoveredBy
 from astbtd.model.diagnosis import DecidedSignature
-from astbtd.pipeline.analysis import AnalysisResult
+from astbtd.pipeline.core_diagnosis import AnalysisResult
 
 
 @dataclass(frozen=True)

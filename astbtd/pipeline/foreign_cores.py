@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from astbtd.lib import files
 from astbtd.model.crash import REPORT_FILE, Crash, CrashSignature, Process
-from astbtd.pipeline.analysis import render_report
+from astbtd.pipeline.crash_report import render_report
 from astbtd.settings import Settings
 from astbtd.sources import watched_directories
 from astbtd.store.occurrence import assign_occurrence, number_postponed, postpone_numbering

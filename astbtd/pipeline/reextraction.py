@@ -16,7 +16,9 @@ from astbtd.extraction.gdb_runner import Extractor
 from astbtd.lib import files
 from astbtd.model.crash import CoreState, Crash, CrashSignature, ExtractionRun, Verdict
 from astbtd.model.diagnosis import DecidedSignature, Diagnosis
-from astbtd.pipeline.analysis import AnalysisResult, analyze_core, write_report
+from astbtd.pipeline.core_diagnosis import AnalysisResult
+from astbtd.pipeline.crash_report import write_report
+from astbtd.pipeline.gdb_analysis import analyze_core
 from astbtd.pipeline.kept_core import opened_core, recorded_facts
 from astbtd.store.core_archive import Progress
 from astbtd.store.occurrence import assign_occurrence, lower_after, number_postponed, postpone_numbering

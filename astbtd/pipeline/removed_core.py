@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from astbtd.diagnosis.advice import without_core
 from astbtd.lib import files
 from astbtd.model.crash import REPORT_FILE, CoreState, Crash
-from astbtd.pipeline.analysis import render_report
+from astbtd.pipeline.crash_report import render_report
 from astbtd.store.store import Store
 
 _GONE = (CoreState.REMOVED, CoreState.LOST)

@@ -21,7 +21,7 @@ from astbtd.errors import AstbtdError
 from astbtd.lib import files
 from astbtd.model.crash import REPORT_FILE, Crash, CrashSignature, Section
 from astbtd.model.diagnosis import DecidedSignature
-from astbtd.pipeline.analysis import render_report
+from astbtd.pipeline.crash_report import render_report
 from astbtd.pipeline.crash_site import locate_recorded
 from astbtd.store.store import DamagedRecord, Store
 

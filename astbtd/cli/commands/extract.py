@@ -7,30 +7,28 @@ import argparse
 import glob
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from astbtd.claims.claim import Claim, Claims
 from astbtd.claims.core_filter import ANY_NUMBER, Candidate, CoreFilter, Postponed, RefusedFile, StillWritten
-from astbtd.claims.private_copy import PrivateCopies
 from astbtd.cli import reextract
-from astbtd.cli.common import Progress, add_json, load_settings, warn, write_json_line, write_text
-from astbtd.cli.extract_output import open_for_gdb, write_sections
+from astbtd.cli.common import Progress, add_json, load_settings, write_json_line, write_text
+from astbtd.cli.extract_output import write_sections
 from astbtd.cli.main import print_error
 from astbtd.cli.reextract import BY_COMMAND
 from astbtd.errors import AstbtdError, ExitCode, NothingMatched, UsageError
 from astbtd.lib import files
 from astbtd.lib.escaping import printable_line
-from astbtd.model.crash import CoreAction, Crash, DiscoveredBy
-from astbtd.pipeline import foreign_cores
+from astbtd.model.crash import CoreAction, Crash
 from astbtd.pipeline.components import Components, assemble
-from astbtd.pipeline.reextraction import ExtractedAgain
 from astbtd.settings import Settings
 from astbtd.sources import watched_directories
 from astbtd.store.id_lookup import resolve
-from astbtd.store.occurrence import number_postponed
+
+if TYPE_CHECKING:
+    from astbtd.pipeline.reextraction import ExtractedAgain
 
 
 class PermissionDenied(AstbtdError):
@@ -68,7 +66,7 @@ def run(options: argparse.Namespace) -> ExitCode:
         try:
             with progress, files.wrap_os_error(f"cannot process {name}"):
                 if is_crash:
-                    result: Crash | ExtractedAgain = parts.reextraction(progress).extract_kept(name, BY_COMMAND)
+                    result = _extract_kept(name, parts, progress)
                 else:
                     result = _process(_open_candidate(name, settings, options), settings, parts, options)
         except AstbtdError as error:
@@ -170,97 +168,26 @@ def _set_executable(candidate: Candidate, executable: Path | None) -> Candidate:
     return replace(candidate, facts=replace(candidate.facts, process=process))
 
 
+def _extract_kept(crash_id: str, parts: Components, progress: Progress) -> "Crash | ExtractedAgain":
+    """Extract a recorded crash again."""
+    from astbtd.pipeline.assembly import reextraction  # loads all stages of a core
+
+    return reextraction(parts, progress).extract_kept(crash_id, BY_COMMAND)
+
+
 def _process(
     candidate: Candidate, settings: Settings, parts: Components, options: argparse.Namespace
-) -> Crash | ExtractedAgain:
+) -> "Crash | ExtractedAgain":
     """Process a core; return its record."""
     if options.output:
         return write_sections(candidate, parts, options.output)
-    return _store_crash(candidate, settings, parts, options.executable)
+    from astbtd.cli import extract_store  # loads all stages of a core
+
+    return extract_store.store_crash(candidate, settings, parts, options.executable)
 
 
-def _store_crash(
-    candidate: Candidate, settings: Settings, parts: Components, executable: Path | None
-) -> Crash | ExtractedAgain:
-    """Take the core through the pipeline; if it was collected before, extract it again."""
-    parts.store.prepare()
-    identity = candidate.facts.identity
-    foreign = foreign_cores.foreign_reason(candidate.facts.process, settings)
-    if foreign:
-        _explain_foreign(candidate.path, foreign)
-    resumed = _resume_claim(candidate, parts.claims)
-    if resumed is None and parts.store.collected.among({identity}):
-        recorded = _find_by_identity(identity, candidate.path, parts)
-        if recorded.foreign and not foreign:
-            recorded = foreign_cores.adopt(parts.store, recorded)
-        return _extract_again(candidate, recorded, parts, executable)
-    claim = resumed or parts.claims.claim_core(candidate, DiscoveredBy.COMMAND, copy=True, foreign=bool(foreign))
-    pipeline = parts.crash_pipeline(settings, parts.crash_loops(settings), _announce, lambda _: None)
-    crash = pipeline.process(claim)
-    number_postponed(parts.store)
-    if crash is None:  # collected meanwhile from elsewhere
-        return _find_by_identity(claim.record.facts.identity, candidate.path, parts)
-    return parts.store.load(crash.id)
-
-
-def _extract_again(
-    candidate: Candidate, recorded: Crash, parts: Components, executable: Path | None
-) -> Crash | ExtractedAgain:
-    """Extract a core that was collected before, unless the daemon is still processing it. Close its descriptor."""
-    if parts.claims.exists(recorded.id):
-        os.close(candidate.descriptor)
-        return recorded
-
-    def open_core(private: Path) -> AbstractContextManager[int]:
-        unpacker = replace(parts.claims.unpacker, reserve=parts.reserve.check)
-        copies = PrivateCopies(private, parts.extractor.user.gid, unpacker)
-        return open_for_gdb(candidate, parts.extractor.user, copies)
-
-    again = parts.reextraction(lambda _: None)
-    return again.extract(recorded, open_core, BY_COMMAND, str(executable.resolve()) if executable else None)
-
-
-def _explain_foreign(path: str, reason: str) -> None:
-    """Warn that a crash is recorded as foreign: maybe nobody has told us yet which user runs the PBX."""
-    hint = "  hint: if it is your PBX, add its user to asterisk.users in /etc/astbtd.yaml, and repeat the command"
-    warn([f"{path} counts as the core of a foreign program, not of the PBX: {reason}", hint])
-
-
-def _resume_claim(candidate: Candidate, claims: Claims) -> Claim | None:
-    """Return the claim of an earlier run of this command that was killed, None if there is none.
-
-    Raises AlreadyClaimed. Closes the candidate's descriptor if a claim is returned.
-    """
-    crash_id = candidate.facts.crash_id
-    note = claims.read_record(crash_id)
-    if note and note.found is not DiscoveredBy.COMMAND:  # the daemon will resume this claim
-        return None
-    resumed = claims.resume(crash_id)
-    if resumed:
-        os.close(candidate.descriptor)
-    else:
-        claims.forget(crash_id)
-    return resumed
-
-
-def _find_by_identity(identity: str, path: str, parts: Components) -> Crash:
-    for crash in parts.store.crashes():
-        if crash.core.identity == identity:
-            return crash
-    raise AstbtdError(
-        f"{path}: this core was collected before, and retention has removed its record", "use --output DIR"
-    )
-
-
-def _announce(_: Claim, crash: Crash, directory: Path) -> None:
-    from astbtd.announce import journal  # imports systemd, which --output does not need
-
-    announce = journal.announce_foreign_crash if crash.foreign else journal.announce_crash
-    announce(crash, str(directory))
-
-
-def _print(result: Crash | ExtractedAgain, parts: Components, options: argparse.Namespace) -> None:
-    if isinstance(result, ExtractedAgain):
+def _print(result: "Crash | ExtractedAgain", parts: Components, options: argparse.Namespace) -> None:
+    if not isinstance(result, Crash):
         reextract.announce(result, parts)
         reextract.print_result(result, parts.store.directory(result.after.id), options)
     elif options.json:

@@ -89,7 +89,7 @@ def _lock_if_possible(store: Store) -> Iterator[str | None]:
 
 def _findings(store: Store, options: argparse.Namespace, progress: Progress, *, is_locked: bool) -> Iterator[Finding]:
     """Yield the problems of the store, then those of its claims, unless a daemon is running that changes them."""
-    from astbtd.pipeline.analysis import write_report  # imports the diagnosis
+    from astbtd.pipeline.crash_report import write_report  # imports the diagnosis
     from astbtd.pipeline.removed_core import record_core_state
 
     def claimed() -> set[str]:

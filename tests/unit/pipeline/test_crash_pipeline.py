@@ -517,7 +517,7 @@ def test_an_internal_error_in_the_report_costs_only_the_report(bench: Bench, mon
     def fail(*_: object) -> str:
         raise KeyError("no such heading")
 
-    monkeypatch.setattr("astbtd.pipeline.analysis.render", fail)
+    monkeypatch.setattr("astbtd.pipeline.crash_report.render", fail)
 
     recorded = bench.process(bench.claim())
 
@@ -538,7 +538,7 @@ def test_a_crash_is_recorded_after_repeated_internal_errors_even_if_its_diagnosi
         raise ZeroDivisionError
 
     monkeypatch.setattr("astbtd.pipeline.analysis.diagnose", diagnose_nothing)
-    monkeypatch.setattr("astbtd.pipeline.analysis.render", fail_to_render)
+    monkeypatch.setattr("astbtd.pipeline.crash_report.render", fail_to_render)
     claim = fail(ValueError("wrong index"))
     for _ in range(2):
         with pytest.raises(ValueError, match="wrong index"):

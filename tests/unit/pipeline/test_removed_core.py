@@ -12,7 +12,7 @@ from astbtd.daemon.maintenance import remove_and_log
 from astbtd.diagnosis.advice import EXTRACT_AGAIN
 from astbtd.lib import files
 from astbtd.model.crash import KEPT_CORE_FILE, REPORT_FILE, CoreState, Crash
-from astbtd.pipeline.analysis import write_report
+from astbtd.pipeline.crash_report import write_report
 from astbtd.pipeline.removed_core import record_core_state
 from astbtd.store.integrity import discard_empty_core
 from astbtd.store.retention.removal_plan import Removal

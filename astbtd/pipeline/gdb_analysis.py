@@ -1,0 +1,41 @@
+"""Analyze one core with gdb: extract it, and diagnose the result.
+
+Loading the diagnosis takes as long as a quarter of gdb's work. A command that processes one core loads it while gdb
+runs; the daemon has loaded it before.
+"""
+
+import importlib
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from astbtd.extraction.gdb_runner import Extractor
+from astbtd.model.crash import CoreFacts
+
+if TYPE_CHECKING:
+    from astbtd.pipeline.core_diagnosis import AnalysisResult
+
+_USED_AFTERWARDS = ("core_diagnosis", "crash_record", "crash_report")
+
+
+def analyze_core(
+    core: int, facts: CoreFacts, directory: Path, extractor: Extractor, *, crash_thread_only: bool = False
+) -> "AnalysisResult":
+    """Extract the core open at `core` into the empty `directory` and diagnose the backtrace.
+
+    With `crash_thread_only`, only as much is extracted as is needed to recognize a crash of a loop. Raises what
+    Extractor.extract raises.
+    """
+    began = time.time()
+    loading = replace(extractor, meanwhile=_load_diagnosis)
+    extracted = loading.extract(core, facts, directory, crash_thread_only=crash_thread_only)
+
+    from astbtd.pipeline.core_diagnosis import diagnose_core  # loaded while gdb ran
+
+    return diagnose_core(core, facts, directory, extractor, extracted, began)
+
+
+def _load_diagnosis() -> None:
+    for module in _USED_AFTERWARDS:
+        importlib.import_module(f"astbtd.pipeline.{module}")
