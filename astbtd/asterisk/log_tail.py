@@ -4,7 +4,8 @@ logger.conf, and the log that it names, belong to that user: with more rights, a
 So this needs nothing but Python's standard library, opens only regular files with one name, and follows no link.
 
     python3 -I -S -c SOURCE paths CONFIGURATION LOG_DIRECTORY    prints the paths of the logs, the most detailed first
-    python3 -I -S -c SOURCE tail PATH                            prints the end of a log
+    python3 -I -S -c SOURCE tail PATH...                         prints the path of the first of these logs that has
+                                                                 any content, a newline, and the end of that log
 """
 
 import os
@@ -51,20 +52,32 @@ def read_end(path: str, limit: int) -> bytes:
 
 
 def main(arguments: list[str]) -> int:
-    """Print what the arguments ask for. Return 1 if the file cannot be read."""
-    what, path, *rest = arguments
-    if what == "paths":
-        try:
-            configuration = read_end(path, _MAX_CONFIGURATION).decode(errors="replace")
-        except OSError:
-            configuration = ""
-        sys.stdout.write("".join(f"{each}\n" for each in log_paths(configuration, *rest)))
-        return 0
+    """Print what the arguments ask for. Return 1 if no log can be read."""
+    what, *rest = arguments
+    return print_paths(*rest) if what == "paths" else print_end(rest)
+
+
+def print_paths(path: str, log_directory: str) -> int:
+    """Print the paths of the logs, one a line; of the usual ones if the configuration cannot be read."""
     try:
-        sys.stdout.buffer.write(read_end(path, MAX_BYTES))
+        configuration = read_end(path, _MAX_CONFIGURATION).decode(errors="replace")
     except OSError:
-        return 1
+        configuration = ""
+    sys.stdout.write("".join(f"{each}\n" for each in log_paths(configuration, log_directory)))
     return 0
+
+
+def print_end(paths: list[str]) -> int:
+    """Print the path and the end of the first log that has any content. Return 1 if there is none."""
+    for path in paths:
+        try:
+            end = read_end(path, MAX_BYTES)
+        except OSError:
+            continue
+        if end:
+            sys.stdout.buffer.write(os.fsencode(path) + b"\n" + end)
+            return 0
+    return 1
 
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ from astbtd.cli.reextract import BY_COMMAND
 from astbtd.errors import AstbtdError
 from astbtd.model.crash import Crash, DiscoveredBy
 from astbtd.pipeline import foreign_cores
-from astbtd.pipeline.assembly import crash_loops, crash_pipeline, reextraction
 from astbtd.pipeline.components import Components
 from astbtd.pipeline.reextraction import ExtractedAgain
+from astbtd.pipeline.stages import crash_loops, crash_pipeline, reextraction
 from astbtd.settings import Settings
 from astbtd.store.occurrence import number_postponed
 

@@ -19,8 +19,8 @@ from astbtd.capture import live_process
 from astbtd.errors import AstbtdError
 from astbtd.lib import files
 from astbtd.model.deadlock_capture import AskedBy
-from astbtd.pipeline.assembly import console_socket, open_captures
 from astbtd.pipeline.components import Components
+from astbtd.pipeline.stages import console_socket, open_captures
 from astbtd.settings import DeadlockSettings, Settings
 from astbtd.sources.watched_directories import find_remembered_identity
 from astbtd.store.captures import Captures

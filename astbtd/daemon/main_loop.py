@@ -27,8 +27,8 @@ from astbtd.daemon.worker_assembly import WorkerParts
 from astbtd.errors import AstbtdError
 from astbtd.lib import files
 from astbtd.lib.event_loop import Timers, WakeupDescriptor, only_wake_up
-from astbtd.pipeline.assembly import crash_loops
 from astbtd.pipeline.components import Components, assemble
+from astbtd.pipeline.stages import crash_loops
 from astbtd.settings import Settings
 
 _JOURNAL_RETRY = 5.0  # seconds between two attempts to send the entries that the journal did not accept

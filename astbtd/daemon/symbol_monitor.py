@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from astbtd.lib import files
-from astbtd.pipeline.assembly import obtained_files
 from astbtd.pipeline.components import Components
+from astbtd.pipeline.stages import obtained_files
 from astbtd.pipeline.wanted_symbols import WantedSymbols
 from astbtd.settings import Settings, SymbolSettings
 from astbtd.symbols.symbol_directories import SymbolDirectories

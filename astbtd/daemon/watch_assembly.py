@@ -15,8 +15,8 @@ from astbtd.daemon.claim_accounting import ClaimAccounting
 from astbtd.daemon.death_monitor import DeathMonitor
 from astbtd.daemon.watch_thread import WatchThread
 from astbtd.daemon.worker import Worker
-from astbtd.pipeline.assembly import core_finder
 from astbtd.pipeline.components import Components
+from astbtd.pipeline.stages import core_finder
 from astbtd.settings import Settings
 from astbtd.sources.watched_directories import memory_file
 from astbtd.store.staging_cleanup import remove_leftovers

@@ -14,11 +14,11 @@ from astbtd.daemon.maintenance import Maintenance
 from astbtd.daemon.object_monitor import ObjectMonitor
 from astbtd.daemon.store_statistics import StoreStatistics
 from astbtd.daemon.worker import Worker
-from astbtd.pipeline.assembly import crash_pipeline, object_keeper, reextraction
 from astbtd.pipeline.automatic_extraction import AutomaticExtraction
 from astbtd.pipeline.components import Components
 from astbtd.pipeline.extraction_attempts import ExtractionAttempts
 from astbtd.pipeline.loop_detection import CrashLoops
+from astbtd.pipeline.stages import crash_pipeline, object_keeper, reextraction
 from astbtd.settings import Settings
 
 _TIME_BEYOND_GDB = 900.0  # seconds that the other stages of one core may take; compression may, without progress

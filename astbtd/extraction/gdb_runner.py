@@ -230,8 +230,7 @@ class _CoreExtraction:
         }
 
     def _run_documented_commands(self) -> subprocesses.Finished:
-        executable = self._executable()
-        program = ["-se", executable] if executable else []
+        program = ["-se", executable] if (executable := self._executable()) else []
         commands = with_option("-ex", _DOCUMENTED_COMMANDS)
         return self._run([*program, "-c", descriptor_path(self.core), *commands], Section.BACKTRACE)
 

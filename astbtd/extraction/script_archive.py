@@ -6,6 +6,7 @@ import marshal
 import zipfile
 from functools import cache
 from importlib import resources
+from importlib.machinery import SourceFileLoader
 
 _SCRIPT = "extraction/script"
 _IMPORTED = (
@@ -26,22 +27,24 @@ def build_archive() -> bytes:
     """Return a zip archive of the script's modules and of the modules of ours that they import.
 
     Each module is included as source and compiled. A gdb whose Python has our version uses the compiled one, which
-    saves it 20 ms.
+    saves it 20 ms. Python has compiled them when astbtd was installed.
     """
     package = resources.files("astbtd")
     script = (f"{_SCRIPT}/{file.name}" for file in package.joinpath(_SCRIPT).iterdir() if file.name.endswith(".py"))
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         for name in (*_IMPORTED, *script):
-            source = package.joinpath(name).read_bytes()
+            path = package.joinpath(name)
+            source = path.read_bytes()
             archive.writestr(f"astbtd/{name}", source)
-            archive.writestr(f"astbtd/{name}c", _compile(source, f"astbtd/{name}"))
+            archive.writestr(f"astbtd/{name}c", _compiled(source, name, str(path)))
     return content.getvalue()
 
 
-def _compile(source: bytes, name: str) -> bytes:
-    """Return the content of a pyc file."""
-    code = marshal.dumps(compile(source, name, "exec", dont_inherit=True))
+def _compiled(source: bytes, name: str, path: str) -> bytes:
+    """Return the content of a pyc file for the file `name` of our package, which is at `path`."""
+    module = f"astbtd.{name.removesuffix('.py').replace('/', '.')}"
+    code = marshal.dumps(SourceFileLoader(module, path).get_code(module))
     return importlib.util.MAGIC_NUMBER + _UNCHECKED_HASH + importlib.util.source_hash(source) + code
 
 

@@ -45,11 +45,15 @@ class LogReader:
 
     def asterisk_log(self, until: datetime) -> str:
         """Return the end of Asterisk's own log before `until`, below a title; an empty text if there is none."""
-        for path in self._paths():
-            text = None if self._is_remote(path) else self._ask("tail", path)
-            lines = last_lines(text or "", until, self.lines)
+        paths = [path for path in self._paths() if not self._is_remote(path)]
+        while paths:
+            path, _, text = (self._ask("tail", *paths) or "").partition("\n")
+            if path not in paths:
+                break
+            lines = last_lines(text, until, self.lines)
             if lines:
                 return _titled(f"Asterisk's log {path}", lines, until)
+            paths = paths[paths.index(path) + 1 :]  # that log begins later
         return ""
 
     def _paths(self) -> list[str]:

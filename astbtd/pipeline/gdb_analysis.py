@@ -6,7 +6,6 @@ runs; the daemon has loaded it before.
 
 import importlib
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,14 +27,14 @@ def analyze_core(
     Extractor.extract raises.
     """
     began = time.time()
-    loading = replace(extractor, meanwhile=_load_diagnosis)
-    extracted = loading.extract(core, facts, directory, crash_thread_only=crash_thread_only)
+    extracted = extractor.extract(core, facts, directory, crash_thread_only=crash_thread_only)
 
     from astbtd.pipeline.core_diagnosis import diagnose_core  # loaded while gdb ran
 
     return diagnose_core(core, facts, directory, extractor, extracted, began)
 
 
-def _load_diagnosis() -> None:
+def load_diagnosis() -> None:
+    """Load what is used after gdb has ended."""
     for module in _USED_AFTERWARDS:
         importlib.import_module(f"astbtd.pipeline.{module}")

@@ -80,3 +80,10 @@ def test_the_daemon_does_not_load_code_that_traces_processes() -> None:
 def test_the_daemon_does_not_load_watchdog_until_a_directory_is_polled() -> None:
     assert "astbtd.watch.directory_watch" in loaded_with("astbtd.daemon.main_loop")
     assert "astbtd.watch.polling" not in loaded_with("astbtd.daemon.main_loop")
+
+
+def test_extraction_to_a_directory_loads_the_diagnosis_while_gdb_runs() -> None:
+    loaded = {package_of(module) for module in loaded_with("astbtd.cli.commands.extract")}
+
+    assert {"extraction", "claims"} <= loaded
+    assert not {"diagnosis", "backtrace", "readiness", "announce"} & loaded

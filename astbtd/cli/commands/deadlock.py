@@ -13,9 +13,9 @@ from astbtd.lib.escaping import printable_line
 from astbtd.lib.path_walk import opened_directory, remove_file
 from astbtd.lib.quantities import parse_duration
 from astbtd.model.deadlock_capture import AskedBy, Deadlock
-from astbtd.pipeline.assembly import console_socket, open_captures
 from astbtd.pipeline.capture_pipeline import CapturePipeline, Sampling
 from astbtd.pipeline.components import assemble
+from astbtd.pipeline.stages import console_socket, open_captures
 from astbtd.settings import Settings
 from astbtd.sources.watched_directories import find_remembered_identity
 

@@ -170,7 +170,7 @@ def _set_executable(candidate: Candidate, executable: Path | None) -> Candidate:
 
 def _extract_kept(crash_id: str, parts: Components, progress: Progress) -> "Crash | ExtractedAgain":
     """Extract a recorded crash again."""
-    from astbtd.pipeline.assembly import reextraction  # loads all stages of a core
+    from astbtd.pipeline.stages import reextraction  # loads all stages of a core
 
     return reextraction(parts, progress).extract_kept(crash_id, BY_COMMAND)
 

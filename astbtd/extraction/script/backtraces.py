@@ -22,10 +22,12 @@ class Backtraces:
 
     `deep_threads` are the gdb numbers of threads with too many frames, of which only the innermost are shown;
     `threads_without_locals` those with omitted locals; `crashed_frames` is the number of frames of the crashed thread,
-    if it is a deep one and they could be counted.
+    if it is a deep one and they could be counted. `walked_threads` are known not to have too many: the frames of a
+    thread are forgotten when gdb switches to another one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, walked_threads: set[int]) -> None:
+        self._walked_threads = walked_threads
         self.deep_threads: list[int] = []
         self.threads_without_locals: list[int] = []
         self.crashed_frames: int | None = None
@@ -90,7 +92,7 @@ class Backtraces:
 
     def _print(self, number: int, command: str) -> str:
         """Return what a backtrace command prints for the selected thread, whose gdb number is `number`."""
-        if number not in self.deep_threads and not has_deep_stack():
+        if number in self._walked_threads or (number not in self.deep_threads and not has_deep_stack()):
             return run(command)
         add_once(self.deep_threads, number)
         gdb.execute(f"set backtrace limit {JOB['innermost_frames']}")

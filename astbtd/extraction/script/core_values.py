@@ -6,6 +6,8 @@ The memory may be corrupt, and may have been written by an attacker on the netwo
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import lru_cache
 
 import gdb
@@ -66,14 +68,14 @@ def text_at(address: int) -> str:
     can be read.
     """
     data = b""
-    while len(data) < MAX_TEXT_BYTES and b"\0" not in data:
-        start = address + len(data)
-        size = min(MAX_TEXT_BYTES - len(data), _PAGE - start % _PAGE)  # up to the end of the page
+    for part in _parts_in_pages(address, MAX_TEXT_BYTES):
         try:
-            data += read_memory(start, size)
+            data += read_memory(*part)
         except gdb.MemoryError:
             if not data:
                 raise
+            break
+        if b"\0" in data:
             break
     characters, nul, _ = data.partition(b"\0")
     return characters.decode("utf-8", "backslashreplace") + ("" if nul else "...")
@@ -82,6 +84,26 @@ def text_at(address: int) -> str:
 def read_memory(address: int, size: int) -> bytes:
     """Return the bytes at an address. Raise gdb.MemoryError."""
     return bytes(gdb.selected_inferior().read_memory(address, size))
+
+
+def readable_memory(address: int, size: int) -> bytes:
+    """Return the bytes at an address, up to the first page that cannot be read."""
+    data = b""
+    with suppress(gdb.MemoryError):
+        return read_memory(address, size)
+    with suppress(gdb.MemoryError):
+        for part in _parts_in_pages(address, size):
+            data += read_memory(*part)
+    return data
+
+
+def _parts_in_pages(address: int, size: int) -> Iterator[tuple[int, int]]:
+    """Yield the address and size of each part of a memory range that lies in one page."""
+    end = address + size
+    while address < end:
+        part = min(end - address, _PAGE - address % _PAGE)
+        yield address, part
+        address += part
 
 
 def returned_text(function: str) -> str | None:

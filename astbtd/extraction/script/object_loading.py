@@ -37,9 +37,13 @@ class NeedsAllObjects(Exception):
 
 
 class SharedObjects:
-    """The shared objects of the core. Links to them have the names that the process used."""
+    """The shared objects of the core. Links to them have the names that the process used.
+
+    `walked_threads` are the gdb numbers of threads whose frames are all known, and are not too many.
+    """
 
     def __init__(self) -> None:
+        self.walked_threads: set[int] = set()
         self._lazy = JOB["object_directory"] is not None and can_read_unloaded_memory()
         self._mapped = MappedFiles("")
         self._program: str | None = None
@@ -97,7 +101,9 @@ class SharedObjects:
     def _first_missing(self, thread: gdb.InferiorThread) -> str | None:
         """Return the path of the first object that a thread's frames lack. Raise NeedsAllObjects."""
         thread.switch()
+        depth = 0
         for address in frame_addresses():
+            depth += 1
             if address in self._resolved:
                 continue
             path = self._mapped.path_at(address)
@@ -108,6 +114,8 @@ class SharedObjects:
             if path in self._names:
                 return path
             raise NeedsAllObjects  # its object cannot be linked
+        if depth <= JOB["deep_frames"]:
+            self.walked_threads.add(thread.num)
         return None
 
     def _load_all(self) -> str:

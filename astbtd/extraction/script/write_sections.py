@@ -31,7 +31,7 @@ def main() -> None:
     prologue = "".join(run(command) for command in PROLOGUE)
     for section in ("thread1.txt", "brief.txt", "full.txt", "locks.txt"):
         write(section, prologue)
-    backtraces = Backtraces()
+    backtraces = Backtraces(objects.walked_threads)
     backtraces.write_crashed_thread()
     build = BuildInfo()
     for section in ("locks.txt", "info.txt"):

@@ -72,6 +72,20 @@ def test_nothing_but_a_regular_file_with_one_name_is_read(
     assert capsys.readouterr().out == ""
 
 
+def test_the_first_log_with_content_is_printed_below_its_path(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "full").touch()
+    (tmp_path / "messages").write_text("first\nlast\n")
+    (tmp_path / "other").write_text("other\n")
+
+    status = main(["tail", *(str(tmp_path / name) for name in ("missing", "full", "messages", "other"))])
+
+    sys.stdout.flush()
+    assert status == 0
+    assert capfd.readouterr().out == f"{tmp_path}/messages\nfirst\nlast\n"
+
+
 def test_it_runs_without_the_package(tmp_path: Path) -> None:
     (tmp_path / "logger.conf").write_text(CONFIGURATION)
     source = Path(log_tail.__file__).read_text()

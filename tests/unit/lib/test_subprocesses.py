@@ -93,6 +93,21 @@ def test_requests_of_a_child_are_served_until_the_server_ends(memory_file: MakeF
     assert written(output) == "answer\nanswer\n"
 
 
+def test_something_else_is_done_while_a_child_runs(memory_file: MakeFile) -> None:
+    with pipe() as (reader, writer):
+
+        def let_it_end() -> None:
+            os.write(writer, b"meanwhile\n")
+
+        output = memory_file(b"")
+        finished = shell(
+            f"read line </proc/self/fd/{reader}; echo $line", output, pass_fds=(reader,), meanwhile=let_it_end
+        )
+
+    assert finished.ended is ExtractionOutcome.OK
+    assert written(output) == "meanwhile\n"
+
+
 def test_a_child_that_sends_endless_requests_is_killed_in_time(memory_file: MakeFile) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:

@@ -212,3 +212,13 @@ def test_the_setting_turns_it_off(directory: Path) -> None:
 
     assert "a line" in collect_log(settings, of_crash, None, ATTACKER)
     assert collect_log(off, of_crash, None, ATTACKER) == ""
+
+
+def test_a_log_that_begins_after_the_crash_does_not_count(directory: Path) -> None:
+    write_log(directory, "[Nov 29 03:12:06] NOTICE[7] a.c: after\n")
+    earlier = directory / "messages"
+    earlier.write_text("[Nov 29 03:12:04] NOTICE[7] a.c: before\n")
+    os.chown(earlier, NOBODY, NOBODY)
+
+    assert read(directory).splitlines()[1:] == ["[Nov 29 03:12:04] NOTICE[7] a.c: before"]
+    assert read(directory).startswith(f"Asterisk's log {earlier}, ")

@@ -1,4 +1,4 @@
-"""Create what works with the components: the pipeline of a core, the finder of cores, what extracts or keeps again.
+"""Create the stages of a core from the components: the pipeline, the finder, and what extracts or keeps again.
 
 `extract --output` needs none of it.
 """
