@@ -47,7 +47,7 @@ def _of_crashes(crashes: CrashFigures) -> Iterator[GaugeMetricFamily]:
 
 def _of_store(figures: Figures) -> Iterator[GaugeMetricFamily]:
     yield _by_part("astbtd_store_bytes", "Size of the store, by part.", figures.stored)
-    text = "Notifications that were given up after a week of attempts."
+    text = "Notifications that were given up after a week of attempts; absent if not known."
     yield _gauge("astbtd_failed_deliveries", text, figures.failed_deliveries)
 
 

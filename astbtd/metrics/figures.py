@@ -3,10 +3,12 @@
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from astbtd.errors import AstbtdError
 from astbtd.lib import json_file
 from astbtd.model.daemon_state import LARGEST, STATE_FILE, DaemonState
 from astbtd.model.record_summary import CoreState
@@ -45,18 +47,21 @@ class CrashFigures:
 class Figures:
     """All that is exported. `stored` is in bytes, by part of the store. `daemon` is None if no daemon runs.
 
-    `failed_deliveries`: notifications that were given up.
+    `failed_deliveries`: notifications that were given up, None if that is not known.
     """
 
     crashes: CrashFigures
     stored: Mapping[str, int]
     daemon: DaemonState | None
-    failed_deliveries: int
+    failed_deliveries: int | None
 
 
 def gather(store: Store, unit_directory: Path, failed_deliveries: FailedDeliveries) -> Figures:
     """Read all figures. `unit_directory` is where the daemon publishes its state. Raise AstbtdError."""
-    return Figures(_count_crashes(store), _measure(store), _read_state(unit_directory), failed_deliveries())
+    failed: int | None = None
+    with suppress(AstbtdError):  # a damaged state of a sink, which its unit has logged
+        failed = failed_deliveries()
+    return Figures(_count_crashes(store), _measure(store), _read_state(unit_directory), failed)
 
 
 def _count_crashes(store: Store) -> CrashFigures:

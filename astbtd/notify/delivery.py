@@ -17,6 +17,8 @@ from astbtd.notify.sink_state import SinkState, SinkStates
 from astbtd.notify.sinks.base import Outcome, Refused, Retry, Sink
 from astbtd.notify.spool import Spool, SpoolEntry
 
+_LONGEST_TEXT = 1000  # characters
+
 PATIENCE = timedelta(minutes=8)
 """How long one run waits for the next attempt. A timer starts the next run."""
 
@@ -82,8 +84,9 @@ class Delivery:
         names = [name for name in self.spool.names() if name > state.mark]
         if not names or not backoff.is_due(state, self.clock.now(), names[-1]):
             return
-        attempt = _Attempt(self, sink, state, names[-1])
-        for batch in self._batches(sink, names):
+        damaged: dict[str, str] = {}
+        attempt = _Attempt(self, sink, state, names[-1], damaged)
+        for batch in self._batches(sink, names, damaged):
             if not attempt.deliver(batch):
                 return
         attempt.finish()
@@ -91,29 +94,33 @@ class Delivery:
     def waiting(self, sink: Sink) -> Iterator[SpoolEntry]:
         """Yield the entries that wait for a sink. Raise AstbtdError."""
         mark = self.states.read(sink.name).mark
-        yield from self._entries(sink, [name for name in self.spool.names() if name > mark])
+        damaged: dict[str, str] = {}
+        yield from self._entries(sink, [name for name in self.spool.names() if name > mark], damaged)
+        for message in damaged.values():
+            self.log(message, Priority.WARNING)
 
-    def _entries(self, sink: Sink, names: Sequence[str]) -> Iterator[SpoolEntry]:
+    def _entries(self, sink: Sink, names: Sequence[str], damaged: dict[str, str]) -> Iterator[SpoolEntry]:
+        """Yield the entries for a sink. Add to `damaged` what cannot be read, which must not stop the others."""
         for name in names:
             try:
                 entry = self.spool.read(name)
-            except AstbtdError as error:  # a damaged file must not stop the others
-                self.log(f"{error.message}; it is left out", Priority.WARNING)
+            except AstbtdError as error:
+                damaged[name] = f"{error.message}; it is left out"
                 continue
             if entry and entry.notification.audience is sink.audience:
                 yield entry
 
-    def _batches(self, sink: Sink, names: Sequence[str]) -> Iterator[list[SpoolEntry]]:
+    def _batches(self, sink: Sink, names: Sequence[str], damaged: dict[str, str]) -> Iterator[list[SpoolEntry]]:
         """Yield the entries in groups of which a sink gets one at a time. Many messages for people become one."""
         if sink.audience is Audience.PEOPLE:
-            entries = list(self._entries(sink, names))
+            entries = list(self._entries(sink, names, damaged))
             if len(entries) > MOST_PER_HOUR:
                 yield [SpoolEntry(entries[-1].name, combine([entry.notification for entry in entries]))]
                 return
             yield from ([entry] for entry in entries)
             return
         batch: list[SpoolEntry] = []
-        for entry in self._entries(sink, names):
+        for entry in self._entries(sink, names, damaged):
             batch.append(entry)
             if len(batch) >= sink.batch:
                 yield batch
@@ -146,14 +153,18 @@ class Delivery:
 
 
 class _Attempt:
-    """The attempt to deliver to a sink what waits for it, up to the entry `newest`."""
+    """The attempt to deliver to a sink what waits for it, up to the entry `newest`.
 
-    def __init__(self, delivery: Delivery, sink: Sink, state: SinkState, newest: str) -> None:
+    `damaged` are the messages about entries that cannot be read, logged when the mark moves beyond them: once.
+    """
+
+    def __init__(self, delivery: Delivery, sink: Sink, state: SinkState, newest: str, damaged: dict[str, str]) -> None:
         self._delivery = delivery
         self._sink = sink
         self._before = state
         self._state = state
         self._newest = newest
+        self._damaged = damaged
         self._begun = False
 
     def deliver(self, batch: Sequence[SpoolEntry]) -> bool:
@@ -185,12 +196,13 @@ class _Attempt:
     def _call(self, entries: Sequence[SpoolEntry]) -> Outcome:
         """Call the sink. Whatever it raises is a failed attempt: a library of ours may have any fault."""
         try:
-            return self._sink.deliver([entry.notification for entry in entries])
+            outcome = self._sink.deliver([entry.notification for entry in entries])
         except AstbtdError as error:
             hint = f"; hint: {error.remedy}" if error.remedy else ""
-            return Outcome(0, Retry(f"{error.message}{hint}"))
+            outcome = Outcome(0, Retry(f"{error.message}{hint}"))
         except Exception as error:
-            return Outcome(0, Retry(f"internal error: {type(error).__name__}: {error}"))
+            outcome = Outcome(0, Retry(f"internal error: {type(error).__name__}: {error}"))
+        return _shortened(outcome)
 
     def _fail(self, problem: Retry) -> None:
         if self._state.attempts == 0:  # some of the batch was accepted before
@@ -226,6 +238,8 @@ class _Attempt:
             self._log(f"delivers again, after {duration} and {attempts}", Priority.NOTICE)
 
     def _save(self, state: SinkState) -> None:
+        for name in [name for name in self._damaged if name <= state.mark]:
+            self._log(self._damaged.pop(name))
         self._delivery.states.write(self._sink.name, state)
         self._state = state
 
@@ -234,3 +248,11 @@ class _Attempt:
 
     def _now(self) -> datetime:
         return self._delivery.clock.now()
+
+
+def _shortened(outcome: Outcome) -> Outcome:
+    """Return an outcome whose texts are of limited length: they go into the state, and a server can say anything."""
+    problem = outcome.problem
+    if problem:
+        problem = replace(problem, reason=problem.reason[:_LONGEST_TEXT])
+    return replace(outcome, problem=problem, remark=outcome.remark[:_LONGEST_TEXT])

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 INSTALL = "apt install apprise"
 
 _LOGGER = "apprise"
+_SENT = "Sent "  # begins what the plugins of services log on success, without what the service has answered
+_ACCEPTED = "accepted"
 _SECRET_PART = re.compile(r"[^/:@?&=]{4,}")
 _HIDDEN = "..."
 
@@ -39,17 +41,21 @@ class ChatSink:
     def deliver(self, notifications: Sequence[Notification]) -> Outcome:
         """Send the notifications. Raise AstbtdError if apprise is missing, or does not know the kind of address."""
         service = self._service()
+        answer = ""
         for accepted, notification in enumerate(notifications):
             assert notification.message is not None
-            with _collected_warnings() as warnings:
+            with _collected_messages() as messages:
                 sent = service.notify(
                     title=printable_line(notification.message.subject),
                     body=printable(body_with_gap(notification, notification.message)),
                     body_format="text",
                 )
             if not sent:
+                warnings = [record.getMessage() for record in messages if record.levelno >= logging.WARNING]
                 return Outcome(accepted, Retry(self._describe(warnings)))
-        return Outcome(len(notifications), None, "accepted")
+            said = [record.getMessage() for record in messages if record.getMessage().startswith(_SENT)]
+            answer = self._describe(said[-1:] or [_ACCEPTED])
+        return Outcome(len(notifications), None, answer)
 
     def _service(self) -> "apprise.Apprise":
         try:
@@ -69,9 +75,9 @@ class ChatSink:
             )
         return service
 
-    def _describe(self, warnings: Sequence[str]) -> str:
-        """Return what apprise says about a failure, without the parts of the address."""
-        text = printable_line("; ".join(warnings) or "apprise gives no reason")
+    def _describe(self, messages: Sequence[str]) -> str:
+        """Return what apprise says, without the parts of the address."""
+        text = printable_line("; ".join(messages) or "apprise gives no reason")
         _, _, rest = (self.url or "").partition("://")
         for part in sorted(set(_SECRET_PART.findall(rest)), key=len, reverse=True):
             text = text.replace(part, _HIDDEN)
@@ -79,28 +85,30 @@ class ChatSink:
 
 
 @contextmanager
-def _collected_warnings() -> Iterator[list[str]]:
-    """Collect the warnings that apprise logs during a block; they go nowhere else."""
-    collected: list[str] = []
+def _collected_messages() -> Iterator[list[logging.LogRecord]]:
+    """Collect what apprise logs during a block; it goes nowhere else."""
+    collected: list[logging.LogRecord] = []
     handler = _Collector(collected)
     logger = logging.getLogger(_LOGGER)
-    before = logger.propagate
+    before = logger.propagate, logger.level
     logger.addHandler(handler)
     logger.propagate = False
+    logger.setLevel(logging.INFO)
     try:
         yield collected
     finally:
-        logger.propagate = before
+        logger.propagate = before[0]
+        logger.setLevel(before[1])
         logger.removeHandler(handler)
 
 
 class _Collector(logging.Handler):
-    """Collects messages in a list."""
+    """Collects records in a list."""
 
-    def __init__(self, collected: list[str]) -> None:
-        super().__init__(logging.WARNING)
+    def __init__(self, collected: list[logging.LogRecord]) -> None:
+        super().__init__(logging.INFO)
         self._collected = collected
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Add a message."""
-        self._collected.append(record.getMessage())
+        """Add a record."""
+        self._collected.append(record)

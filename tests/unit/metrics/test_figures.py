@@ -119,3 +119,13 @@ def test_a_damaged_state_is_an_error(store: Store) -> None:
 
     with pytest.raises(AstbtdError, match=r"state\.json"):
         figures(store)
+
+
+def test_a_damaged_state_of_a_sink_hides_no_other_figure(store: Store) -> None:
+    def fail() -> int:
+        raise AstbtdError("cannot read the state of a sink")
+
+    found = gather(store, store.root, fail)
+
+    assert found.failed_deliveries is None
+    assert found.stored.keys() == figures(store).stored.keys()

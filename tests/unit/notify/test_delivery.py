@@ -287,6 +287,37 @@ def test_a_damaged_notification_does_not_stop_the_others(scene: Scene) -> None:
     assert len(scene.logged) == 1
 
 
+@pytest.mark.parametrize("audience", Audience)
+def test_a_damaged_notification_is_logged_once_although_the_server_is_away(scene: Scene, audience: Audience) -> None:
+    sink = FakeSink(audience=audience, problem=Retry("no route"))
+    scene.add(crash_notification(1), message_notification(1), crash_notification(2), message_notification(2))
+    damaged = scene.delivery.spool.names()[0]
+    (scene.delivery.spool.root / "waiting" / damaged).write_text("{")
+    for _ in range(3):
+        scene.run(sink)
+        scene.clock.sleep(3600)
+    assert [line for line in scene.logged if "left out" in line] == []
+
+    sink.problem = None
+    scene.run(sink)
+    scene.run(sink)
+
+    assert len([line for line in scene.logged if "left out" in line]) == 1
+
+
+def test_whatever_a_server_says_its_state_can_be_read(scene: Scene) -> None:
+    sink = FakeSink(problem=Retry("\u20ac" * 1_000_000), remark="x" * 1_000_000)
+    scene.add(crash_notification())
+    for _ in range(2):
+        scene.run(sink)
+        scene.clock.sleep(3600)
+
+    state = scene.delivery.states.read("tracker")
+
+    assert state.is_failing
+    assert len(scene.logged) == 2
+
+
 def test_many_messages_for_people_become_one_after_an_outage(scene: Scene) -> None:
     mail = FakeSink("mail", Audience.PEOPLE, 1, problem=Retry("refused"))
     ids = scene.add(*(message_notification(number) for number in range(1, 8)))

@@ -21,6 +21,7 @@ def test_messages_are_sent_in_order_until_one_is_not_accepted() -> None:
         refused = sink.deliver([message_notification(3)])
 
     assert (accepted.accepted, accepted.problem) == (2, None)
+    assert accepted.answer.startswith("Sent JSON")
     assert b"number 1" in webhook.bodies[0]
     assert b"number 2" in webhook.bodies[1]
     assert refused.accepted == 0
