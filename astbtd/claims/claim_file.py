@@ -5,7 +5,6 @@ starts, these lines count how often it has ended during such an attempt.
 """
 
 import fcntl
-import json
 import os
 import stat
 from collections.abc import Iterator
@@ -14,8 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from astbtd.errors import AstbtdError
-from astbtd.lib import files
-from astbtd.lib.serialization import Decoder, to_plain
+from astbtd.lib import files, json_file
 from astbtd.model.crash import CRASH_ID, CoreFacts, DiscoveredBy, LostCore, Source
 
 SUFFIX = ".claim"
@@ -150,11 +148,7 @@ class ClaimFiles:
 
 def read(descriptor: int) -> ClaimRecord:
     """Return the record in an open claim file. Raises ValueError if it is incomplete."""
-    decoder = Decoder(strict=False)
-    record = decoder.decode(ClaimRecord, json.loads(_lines(descriptor)[0]), "")
-    if record is None:
-        raise ValueError("; ".join(decoder.problems))
-    return record
+    return json_file.decode(_lines(descriptor)[0], ClaimRecord)
 
 
 def begin_attempt(lock: int) -> int:
@@ -181,11 +175,11 @@ def _lines(descriptor: int) -> list[bytes]:
 
 def _encode(record: ClaimRecord) -> bytes:
     """Return a record as JSON that `read` accepts: names beyond the limit are left out."""
-    content = json.dumps(to_plain(record)).encode()
+    content = json_file.encode(record)
     if len(content) <= _LARGEST_RECORD:
         return content
     facts = replace(record.facts, objects=(), omitted=record.facts.omitted + len(record.facts.objects))
-    return json.dumps(to_plain(replace(record, facts=facts))).encode()
+    return json_file.encode(replace(record, facts=facts))
 
 
 def check_same_file(record: ClaimRecord, status: os.stat_result) -> None:

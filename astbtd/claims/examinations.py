@@ -4,7 +4,6 @@ Each file has a budget, and so have all files of one owner together between two 
 of it is in the store: a file whose examination ended the daemon twice is not examined any more.
 """
 
-import json
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -13,10 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from astbtd.elf.core_notes import file_identity
-from astbtd.lib import files
+from astbtd.lib import files, json_file
 from astbtd.lib.quantities import format_size
 from astbtd.lib.read_budget import BudgetExceeded, ReadBudget
-from astbtd.lib.serialization import Decoder, to_plain
 
 SUFFIX = ".examined"
 """The name of a note is the identity of the file and this suffix."""
@@ -80,7 +78,7 @@ class ExaminationNotes:
                 continue
             counted = ExaminationNote(note.path, note.deaths + note.is_examined, is_examined=False)
             if counted != note:
-                files.replace(path, _encode(counted), files.PRIVATE_FILE_MODE)
+                json_file.replace(path, counted)
             self._deaths[identity] = counted.deaths
         return self.skipped()
 
@@ -123,11 +121,11 @@ class ExaminationNotes:
 
     def _write(self, path: Path, note: ExaminationNote) -> None:
         if note.deaths:
-            files.replace(path, _encode(note), files.PRIVATE_FILE_MODE)
+            json_file.replace(path, note)
             return
         descriptor = files.create(path, files.PRIVATE_FILE_MODE)
         try:
-            files.write_all(descriptor, _encode(note))
+            files.write_all(descriptor, json_file.encode(note))
         finally:
             os.close(descriptor)
 
@@ -190,16 +188,7 @@ def _is_unchanged(path: str, identity: str) -> bool:
         return False
 
 
-def _encode(note: ExaminationNote) -> bytes:
-    return json.dumps(to_plain(note)).encode()
-
-
 def _read(path: Path) -> ExaminationNote:
     """Read a note. Raises OSError, ValueError."""
     with path.open("rb") as file:
-        content = file.read(_MAX_NOTE_BYTES)
-    decoder = Decoder(strict=False)
-    note = decoder.decode(ExaminationNote, json.loads(content), "")
-    if note is None:
-        raise ValueError("; ".join(decoder.problems))
-    return note
+        return json_file.decode(file.read(_MAX_NOTE_BYTES), ExaminationNote)

@@ -4,7 +4,6 @@ Cores that lay in a directory before the PBX was seen there may be anybody's arc
 by copy; the others stay until somebody asks for them.
 """
 
-import json
 import os
 import threading
 from collections.abc import Iterable
@@ -14,8 +13,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from astbtd.elf.core_notes import file_identity
-from astbtd.lib import files
-from astbtd.lib.serialization import Decoder, to_plain
+from astbtd.lib import json_file
 
 
 @dataclass(frozen=True)
@@ -81,13 +79,13 @@ class FirstSight:
 
     def _save(self) -> None:
         if self.path is not None:
-            files.replace(self.path, json.dumps(to_plain(self._memory)).encode(), files.PRIVATE_FILE_MODE)
+            json_file.replace(self.path, self._memory)
 
 
 def _read(path: Path | None) -> _Memory | None:
     """Return the content of the file, None if it is missing or damaged."""
     if path is None:
         return None
-    with suppress(OSError, ValueError, RecursionError):
-        return Decoder(strict=False).decode(_Memory, json.loads(path.read_bytes()), "")
+    with suppress(json_file.Damaged):
+        return json_file.read(path, _Memory)
     return None

@@ -3,7 +3,6 @@
 The check is a process of its own, at idle priority: the memory that it needs is free again when it has ended.
 """
 
-import json
 import threading
 from collections.abc import Callable, Sequence
 
@@ -11,8 +10,7 @@ from astbtd.announce import journal
 from astbtd.announce.journal import Priority
 from astbtd.errors import AstbtdError, Interrupted
 from astbtd.extraction.sandbox_command import IDLE_PRIORITY
-from astbtd.lib import subprocesses
-from astbtd.lib.serialization import Decoder
+from astbtd.lib import json_file, subprocesses
 from astbtd.model.crash import ExtractionOutcome
 from astbtd.model.daemon_state import FailedCheck
 from astbtd.readiness.result import Check, Name, Readiness, State
@@ -93,13 +91,10 @@ class ReadinessMonitor:
         """Run the command and parse its output. Raises AstbtdError if that is not valid."""
         finished, text = subprocesses.output(self._argv, timeout=_TIMEOUT, watch=self._raise_if_stopping)
         try:
-            result = Decoder(strict=False).decode(Readiness, json.loads(text), "")
-        except ValueError:
-            result = None
-        if result is None:
+            return json_file.decode(text, Readiness)
+        except ValueError as error:
             last_line = text.strip().splitlines()[-1:] or [finished.ended.value]
-            raise AstbtdError(f"astbtd check failed: {last_line[0]}")
-        return result
+            raise AstbtdError(f"astbtd check failed: {last_line[0]}") from error
 
     def _raise_if_stopping(self) -> ExtractionOutcome | None:
         if self._stopping:

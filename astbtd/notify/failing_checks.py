@@ -3,14 +3,13 @@
 systemd gives the daemon's state to the unit as a credential, because the file is only root's.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from astbtd.diagnosis.report_summary import SummaryLine, format_lines
-from astbtd.lib.serialization import Decoder
+from astbtd.lib import json_file
 from astbtd.model.daemon_state import LARGEST, STATE_FILE, UNIT_DIRECTORY, DaemonState, FailedCheck
 from astbtd.notify.events import Event, EventKind
 from astbtd.store.redaction.redactor import Redactor
@@ -38,14 +37,10 @@ def read_checks(environment: Mapping[str, str], now: datetime, host: str) -> Fai
     directory = environment.get(_DIRECTORY)
     path = Path(directory) / CREDENTIAL if directory else Path(UNIT_DIRECTORY) / STATE_FILE
     try:
-        with path.open("rb") as file:
-            document = json.loads(file.read(LARGEST))
-    except (OSError, ValueError, RecursionError):
+        state = json_file.read(path, DaemonState, LARGEST)
+    except json_file.Damaged:
         return None
-    state = Decoder(strict=False).decode(DaemonState, document, "")
-    if state is None or state.failed is None:
-        return None
-    return FailingChecks(tuple(_events(state.failed, now, host)))
+    return None if state.failed is None else FailingChecks(tuple(_events(state.failed, now, host)))
 
 
 def _events(failed: tuple[FailedCheck, ...], now: datetime, host: str) -> Iterator[Event]:

@@ -1,6 +1,5 @@
 """What the step that reads the store remembers from pass to pass: one file, whose replacement commits a pass."""
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -73,7 +72,7 @@ def read_state(path: Path) -> SpoolState:
     A damaged state is not replaced by a new one: everything would be notified again.
     """
     try:
-        return json_file.read(path, SpoolState, sys.maxsize)  # it grows with the store
+        return json_file.read(path, SpoolState)
     except json_file.Missing:
         return SpoolState()
     except json_file.Damaged as error:

@@ -3,13 +3,12 @@
 A file in the store has them, so that neither a restart nor a kill of the daemon makes more of them.
 """
 
-import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from astbtd.lib import files
-from astbtd.lib.serialization import Decoder, to_plain
+from astbtd.lib import files, json_file
 from astbtd.store.store import Store
 
 MOST_FAILURES = 3
@@ -57,15 +56,13 @@ class ExtractionAttempts:
 
     def _read(self) -> _State:
         """Read the file. If it is missing or damaged, there were no attempts."""
-        try:
-            document = json.loads(self._path.read_bytes())
-        except (FileNotFoundError, ValueError, RecursionError):
-            return _State()
-        return Decoder(strict=False).decode(_State, document, "") or _State()
+        with suppress(FileNotFoundError, ValueError):
+            return json_file.decode(self._path.read_bytes(), _State)
+        return _State()
 
     def _write(self, state: _State) -> None:
         with files.wrap_os_error(f"cannot write {self._path}"):
-            files.replace(self._path, json.dumps(to_plain(state)).encode(), files.PRIVATE_FILE_MODE)
+            json_file.replace(self._path, state)
 
     @property
     def _path(self) -> Path:

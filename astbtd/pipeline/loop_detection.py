@@ -4,7 +4,6 @@ Crashes of another build, of another user or at another site never belong to a l
 loop skips cannot be made up for later.
 """
 
-import json
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -13,8 +12,7 @@ from datetime import datetime, timedelta
 from itertools import takewhile
 from pathlib import Path
 
-from astbtd.lib import files
-from astbtd.lib.serialization import Decoder, to_plain
+from astbtd.lib import json_file
 from astbtd.model.crash import Crash, Process
 from astbtd.model.crash_loop import CrashLoop
 from astbtd.pipeline.crash_site import program_key, site_key
@@ -89,8 +87,8 @@ class CrashLoops:
     def save(self) -> None:
         """Write the current loops to the memory file. To be called after they were announced. Raises OSError."""
         with self._lock:
-            text = json.dumps(to_plain(_SavedLoops(tuple(self._loops.values()))))
-        files.replace(self._memory, text.encode(), files.PRIVATE_FILE_MODE)
+            saved = _SavedLoops(tuple(self._loops.values()))
+        json_file.replace(self._memory, saved)
 
     def count(self, crash: Crash) -> CrashLoop | None:
         """Count a crash. Return its loop if this crash began one."""
@@ -227,9 +225,4 @@ def _extend(loop: CrashLoop, crash: _RecentCrash) -> CrashLoop:
 
 def _read(memory: Path) -> tuple[CrashLoop, ...]:
     """Read the saved loops. A missing or damaged file counts as empty: then a loop is announced twice, no more."""
-    try:
-        document = json.loads(memory.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return ()
-    saved = Decoder(strict=False).decode(_SavedLoops, document, "")
-    return saved.loops if saved else ()
+    return json_file.read_or(memory, _SavedLoops()).loops

@@ -1,6 +1,5 @@
 """What the daemon asks for, and what the networked unit answers. Neither trusts the other's file."""
 
-import json
 import os
 import stat
 from collections.abc import Iterable, Mapping
@@ -10,8 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
-from astbtd.lib import files, path_walk
-from astbtd.lib.serialization import Decoder, to_plain
+from astbtd.lib import files, json_file, path_walk
 from astbtd.symbols.symbol_directories import SymbolDirectories, is_build_id
 
 MOST_WANTED = 1000
@@ -72,16 +70,14 @@ def read_wanted(directories: SymbolDirectories) -> tuple[str, ...]:
 
 def write_answers(directories: SymbolDirectories, answers: Mapping[str, Answer]) -> None:
     """Replace the answers. Raise OSError."""
-    text = json.dumps(to_plain(Answers(answers)))
-    files.replace(directories.answers, text.encode(), files.PRIVATE_FILE_MODE)
+    json_file.replace(directories.answers, Answers(answers))
 
 
 def read_answers(directories: SymbolDirectories) -> dict[str, Answer]:
     """Return the answers by build id. What is invalid, or not there, is no answer. Raise PermissionError."""
-    with suppress(FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
-        document = json.loads(_read(directories.answers, _LONGEST_ANSWERS))
-        decoded = Decoder(strict=False).decode(Answers, document, "")
-        return {key: each for key, each in decoded.answers.items() if is_build_id(key)} if decoded else {}
+    with suppress(FileNotFoundError, NotADirectoryError, ValueError):
+        decoded = json_file.decode(_read(directories.answers, _LONGEST_ANSWERS), Answers)
+        return {key: each for key, each in decoded.answers.items() if is_build_id(key)}
     return {}
 
 

@@ -54,3 +54,21 @@ def test_a_missing_file_and_one_that_cannot_be_read_are_told_apart(tmp_path: Pat
         json_file.read(tmp_path / "state", Example, LARGEST)
     with pytest.raises(json_file.Unreadable):
         json_file.read(tmp_path / "directory", Example, LARGEST)
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]"])
+def test_a_default_takes_the_place_of_what_cannot_be_read(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "state").write_text(content)
+
+    assert json_file.read_or(tmp_path / "state", Example("none")) == Example("none")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff", b"[" * 100_000, '{"name": null}'])
+def test_an_invalid_document_is_an_error_of_its_value(content: bytes | str) -> None:
+    with pytest.raises(ValueError, match=r"\S"):
+        json_file.decode(content, Example)
+
+
+def test_a_document_is_what_was_encoded() -> None:
+    assert json_file.decode(json_file.encode(Example("x", 3)), Example) == Example("x", 3)
