@@ -63,12 +63,22 @@ class LockListing:
 
     def is_read_held(self, address: int) -> bool:
         """Return whether readers hold a lock."""
-        modes = {lock.mode for lock in self.held if lock.address == address}
-        return modes == {LockMode.READ}
+        return self._modes.get(address) == {LockMode.READ}
 
     def holding(self, lwp: int, address: int) -> ListedLock | None:
-        """Return the entry with which a thread holds a lock, which says where it was locked."""
-        return next((lock for lock in self.held if (lock.lwp, lock.address) == (lwp, address)), None)
+        """Return the first entry with which a thread holds a lock, which says where it was locked."""
+        return self._by_holder.get((lwp, address))
+
+    @cached_property
+    def _modes(self) -> dict[int, set[LockMode]]:
+        modes: defaultdict[int, set[LockMode]] = defaultdict(set)
+        for lock in self.held:
+            modes[lock.address].add(lock.mode)
+        return modes
+
+    @cached_property
+    def _by_holder(self) -> dict[tuple[int, int], ListedLock]:
+        return {(lock.lwp, lock.address): lock for lock in reversed(self.held)}
 
 
 def parse(text: str) -> LockListing:

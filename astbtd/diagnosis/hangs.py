@@ -90,22 +90,24 @@ def find_lock_cycle(threads: Sequence[Thread]) -> tuple[Thread, ...]:
             else:
                 holders[lock.address] = thread
     blockers = {waiter: holders[address] for waiter, address in wanted.items() if address in holders}
+    seen: set[int] = set()
     for thread in threads:
-        if cycle := _follow(thread, blockers):
-            return cycle
+        path = _follow(thread, blockers, seen)
+        blocker = blockers.get(id(path[-1])) if path else None
+        start = next((index for index, each in enumerate(path) if each is blocker), None)
+        if start is not None:
+            return tuple(path[start:])
     return ()
 
 
-def _follow(thread: Thread, blockers: dict[int, Thread]) -> tuple[Thread, ...]:
-    """Return the cycle that following each thread's blocker from `thread` on leads to; empty if it leads to none."""
+def _follow(thread: Thread | None, blockers: dict[int, Thread], seen: set[int]) -> list[Thread]:
+    """Return the threads from one on, each blocked by the next, up to one that was `seen`. Add them to these."""
     path: list[Thread] = []
-    while thread not in path:
+    while thread is not None and id(thread) not in seen:
+        seen.add(id(thread))
         path.append(thread)
-        blocker = blockers.get(id(thread))
-        if blocker is None:
-            return ()
-        thread = blocker
-    return tuple(path[path.index(thread) :])
+        thread = blockers.get(id(thread))
+    return path
 
 
 def _library_functions(thread: Thread) -> list[str]:

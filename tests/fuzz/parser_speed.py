@@ -18,6 +18,7 @@ from pathlib import Path
 
 from astbtd import settings
 from astbtd.asterisk import asterisk_processes, taskprocessors
+from astbtd.backtrace import lock_listing
 from astbtd.claims import claim_file
 from astbtd.claims.core_filter import Candidate, examine
 from astbtd.diagnosis.verdict import diagnose
@@ -84,6 +85,16 @@ def _names_in_one_another(size: int) -> bytes:
     header = FORMS[0].header(FileType.SHARED, 0, sections=FORMS[0].header_size)
     row = FORMS[0].pack("IIPPPPIIPP", 0, 3, 0, 0, FORMS[0].header_size + 64 * count, size, 0, 0, 0, 0)
     return header[:58] + FORMS[0].pack("HHH", 64, count, 0) + row * count + b"a" * size
+
+
+def _chain_of_locks(size: int) -> bytes:
+    """Return the output of `core show locks` for threads that each want the lock of the next."""
+    entry = (
+        "=== Thread ID: 0x7f1 LWP:{0} (pbx_thread started at [ 1] pbx.c ast_pbx_start())\n"
+        "=== ---> Lock #0 (a.c): MUTEX 1 take &lock {0:#x} (1)\n"
+        "=== ---> Waiting for Lock #1 (a.c): MUTEX 2 take &lock {1:#x} (1)\n"
+    )
+    return "".join(entry.format(number, number + 1) for number in range(1, size // 200)).encode()
 
 
 def _parse_kernel_line(content: bytes) -> None:
@@ -156,7 +167,7 @@ _PARSERS: dict[str, tuple[Parser, tuple[Input, ...], bytes]] = {
     "escaping": (lambda data: printable(data.decode(errors="surrogateescape")), (b"\x1b", b"\xff", b"a"), b""),
     "backtrace": (
         lambda data: diagnose(data.decode(errors="replace")),
-        (TWO_THREADS.encode(), b"#1 ", b"#0  0x1 in f (", b"a = {", b"Thread 1 (", b"\n", b"x"),
+        (TWO_THREADS.encode(), b"#1 ", b"#0  0x1 in f (", b"a = {", b"Thread 1 (", b"\n", b"x", _chain_of_locks),
         b"",
     ),
     "report of the script": (GdbFacts.from_json, (b'{"a":', b"[", b'"a",'), b""),
@@ -182,6 +193,11 @@ _PARSERS: dict[str, tuple[Parser, tuple[Input, ...], bytes]] = {
         b"asterisk[1]: ",
     ),
     "thread states of the script": (parse_thread_states, (b'{"a":', b"[", b'"a",'), b""),
+    "listing of locks": (
+        lambda data: lock_listing.parse(data.decode(errors="replace")),
+        (_chain_of_locks, b"=== ---> Lock #0 (", b"=== ---> Lock #0 (a): MUTEX 1 f ", b"=== Thread ID: 0x", b"a "),
+        b"=== ---> Lock #0 (a): MUTEX 1 f ",
+    ),
     "taskprocessors": (
         lambda data: taskprocessors.parse(data.decode(errors="replace")),
         (b"pjsip/a 1 0 0 450 500\n", b"a 1 1 1 ", b"1 ", b" ", b"a\n", b"\n", b"1", _numbers_and_a_word),

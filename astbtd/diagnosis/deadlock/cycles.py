@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
+_MOST_MEMBERS = 100_000
+"""Of all cycles that are returned. If very many threads hold a lock that all of them want, there are far more."""
+
 
 def find_cycles(blockers: Mapping[int, Sequence[int]]) -> list[tuple[int, ...]]:
     """Return the cycles in a graph that maps a thread to those it waits for.
@@ -12,19 +15,26 @@ def find_cycles(blockers: Mapping[int, Sequence[int]]) -> list[tuple[int, ...]]:
     share a thread, which readers of a lock make possible, may be found only once, which is enough.
     """
     cycles = set()
+    members = 0
     finished: set[int] = set()
     for start in blockers:
         path: list[int] = []
+        position: dict[int, int] = {}  # in the path
         pending = [iter((start,))]  # for each thread of the path, its blockers that are not visited yet
         while pending:
             lwp = next(pending[-1], None)
             if lwp is None:
                 pending.pop()
                 if path:
-                    finished.add(path.pop())
-            elif lwp in path:
-                cycles.add(_rotate_to_lowest(path[path.index(lwp) :]))
+                    left = path.pop()
+                    finished.add(left)
+                    del position[left]
+            elif lwp in position:
+                members += len(path) - position[lwp]
+                if members <= _MOST_MEMBERS:
+                    cycles.add(_rotate_to_lowest(path[position[lwp] :]))
             elif lwp in blockers and lwp not in finished:
+                position[lwp] = len(path)
                 path.append(lwp)
                 pending.append(iter(blockers[lwp]))
     return sorted(cycles)

@@ -29,6 +29,7 @@ from astbtd.lib.quantities import pluralize
 from astbtd.model.deadlock_capture import Finding, OwnerState, ThreadState, ThreadStates, Wait
 
 _NO_LISTING = LockListing()
+_MAX_HOLDERS = 1000  # of one lock; a listing that is made up may name more, all of which may wait for one another
 
 _Thread = tuple[ThreadState, Sequence[Frame]]
 
@@ -205,7 +206,7 @@ class _SampleBuilder:
         state, frames = thread
         frame = find_lock_frame(frames)
         name = self.listing.names.get(lock.address, "").lstrip("&") or find_lock_name(frames) or state.symbol
-        holders = self.listing.holders.get(lock.address, ()) if lock.read_held else ()
+        holders = self.listing.holders.get(lock.address, ())[:_MAX_HOLDERS] if lock.read_held else ()
         wait = Wait(
             lwp=state.lwp,
             thread_name=find_thread_start(frames),

@@ -34,6 +34,16 @@ def test_it_names_locks_and_who_holds_them() -> None:
     assert listing.holders == {0x815660: (911,), 0xB64FAB48: (912,)}
 
 
+def test_it_says_where_a_thread_has_locked_and_which_locks_are_read() -> None:
+    listing = parse(LISTING)
+
+    held = listing.holding(911, 0x815660)
+    assert held is not None
+    assert (held.file, held.line) == ("features.c", 3304)
+    assert listing.holding(912, 0x815660) is None
+    assert [listing.is_read_held(address) for address in (0x815660, 0xB64FAB48, 1)] == [True, False, False]
+
+
 def test_without_debug_threads_it_tells_nothing() -> None:
     listing = parse("No such command 'core show locks' (type 'core show help core show locks' for other commands)\n")
 

@@ -96,6 +96,29 @@ def test_core_show_locks_proves_a_cycle() -> None:
     assert (diagnosis.crash_function, diagnosis.top_frame, diagnosis.signal) == ("ast_bridge_join", None, None)
 
 
+def chain_of_locks(length: int) -> str:
+    """The listing of threads that each want the lock of the next."""
+    entry = (
+        "=== Thread ID: 0x7f1 LWP:{0} (pbx_thread           started at [ 1] pbx.c ast_pbx_start())\n"
+        "=== ---> Lock #0 (a.c): MUTEX 1 take &lock {0:#x} (1)\n"
+        "=== ---> Waiting for Lock #1 (a.c): MUTEX 2 take &lock {1:#x} (1)\n"
+        "=== -------------------------------------------------------------------\n"
+    )
+    return "=== Currently Held Locks\n" + "".join(entry.format(number, number + 1) for number in range(1, length + 1))
+
+
+def test_a_long_chain_of_waiting_threads_is_no_cycle() -> None:
+    assert "a lock held by" not in prose(diagnose(chain_of_locks(3000)))
+
+
+def test_a_cycle_at_the_end_of_a_chain_is_found() -> None:
+    back = chain_of_locks(5).replace(f"&lock {6:#x}", f"&lock {4:#x}")
+
+    assert "Deadlock: LWP 4 waits for a lock held by LWP 5, LWP 5 waits for a lock held by LWP 4." in prose(
+        diagnose(back)
+    )
+
+
 def test_there_is_no_cycle_if_the_holder_is_not_listed() -> None:
     diagnosis = diagnose(LOCKS.replace("MUTEX 9 bridge_loop &bridge->lock 0x7f4b", "MUTEX 9 bridge_loop &other 0x7f4c"))
 
