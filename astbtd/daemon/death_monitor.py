@@ -57,10 +57,18 @@ class DeathMonitor:
             self._other_cores = (*self._other_cores, core)[-_MAX_OTHER_CORES:]
 
     def check_if_due(self, claims: Claims, executables: Collection[str]) -> None:
-        """Do what `check` does if it was requested by `is_due`. Raise AstbtdError."""
-        if self.is_due:
+        """Do what `check` does if it was requested by `is_due`. Raise AstbtdError.
+
+        A request that is made meanwhile is carried out by the next call.
+        """
+        if not self.is_due:
+            return
+        self.is_due = False
+        try:
             self.check(claims, executables)
-            self.is_due = False
+        except BaseException:
+            self.is_due = True
+            raise
 
     def check(self, claims: Claims, executables: Collection[str]) -> None:
         """Claim each death without a core, so that it is recorded. Raise AstbtdError if that is not possible now."""

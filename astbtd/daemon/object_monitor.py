@@ -37,9 +37,22 @@ class ObjectMonitor:
         self._is_due = True
 
     def keep_if_due(self, keeper: ObjectKeeper, is_interrupted: Callable[[], bool]) -> None:
-        """Keep the objects of the running PBX if that was requested. If interrupted, the next call continues."""
+        """Keep the objects of the running PBX if that was requested. If interrupted, the next call continues.
+
+        A request that is made meanwhile is carried out by the next call.
+        """
         if not self._is_due or is_interrupted():
             return
+        self._is_due = False
+        try:
+            is_done = self._keep_running(keeper, is_interrupted)
+        except BaseException:
+            self._is_due = True
+            raise
+        self._is_due |= not is_done
+
+    def _keep_running(self, keeper: ObjectKeeper, is_interrupted: Callable[[], bool]) -> bool:
+        """Keep the objects of the running PBX. Return False if interrupted."""
         build_ids: set[str] = set()
         for pid in sorted(self._running):
             try:
@@ -49,10 +62,10 @@ class ObjectMonitor:
             build_ids |= result.build_ids
             self._log(f"process {pid} has mapped", result)
         if is_interrupted():
-            return
+            return False
         if build_ids:
             object_removal.write_running(keeper.store, build_ids)
-        self._is_due = False
+        return True
 
     def keep_of_crash(self, keeper: ObjectKeeper, claim: Claim, crash: Crash) -> None:
         """Keep the objects of a crash of which the core will be kept."""

@@ -153,6 +153,21 @@ def test_the_journal_is_read_only_when_requested(bench: Bench, journal: Journal)
     assert journal.since is not None
 
 
+@pytest.mark.usefixtures("journal")
+def test_a_request_during_a_look_is_carried_out_by_the_next_one(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.check()
+    monitor = bench.monitor()
+
+    def request(*_: object) -> Iterator[Mapping[str, object]]:
+        monitor.is_due = True
+        return iter(())
+
+    monkeypatch.setattr(systemd, "entries_since", request)
+    monitor.check_if_due(bench.claims, ("asterisk",))
+
+    assert monitor.is_due
+
+
 def test_on_a_full_disk_a_death_is_claimed_once_by_the_same_daemon(
     bench: Bench, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:

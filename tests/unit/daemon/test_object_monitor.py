@@ -68,6 +68,23 @@ def test_the_objects_of_all_running_asterisks_are_kept_once_per_request(keeper: 
     assert read_running(keeper.store) == {BUILD}
 
 
+def test_a_request_during_a_run_is_carried_out_by_the_next_one(keeper: FakeKeeper) -> None:
+    monitor = ObjectMonitor()
+    monitor.note_running(frozenset((7,)))
+    monitor.request()
+
+    def start_another(*_: object) -> bool:
+        if keeper.kept == [7]:  # the first one is done
+            monitor.note_running(frozenset((8,)))
+            monitor.request()
+        return False
+
+    monitor.keep_if_due(cast(ObjectKeeper, keeper), start_another)
+    run(monitor, keeper)
+
+    assert keeper.kept == [7, 8]
+
+
 def test_an_interrupted_run_is_repeated(keeper: FakeKeeper) -> None:
     monitor = ObjectMonitor()
     monitor.note_running(frozenset((7,)))
