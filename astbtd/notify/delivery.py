@@ -81,23 +81,23 @@ class Delivery:
     def serve(self, sink: Sink) -> None:
         """Deliver to one sink what waits for it, until the server does not accept any more. Raise AstbtdError."""
         state = self.states.read(sink.name)
-        names = [name for name in self.spool.names() if name > state.mark]
+        names = self._names_after(state.mark)
         if not names or not backoff.is_due(state, self.clock.now(), names[-1]):
             return
         damaged: dict[str, str] = {}
         attempt = _Attempt(self, sink, state, names[-1], damaged)
-        for batch in self._batches(sink, names, damaged):
-            if not attempt.deliver(batch):
-                return
-        attempt.finish()
+        if all(attempt.deliver(batch) for batch in self._batches(sink, names, damaged)):
+            attempt.finish()
 
     def waiting(self, sink: Sink) -> Iterator[SpoolEntry]:
         """Yield the entries that wait for a sink. Raise AstbtdError."""
-        mark = self.states.read(sink.name).mark
         damaged: dict[str, str] = {}
-        yield from self._entries(sink, [name for name in self.spool.names() if name > mark], damaged)
+        yield from self._entries(sink, self._names_after(self.states.read(sink.name).mark), damaged)
         for message in damaged.values():
             self.log(message, Priority.WARNING)
+
+    def _names_after(self, mark: str) -> list[str]:
+        return [name for name in self.spool.names() if name > mark]
 
     def _entries(self, sink: Sink, names: Sequence[str], damaged: dict[str, str]) -> Iterator[SpoolEntry]:
         """Yield the entries for a sink. Add to `damaged` what cannot be read, which must not stop the others."""

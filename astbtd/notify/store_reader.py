@@ -4,7 +4,9 @@ The store is the truth, not the journal, which has no entries for the crashes of
 """
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -106,20 +108,19 @@ class StoreReader:
             return changed >= (self.state.read_at - _SLACK).timestamp()
         return False
 
-    def _count_removed(self, removed: Sequence[RemovedRecord], present: Collection[str]) -> int:
+    def _count_removed(self, removed: Sequence[RemovedRecord], present: AbstractSet[str]) -> int:
         """Return how many records retention has removed before they were seen.
 
         They count as seen in the numbers of their signature, which would reveal them once more.
         """
-        known = self.state.crashes
-        unseen = {each.id: each for each in removed if each.id not in known and each.id not in present}
-        highest = dict(self.state.highest)
-        for each in unseen.values():
-            if each.signature:
-                highest[each.signature] = highest.get(each.signature, 0) + 1
+        if not removed:
+            return 0
+        seen = self.state.crashes.keys() | present
+        unseen = {each.id: each for each in removed if each.id not in seen}
+        highest = Counter(self.state.highest)
+        highest.update(each.signature for each in unseen.values() if each.signature)
         is_first = self.state.is_first
-        number = removed[-1].number if removed else self.state.removed
-        self.state = replace(self.state, highest=highest, removed=number)
+        self.state = replace(self.state, highest=dict(highest), removed=removed[-1].number)
         return 0 if is_first else len(unseen)
 
     def _count_unseen(self, crashes: Iterable[Crash]) -> int:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import pytest
 
 from tests.support.containers.asterisk import UNIT
-from tests.support.containers.container import Container, wait_until
+from tests.support.containers.container import wait_until
 from tests.support.containers.image import TRIXIE
-from tests.support.containers.service import Record, Service
-from tests.support.containers.stand_in import StandIn
+from tests.support.containers.service import Record
+from tests.support.containers.stand_in_machine import StandInMachine, booted
 from tests.support.containers.trusted_entries import add_kernel_message
 
 NO_CORES = "[Service]\nLimitCORE=0\n"
@@ -17,12 +17,8 @@ SECONDS = 180  # until a death is recorded: the daemon waits first for a core, a
 
 
 @dataclass(frozen=True)
-class Machine:
+class Machine(StandInMachine):
     """A machine on which Asterisk may write no core."""
-
-    container: Container
-    asterisk: StandIn
-    service: Service
 
     def main_pid(self) -> int:
         return int(self.container.run("systemctl", "show", "--property=MainPID", "--value", UNIT).stdout)
@@ -35,13 +31,11 @@ class Machine:
 
 @pytest.fixture(scope="module")
 def machine() -> Iterator[Machine]:
-    with Container.booted(TRIXIE) as container:
-        machine = Machine(container, StandIn(container), Service(container))
-        machine.asterisk.install()
+    with booted(Machine, TRIXIE) as machine:
+        container = machine.container
         container.write(f"/etc/systemd/system/{UNIT}.d/no-cores.conf", NO_CORES)
         container.run("systemctl", "daemon-reload")
         container.run("systemctl", "restart", UNIT)
-        machine.service.install()
         machine.service.start()
         yield machine
 

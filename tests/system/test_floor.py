@@ -2,15 +2,14 @@
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import pytest
 
 from tests.support.containers.asterisk import WORKING_DIRECTORY
-from tests.support.containers.container import Container, wait_until
+from tests.support.containers.container import wait_until
 from tests.support.containers.image import BOOKWORM, TRIXIE
-from tests.support.containers.service import HIGHEST_EXPOSURES, STORE, Record, Service
-from tests.support.containers.stand_in import StandIn
+from tests.support.containers.service import HIGHEST_EXPOSURES, STORE, Record
+from tests.support.containers.stand_in_machine import StandInMachine, booted
 
 QUIET = """#!/bin/sh
 chrt --pid $$; ionice --pid=$$; nice; echo
@@ -27,39 +26,23 @@ print(json.dumps([sys.executable, *(module.__file__ for module in modules)]))
 """
 
 
-@dataclass(frozen=True)
-class Machine:
-    """A machine with the test program in the place of Asterisk, and astbtd, both running as services."""
-
-    container: Container
-    asterisk: StandIn
-    service: Service
-
-    def crash(self) -> Record:
-        """Crash and return the record, once the crash is completely processed."""
-        return self.service.collected(self.asterisk.crash())
-
-
 @pytest.fixture(
     scope="module", params=[pytest.param(BOOKWORM, marks=pytest.mark.end_to_end), TRIXIE], ids=lambda suite: suite.name
 )
-def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
-    with Container.booted(request.param) as container:
-        machine = Machine(container, StandIn(container), Service(container))
-        machine.asterisk.install()
-        machine.service.install()
+def machine(request: pytest.FixtureRequest) -> Iterator[StandInMachine]:
+    with booted(StandInMachine, request.param) as machine:
         machine.service.start()
         yield machine
 
 
 @pytest.fixture(scope="module")
-def crash(machine: Machine) -> Record:
+def crash(machine: StandInMachine) -> Record:
     """The first crash of the machine."""
     return machine.crash()
 
 
 def test_it_runs_on_debians_own_packages_alone(
-    machine: Machine, record_property: Callable[[str, object], None]
+    machine: StandInMachine, record_property: Callable[[str, object], None]
 ) -> None:
     versions = machine.container.run("dpkg-query", "--show", "--showformat=${Package} ${Version}\n", *PACKAGES).stdout
     record_property("packages", versions.splitlines())
@@ -79,7 +62,7 @@ def test_a_crash_is_recorded(crash: Record) -> None:
     assert crash["core"] | expected == crash["core"]
 
 
-def test_the_journal_has_the_crash_and_explains_it(machine: Machine, crash: Record) -> None:
+def test_the_journal_has_the_crash_and_explains_it(machine: StandInMachine, crash: Record) -> None:
     (entry,) = machine.service.entries(ASTBTD_ID=crash["id"])
     assert entry["ASTBTD_CRASH_FUNCTION"] == "do_forward"
     assert json.loads(entry["ASTBTD_RECORD"])["id"] == crash["id"]
@@ -88,36 +71,36 @@ def test_the_journal_has_the_crash_and_explains_it(machine: Machine, crash: Reco
     assert f"`astbtd show {crash['id']}` explains the verdict" in explained
 
 
-def test_the_status_shows_the_crash(machine: Machine, crash: Record) -> None:
+def test_the_status_shows_the_crash(machine: StandInMachine, crash: Record) -> None:
     shown = f"SIGSEGV in do_forward ({crash['diagnosis']['verdict']})"
     wait_until(lambda: shown in machine.service.status(), f"the status shows {shown}")
 
 
-def test_the_command_shows_the_crash(machine: Machine, crash: Record) -> None:
+def test_the_command_shows_the_crash(machine: StandInMachine, crash: Record) -> None:
     assert crash["id"] in machine.service.command("list")
     assert machine.service.command("show").startswith("Asterisk crashed: SIGSEGV")
     assert machine.service.command("core", crash["id"]).startswith("\x7fELF")
 
 
-def test_nothing_is_left_where_asterisk_works(machine: Machine, crash: Record) -> None:
+def test_nothing_is_left_where_asterisk_works(machine: StandInMachine, crash: Record) -> None:
     assert crash["core"]["state"] == "kept"
     assert machine.service.left_in(WORKING_DIRECTORY) == ""
 
 
-def test_members_of_the_group_read_the_report_and_others_do_not(machine: Machine, crash: Record) -> None:
+def test_members_of_the_group_read_the_report_and_others_do_not(machine: StandInMachine, crash: Record) -> None:
     machine.container.run("useradd", "--groups=astbtd", "reader")
     for user, status in (("reader", 0), ("nobody", 1)):
         show = machine.container.run("runuser", f"--user={user}", "--", "astbtd", "show", crash["id"], check=False)
         assert show.returncode == status
 
 
-def test_the_unit_is_what_systemd_expects(machine: Machine) -> None:
+def test_the_unit_is_what_systemd_expects(machine: StandInMachine) -> None:
     assert machine.service.unit_warnings() == ""
 
 
 @pytest.mark.parametrize("unit", HIGHEST_EXPOSURES)
 def test_the_sandbox_of_each_unit_is_tight(
-    machine: Machine, unit: str, record_property: Callable[[str, object], None]
+    machine: StandInMachine, unit: str, record_property: Callable[[str, object], None]
 ) -> None:
     exposure = machine.service.exposure(unit)
     record_property("exposure", exposure)
@@ -126,7 +109,7 @@ def test_the_sandbox_of_each_unit_is_tight(
     assert verified.stdout + verified.stderr == ""
 
 
-def test_the_daemon_has_a_lower_priority_than_the_pbx(machine: Machine) -> None:
+def test_the_daemon_has_a_lower_priority_than_the_pbx(machine: StandInMachine) -> None:
     daemon = machine.service.property("MainPID")
     assert machine.container.run("ps", "-o", "nice=", "--pid", daemon).stdout.strip() == "10"
     assert machine.container.run("ionice", f"--pid={daemon}").stdout.strip() == "best-effort: prio 7"
@@ -138,7 +121,7 @@ def test_the_daemon_has_a_lower_priority_than_the_pbx(machine: Machine) -> None:
 
 
 @pytest.mark.usefixtures("crash")
-def test_gdb_runs_at_idle_priority(machine: Machine) -> None:
+def test_gdb_runs_at_idle_priority(machine: StandInMachine) -> None:
     machine.service.replace_gdb(QUIET)
     log = f"{STORE}/crashes/{machine.crash()['id']}/gdb.log"
     lines = machine.container.run("cat", log).stdout.partition("\n\n")[0].splitlines()
@@ -147,7 +130,7 @@ def test_gdb_runs_at_idle_priority(machine: Machine) -> None:
 
 
 @pytest.mark.usefixtures("crash")
-def test_a_polled_directory_is_watched_as_well(machine: Machine) -> None:
+def test_a_polled_directory_is_watched_as_well(machine: StandInMachine) -> None:
     machine.service.configure(f"watch: {{poll: [{WORKING_DIRECTORY}]}}\n")
     machine.service.reload()
     threads = machine.container.run("sh", "-c", f"ls /proc/{machine.service.property('MainPID')}/task | wc -l").stdout
@@ -157,14 +140,14 @@ def test_a_polled_directory_is_watched_as_well(machine: Machine) -> None:
 
 
 @pytest.mark.usefixtures("crash")
-def test_settings_are_changed_by_reload(machine: Machine) -> None:
+def test_settings_are_changed_by_reload(machine: StandInMachine) -> None:
     machine.service.configure("cores: {action: delete}\n")
     machine.service.reload()
 
     assert machine.crash()["core"]["state"] == "removed"
 
 
-def test_an_invalid_configuration_is_rejected_at_reload_and_fatal_at_start(machine: Machine) -> None:
+def test_an_invalid_configuration_is_rejected_at_reload_and_fatal_at_start(machine: StandInMachine) -> None:
     machine.service.configure("gdb: {time: soon}\n")
     reload = machine.container.run("systemctl", "reload", "astbtd", check=False)
     assert reload.returncode != 0
@@ -178,7 +161,7 @@ def test_an_invalid_configuration_is_rejected_at_reload_and_fatal_at_start(machi
     machine.service.start()
 
 
-def test_uninstall_keeps_the_store(machine: Machine, crash: Record) -> None:
+def test_uninstall_keeps_the_store(machine: StandInMachine, crash: Record) -> None:
     machine.service.uninstall()
 
     assert machine.service.property("LoadState") == "not-found"

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.support.containers.container import Container, wait_until
+from tests.support.containers.container import wait_until
 from tests.support.containers.extended_image import cached_monitoring_image
-from tests.support.containers.service import HIGHEST_EXPOSURES, STORE, UNIT, Service
-from tests.support.containers.stand_in import StandIn
+from tests.support.containers.service import HIGHEST_EXPOSURES, STORE, UNIT
+from tests.support.containers.stand_in_machine import StandInMachine, booted
 
 METRICS, TIMER, EXPORTER = "astbtd-metrics.service", "astbtd-metrics.timer", "prometheus-node-exporter.service"
 DIRECTORY = "/var/lib/prometheus/node-exporter"
@@ -30,12 +30,8 @@ id --user
 
 
 @dataclass(frozen=True)
-class Monitored:
-    """A machine with the node exporter, and with the test program in the place of Asterisk."""
-
-    container: Container
-    asterisk: StandIn
-    service: Service
+class Monitored(StandInMachine):
+    """A machine with the node exporter."""
 
     def served(self) -> dict[str, float]:
         """Return what the node exporter serves of astbtd."""
@@ -50,10 +46,8 @@ class Monitored:
 
 @pytest.fixture(scope="module")
 def machine() -> Iterator[Monitored]:
-    with Container.booted(image=cached_monitoring_image()) as container:
-        machine = Monitored(container, StandIn(container), Service(container))
-        machine.asterisk.install()
-        machine.service.install()
+    with booted(Monitored, image=cached_monitoring_image()) as machine:
+        container = machine.container
         machine.service.start()
         container.run("systemctl", "start", EXPORTER)
         wait_until(lambda: not container.run("curl", "--silent", SERVED, check=False).returncode, "it listens")

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.support import smtp_server, webhook
-from tests.support.containers.container import Container, wait_until
+from tests.support.containers.container import wait_until
 from tests.support.containers.extended_image import cached_chat_image
-from tests.support.containers.service import STORE, Record, Service
-from tests.support.containers.stand_in import StandIn
+from tests.support.containers.service import STORE
+from tests.support.containers.stand_in_machine import StandInMachine, booted
 
 SPOOL, DELIVERY = "astbtd-notify-spool.service", "astbtd-notify.service"
 UNITS = (SPOOL, DELIVERY, "astbtd-notify.path", "astbtd-notify.timer")
@@ -65,16 +65,8 @@ id --user
 
 
 @dataclass(frozen=True)
-class Machine:
-    """A machine with the test program in the place of Asterisk, astbtd, a mail server, and a webhook."""
-
-    container: Container
-    asterisk: StandIn
-    service: Service
-
-    def crash(self) -> Record:
-        """Crash and return the record, once the crash is completely processed."""
-        return self.service.collected(self.asterisk.crash())
+class Machine(StandInMachine):
+    """A machine with a mail server and a webhook."""
 
     def mails(self) -> str:
         """Return what the mail server has received."""
@@ -107,14 +99,12 @@ class Machine:
 
 @pytest.fixture(scope="module")
 def machine() -> Iterator[Machine]:
-    with Container.booted(image=cached_chat_image()) as container:
-        machine = Machine(container, StandIn(container), Service(container))
+    with booted(Machine, image=cached_chat_image()) as machine:
+        container = machine.container
         container.copy_in(Path(smtp_server.__file__), "/srv/smtp_server.py")
         container.copy_in(Path(webhook.__file__), "/srv/webhook.py")
         container.write("/srv/servers.py", SERVERS)
         container.run("systemd-run", "--unit=servers", "python3", "/srv/servers.py")
-        machine.asterisk.install()
-        machine.service.install()
         machine.service.configure(SINKS)
         container.write("/etc/astbtd.secrets", SECRETS, mode=0o600)
         machine.service.start()
