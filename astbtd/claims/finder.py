@@ -198,7 +198,8 @@ class CoreFinder:
             return
         finding = self.filter_for(file.directory).examine(file.directory.directory, file.name, status)
         if isinstance(finding, Candidate):
-            self._unclaimed.add(finding, file.found, "too many cores were queued")
+            foreign = core_ownership.judge(finding, self.identity).is_foreign
+            self._unclaimed.add(finding, file.found, "too many cores were queued", foreign=foreign)
         if isinstance(finding, Candidate | StillWritten) and finding.descriptor is not None:
             os.close(finding.descriptor)
 
@@ -252,7 +253,7 @@ class CoreFinder:
             self._claimed_files.remove(status)
             is_taken = isinstance(error, AlreadyClaimed | Vanished)
             if not is_taken:
-                self._unclaimed.add(candidate, file.found, str(error))
+                self._unclaimed.add(candidate, file.found, str(error), foreign=ownership.is_foreign)
             os.close(candidate.descriptor)
             if is_taken:
                 return

@@ -35,14 +35,22 @@ class UnclaimedCores:
         self._missing: set[str] = set()
         self._reported: set[str] = set()
 
-    def add(self, candidate: Candidate, found: DiscoveredBy, reason: str) -> None:
+    def add(self, candidate: Candidate, found: DiscoveredBy, reason: str, *, foreign: bool) -> None:
         """Remember a core that cannot be claimed now for the `reason`, a phrase for people."""
         status = os.fstat(candidate.descriptor)
         facts = candidate.facts
         what = f"The core is lost: it was replaced or removed before astbtd could claim it ({reason})."
         loss = LostCore(what, GIVE_EACH_CORE_A_NAME)
         record = ClaimRecord(
-            facts, candidate.directory, candidate.name, found, status.st_ino, True, source=candidate.source, loss=loss
+            facts,
+            candidate.directory,
+            candidate.name,
+            found,
+            inode=status.st_ino,
+            copied=True,
+            source=candidate.source,
+            loss=loss,
+            foreign=foreign,
         )
         self._cores.pop(facts.identity, None)
         self._cores[facts.identity] = _Unclaimed(record, status.st_uid, _version(status))

@@ -22,6 +22,8 @@ from astbtd.sources.watched_directories import memory_file
 from astbtd.store.staging_cleanup import remove_leftovers
 from astbtd.watch.supervisor import WatchSupervisor
 
+_FOREIGN_REPLACED = "it was the core of a foreign program, and was replaced before astbtd could claim it"
+
 
 @dataclass(frozen=True)
 class Receiver:
@@ -38,6 +40,8 @@ class Receiver:
                 self.worker.submit(claim)
             case CoreRenamed():
                 self.worker.submit_rename(result)
+            case CoreReplaced(record) if record.foreign:
+                self.rate_limited.log_refused_core(record.path, _FOREIGN_REPLACED, foreign=True)
             case CoreReplaced(record):
                 announcements.log_replaced_core(record)
             case OlderCoresLeft(directory, count):

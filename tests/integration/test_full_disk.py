@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from astbtd.model.crash import CoreState, ExtractionOutcome, Verdict
+from tests.support.attackers import OTHER_USER
 from tests.support.harness import RunningDaemon, crash
 from tests.support.small_disk import fill, mounted_tmpfs
 
@@ -139,6 +140,25 @@ def test_crashes_whose_cores_are_overwritten_on_a_full_disk_are_logged_at_once_a
     assert [each.signal.name for each in recorded if each.signal] == ["SIGSEGV", "SIGABRT", "SIGSEGV"]
     assert all("core_pattern" in " ".join(each.diagnosis.advice) for each in recorded[1:])
     assert running.output().count("its core") == 2
+
+
+def test_a_core_of_another_user_that_is_overwritten_on_a_full_disk_is_no_crash_of_the_pbx(
+    running: RunningDaemon, programs: Path, spool: Path, disk: Path
+) -> None:
+    spool.chmod(0o777)
+    running.start()
+    ballast = fill(disk)
+    crash(programs, spool, "segv", user=OTHER_USER)
+    running.wait_until(lambda: shows(running, "core: cannot record the claim"), "the status to report it")
+    (spool / "core").unlink()
+    crash(programs, spool, "segv")
+    running.wait_until(lambda: "the core of a foreign program" in running.output(), "the journal to report it")
+
+    ballast.unlink()
+    recorded = running.wait_for_crashes(2)
+
+    assert {(each.foreign, each.core.state) for each in recorded} == {(False, CoreState.KEPT), (True, CoreState.LOST)}
+    assert running.output().count("Asterisk crashed:") == 1
 
 
 @pytest.mark.parametrize("space", [48 << 10, 72 << 10])

@@ -580,6 +580,26 @@ def test_a_core_that_could_not_be_claimed_and_was_replaced_is_reported_once_and_
     assert search.queue.add(search.finder.claim_replaced_cores()) == []
 
 
+def test_a_lost_core_of_a_user_who_does_not_run_the_pbx_is_foreign(
+    search: Search, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (spool / "core").write_bytes(DeadProcess(uid=12345).core())
+    with monkeypatch.context() as patched:
+        patched.setattr("astbtd.lib.files.write_all", fail)
+        with pytest.raises(AstbtdError, match="No space left"):
+            search.examine("core")
+    (spool / "core").unlink()
+    (spool / "core").write_bytes(DeadProcess(uid=12345, pid=7).core())
+    search.queue.written = 0
+    assert search.examine("core") == []
+    (spool / "core").unlink()
+
+    assert [claim.record.foreign for claim in claim_after_two_scans(search)] == [True, True]
+
+
 def test_a_core_that_was_just_written_while_the_queue_was_full_is_lost_if_it_is_replaced(
     search: Search, dump: Dump
 ) -> None:

@@ -19,7 +19,7 @@ def add(cores: UnclaimedCores, directory: Path, pid: int = 4242, owner: int = -1
     os.chown(directory / "core", owner, -1)
     found = examine(str(directory), "core", None)
     assert isinstance(found, Candidate)
-    cores.add(found, DiscoveredBy.EVENT, "the disk is full")
+    cores.add(found, DiscoveredBy.EVENT, "the disk is full", foreign=False)
     os.close(found.descriptor)
     return found.facts.identity
 
