@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.arm64.in_machine import GROUPS, SERVICE
+from tests.arm64.groups import GROUPS, SERVICE
 from tests.arm64.machine import PROGRAMS, run_tests
 from tests.arm64.root import Unavailable, cached_root
 

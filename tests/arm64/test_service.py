@@ -18,9 +18,17 @@ pytestmark = pytest.mark.skipif(not is_machine(), reason="changes the machine: s
 
 
 @pytest.fixture(scope="module")
-def service() -> Iterator[Service]:
-    """The installed daemon, started by systemd."""
-    service = Service(Container(init=1))
+def asterisk() -> StandIn:
+    """The program that stands in for Asterisk, started by systemd."""
+    asterisk = StandIn(Container(init=1))
+    asterisk.install(BUILT / built_name(()))
+    return asterisk
+
+
+@pytest.fixture(scope="module")
+def service(asterisk: StandIn) -> Iterator[Service]:
+    """The installed daemon, started by systemd. It watches the directory of Asterisk when it is ready."""
+    service = Service(asterisk.container)
     service.install()
     service.start()
     yield service
@@ -28,10 +36,8 @@ def service() -> Iterator[Service]:
 
 
 @pytest.fixture(scope="module")
-def crash(service: Service) -> Record:
+def crash(asterisk: StandIn, service: Service) -> Record:
     """The first crash of the machine."""
-    asterisk = StandIn(service.container)
-    asterisk.install(BUILT / built_name(()))
     return service.collected(asterisk.crash())
 
 
