@@ -30,6 +30,19 @@ _REMEDY = (
 
 
 @dataclass(frozen=True)
+class EndedProcess:
+    """A process of the PBX that has ended: it was running at `seen_at`, and was missed at `missed_at`."""
+
+    pid: int
+    seen_at: datetime
+    missed_at: datetime
+
+    def may_have_died(self, at: datetime) -> bool:
+        """Return whether the kernel's message from this time may be about it. While it is dumped, it seems to run."""
+        return self.seen_at - _SLOW_DUMP <= at <= self.missed_at + _SAME_DEATH
+
+
+@dataclass(frozen=True)
 class Death:
     """A death of the PBX: what the service manager said, what the kernel said, or both. `pid` is None if unknown."""
 
@@ -59,13 +72,13 @@ class Death:
 def find_deaths(
     messages: Iterable[KernelMessage | UnitExit],
     units: Collection[str],
-    ended: Collection[int],
+    ended: Collection[EndedProcess],
     executables: Collection[str],
 ) -> Iterator[Death]:
     """Yield the deaths of the PBX in messages, which are ordered by time.
 
-    `units` start Asterisk. `ended` are the pids of the PBX's processes that ended. A line of the kernel alone proves
-    nothing: any user can run a program called asterisk, so it must belong to such a unit or such a process.
+    `units` start Asterisk. `ended` are the PBX's processes that ended. A line of the kernel alone proves nothing: any
+    user can run a program called asterisk, so it must belong to such a unit, or to such a process when that ended.
     """
     everything = list(messages)
     of_kernel = [each for each in everything if isinstance(each, KernelMessage) and each.name in executables]
@@ -86,13 +99,14 @@ def _is_about(message: KernelMessage, exited: UnitExit) -> bool:
     return is_near and message.boot_id == exited.boot_id and message.signal == exited.signal
 
 
-def _pid(message: KernelMessage | None, ended: Collection[int]) -> int | None:
+def _pid(message: KernelMessage | None, ended: Collection[EndedProcess]) -> int | None:
     """Return the process of a message, which names a thread: the last process that was started before it."""
     if message is None:
         return None
+    pids = [process.pid for process in ended if process.may_have_died(message.at)]
     if message.is_oom:
-        return message.task if message.task in ended else None
-    return max((pid for pid in ended if pid <= message.task), default=None)
+        return message.task if message.task in pids else None
+    return max((pid for pid in pids if pid <= message.task), default=None)
 
 
 def find_replacement(death: Death, cores: Iterable[OtherCore]) -> OtherCore | None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from astbtd.announce import journal, systemd
 from astbtd.asterisk import pbx_users
 from astbtd.claims.claim import AlreadyClaimed, Claim, ClaimRecord, Claims
 from astbtd.claims.core_filter import OtherCore
-from astbtd.claims.deaths import death_record, find_deaths, find_replacement
+from astbtd.claims.deaths import EndedProcess, death_record, find_deaths, find_replacement
 from astbtd.lib import files
 from astbtd.pipeline.known_deaths import find_crash
 from astbtd.sources.death_messages import QUERIES, parse_entry
@@ -35,18 +36,26 @@ class DeathMonitor:
         self._store = store
         self._submit = submit
         self._running: frozenset[int] = frozenset()
-        self._ended: dict[int, None] = {}
+        self._scans = -1
+        self._seen_at: dict[int, datetime] = {}
+        self._ended: dict[int, EndedProcess] = {}
         self._other_cores: tuple[OtherCore, ...] = ()
         self.is_due = True
         self._checked_until: float | None = None
         self._mark = store.incoming / "deaths"
         self._mark_failed = False
 
-    def note_running(self, pids: frozenset[int]) -> tuple[bool, bool]:
-        """Note which processes of the PBX run now. Return whether one was started, and whether one has ended."""
+    def note_running(self, pids: frozenset[int], scans: int = 0) -> tuple[bool, bool]:
+        """Note which processes of the PBX run. Return whether one was started, and whether one has ended.
+
+        `scans` is how often they were looked for by a scan: if it is unchanged, nobody has looked since.
+        """
+        now = datetime.now(UTC)
         started, ended = pids - self._running, self._running - pids
-        self._running = pids
-        self._ended.update(dict.fromkeys(ended))
+        self._ended.update({pid: EndedProcess(pid, self._seen_at[pid], now) for pid in ended})
+        if started or ended or scans != self._scans:
+            self._seen_at = dict.fromkeys(pids, now)
+        self._running, self._scans = pids, scans
         while len(self._ended) > _MAX_ENDED:
             self._ended.pop(next(iter(self._ended)))
         return bool(started), bool(ended)
@@ -81,7 +90,7 @@ class DeathMonitor:
             messages = [message for message in map(parse_entry, entries) if message]
             units = pbx_users.find_units(executables)
             known: set[str] = set()
-            for death in find_deaths(messages, units, list(self._ended), executables):
+            for death in find_deaths(messages, units, list(self._ended.values()), executables):
                 crash_id = find_crash(self._store, claims, death, known)
                 if crash_id is None and since <= death.last_at.timestamp() < until:
                     replacement = find_replacement(death, self._other_cores)

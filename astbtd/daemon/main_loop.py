@@ -129,7 +129,7 @@ class Daemon:
         self._restart_deadlock_monitor()
         self._status.update(self._watch.state)
         systemd.notify("READY=1")
-        self._deaths.note_running(self._watch.state.asterisks)
+        self._deaths.note_running(self._watch.state.asterisks, self._watch.state.rescans)
         self._objects.note_running(self._watch.state.asterisks)
         self._keep_objects()
         self._readiness.request_check()
@@ -198,7 +198,7 @@ class Daemon:
 
     def _note_asterisks(self) -> None:
         """If an Asterisk was started, check the readiness and keep its objects; if one has ended, look for its core."""
-        started, ended = self._deaths.note_running(self._watch.state.asterisks)
+        started, ended = self._deaths.note_running(self._watch.state.asterisks, self._watch.state.rescans)
         self._objects.note_running(self._watch.state.asterisks)
         if started:
             self._readiness.request_check()

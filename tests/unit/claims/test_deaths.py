@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from astbtd.claims.core_filter import OtherCore
-from astbtd.claims.deaths import Death, death_record, find_deaths, find_replacement
+from astbtd.claims.deaths import Death, EndedProcess, death_record, find_deaths, find_replacement
 from astbtd.model.crash import SiteFrame
 from astbtd.sources.death_messages import KernelMessage, UnitExit
 from tests.support.builders import NOON
@@ -31,7 +31,8 @@ def later(seconds: float) -> datetime:
 
 
 def deaths(*messages: KernelMessage | UnitExit, ended: tuple[int, ...] = ()) -> list[Death]:
-    return list(find_deaths(messages, UNITS, ended, EXECUTABLES))
+    processes = [EndedProcess(pid, later(-600), later(600)) for pid in ended]
+    return list(find_deaths(messages, UNITS, processes, EXECUTABLES))
 
 
 def test_two_messages_about_one_death_are_one_death() -> None:
@@ -51,6 +52,13 @@ def test_a_line_of_the_kernel_alone_counts_for_a_process_that_was_the_pbx() -> N
     ]
     assert deaths(fault(), out_of_memory(7)) == []
     assert deaths(fault(name="perl"), ended=(4242,)) == []
+
+
+@pytest.mark.parametrize(("seconds", "counts"), [(-121, False), (-100, True), (600, True), (611, False)])
+def test_a_line_of_the_kernel_counts_only_from_when_a_process_of_the_pbx_ended(seconds: float, counts: bool) -> None:
+    ended = [EndedProcess(4242, seen_at=NOON, missed_at=later(600))]
+
+    assert bool(list(find_deaths([fault(seconds)], UNITS, ended, EXECUTABLES))) is counts
 
 
 def test_a_kill_counts_only_if_the_kernel_was_out_of_memory() -> None:

@@ -1,8 +1,8 @@
 """The monitor reads the journal from where it stopped, and claims each death once."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from astbtd.announce import systemd
 from astbtd.asterisk import pbx_users
 from astbtd.claims.claim import Claim, Claims
+from astbtd.daemon import death_monitor
 from astbtd.daemon.death_monitor import GRACE, DeathMonitor
 from astbtd.store.store import Store
 from tests.support.finding import make_claims
@@ -46,6 +47,23 @@ def journal(monkeypatch: pytest.MonkeyPatch) -> Journal:
     monkeypatch.setattr(pbx_users, "find_units", lambda _: {"asterisk.service": None})
     monkeypatch.setattr("time.time", lambda: NOW)
     return journal
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Stands in for the class datetime."""
+
+    time: Callable[[], float]
+
+    def now(self, zone: tzinfo) -> datetime:
+        return datetime.fromtimestamp(self.time(), zone)
+
+
+def line_of_kernel(at: float) -> Mapping[str, object]:
+    """The line about the crash of a program called asterisk."""
+    text = "asterisk[4243]: segfault at 10 ip 00007f12 sp 00007ffd error 4 in app_dial.so[7f1200000000+9000]"
+    stamp = datetime.fromtimestamp(at, UTC)
+    return {"__REALTIME_TIMESTAMP": stamp, "_TRANSPORT": "kernel", "_BOOT_ID": "0f" * 16, "MESSAGE": text}
 
 
 @dataclass
@@ -138,6 +156,27 @@ def test_processes_that_started_and_ended_are_noticed(bench: Bench) -> None:
     assert monitor.note_running(frozenset((1, 2))) == (True, False)
     assert monitor.note_running(frozenset((1, 2))) == (False, False)
     assert monitor.note_running(frozenset((2, 3))) == (True, True)
+
+
+@pytest.mark.usefixtures("journal")
+def test_a_program_of_another_user_that_crashes_after_the_pbx_was_stopped_is_no_death_of_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = iter([NOW, NOW + 600, NOW + 1200])
+    monkeypatch.setattr(death_monitor, "datetime", Clock(lambda: next(times)))
+    bench.check()
+    monitor = bench.monitor()
+    for number, pids in enumerate((frozenset((4242,)), frozenset((4242,)), frozenset[int]())):
+        monitor.note_running(pids, number)
+    lines = [line_of_kernel(NOW + at) for at in (300, 900, 3000)]
+    monkeypatch.setattr(systemd, "entries_since", lambda *_: iter(lines))
+    monkeypatch.setattr("time.time", lambda: NOW + 7200)
+
+    monitor.check(bench.claims, ("asterisk",))
+
+    (claim,) = bench.claimed
+    claim.close()
+    assert claim.record.facts.crashed_at.timestamp() == NOW + 900
 
 
 @pytest.mark.usefixtures("journal")
