@@ -26,6 +26,7 @@ from astbtd.claims.hard_links import (
 )
 from astbtd.claims.held_claim import NO_CORE, Claim, ClaimOwner
 from astbtd.claims.private_copy import PrivateCopies, Unpacker, unpacked_facts
+from astbtd.elf.core_notes import file_identity
 from astbtd.errors import AstbtdError, NoRoom
 from astbtd.lib import files
 from astbtd.model.crash import DiscoveredBy, Source
@@ -216,18 +217,20 @@ class Claims:
         self, candidate: Candidate, found: DiscoveredBy, *, copied: bool, quiet: bool, leave: bool, foreign: bool
     ) -> Claim:
         crash_id = candidate.facts.crash_id
+        status = os.fstat(candidate.descriptor)
         record = ClaimRecord(
             candidate.facts,
             candidate.directory,
             candidate.name,
             found,
-            os.fstat(candidate.descriptor).st_ino,
+            status.st_ino,
             copied,
             quiet,
             candidate.source,
             candidate.facts.identity if candidate.packed else None,
             leave=leave,
             foreign=foreign,
+            file=None if copied else file_identity(status),
         )
         lock = self._files.write(crash_id, record)
         try:

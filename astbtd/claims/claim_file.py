@@ -37,7 +37,8 @@ class ClaimRecord:
     `directory` and `name` are where the core was found, `inode` is that of the file. `copied` means that the claim is
     a private copy, not a link. `quiet` marks a core that was there when astbtd was started for the first time.
     `packed` is the identity of the file in which the core is packed. `loss` says why there is no core. `leave`: the
-    core stays where it is, whatever is done with others. `foreign`: the core is not the PBX's.
+    core stays where it is, whatever is done with others. `foreign`: the core is not the PBX's. `file` is the identity
+    of a linked file, None if the file is to be left or was copied.
     """
 
     facts: CoreFacts
@@ -52,6 +53,7 @@ class ClaimRecord:
     loss: LostCore | None = None
     leave: bool = False
     foreign: bool = False
+    file: str | None = None
 
     @property
     def path(self) -> str:

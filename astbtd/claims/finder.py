@@ -233,11 +233,13 @@ class CoreFinder:
             yield from self._handle_finding(RefusedFile(candidate.path, reason), status, file)
             return
         leave = not ownership.may_move or self.first_sight.is_newest(status)
-        self._claimed_files.add(status, ClaimedFile(candidate.path, None if candidate.packed else crash_id, not leave))
+        self._claimed_files.add(status, ClaimedFile(candidate.path, None if candidate.packed else crash_id))
         if not self._identities.reserve(candidate.facts.identity):
             os.close(candidate.descriptor)
             if file.directory.collector is None and not candidate.packed:
-                yield from report_rename(CoreRenamed(crash_id, candidate.directory, candidate.name))
+                yield from report_rename(
+                    CoreRenamed(crash_id, candidate.directory, candidate.name, file_identity(status))
+                )
             return
         try:
             claim = self.claims.claim_core(
@@ -268,8 +270,8 @@ class CoreFinder:
             return
         self._claimed_files.add(status, replace(claimed, path=file.path))
         if claimed.crash_id:
-            identity = file_identity(status) if claimed.may_remove else None
-            yield from report_rename(CoreRenamed(claimed.crash_id, file.directory.directory, file.name, identity))
+            directory, identity = file.directory.directory, file_identity(status)
+            yield from report_rename(CoreRenamed(claimed.crash_id, directory, file.name, identity))
 
     def _claim_if_lost_in_private_tmp(self, file: ExaminedFile) -> Iterator[CoreClaimed]:
         pattern = file.directory.volatile_pattern
@@ -289,8 +291,7 @@ class CoreFinder:
     def _resume(self, crash_id: str, directory: str | None) -> Claim | None:
         claim = self.claims.resume(crash_id, directory)
         if claim and claim.descriptor != -1:
-            claimed = ClaimedFile(claim.record.path, crash_id, may_remove=not claim.record.leave)
-            self._claimed_files.add(os.fstat(claim.descriptor), claimed)
+            self._claimed_files.add(os.fstat(claim.descriptor), ClaimedFile(claim.record.path, crash_id))
         if claim:
             self._identities.add(claim.record.facts.identity)
         return claim

@@ -19,15 +19,12 @@ class CoreClaimed:
 
 @dataclass(frozen=True)
 class CoreRenamed:
-    """A collected core was found under a new name.
-
-    `file` is the identity of the file if it is the one that was claimed, None if it is a copy.
-    """
+    """A collected core was found under a new name. `file` is the identity of the file, which may be a copy of it."""
 
     crash_id: str
     directory: str
     name: str
-    file: str | None = None
+    file: str
 
 
 def report_rename(renamed: CoreRenamed) -> Iterator[CoreRenamed]:

@@ -118,14 +118,10 @@ class ClaimedIdentities:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedFile:
-    """Where a claimed file was last seen. `crash_id` is None for a packed core, whose id is not final yet.
-
-    `may_remove`: if the file is found under another name, it may be removed there.
-    """
+    """Where a claimed file was last seen. `crash_id` is None for a packed core, whose id is not final yet."""
 
     path: str
     crash_id: str | None
-    may_remove: bool = True
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,8 @@ class Core:
     """The core file of a crash. `identity` is hexadecimal; `path` is where the core was found.
 
     `removed_at` is when the core was removed, None if it is not known to be removed. Equal values of `site` mean that
-    the processes crashed with the same stack.
+    the processes crashed with the same stack. `file` is the identity of the file that was found, by which the daemon
+    recognizes it under another name, to remove it there; None if it stays where it is.
     """
 
     identity: str
@@ -143,6 +144,7 @@ class Core:
     found: DiscoveredBy
     removed_at: datetime | None = None
     site: str | None = None
+    file: str | None = None
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ class CrashPipeline:
     def record_rename(self, rename: CoreRenamed) -> bool:
         """Record the new path of a collected core. Return False if its crash is not recorded yet.
 
-        If the core was to be removed and this is the same file, remove it at its new path.
+        If this is the file that was claimed and it was to be removed, remove it at its new path.
         """
         if self.claims.exists(rename.crash_id):
             return False
@@ -105,7 +105,7 @@ class CrashPipeline:
         if not os.path.lexists(crash.core.path):
             path = os.path.join(rename.directory, rename.name)
             self.store.change(crash.id, lambda stored: replace(stored, core=replace(stored.core, path=path)))
-        if rename.file is not None and crash.core.state in (CoreState.KEPT, CoreState.REMOVED):
+        if rename.file == crash.core.file and crash.core.state in (CoreState.KEPT, CoreState.REMOVED):
             self.claims.remove_core(rename.directory, rename.name, rename.crash_id, rename.file)
         return True
 

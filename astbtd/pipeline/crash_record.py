@@ -14,13 +14,17 @@ from astbtd.pipeline.core_diagnosis import AnalysisResult
 
 @dataclass(frozen=True)
 class CoreOrigin:
-    """Where a core was found, its state when its crash is recorded, and whether it is foreign: not the PBX's."""
+    """Where a core was found, its state when its crash is recorded, and whether it is foreign: not the PBX's.
+
+    `file` is as in `Core`.
+    """
 
     path: str
     source: str
     found: DiscoveredBy
     state: CoreState = CoreState.CLAIMED
     foreign: bool = False
+    file: str | None = None
 
 
 def origin(note: ClaimRecord) -> CoreOrigin:
@@ -29,7 +33,7 @@ def origin(note: ClaimRecord) -> CoreOrigin:
     if note.loss:
         state = CoreState.NONE if note.loss.is_none else CoreState.LOST
     path = "" if state is CoreState.NONE else note.path
-    return CoreOrigin(path, note.source, note.found, state, note.foreign)
+    return CoreOrigin(path, note.source, note.found, state, note.foreign, note.file)
 
 
 def first_of_signature(signature: DecidedSignature | None, crashed_at: datetime) -> CrashSignature | None:
@@ -53,6 +57,7 @@ def make_record(
         source=origin.source,
         found=origin.found,
         site=facts.site,
+        file=origin.file,
     )
     return Crash(
         id=facts.crash_id,

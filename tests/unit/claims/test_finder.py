@@ -231,14 +231,41 @@ def test_a_left_link_of_a_forgotten_claim_is_not_a_new_name(search: Search, dump
     assert search.queue.renamed == []
 
 
-def test_a_copy_of_a_claimed_core_is_reported_without_a_file_identity(search: Search, dump: Dump, spool: Path) -> None:
+def test_a_copy_of_a_claimed_core_is_reported_with_the_identity_of_the_copy(
+    search: Search, dump: Dump, spool: Path
+) -> None:
     path = dump()
-    crash_id = search.facts("core").crash_id
-    (spool / "copy").write_bytes(path.read_bytes())
-    os.utime(spool / "copy", ns=(0, path.stat().st_mtime_ns))
+    claim = search.claim_one("core")
+    copy = spool / "copy"
+    copy.write_bytes(path.read_bytes())
+    os.utime(copy, ns=(0, path.stat().st_mtime_ns))
 
     assert search.examine("copy") == []
-    assert search.queue.renamed == [CoreRenamed(crash_id, str(spool), "copy")]
+    assert search.queue.renamed == [CoreRenamed(claim.id, str(spool), "copy", file_identity(copy.stat()))]
+    assert claim.record.file == file_identity(path.stat())
+
+
+def test_a_collected_core_that_was_renamed_while_no_daemon_ran_is_reported_like_one_that_is_claimed(
+    searching: Searching, dump: Dump, spool: Path
+) -> None:
+    path = dump()
+    before = searching()
+    claim = before.claim_one("core")
+    before.queue.take_all()
+    before.claims.finish(claim, remove_original=False)
+    renamed = path.rename(spool / "core.pbx-2026")
+    search = searching()
+    search.collected.add(claim.record.facts.identity)
+
+    assert search.scan() == []
+
+    assert search.queue.renamed == [CoreRenamed(claim.id, str(spool), renamed.name, claim.record.file or "")]
+
+
+def test_a_core_that_is_left_has_no_identity_by_which_it_might_be_removed(searching: Searching, dump: Dump) -> None:
+    dump()
+
+    assert searching(action=CoreAction.LEAVE).claim_one("core").record.file is None
 
 
 def test_a_core_that_cannot_be_claimed_now_is_claimed_later(

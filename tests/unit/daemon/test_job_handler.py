@@ -176,7 +176,7 @@ def test_a_failure_is_logged_once_and_shown_until_the_claim_is_processed(bench: 
     assert list(bench.statistics.failures) == []
 
 
-@pytest.mark.parametrize("job", [RunMaintenance(idle=True), RecordRename(CoreRenamed("1", "/srv", "core"))])
+@pytest.mark.parametrize("job", [RunMaintenance(idle=True), RecordRename(CoreRenamed("1", "/srv", "core", "f1"))])
 def test_failed_maintenance_is_shown_until_it_succeeds_in_full(
     bench: Bench, job: RunMaintenance | RecordRename
 ) -> None:
@@ -192,4 +192,4 @@ def test_failed_maintenance_is_shown_until_it_succeeds_in_full(
 def test_a_rename_is_recorded_by_the_pipeline(bench: Bench, recorded: bool) -> None:
     bench.pipeline.recorded = recorded
 
-    assert bench.handler.record_rename(CoreRenamed("1", "/srv", "core")) is recorded
+    assert bench.handler.record_rename(CoreRenamed("1", "/srv", "core", "f1")) is recorded

@@ -247,7 +247,7 @@ def test_a_sleeping_worker_is_woken_by_each_kind_of_job(worker: Worker, handler:
     worker.submit(claim(1, pid=1))
     assert is_set(handler.failed)
     handler.processed.append(7)
-    worker.submit_rename(CoreRenamed("x-7-x", "/srv", "core.renamed"))
+    worker.submit_rename(CoreRenamed("x-7-x", "/srv", "core.renamed", "f1"))
     assert is_set(handler.renamed)
 
 
@@ -278,7 +278,7 @@ def test_maintenance_that_failed_runs_again_after_retry(worker: Worker, handler:
 def test_a_rename_is_recorded_once_its_crash_is(worker: Worker, handler: Handler) -> None:
     worker.submit(claim(2, pid=2))
     worker.submit(claim(1, pid=1))
-    worker.submit_rename(CoreRenamed(claim(1, pid=1).id, "/srv", "core.renamed"))
+    worker.submit_rename(CoreRenamed(claim(1, pid=1).id, "/srv", "core.renamed", "f1"))
     worker.start()
 
     assert is_set(handler.renamed)
@@ -289,7 +289,7 @@ def test_each_of_many_renames_is_tried_before_and_after_its_own_claim_only(worke
     claims = [claim(number, pid=number) for number in range(100)]
     for each in claims:
         worker.submit(each)
-        worker.submit_rename(CoreRenamed(each.id, "/srv", f"core.{each.record.inode}"))
+        worker.submit_rename(CoreRenamed(each.id, "/srv", f"core.{each.record.inode}", "f1"))
 
     worker.start()
 
@@ -348,7 +348,7 @@ def test_a_worker_thread_that_has_ended_is_started_again(handler: Handler) -> No
 def test_a_rename_that_could_not_be_recorded_is_repeated_after_retry(worker: Worker, handler: Handler) -> None:
     handler.rename_errors = [AstbtdError("no space left")]
     handler.processed.append(1)
-    worker.submit_rename(CoreRenamed(claim(1, pid=1).id, "/srv", "core"))
+    worker.submit_rename(CoreRenamed(claim(1, pid=1).id, "/srv", "core", "f1"))
     worker.start()
     assert is_set(handler.failed)
 
@@ -362,7 +362,7 @@ def test_a_rename_that_arrives_when_a_claim_was_just_taken_does_not_lose_the_cla
 
     def submit_rename() -> None:  # what the main thread may do between the taking of a job and the beginning of it
         if watched.current_crash_id and not handler.renames and not handler.processed:
-            watched.submit_rename(CoreRenamed(claim(1, pid=1).id, "/srv", "core.renamed"))
+            watched.submit_rename(CoreRenamed(claim(1, pid=1).id, "/srv", "core.renamed", "f1"))
 
     watched = Worker(submit_rename)
     watched.configure(handler, TIMEOUT)

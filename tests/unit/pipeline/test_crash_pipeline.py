@@ -375,21 +375,33 @@ class TestRenames:
     def test_a_rename_is_not_recorded_while_the_crash_is_being_processed(self, bench: Bench) -> None:
         claim = bench.claim()
 
-        assert not bench.pipeline.record_rename(CoreRenamed(claim.id, str(bench.directory), "moved"))
+        assert not bench.pipeline.record_rename(CoreRenamed(claim.id, str(bench.directory), "moved", "f1"))
 
     def test_the_path_stays_if_the_core_is_a_copy_of_one_that_still_exists(self, bench: Bench) -> None:
         bench.action = CoreAction.LEAVE
         crash = bench.process(bench.claim())
 
-        assert bench.pipeline.record_rename(CoreRenamed(crash.id, str(bench.directory), "copy"))
+        assert bench.pipeline.record_rename(CoreRenamed(crash.id, str(bench.directory), "copy", "f1"))
 
         assert bench.store.load(crash.id).core.path == str(bench.directory / "core")
+
+    def test_a_copy_of_a_core_that_was_removed_stays(self, bench: Bench) -> None:
+        claim = bench.claim()
+        copy = bench.directory / "copy"
+        copy.write_bytes((bench.directory / "core").read_bytes())
+        crash = bench.process(claim)
+
+        assert bench.pipeline.record_rename(
+            CoreRenamed(crash.id, str(bench.directory), "copy", file_identity(copy.stat()))
+        )
+
+        assert os.listdir(bench.directory) == ["copy"]
 
     def test_a_rename_of_a_core_whose_record_was_removed_is_ignored(self, bench: Bench) -> None:
         crash = bench.process(bench.claim())
         (bench.store.directory(crash.id)).rename(bench.directory / "removed")
 
-        assert bench.pipeline.record_rename(CoreRenamed(crash.id, str(bench.directory), "moved"))
+        assert bench.pipeline.record_rename(CoreRenamed(crash.id, str(bench.directory), "moved", "f1"))
 
 
 Fail = Callable[[Exception], Claim]
