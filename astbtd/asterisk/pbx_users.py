@@ -7,36 +7,18 @@ and our own configuration. Nothing that the process itself or its user controls 
 import json
 import os
 import pwd
-import shlex
-import stat
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from astbtd.asterisk import asterisk_processes, safe_asterisk
+from astbtd.asterisk.unit_files import SHELLS, UNIT_DIRECTORIES, Unit, is_of_root, read_units
 from astbtd.lib import files
-from astbtd.lib.files import open_regular
 from astbtd.lib.mounts import Mounts
-
-UNIT_DIRECTORIES = (  # highest priority first; see systemd.unit(5)
-    "/run/systemd/transient",  # units that `systemd-run` makes
-    "/etc/systemd/system",
-    "/run/systemd/system",
-    "/run/systemd/generator",
-    "/usr/local/lib/systemd/system",
-    "/usr/lib/systemd/system",
-    "/run/systemd/generator.late",
-)
 
 _PROC = Path("/proc")
 _STARTERS = frozenset(("safe_asterisk", "fwconsole"))  # fwconsole is FreePBX's
-_EXEC_PREFIXES = "@-:+!|"  # special characters before the program in ExecStart=
-_SHELLS = frozenset(("sh", "dash", "bash", "busybox", "ash"))
-_BEFORE_PROGRAM = frozenset((";", "&", "&&", "|", "||", "(", "exec"))  # in a script of the shell
-_MAX_UNIT_BYTES = 1 << 16
 
 
 class IdentitySettings(Protocol):
@@ -53,18 +35,6 @@ class IdentitySettings(Protocol):
     @property
     def users(self) -> tuple[str, ...]:
         """Additional users of the PBX."""
-
-
-@dataclass
-class _Unit:
-    """What a unit file and its drop-ins say. `commands` are those of ExecStart=."""
-
-    commands: list[list[str]] = field(default_factory=list)
-    user: str = ""
-
-    def programs(self) -> set[str]:
-        """Return the base names of the programs that the unit starts, by itself or with `sh -c`."""
-        return {name for words in self.commands if words for name in _started_programs(words)}
 
 
 def find_users(settings: IdentitySettings, memory: Path | None = None) -> frozenset[int]:
@@ -102,15 +72,10 @@ def process_ids(pid: int, kind: str) -> list[int]:
     return []
 
 
-def find_units(executables: Collection[str], directories: Sequence[str] = UNIT_DIRECTORIES) -> dict[str, _Unit]:
+def find_units(executables: Collection[str], directories: Sequence[str] = UNIT_DIRECTORIES) -> dict[str, Unit]:
     """Return the units of this machine that start Asterisk, by name. Only files that are root's count."""
     starters = _STARTERS | set(executables)
-    found = {}
-    for name, paths in _unit_files(directories).items():
-        unit = _parse_unit(paths)
-        if starters & unit.programs():
-            found[name] = unit
-    return found
+    return {name: unit for name, unit in read_units(directories) if starters & unit.programs()}
 
 
 def unit_of_process(pid: int) -> str | None:
@@ -128,72 +93,7 @@ def unit_of_process(pid: int) -> str | None:
     return None
 
 
-def _unit_files(directories: Sequence[str]) -> dict[str, list[Path]]:
-    """Return the files of each service: the main file with the highest priority, then the drop-ins by name."""
-    main: dict[str, Path] = {}
-    drop_ins: dict[str, dict[str, Path]] = defaultdict(dict)
-    for directory in directories:
-        for entry in _list(Path(directory)):
-            if entry.name.endswith(".service"):
-                main.setdefault(entry.name, entry)
-            elif entry.name.endswith(".service.d"):
-                for file in _list(entry):
-                    if file.suffix == ".conf":
-                        drop_ins[entry.name.removesuffix(".d")].setdefault(file.name, file)
-    return {name: [path, *(drop_ins[name][file] for file in sorted(drop_ins[name]))] for name, path in main.items()}
-
-
-def _list(directory: Path) -> list[Path]:
-    try:
-        return sorted(directory.iterdir())
-    except OSError:
-        return []
-
-
-def _parse_unit(paths: Sequence[Path]) -> _Unit:
-    unit = _Unit()
-    for path in paths:
-        for name, value in _service_assignments(_read_of_root(path)):
-            if name == "User":
-                unit.user = value
-            elif name == "ExecStart" and not value:  # an empty assignment resets the list
-                unit.commands.clear()
-            elif name == "ExecStart":
-                with suppress(ValueError):
-                    unit.commands.append(shlex.split(value))
-    return unit
-
-
-def _service_assignments(text: str) -> Iterator[tuple[str, str]]:
-    section = ""
-    for line in map(str.strip, text.replace("\\\n", " ").splitlines()):
-        if line.startswith("["):
-            section = line
-        elif section == "[Service]" and "=" in line and not line.startswith(("#", ";")):
-            name, _, value = line.partition("=")
-            yield name.strip(), value.strip()
-
-
-def _started_programs(words: Sequence[str]) -> Iterator[str]:
-    """Yield the base name of a command's program, and those of the programs in the script of `sh -c`."""
-    program = os.path.basename(words[0].lstrip(_EXEC_PREFIXES))
-    yield program
-    if program in _SHELLS and "-c" in words[:-1]:
-        script = words[words.index("-c") + 1]
-        with suppress(ValueError):
-            yield from _programs_of_script(list(shlex.shlex(script, posix=True, punctuation_chars=True)))
-
-
-def _programs_of_script(words: Sequence[str]) -> Iterator[str]:
-    """Yield the base names of the words of a shell script that stand where a program is expected."""
-    expected = True
-    for word in words:
-        if expected and word not in _BEFORE_PROGRAM:
-            yield os.path.basename(word)
-        expected = word in _BEFORE_PROGRAM or (expected and "=" in word)
-
-
-def _unit_users(unit: _Unit) -> Iterator[str]:
+def _unit_users(unit: Unit) -> Iterator[str]:
     """Yield the user of a unit, and the one that Asterisk is to change to (`-U`)."""
     if unit.user and "%" not in unit.user:
         yield unit.user
@@ -209,7 +109,7 @@ def _configured_runuser(configuration: Path) -> list[str]:
     if mounts.remote_mount(mounts.resolve_links(str(configuration))):
         return []
     try:
-        if not _is_of_root(configuration.stat()):
+        if not is_of_root(configuration.stat()):
             return []
         value = asterisk_processes.read_setting(configuration, "options", "runuser")
     except OSError:
@@ -217,7 +117,7 @@ def _configured_runuser(configuration: Path) -> list[str]:
     return [value] if value else []
 
 
-def _users_of_started(executables: Collection[str], units: Mapping[str, _Unit]) -> Iterator[int]:
+def _users_of_started(executables: Collection[str], units: Mapping[str, Unit]) -> Iterator[int]:
     """Yield the uids of the running Asterisks that root's safe_asterisk or one of the units has started."""
     for pid in asterisk_processes.running_pids(executables):
         with suppress(OSError):
@@ -238,28 +138,7 @@ def _is_roots_safe_asterisk(pid: int) -> bool:
     """
     if pid <= 0 or not safe_asterisk.is_safe_asterisk(pid) or process_ids(pid, "Uid") != [0]:
         return False
-    return os.path.basename(os.readlink(_PROC / str(pid) / "exe")) in _SHELLS
-
-
-def _read_of_root(path: Path) -> str:
-    """Return the text of a file that only root can write, else an empty text."""
-    try:
-        resolved = path.resolve()
-        if resolved == Path("/dev/null"):  # a masked unit
-            return ""
-        descriptor = open_regular(resolved)
-    except (OSError, RuntimeError):
-        return ""
-    try:
-        if not _is_of_root(os.fstat(descriptor)):
-            return ""
-        return os.pread(descriptor, _MAX_UNIT_BYTES, 0).decode(errors="replace")
-    finally:
-        os.close(descriptor)
-
-
-def _is_of_root(status: os.stat_result) -> bool:
-    return status.st_uid == 0 and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return os.path.basename(os.readlink(_PROC / str(pid) / "exe")) in SHELLS
 
 
 def _remember(memory: Path | None, found: Collection[int | None]) -> set[int]:

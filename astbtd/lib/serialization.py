@@ -200,6 +200,8 @@ def _identity(value: T) -> T:
 
 def to_plain(value: object) -> Any:
     """Convert `value` to plain data for JSON: dataclasses to dictionaries, times to RFC 3339 text, tuples to lists."""
+    if value is None or type(value) in _KINDS:  # most values: what follows would take far longer
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {item.name: to_plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
     if isinstance(value, datetime):
@@ -218,7 +220,12 @@ def json_text(value: object, *, indent: int | None = None, ascii_only: bool = Fa
 
     U+007F to U+009F are such: `cat` and `less -r` would pass them on to the terminal, which may obey them.
     """
-    text = json.dumps(to_plain(value), indent=indent, ensure_ascii=ascii_only)
+    return plain_json_text(to_plain(value), indent=indent, ascii_only=ascii_only)
+
+
+def plain_json_text(value: object, *, indent: int | None = None, ascii_only: bool = False) -> str:
+    """Do the same for plain data, as `to_plain` returns it."""
+    text = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
     return _CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 

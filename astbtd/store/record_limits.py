@@ -6,7 +6,7 @@ the claim retried for ever.
 
 from collections.abc import Mapping
 
-from astbtd.lib.serialization import json_text
+from astbtd.lib.serialization import plain_json_text
 
 LARGEST_RECORD = 4 << 20
 """The number of bytes that are read of a record of a crash or a capture."""
@@ -29,7 +29,7 @@ def to_bounded_json(document: Mapping[str, object], largest: int = LARGEST_RECOR
 
 
 def _encode(document: object) -> bytes:
-    return (json_text(document, indent=2) + "\n").encode(errors="replace")
+    return (plain_json_text(document, indent=2) + "\n").encode(errors="replace")
 
 
 def _with_notes(document: object, notes: list[str]) -> object:

@@ -9,11 +9,10 @@ import pytest
 
 from astbtd.model.crash import Crash, Section, Symbols
 from tests.support.commands import extract, section_text
-from tests.support.extractions import BUILD_OPTIONS, build_variant, run_documented_command
+from tests.support.extractions import BUILD_OPTIONS, build_variant, run_documented_command, without_pointer_names
 from tests.support.harness import RunningDaemon, allow_cores, crash
 
 _TEXTS = (Section.BACKTRACE, Section.THREAD1, Section.BRIEF, Section.FULL, Section.LOCKS, Section.INFO)
-_NAME_NEXT_TO_POINTER = re.compile(r"(0x[0-9a-f]+) <\w+(?:\+\d+)?>")
 _GDB_MESSAGES = re.compile(
     r"^(?:warning: .*|Do you need \"set solib-search-path\".*|\d+\t(?:in \S+|\S+: Permission denied\.))\n", re.MULTILINE
 )
@@ -62,7 +61,7 @@ def extract_with(extracting: RunningDaemon, core: Path, symbols: Symbols) -> tup
 
 def without_names(texts: dict[Section, str]) -> dict[Section, str]:
     """Return the texts without the names of symbols next to pointers."""
-    return {section: _NAME_NEXT_TO_POINTER.sub(r"\1", content) for section, content in texts.items()}
+    return {section: without_pointer_names(content) for section, content in texts.items()}
 
 
 @pytest.mark.parametrize("how", ["segv", "abort", "double-free", "smash", "recurse", "deadlock", "threads"])

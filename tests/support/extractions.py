@@ -1,6 +1,7 @@
 """Helpers for tests of extraction: other builds of the test programs, another gdb, the documented command."""
 
 import os
+import re
 import select
 import subprocess
 from pathlib import Path
@@ -12,6 +13,8 @@ from tests.support.harness import TIMEOUT, RunningDaemon
 
 BUILD_OPTIONS = {"debug": (), "optimized": ("OPTIMIZE=1",), "stripped": ("OPTIMIZE=1", "STRIP=1")}
 """The make options of each variant of the test programs."""
+
+_NAME_NEXT_TO_POINTER = re.compile(r"(0x[0-9a-f]+) <\w+(?:\+\d+)?>")
 
 
 def build_variant(directory: Path, name: str) -> Path:
@@ -25,6 +28,11 @@ def run_documented_command(core: Path, program: Path) -> str:
         ["gdb", "-se", program, *COMMANDS, "-c", core], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True
     )
     return done.stdout.decode(errors="replace")
+
+
+def without_pointer_names(text: str) -> str:
+    """Return what gdb printed without the names of symbols next to pointers."""
+    return _NAME_NEXT_TO_POINTER.sub(r"\1", text)
 
 
 def configure_gdb(configured: RunningDaemon, script: str, **limits: object) -> None:

@@ -17,6 +17,7 @@ from tests.support.containers.asterisk_builds import (
 from tests.support.containers.both_dumpers import run_astbtd, run_coredumper
 from tests.support.containers.built_asterisk import MODULE, BuiltAsterisk
 from tests.support.coredumper import compare, same_frames
+from tests.support.extractions import without_pointer_names
 
 pytestmark = pytest.mark.nightly
 
@@ -201,6 +202,22 @@ def test_a_busy_pbx_is_never_called_deadlocked(pbx: BuiltAsterisk) -> None:
     assert findings["deadlock"] == 0
     assert findings["stuck"] == 0
     assert findings["none"] > 0
+
+
+@pytest.mark.parametrize("scene", ["segv", "recurse", "lock_mutexes"])
+def test_lazy_symbols_give_the_same_texts_except_for_names_next_to_pointers(pbx: BuiltAsterisk, scene: str) -> None:
+    pid = pbx.start()
+    pbx.start_calls()
+    pbx.console(f"scene {scene}")
+    if scene.startswith("lock_"):
+        pbx.container.run("kill", "-ABRT", str(pid))
+    core = pbx.wait_for_core()
+
+    lazy, everything = (run_astbtd(pbx, core, symbols) for symbols in ("lazy", "all"))
+
+    assert len(lazy["full"]) > len(lazy["brief"]) > 0
+    for name, text in lazy.items():
+        assert without_pointer_names(text) == without_pointer_names(everything[name]), name
 
 
 @pytest.mark.parametrize("scene", ["segv", "lock_readers"])

@@ -8,6 +8,7 @@ import pytest
 
 from astbtd.asterisk import asterisk_processes, pbx_users
 from astbtd.asterisk.pbx_users import find_units, find_users, unit_of_process
+from astbtd.asterisk.unit_files import UNIT_DIRECTORIES
 
 NOBODY = 65534
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="creates files of other users")
@@ -163,4 +164,4 @@ def test_a_transient_unit_counts_as_systemd_run_writes_it(tmp_path: Path, comman
     (unit,) = find_units(("asterisk",), [str(transient)]).values()
 
     assert unit.user == "games"
-    assert "/run/systemd/transient" in pbx_users.UNIT_DIRECTORIES
+    assert "/run/systemd/transient" in UNIT_DIRECTORIES
