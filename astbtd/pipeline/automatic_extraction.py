@@ -40,18 +40,19 @@ class Reports:
 def find_benefiting(store: Store, directories: Sequence[str], now: float) -> list[Benefiting]:
     """Return the kept crashes that benefit: those that are not usable first, of each signature the newest first.
 
-    `directories` are those in which gdb looks for debug files.
+    Foreign crashes come last. `directories` are those in which gdb looks for debug files.
     """
-    ranks: Counter[str] = Counter()
-    found: list[tuple[bool, int, int, Benefiting]] = []
+    ranks: Counter[tuple[bool, str]] = Counter()
+    found: list[tuple[bool, bool, int, int, Benefiting]] = []
     for crash_id, fields in WantedSymbols(store).kept():
         why = _reason(fields, directories, now)
         if why:
-            key = fields.signature.id if fields.signature else crash_id
+            is_foreign = bool(fields.foreign)
+            key = is_foreign, fields.signature.id if fields.signature else crash_id
             is_usable = fields.diagnosis.verdict is Verdict.USABLE
-            found.append((is_usable, ranks[key], len(found), Benefiting(crash_id, why)))
+            found.append((is_foreign, is_usable, ranks[key], len(found), Benefiting(crash_id, why)))
             ranks[key] += 1
-    return [benefiting for _, _, _, benefiting in sorted(found, key=lambda each: each[:3])]
+    return [each[-1] for each in sorted(found, key=lambda each: each[:-1])]
 
 
 def _reason(fields: SymbolFields, directories: Sequence[str], now: float) -> str | None:

@@ -68,12 +68,11 @@ class Resigning:
         return True
 
     def _resign(self, crash_id: str) -> None:
-        signature = self.store.load_summary(crash_id).signature
-        if signature is None or is_current(signature):
-            after = signature
-        else:
+        summary = self.store.load_summary(crash_id)
+        after = summary.signature
+        if after is not None and not is_current(after):
             after = self.store.change(crash_id, self._with_new_signature).signature
-        if after is not None:
+        if after is not None and not summary.foreign:
             self._latest[after.id] = after
 
     def _with_new_signature(self, crash: Crash) -> Crash:
@@ -94,7 +93,7 @@ class Resigning:
             return before
         context = _parse(crash, directory)
         if _is_whole(crash, context):
-            if crash.core.site:
+            if crash.core.site and not crash.foreign:
                 self._by_stack[crash.core.site] = context.signature
             return context.signature
         if crash.core.site in self._by_stack:
@@ -102,9 +101,14 @@ class Resigning:
         return None if before is None or _is_vague(crash, before) else before
 
     def _number(self, crash: Crash, decided: DecidedSignature | None) -> CrashSignature | None:
-        """Return the signature with its number among the crashes before. A signature that stays keeps its number."""
+        """Return the signature with its number among the crashes before. A signature that stays keeps its number.
+
+        Foreign crashes are not counted.
+        """
         before = crash.signature
-        if before is not None and (decided is None or decided.id != before.id):
+        if crash.foreign and decided is not None:
+            return CrashSignature(decided.id, decided.text, 1, crash.crashed_at, rule=versioned_rule(decided))
+        if before is not None and not crash.foreign and (decided is None or decided.id != before.id):
             self._moved[before.id] += 1
         if decided is None:
             return None

@@ -28,6 +28,7 @@ class SymbolFields:
     signature: SignatureSummary | None
     texts_removed_at: datetime | None = None
     lacking_symbols: tuple[LackingSymbols, ...] | None = None
+    foreign: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,15 @@ class WantedSymbols:
     def kept(self) -> Iterator[tuple[str, SymbolFields]]:
         """Yield the id of each crash with a kept core, newest first, and what its record says about symbols.
 
-        A record of an earlier version does not say it: then its text does, and the record is completed.
+        A record of an earlier version does not say it: then its text does, and the record is completed. A foreign crash
+        gets none: what its user decides is not asked for, and does not use up the budget of the PBX's.
         """
         for crash_id in filter(self.store.has_core, self.store.newest()):
             with suppress(DamagedRecord):
                 fields = self.store.load_part(crash_id, SymbolFields)
-                if fields.lacking_symbols is None and not fields.extraction.awaits_gdb:
+                if fields.foreign:
+                    fields = replace(fields, lacking_symbols=())
+                elif fields.lacking_symbols is None and not fields.extraction.awaits_gdb:
                     fields = replace(fields, lacking_symbols=self._complete(crash_id))
                 yield crash_id, fields
 

@@ -22,8 +22,9 @@ def assign_occurrence(store: Store, signature: CrashSignature, crash_id: str, ve
     `signature` is what it would be for the first crash of its kind. `version` is that of the Asterisk that crashed.
     """
     order = (signature.first_seen, crash_id)
-    for crash in dropwhile(lambda crash: _order(crash) >= order, store.summaries(until=crash_id)):
-        previous = None if crash.foreign else crash.signature
+    of_pbx = (crash for crash in store.summaries(until=crash_id) if not crash.foreign)
+    for crash in dropwhile(lambda crash: _order(crash) >= order, of_pbx):
+        previous = crash.signature
         if previous is not None and previous.id == signature.id:
             return replace(previous, text=signature.text, occurrence=previous.occurrence + 1, rule=signature.rule)
         if signature.after_version is None and version and crash.asterisk.version not in (None, version):

@@ -50,11 +50,13 @@ def add(
     lacking: tuple[LackingSymbols, ...] = (LackingSymbols(BUILD),),
     has_core: bool = True,
     awaits_gdb: bool = False,
+    foreign: bool = False,
 ) -> str:
     """Store a crash; return its id."""
     made = crash(minutes, identity=f"{int(minutes):032x}", signature=signature)
     made = replace(
         made,
+        foreign=foreign,
         lacking_symbols=None if awaits_gdb else lacking,
         diagnosis=replace(made.diagnosis, verdict=verdict),
         extraction=replace(made.extraction, awaits_gdb=awaits_gdb),
@@ -98,6 +100,14 @@ def test_a_crash_that_awaits_gdb_benefits(store: Store) -> None:
     crash_id = add(store, 1, awaits_gdb=True)
 
     assert find_benefiting(store, [], NOW) == [Benefiting(crash_id, GDB_WORKS)]
+
+
+def test_foreign_crashes_come_last_and_no_debug_files_are_looked_for(store: Store, debug: Path) -> None:
+    of_pbx = add(store, 1, awaits_gdb=True)
+    foreign = add(store, 2, awaits_gdb=True, foreign=True)
+    add(store, 3, foreign=True)
+
+    assert ids(find_benefiting(store, [str(debug)], NOW)) == [of_pbx, foreign]
 
 
 def test_what_is_not_usable_comes_first_and_of_each_signature_the_newest(store: Store, debug: Path) -> None:

@@ -182,3 +182,13 @@ def test_an_internal_error_at_one_crash_is_raised_once_and_the_others_are_done(
     assert Resigning(store, lambda: False).run()
 
     assert [signature_of(store.load(each.id)).text for each in (broken, sound)] == ["fault in old", "fault in play"]
+
+
+def test_foreign_crashes_are_not_counted(store: Store) -> None:
+    for minutes in range(4):
+        add(store, minutes, NAMED, foreign=minutes % 2 == 0)
+
+    crashes = resign(store)
+
+    assert [signature_of(each).occurrence for each in crashes] == [1, 1, 1, 2]
+    assert {signature_of(each).text for each in crashes} == {"fault in play"}

@@ -35,6 +35,13 @@ def test_only_crashes_with_a_kept_core_count(tmp_path: Path) -> None:
     assert WantedSymbols(store).needed_builds() == frozenset()
 
 
+def test_nothing_is_wanted_for_a_foreign_crash(tmp_path: Path) -> None:
+    store = prepared(tmp_path)
+    add(store, STRIPPED, replace(crash(), foreign=True))
+
+    assert WantedSymbols(store).builds() == ()
+
+
 def test_each_build_is_wanted_once(tmp_path: Path) -> None:
     store = prepared(tmp_path)
     add(store, STRIPPED)

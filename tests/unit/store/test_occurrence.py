@@ -25,6 +25,14 @@ def test_occurrences_follow_the_crash_time_in_any_order_of_processing(store: Sto
     assert {signature_of(each).first_seen for each in store.crashes()} == {crash(1).crashed_at}
 
 
+def test_the_version_of_a_foreign_crash_is_not_that_of_the_pbx_before(store: Store) -> None:
+    foreign = replace(crash(1), foreign=True, asterisk=Asterisk("1.2.3"))
+    commit(store, foreign)
+    first = replace(signature_of(crash(2)), after_version=None)
+
+    assert assign_occurrence(store, first, crash(2).id, "22.10.0") == first
+
+
 @limits(max_examples=30)
 @given(
     order=st.permutations(range(6)),
