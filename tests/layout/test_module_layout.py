@@ -18,7 +18,6 @@ SHORT_MODULES = {
     "cli/stderr_log.py": "for the verbs that units run, the daemon's among them",
     "cli/repeated_step.py": "for the verbs that units run, which do not import each other",
     "__main__.py": "the entry point of `python -m astbtd`",
-    "diagnosis/deadlock/cycles.py": "a graph algorithm, apart from what the graph means",
     "diagnosis/qualified_name.py": "for the headline and the signature, which do not import each other",
     "diagnosis/frame_folding.py": "one rule of the report, of use to any list of frames",
     "model/crash_loop.py": "no part of a record; announce and pipeline share it",
