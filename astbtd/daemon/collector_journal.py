@@ -7,7 +7,7 @@ what is missing when a crash is recorded is added to its record later.
 import os
 import time
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, takewhile
 
 from astbtd.announce import systemd
 from astbtd.claims.claim import ClaimRecord
@@ -19,6 +19,7 @@ from astbtd.store.store import DamagedRecord, Store
 _RECENT = 300.0  # seconds since a crash during which its entry may still appear
 _MAX_ENTRIES = 256  # that are examined; any user may log entries that look alike
 _MAX_AWAITED = 100  # crashes; the entry of one more is not waited for
+_MAX_FOREIGN = 20  # if so many crashes are awaited, no foreign one is added
 
 
 def find_metadata(claim: ClaimRecord) -> CollectorMetadata | None:
@@ -67,8 +68,15 @@ class LateMetadata:
         remaining = crash.crashed_at.timestamp() + _RECENT - time.time()
         if collector is None or collector.journal_match(name) is None or crash.process.cwd is not None:
             return
-        if 0 < remaining <= _RECENT and len(self._awaited) < _MAX_AWAITED:
+        most = _MAX_FOREIGN if crash.foreign else _MAX_AWAITED
+        if 0 < remaining <= _RECENT and len(self._awaited) < most:
             self._awaited.append(_Awaited(crash.id, crash.core.source, name, time.monotonic() + remaining))
+
+    def resume(self) -> None:
+        """Wait for the entries about recent crashes that an earlier daemon waited for."""
+        since = time.time() - _RECENT
+        for crash in takewhile(lambda each: each.crashed_at.timestamp() > since, self._store.crashes()):
+            self.expect(crash)
 
     def add_found(self) -> None:
         """Add the metadata that has been logged since, and forget crashes whose time is over."""

@@ -103,6 +103,7 @@ class Maintenance:
                 self._symbols.run()
         if not self._statistics.is_counted:
             self._discard_empty_cores()
+            self._late_metadata.resume()
         if self._is_full_run_due or not self._statistics.is_counted:
             self._store.collected.drop_oldest()
             self._statistics.recount()

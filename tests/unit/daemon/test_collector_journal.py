@@ -115,6 +115,30 @@ def test_an_entry_that_arrives_after_the_crash_was_recorded_completes_the_record
     assert (process.cwd, process.command_line) == ("/var/lib/asterisk", "/usr/sbin/asterisk -g")
 
 
+def test_an_entry_is_waited_for_across_a_restart(journal: Journal, store: Store) -> None:
+    made = recorded(store)
+    after_restart = LateMetadata(store)
+
+    after_restart.resume()
+    journal.present = [ENTRY]
+    after_restart.add_found()
+
+    assert store.load(made.id).process.cwd == "/var/lib/asterisk"
+
+
+def test_foreign_crashes_do_not_keep_one_of_the_pbx_from_being_waited_for(journal: Journal, store: Store) -> None:
+    late = LateMetadata(store)
+    made = recorded(store)
+    for number in range(200):
+        late.expect(replace(made, id=f"20261122T120000Z-{number}-0a1b2c", foreign=True))
+
+    late.expect(made)
+    journal.present = [ENTRY]
+    late.add_found()
+
+    assert store.load(made.id).process.cwd == "/var/lib/asterisk"
+
+
 @pytest.mark.parametrize(("source", "age"), [(Source.FILE, 0.0), ("apport", 0.0), ("systemd-coredump", 3600.0)])
 def test_nothing_is_awaited_of_collectors_that_log_nothing_nor_about_old_crashes(
     store: Store, source: str, age: float
