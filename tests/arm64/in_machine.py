@@ -8,14 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.arm64.groups import GROUPS, SERVICE
+from tests.arm64.groups import GROUPS
 from tests.support.commands import BUILT_PROGRAMS
 
 BUILT = Path("build/arm64")
 """Where the test programs are that were built before, in the checkout."""
 
 _CONSOLE = Path("/dev/ttyAMA0")
-_ISOLATED_PYTHON = Path("tests/support/isolated-python")
 _USERS = Path("packaging/systemd/sysusers.d/astbtd.conf")
 
 
@@ -23,8 +22,7 @@ def run(groups: list[str]) -> int:
     """Run groups of tests, or single ones, and print the results. Return the exit status: 0 if all have passed."""
     tests = [test for group in groups for test in GROUPS.get(group, (group,))]
     output = ("--hypothesis-profile=emulated", "-v", "-rs", "--color=no", "--durations=10", "-p", "no:cacheprovider")
-    workers = () if SERVICE in groups else ("--dist=load", f"--tx=2*popen//python={_ISOLATED_PYTHON.absolute()}")
-    command = (sys.executable, "-m", "pytest", *output, *workers, "-m", "not nightly", *tests)
+    command = (sys.executable, "-m", "pytest", *output, "-m", "not nightly", *tests)
     return subprocess.run(command, check=False).returncode
 
 

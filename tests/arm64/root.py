@@ -29,7 +29,7 @@ _APT_FAILED = 100
 _BUILD_SECONDS = 3600
 _STAMP = "etc/astbtd-image"
 _BOOT_PACKAGES = ("linux-image-arm64", "busybox-static", "kmod", "udev", "mount", "passwd", "e2fsprogs")
-_TEST_PACKAGES = ("g++", "python3-hypothesis", "python3-jinja2", "python3-pytest", "python3-pytest-xdist")
+_TEST_PACKAGES = ("g++", "python3-hypothesis", "python3-jinja2", "python3-pytest")
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 _UNPACK = """
