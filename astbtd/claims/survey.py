@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from astbtd.claims import core_ownership
-from astbtd.claims.core_filter import Candidate, Postponed, StillWritten
+from astbtd.claims.core_filter import Candidate, Finding, Postponed, StillWritten
 from astbtd.claims.finder import CoreFinder
 from astbtd.claims.finder_results import OlderCoresLeft
 from astbtd.sources.watched_directories import WatchedDirectory
+
+_MAX_FOREIGN = 1000
+"""How many cores of other users than the PBX's are remembered. Further ones count as foreign crashes."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class _Core:
     status: os.stat_result
     crashed_at: datetime
     is_fitting: bool
+    is_foreign: bool
 
 
 def survey(
@@ -34,8 +38,10 @@ def survey(
     cores = list(_find_cores(finder, directory, entries, heartbeat))
     fitting = [core for core in cores if core.is_fitting]
     newest = max(fitting, key=lambda core: core.crashed_at, default=None)
-    old = [core.status for core in cores if core is not newest]
-    finder.first_sight.record(directory.directory, [newest.status] if newest else [], old)
+    old = [core for core in cores if core is not newest]
+    of_pbx, foreign = ([core.status for core in old if core.is_foreign is wanted] for wanted in (False, True))
+    remembered = [*of_pbx, *foreign[:_MAX_FOREIGN]]
+    finder.first_sight.record(directory.directory, [newest.status] if newest else [], remembered)
     if old:
         yield OlderCoresLeft(directory.directory, len(old))
 
@@ -45,17 +51,22 @@ def _find_cores(
 ) -> Iterator[_Core]:
     for entry in entries:
         heartbeat()
-        try:
+        finding: Finding | None = None
+        with suppress(OSError):  # the scan that follows reports it
             finding = finder.filter_for(directory).examine(directory.directory, entry)
-        except OSError:  # the scan that follows reports it
-            continue
         if isinstance(finding, StillWritten) and finding.descriptor is not None:
             os.close(finding.descriptor)
         if isinstance(finding, Candidate):
             yield _judge(finding, finder)
-        elif isinstance(finding, Postponed):  # whatever it is, it was there before
-            with suppress(OSError):
-                yield _Core(os.lstat(finding.path), datetime.min.replace(tzinfo=UTC), is_fitting=False)
+        elif finding is None or isinstance(finding, Postponed):
+            with suppress(FileNotFoundError):
+                yield _unexamined(os.lstat(os.path.join(directory.directory, entry)), finder)
+
+
+def _unexamined(status: os.stat_result, finder: CoreFinder) -> _Core:
+    """Return a file that could not be examined now. Whatever it is, it was there before: it must not be moved later."""
+    is_foreign = not finder.identity.is_known(status.st_uid)
+    return _Core(status, datetime.min.replace(tzinfo=UTC), is_fitting=False, is_foreign=is_foreign)
 
 
 def _judge(candidate: Candidate, finder: CoreFinder) -> _Core:
@@ -65,4 +76,5 @@ def _judge(candidate: Candidate, finder: CoreFinder) -> _Core:
         status = os.fstat(candidate.descriptor)
     finally:
         os.close(candidate.descriptor)
-    return _Core(status, candidate.facts.crashed_at, ownership.may_move and not ownership.is_foreign)
+    is_fitting = ownership.may_move and not ownership.is_foreign
+    return _Core(status, candidate.facts.crashed_at, is_fitting, ownership.is_foreign)

@@ -198,13 +198,12 @@ class DirectoryScanner:
         """Examine all entries; those of one directory and owner newest first, in case that there is no capacity."""
         files: list[tuple[float, FoundFile]] = []
         for directory in directories:
-            entries = _entries(directory)
             if self._is_unsurveyed(directory):
                 with self.problems.recorded(directory.directory, directory.directory):
-                    yield from survey(self.finder, directory, entries, self.heartbeat)
+                    yield from survey(self.finder, directory, _list(directory), self.heartbeat)
                 if self._is_unsurveyed(directory):
                     continue
-            files += [self._found_file(directory, entry) for entry in entries]
+            files += [self._found_file(directory, entry) for entry in _entries(directory)]
         newest_first = sorted(files, key=lambda each: each[0], reverse=True)
         yield from self._examine_all([file for _, file in newest_first], found, quiet)
 
@@ -256,6 +255,14 @@ class DirectoryScanner:
 def _entries(directory: WatchedDirectory) -> list[str]:
     """Return the names in a directory. An empty list if it cannot be read."""
     try:
-        return os.listdir(directory.directory)  # not os.scandir: it may block all threads while it asks for file types
+        return _list(directory)
     except OSError:
+        return []
+
+
+def _list(directory: WatchedDirectory) -> list[str]:
+    """Return the names in a directory, an empty list if it is gone. Raise OSError if it cannot be read now."""
+    try:
+        return os.listdir(directory.directory)  # not os.scandir: it may block all threads while it asks for file types
+    except (FileNotFoundError, NotADirectoryError):
         return []

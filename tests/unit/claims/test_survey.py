@@ -1,11 +1,13 @@
 """The first sight of a directory that nobody has named."""
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
 from astbtd.asterisk.identity import PbxIdentity
+from astbtd.claims.core_filter import Finding
 from astbtd.claims.finder import CoreFinder
 from astbtd.claims.finder_results import OlderCoresLeft
 from astbtd.claims.survey import survey
@@ -48,6 +50,42 @@ def test_only_the_newest_core_is_claimed_and_by_copy(tmp_path: Path, archive: Pa
     assert [(claim.record.name, claim.record.copied, claim.record.leave) for claim in queue.claims] == [
         ("core.4", True, True)
     ]
+    queue.close()
+
+
+def test_a_core_that_could_not_be_examined_at_first_sight_is_not_moved_later(
+    tmp_path: Path, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = Queue()
+    finder = make_finder(make_claims(tmp_path), queue)
+    directory = WatchedDirectory(str(archive), is_learned=True)
+
+    def fail(*_: object) -> Finding:
+        raise OSError(errno.ENFILE, "Too many open files in system")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("astbtd.claims.core_filter.CoreFilter.examine", fail)
+        list(survey(finder, directory, sorted(os.listdir(archive)), lambda: None))
+    for entry in os.listdir(archive):
+        queue.add(finder.examine_entry(directory, entry, DiscoveredBy.SCAN))
+
+    assert queue.claims == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="creates files of other users")
+def test_few_cores_of_other_users_are_remembered(
+    tmp_path: Path, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("astbtd.claims.survey._MAX_FOREIGN", 1)
+    for core in archive.glob("core.*"):
+        os.chown(core, 12345, 12345)
+    queue = Queue()
+    finder = make_finder(make_claims(tmp_path), queue)
+
+    search(finder, queue, archive)
+
+    assert len(queue.claims) == 3
+    assert all(claim.record.foreign for claim in queue.claims)
     queue.close()
 
 

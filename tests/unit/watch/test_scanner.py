@@ -392,3 +392,24 @@ def test_in_a_learned_directory_an_event_does_not_come_before_the_first_scan(
     assert queue.names() == ["core.2"]
     assert [left.count for left in queue.older] == [2]
     scanner.close()
+
+
+def test_a_learned_directory_that_cannot_be_listed_at_first_is_surveyed_when_it_can(
+    finder: CoreFinder, queue: Queue, spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> list[str]:
+        raise OSError(errno.ENFILE, "Too many open files in system")
+
+    dump_many(spool, 3)
+    scanner = make_scanner(finder)
+    scanner.watch([WatchedDirectory(str(spool), is_learned=True)])
+    with monkeypatch.context() as patched:
+        patched.setattr("os.listdir", fail)
+        queue.add(scanner.start(DiscoveredBy.START, quiet=False))
+    assert any("Too many open files" in problem for problem in scanner.problems)
+
+    queue.add(scanner.rescan())
+
+    assert [(claim.record.name, claim.record.leave) for claim in queue.claims] == [("core.2", True)]
+    assert list(scanner.problems) == []
+    scanner.close()
