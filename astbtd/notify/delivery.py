@@ -15,7 +15,7 @@ from astbtd.notify.message_policy import MOST_PER_HOUR
 from astbtd.notify.payload import Audience
 from astbtd.notify.sink_state import SinkState, SinkStates
 from astbtd.notify.sinks.base import Outcome, Refused, Retry, Sink
-from astbtd.notify.spool import Spool, SpoolEntry
+from astbtd.notify.spool import DamagedEntry, Spool, SpoolEntry
 
 _LONGEST_TEXT = 1000  # characters
 
@@ -100,11 +100,11 @@ class Delivery:
         return [name for name in self.spool.names() if name > mark]
 
     def _entries(self, sink: Sink, names: Sequence[str], damaged: dict[str, str]) -> Iterator[SpoolEntry]:
-        """Yield the entries for a sink. Add to `damaged` what cannot be read, which must not stop the others."""
+        """Yield the entries for a sink. Add damaged ones to `damaged`: they must not stop the others."""
         for name in names:
             try:
                 entry = self.spool.read(name)
-            except AstbtdError as error:
+            except DamagedEntry as error:
                 damaged[name] = f"{error.message}; it is left out"
                 continue
             if entry and entry.notification.audience is sink.audience:

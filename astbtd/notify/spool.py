@@ -7,6 +7,7 @@ DIRECTORY/waiting/            notifications to deliver, in the order of their na
 A pass that is killed is either repeated from the start, or completed: nothing is lost, and nothing is there twice.
 """
 
+import errno
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -23,6 +24,14 @@ MOST = 10_000
 EVERYBODY_ENTERS = 0o755
 
 _SUFFIX = ".json"
+
+
+_DAMAGE = (errno.EIO, errno.EINVAL, errno.ELOOP)
+"""The errors that do not pass: of a damaged disk, or of something that is no regular file."""
+
+
+class DamagedEntry(AstbtdError):
+    """An entry of the spool is damaged, and will never be readable."""
 
 
 @dataclass(frozen=True)
@@ -78,16 +87,23 @@ class Spool:
             raise AstbtdError(f"cannot read the spool {self._waiting}: {error.strerror}", "use sudo") from error
 
     def read(self, name: str) -> SpoolEntry | None:
-        """Return an entry, None if it was removed in the meantime. Raise AstbtdError if it is damaged or unreadable."""
+        """Return an entry, None if it was removed in the meantime.
+
+        Raise DamagedEntry; AstbtdError if it cannot be read now.
+        """
         path = self._waiting / name
         try:
-            descriptor = files.open_regular(path, follow=False)
+            with os.fdopen(files.open_regular(path, follow=False), "rb") as file:
+                content = file.read(LARGEST)
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise AstbtdError(f"cannot read {path}: {error.strerror}") from error
-        with os.fdopen(descriptor, "rb") as file:
-            return SpoolEntry(name, from_json(file.read(LARGEST)))
+            kind = DamagedEntry if error.errno in _DAMAGE else AstbtdError
+            raise kind(f"cannot read {path}: {error.strerror}") from error
+        try:
+            return SpoolEntry(name, from_json(content))
+        except AstbtdError as error:
+            raise DamagedEntry(f"cannot read {path}: {error.message}") from error
 
     def remove(self, names: Iterable[str]) -> None:
         """Remove entries. Raise OSError."""

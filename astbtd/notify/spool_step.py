@@ -5,7 +5,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from astbtd.errors import AstbtdError
 from astbtd.lib import files
 from astbtd.model.crash import Section
 from astbtd.notify.attached_texts import read_attached_texts
@@ -22,7 +21,7 @@ from astbtd.notify.payload import (
     NotificationKind,
     notification_id,
 )
-from astbtd.notify.spool import MOST, Spool
+from astbtd.notify.spool import MOST, DamagedEntry, Spool
 from astbtd.notify.spool_state import SpoolState, read_state, write_state
 from astbtd.notify.store_reader import NewInStore, StoreReader, TrackedCrash
 from astbtd.settings import CrashLoopSettings
@@ -105,7 +104,7 @@ class SpoolStep:
         doomed = names[:excess]
         lost = dict(planned.state.lost)
         for name in doomed:
-            with suppress(AstbtdError):  # damaged: nobody can say for whom it was
+            with suppress(DamagedEntry):  # nobody can say for whom it was
                 entry = self.spool.read(name)
                 if entry:
                     audience = entry.notification.audience.value

@@ -1,5 +1,6 @@
 """Delivery: at least once, in order, with a mark after each answer, logged once, resumed after any failure."""
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -9,6 +10,7 @@ import pytest
 
 from astbtd.announce.journal import Priority
 from astbtd.errors import AstbtdError
+from astbtd.lib import files
 from astbtd.notify.delivery import Delivery
 from astbtd.notify.payload import Audience, Notification
 from astbtd.notify.sink_state import SinkStates
@@ -303,6 +305,24 @@ def test_a_damaged_notification_is_logged_once_although_the_server_is_away(scene
     scene.run(sink)
 
     assert len([line for line in scene.logged if "left out" in line]) == 1
+
+
+def test_a_notification_that_cannot_be_read_now_is_not_left_out(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    sink = FakeSink()
+    ids = scene.add(*crashes(2))
+
+    def fail(*_: object, **__: object) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(files, "open_regular", fail)
+        with pytest.raises(AstbtdError, match="Too many open files"):
+            scene.run(sink)
+    assert sink.received == []
+
+    scene.run(sink)
+
+    assert sink.received == ids
 
 
 def test_whatever_a_server_says_its_state_can_be_read(scene: Scene) -> None:

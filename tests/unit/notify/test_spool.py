@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from astbtd.errors import AstbtdError
-from astbtd.notify.spool import Spool
+from astbtd.notify.spool import DamagedEntry, Spool
 from tests.support.notifications import message_notification
 
 
@@ -75,7 +75,7 @@ def test_a_damaged_entry_is_an_error_and_a_removed_one_is_none(spool: Spool) -> 
 def test_a_link_is_not_followed(spool: Spool) -> None:
     (spool.root / "waiting" / "0000000001-000000.json").symlink_to("/etc/passwd")
 
-    with pytest.raises(AstbtdError, match="cannot read"):
+    with pytest.raises(DamagedEntry, match="cannot read"):
         spool.read("0000000001-000000.json")
 
 
