@@ -142,13 +142,19 @@ def _is_roots_safe_asterisk(pid: int) -> bool:
 
 
 def _remember(memory: Path | None, found: Collection[int | None]) -> set[int]:
-    """Add uids to the file `memory`, and return all that are in it. A damaged file counts as empty."""
+    """Add uids to the file `memory`, and return all that are in it. A damaged file counts as empty.
+
+    A file that cannot be read now stays as it is.
+    """
     if memory is None:
         return set()
+    known: set[int] = set()
     try:
         known = {uid for uid in json.loads(memory.read_bytes()) if isinstance(uid, int)}
-    except (OSError, ValueError, TypeError):
-        known = set()
+    except (FileNotFoundError, ValueError, TypeError):
+        pass
+    except OSError:
+        return known
     remembered = known | {uid for uid in found if uid is not None}
     if remembered != known:
         with suppress(OSError):  # the next call tries again

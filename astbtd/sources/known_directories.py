@@ -17,10 +17,14 @@ _REFRESH = 86400.0  # seconds after which the time of the last use is written ag
 def remember(memory: Path, used: Iterable[str], now: float, keep: float | None) -> list[str]:
     """Record that these directories, given as globs, are in use; return all that are remembered, newest first.
 
-    `now` is in seconds since 1970. Those that were not used for `keep` seconds are forgotten; None means never.
+    `now` is in seconds since 1970. Those that were not used for `keep` seconds are forgotten; None means never. A file
+    that cannot be read now stays as it is.
     """
-    known = read(memory, now)
     used = list(dict.fromkeys(used))
+    try:
+        known = _read(memory, now)
+    except OSError:
+        return used
     current = dict.fromkeys(used, now)
     others = sorted(known.items(), key=lambda item: item[1], reverse=True)
     for directory, last_used in others:
@@ -36,11 +40,19 @@ def remember(memory: Path, used: Iterable[str], now: float, keep: float | None) 
 def read(memory: Path, now: float) -> dict[str, float]:
     """Return the remembered globs and when they were last used, in seconds since 1970, at most `now`.
 
-    Earlier versions wrote the globs alone, separated by NUL. A missing or damaged file counts as empty.
+    A missing, unreadable or damaged file counts as empty.
     """
     try:
-        content = memory.read_bytes()
+        return _read(memory, now)
     except OSError:
+        return {}
+
+
+def _read(memory: Path, now: float) -> dict[str, float]:
+    """Do what `read` does, but raise OSError. Earlier versions wrote the globs alone, separated by NUL."""
+    try:
+        content = memory.read_bytes()
+    except FileNotFoundError:
         return {}
     if content.startswith(b"/"):
         return {name.decode(errors="surrogateescape"): now for name in content.split(b"\0") if name}

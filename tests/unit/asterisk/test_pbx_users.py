@@ -1,5 +1,6 @@
 """The users that the PBX runs as: what root has configured counts, what anybody can write does not."""
 
+import errno
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,6 +127,20 @@ def test_users_are_remembered_when_their_source_is_gone(units: Path, tmp_path: P
     after = find_users(Configured(), tmp_path / "memory")
 
     assert after == before - {4321}
+
+
+def test_a_memory_that_cannot_be_read_once_is_not_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Path) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    memory = tmp_path / "memory"
+    memory.write_text("[4321]")
+    monkeypatch.setattr(pbx_users, "_users_of_started", lambda *_: iter((55,)))
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", fail)
+        assert 55 in find_users(Configured(), memory)
+
+    assert {55, 4321} <= find_users(Configured(), memory)
 
 
 def test_a_damaged_memory_counts_as_empty(tmp_path: Path) -> None:

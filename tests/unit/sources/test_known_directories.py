@@ -1,6 +1,9 @@
 """The directories of the PBX that are remembered, and forgotten."""
 
+import errno
 from pathlib import Path
+
+import pytest
 
 from astbtd.sources import known_directories
 
@@ -23,6 +26,19 @@ def test_a_directory_that_was_not_used_for_as_long_as_cores_are_kept_is_forgotte
 
     assert remembered == ["/srv/new"]
     assert known_directories.read(memory, 25 * DAY) == {"/srv/new": 25 * DAY}
+
+
+def test_a_file_that_cannot_be_read_once_is_not_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Path) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    memory = tmp_path / "directories"
+    known_directories.remember(memory, ["/srv/old"], now=10 * DAY, keep=14 * DAY)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", fail)
+        assert known_directories.remember(memory, ["/srv/new"], now=11 * DAY, keep=14 * DAY) == ["/srv/new"]
+
+    assert known_directories.read(memory, 11 * DAY) == {"/srv/old": 10 * DAY}
 
 
 def test_a_directory_in_use_is_not_forgotten(tmp_path: Path) -> None:
