@@ -130,17 +130,20 @@ def test_users_are_remembered_when_their_source_is_gone(units: Path, tmp_path: P
 
 
 def test_a_memory_that_cannot_be_read_once_is_not_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: Path) -> bytes:
-        raise OSError(errno.EIO, "Input/output error")
+    memory, read_bytes = tmp_path / "memory", Path.read_bytes
 
-    memory = tmp_path / "memory"
+    def fail(path: Path) -> bytes:
+        if path == memory:
+            raise OSError(errno.EIO, "Input/output error")
+        return read_bytes(path)
+
     memory.write_text("[4321]")
-    monkeypatch.setattr(pbx_users, "_users_of_started", lambda *_: iter((55,)))
+    monkeypatch.setattr(pbx_users, "_users_of_started", lambda *_: iter((NOBODY,)))
     with monkeypatch.context() as patched:
         patched.setattr(Path, "read_bytes", fail)
-        assert 55 in find_users(Configured(), memory)
+        assert NOBODY in find_users(Configured(), memory)
 
-    assert {55, 4321} <= find_users(Configured(), memory)
+    assert {NOBODY, 4321} <= find_users(Configured(), memory)
 
 
 def test_a_damaged_memory_counts_as_empty(tmp_path: Path) -> None:
