@@ -28,7 +28,7 @@ SKIPPED_BECAUSE = f"the daemon has ended {MAX_DEATHS} times while it examined th
 _FILE_BYTES = 192 << 20  # a core with 5,000 threads has 64 MiB of notes, which are the largest part of what is read
 _FILE_SECONDS = 5.0  # of processor time; a core with 421 objects takes 0.005 s
 # For all files of one owner until the next full scan. The cores of the PBX's users are not charged.
-_OWNER_BYTES = 2 << 30
+_OWNER_BYTES = 2 << 30  # of other users
 _OWNER_SECONDS = 20.0  # of processor time
 _MAX_NOTE_BYTES = 1 << 16
 
@@ -133,7 +133,7 @@ class ExaminationNotes:
 class Examinations:
     """The examinations of one thread: their limits, and the notes about them.
 
-    `may_dump` returns whether an owner's cores of Asterisk are free of charge, because that user may run the PBX.
+    `may_dump` returns whether a user may run the PBX: then cores of Asterisk are free of charge, and so are bytes.
     """
 
     def __init__(self, notes: ExaminationNotes | None = None, may_dump: Callable[[int], bool] = lambda _: True) -> None:
@@ -165,7 +165,7 @@ class Examinations:
         used = None
         if self._seconds[uid] > _OWNER_SECONDS:
             used = f"taken more than {_OWNER_SECONDS:g} s"
-        elif self._bytes[uid] > _OWNER_BYTES:
+        elif self._bytes[uid] > _OWNER_BYTES and not self._may_dump(uid):
             used = f"made astbtd read more than {format_size(_OWNER_BYTES)}"
         if used:
             raise NotExamined(f"its owner's files have {used}: it waits for the next full scan", later=True)

@@ -58,11 +58,11 @@ def test_when_the_budget_of_an_owner_is_used_up_its_files_wait_for_the_next_scan
     assert isinstance(examine(examinations, path), RefusedFile)
 
 
-def test_the_bytes_that_are_read_of_the_files_of_one_owner_are_limited(
+def test_the_bytes_that_are_read_of_the_files_of_a_user_who_does_not_run_the_pbx_are_limited(
     dump: Dump, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "_OWNER_BYTES", 0)
-    examinations = Examinations()
+    examinations = Examinations(may_dump=lambda _: False)
     path = dump()
     os.truncate(path, 64)
 
