@@ -22,12 +22,18 @@ from astbtd.store.occurrence import number_postponed
 
 
 def store_crash(
-    candidate: Candidate, settings: Settings, parts: Components, executable: Path | None
+    candidate: Candidate, settings: Settings, parts: Components, executable: Path | None, *, was_found: bool
 ) -> Crash | ExtractedAgain:
-    """Take the core through the pipeline; if it was collected before, extract it again."""
+    """Take the core through the pipeline; if it was collected before, extract it again.
+
+    `was_found`: nobody has named the file, it was found in a directory.
+    """
     parts.store.prepare()
     identity = candidate.facts.identity
-    foreign = foreign_cores.foreign_reason(candidate.facts.process, settings)
+    if was_found:
+        foreign = foreign_cores.foreign_reason_of_found(candidate, settings)
+    else:
+        foreign = foreign_cores.foreign_reason(candidate.facts.process, settings)
     if foreign:
         _explain_foreign(candidate.path, foreign)
     resumed = _resume_claim(candidate, parts.claims)

@@ -6,6 +6,8 @@ unit names its user. When somebody has configured them, the same command makes t
 
 from dataclasses import replace
 
+from astbtd.claims import core_ownership
+from astbtd.claims.core_filter import Candidate
 from astbtd.lib import files
 from astbtd.model.crash import REPORT_FILE, Crash, CrashSignature, Process
 from astbtd.pipeline.crash_report import render_report
@@ -19,6 +21,12 @@ def foreign_reason(process: Process, settings: Settings) -> str | None:
     """Return why a process whose core was named is not the PBX, None if it is. The owner of the file says nothing."""
     identity = watched_directories.find_remembered_identity(settings)
     return identity.foreign_crash_reason(process.uid, None, process.executable)
+
+
+def foreign_reason_of_found(candidate: Candidate, settings: Settings) -> str | None:
+    """Return the same for a core that nobody has named, but that was found in a directory: its owner counts."""
+    identity = watched_directories.find_remembered_identity(settings)
+    return core_ownership.judge(candidate, identity).foreign_reason
 
 
 def adopt(store: Store, crash: Crash) -> Crash:

@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from astbtd.claims import core_ownership
 from astbtd.claims.core_filter import ANY_NUMBER, Candidate, CoreFilter, Postponed, RefusedFile, StillWritten
 from astbtd.cli import reextract
 from astbtd.cli.common import Progress, add_json, load_settings, write_json_line, write_text
@@ -97,9 +98,11 @@ def _choose(settings: Settings, parts: Components, options: argparse.Namespace) 
 def _find_newest(names: Sequence[str], settings: Settings, parts: Components, options: argparse.Namespace) -> str:
     """Return the path of the core with the latest crash time. Raises NothingMatched, PermissionDenied.
 
-    A core that was collected before is only returned if all were: so the older ones can be collected one by one.
+    A core that was collected before is only returned if all were: so the older ones can be collected one by one. Those
+    of foreign programs come after the PBX's: any user may put one into the directory.
     """
-    crash_times: dict[str, tuple[bool, datetime]] = {}
+    identity = watched_directories.find_remembered_identity(settings)
+    crash_times: dict[str, tuple[bool, bool, datetime]] = {}
     unreadable: list[PermissionDenied] = []
     for name in _expand(names):
         try:
@@ -108,7 +111,8 @@ def _find_newest(names: Sequence[str], settings: Settings, parts: Components, op
             unreadable += [error] if isinstance(error, PermissionDenied) else []
             continue
         is_new = bool(options.output) or not parts.store.collected.among({candidate.facts.identity})
-        crash_times[candidate.path] = is_new, candidate.facts.crashed_at
+        is_of_pbx = not core_ownership.judge(candidate, identity).is_foreign
+        crash_times[candidate.path] = is_new, is_of_pbx, candidate.facts.crashed_at
         os.close(candidate.descriptor)
     if unreadable and not crash_times:
         raise unreadable[0]
@@ -183,7 +187,7 @@ def _process(
         return write_sections(candidate, parts, options.output)
     from astbtd.cli import extract_store  # loads all stages of a core
 
-    return extract_store.store_crash(candidate, settings, parts, options.executable)
+    return extract_store.store_crash(candidate, settings, parts, options.executable, was_found=options.newest)
 
 
 def _print(result: "Crash | ExtractedAgain", parts: Components, options: argparse.Namespace) -> None:

@@ -204,6 +204,20 @@ def test_a_named_core_of_an_unknown_user_is_explained_and_becomes_the_pbxs_when_
     assert [(each["foreign"], each["signature"]["occurrence"]) for each in listed] == [(False, 1)]
 
 
+def test_a_forged_core_of_another_user_is_not_taken_for_the_newest_of_the_pbx(
+    guarded: RunningDaemon, programs: Path, shared: Path
+) -> None:
+    core = crash_as(ASTERISK, programs, shared, "core.pbx")
+    uid = pwd.getpwnam(ASTERISK).pw_uid
+    forged = shared / "core.forged"
+    forged.write_bytes(DeadProcess(uid=uid).core())
+    shutil.chown(forged, OTHER_USER)
+
+    found = [json.loads(astbtd(guarded, "extract", "--newest", "--json", str(shared)).stdout) for _ in range(2)]
+
+    assert [(each["core"]["path"], each["foreign"]) for each in found] == [(str(core), False), (str(forged), True)]
+
+
 def test_a_set_user_id_program_called_asterisk_is_not_captured(scratch: Path, programs: Path) -> None:
     copies = Path(shutil.copytree(programs, scratch / "bin"))
     (copies / "asterisk").chmod(0o4755)
