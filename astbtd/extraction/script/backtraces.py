@@ -12,7 +12,9 @@ from astbtd.extraction.script.object_loading import count_frames, has_deep_stack
 from astbtd.extraction.script.thread_entry import outermost_functions
 
 MAX_COUNTED_FRAMES = 10_000  # which takes gdb two seconds and 110 MB
-FULL_SECONDS = 10  # the time for printing each thread in full at once
+# The time for printing each thread in full at once. gdb runs at idle priority: beside a busy PBX, the time that passes
+# says little about the work that is done, but gdb must end within `gdb.time`.
+FULL_CPU_SECONDS, FULL_SECONDS = 10, 60
 FRAME = re.compile(r"^#", re.MULTILINE)
 LOCALS = re.compile(r"^(?:        .*|No locals\.|No symbol table info available\.)\n", re.MULTILINE)
 
@@ -52,10 +54,10 @@ class Backtraces:
         If full backtraces take too much time or space, all threads are printed in short first.
         """
         postponed: list[gdb.InferiorThread] = []
-        started = time.monotonic()
+        cpu_limit, limit = time.process_time() + FULL_CPU_SECONDS, time.monotonic() + FULL_SECONDS
         for index, thread in enumerate(threads):
             thread.switch()
-            in_full = not postponed and time.monotonic() - started < FULL_SECONDS
+            in_full = not postponed and time.process_time() < cpu_limit and time.monotonic() < limit
             full = self._print_full(thread) if in_full else ""
             short = LOCALS.sub("", full)
             if not FRAME.search(short):
