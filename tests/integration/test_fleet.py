@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from astbtd.notify.payload import Notification, NotificationKind, notification_id
+from astbtd.notify.sink_state import SinkStates
 from tests.support.bugsink import BUGSINK_IS_MISSING, Bugsink, bugsink, issue_key
 from tests.support.fleet_sender import TIMEOUT, fill_host
 from tests.support.notifications import crash_facts
@@ -137,6 +138,8 @@ def test_every_crash_of_a_fleet_is_counted_once_although_senders_and_tracker_are
             kills = send_while_killing(tracker, senders)
 
         print(f"{CRASHES} crashes sent, {kills['sender']} senders and {kills['tracker']} trackers killed")  # noqa: T201
+        states = [SinkStates(path / "state").read("sentry") for path in hosts]
+        assert (sum(state.delivered for state in states), sum(state.refused for state in states)) == (CRASHES, 0)
         all_sent = [each for notifications in sent.values() for each in notifications]
         assert Counter(tracker.event_ids()) == Counter(each.id for each in all_sent)
         assert tracker.counts() == Counter(key_of(each) for each in all_sent)
