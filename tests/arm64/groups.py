@@ -12,7 +12,7 @@ _CONFINEMENT = "tests/integration/test_confinement.py"
 
 _BUILDS_AND_CRASHES = (
     *("debug-segv", "optimized-segv", "stripped-segv"),
-    *("debug-smash", "optimized-abort", "stripped-double-free", "stripped-deadlock"),
+    *("debug-smash", "optimized-abort", "optimized-recurse", "stripped-double-free", "stripped-deadlock"),
 )
 
 SERVICE = "service"

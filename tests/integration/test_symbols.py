@@ -32,7 +32,7 @@ def core_of(how: str, programs: Path, scratch: Path) -> Path:
         case "threads":
             return crash(programs, scratch, "segv", "--threads", "70")
         case "recurse":
-            return crash(programs, scratch, "recurse", "--stack", "64")
+            return crash(programs, scratch, "recurse", "--stack", "128")  # arm64 has no smaller stacks
         case "deadlock":
             return abort_program(programs, scratch, "deadlock")
         case _:
