@@ -218,7 +218,7 @@ def test_of_fifty_sites_in_turn_fifty_cores_are_kept_and_extracted_in_full(
     assert all(watching.store.kept_core(each.id).exists() for each in recorded)
     assert all((watching.store.directory(each.id) / "full.txt").exists() for each in recorded)
     assert not any(each.extraction.brief for each in recorded)
-    assert not list(watching.store.incoming.glob("postponed"))
+    watching.wait_until(lambda: not list(watching.store.incoming.glob("postponed")), "the end of the list of them")
     sites = run_astbtd(watching, "top", "--sites", signature_of(recorded[0]).id).stdout
     assert "app_rpt.so+0x" in sites
 
@@ -235,7 +235,7 @@ def test_a_postponed_extraction_is_done_after_a_restart(watching: RunningDaemon,
     watching.wait_for_crashes(12)
     watching.wait_until(lambda: not any(each.extraction.postponed for each in watching.crashes()), "the extractions")
     assert all((watching.store.directory(each.id) / "full.txt").exists() for each in watching.crashes())
-    assert [path.name for path in watching.store.incoming.glob("*.core")] == []
+    watching.wait_until(lambda: not list(watching.store.incoming.glob("*.core")), "the private copies to be removed")
 
 
 def test_crashes_of_another_user_in_a_function_of_the_same_name_cost_the_next_crash_nothing(
