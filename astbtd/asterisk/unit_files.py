@@ -92,11 +92,12 @@ def _add(unit: Unit, path: str) -> None:
     """Add what a file says, unless others than root can write to it. That of a masked unit is /dev/null."""
     try:
         status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode) or not is_of_root(status):
+            return
+        assignments = _assignments(path, status.st_dev, status.st_ino, status.st_ctime_ns)
     except OSError:
         return
-    if not stat.S_ISREG(status.st_mode) or not is_of_root(status):
-        return
-    for assignment in _assignments(path, status.st_dev, status.st_ino, status.st_ctime_ns):
+    for assignment in assignments:
         if assignment.user is not None:
             unit.user = assignment.user
         elif assignment.words:
@@ -107,7 +108,10 @@ def _add(unit: Unit, path: str) -> None:
 
 @lru_cache(_MAX_KNOWN_FILES)
 def _assignments(path: str, *_: int) -> tuple[_Assignment, ...]:
-    """Return the assignments in a file that count. The other arguments are different if the file was changed."""
+    """Return the assignments in a file that count. The other arguments are different if the file was changed.
+
+    Raise OSError: a file that cannot be read now is read again by the next call.
+    """
     found: list[_Assignment] = []
     for name, value in _service_assignments(_read_of_root(path)):
         if name == "User":
@@ -132,11 +136,8 @@ def _service_assignments(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _read_of_root(path: str) -> str:
-    """Return the text of a file that only root can write, else an empty text."""
-    try:
-        descriptor = open_regular(path)
-    except OSError:
-        return ""
+    """Return the text of a file that only root can write, else an empty text. Raise OSError."""
+    descriptor = open_regular(path)
     try:
         if not is_of_root(os.fstat(descriptor)):
             return ""

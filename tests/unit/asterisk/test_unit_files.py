@@ -1,10 +1,12 @@
 """What the files of systemd's services say; a file is read again if it has changed."""
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
+from astbtd.asterisk import unit_files
 from astbtd.asterisk.unit_files import Unit, read_units
 
 pytestmark = pytest.mark.root
@@ -39,3 +41,18 @@ def test_a_masked_unit_starts_nothing(tmp_path: Path) -> None:
     (tmp_path / "pbx.service").symlink_to("/dev/null")
 
     assert read(tmp_path) == {"pbx.service": Unit()}
+
+
+def test_a_file_that_could_not_be_read_once_is_read_by_the_next_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pbx.service").write_text("[Service]\nUser=games\n")
+
+    def fail(_: str) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(unit_files, "open_regular", fail)
+        assert read(tmp_path) == {"pbx.service": Unit()}
+
+    assert read(tmp_path)["pbx.service"].user == "games"
