@@ -61,12 +61,7 @@ class Column:
 def compare_core(build: Build, scene: str) -> list[Column]:
     """Crash an Asterisk with calls, and give the core to both."""
     with BuiltAsterisk.booted(build) as pbx:
-        pid = pbx.start()
-        pbx.start_calls()
-        pbx.console(f"scene {scene}")
-        if scene.startswith("lock_"):
-            pbx.container.run("kill", "-ABRT", str(pid))
-        core = pbx.wait_for_core()
+        core = pbx.core_with_calls(scene)
         theirs = run_coredumper(pbx, core)
         return [
             Column(f"{build.name}, {scene}, {each}", theirs, run_astbtd(pbx, core, each)) for each in ("lazy", "all")

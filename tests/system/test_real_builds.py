@@ -206,12 +206,7 @@ def test_a_busy_pbx_is_never_called_deadlocked(pbx: BuiltAsterisk) -> None:
 
 @pytest.mark.parametrize("scene", ["segv", "recurse", "lock_mutexes"])
 def test_lazy_symbols_give_the_same_texts_except_for_names_next_to_pointers(pbx: BuiltAsterisk, scene: str) -> None:
-    pid = pbx.start()
-    pbx.start_calls()
-    pbx.console(f"scene {scene}")
-    if scene.startswith("lock_"):
-        pbx.container.run("kill", "-ABRT", str(pid))
-    core = pbx.wait_for_core()
+    core = pbx.core_with_calls(scene)
 
     lazy, everything = (run_astbtd(pbx, core, symbols) for symbols in ("lazy", "all"))
 
@@ -222,13 +217,8 @@ def test_lazy_symbols_give_the_same_texts_except_for_names_next_to_pointers(pbx:
 
 @pytest.mark.parametrize("scene", ["segv", "lock_readers"])
 def test_our_files_have_each_fact_that_ast_coredumper_writes_of_the_same_core(pbx: BuiltAsterisk, scene: str) -> None:
-    pid = pbx.start()
-    pbx.start_calls()
-    pbx.console(f"scene {scene}")
-    if scene != "segv":
-        pbx.container.run("kill", "-ABRT", str(pid))
+    core = pbx.core_with_calls(scene)
 
-    core = pbx.wait_for_core()
     theirs, ours = run_coredumper(pbx, core), run_astbtd(pbx, core)
 
     compared = compare(theirs, ours)

@@ -121,6 +121,15 @@ class BuiltAsterisk:
         self.console(f"scene {scene}")
         return self.extract(self.wait_for_core())
 
+    def core_with_calls(self, scene: str) -> str:
+        """Start Asterisk with calls and play a scene; a deadlocked one is aborted. Return the path of the core."""
+        pid = self.start()
+        self.start_calls()
+        self.console(f"scene {scene}")
+        if scene.startswith("lock_"):
+            self.container.run("kill", "-ABRT", str(pid))
+        return self.wait_for_core()
+
     def wait_for_core(self) -> str:
         """Wait for a complete core of Asterisk; stop Asterisk, and return the path of the core."""
         find = f"find {CORE_DIRECTORY} -maxdepth 1 -name 'core*' -size +1M"

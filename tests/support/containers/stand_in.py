@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tests.support.containers.asterisk import UNIT, WORKING_DIRECTORY
 from tests.support.containers.container import Container, wait_until
+from tests.support.containers.service import Record
 
 _SOURCES = Path(__file__).resolve().parents[2] / "programs"
 _PROGRAMS = "/usr/lib/asterisk"
@@ -57,3 +58,14 @@ class StandIn:
 
     def _main_pid(self) -> str:
         return self.container.run("systemctl", "show", "--property=MainPID", "--value", UNIT).stdout.strip()
+
+
+def check_record(crash: Record) -> None:
+    """Check that the record of a crash of the program is complete, and that its core was kept."""
+    assert crash["signal"]["name"] == "SIGSEGV"
+    assert crash["diagnosis"]["crash_function"] == "do_forward"
+    assert crash["diagnosis"]["verdict"] == "usable"
+    assert crash["asterisk"]["version"] == "22.10.0-astbtd"
+    assert crash["extraction"]["ended"] == "ok"
+    expected = {"path": f"{WORKING_DIRECTORY}/core", "found": "event", "state": "kept", "truncated": False}
+    assert crash["core"] | expected == crash["core"]
