@@ -212,7 +212,8 @@ def crash_line(crash: Crash, directory: str) -> str:
     if crash.core.state is CoreState.NONE:
         signal = crash.signal.name if crash.signal else "an unknown signal"
         return f"Asterisk was terminated by {signal}, but no core appeared: {directory}"
-    return f"Asterisk crashed: {crash.what}; backtrace {crash.diagnosis.verdict}: {directory}"
+    before = f" (announced before without its core, as {crash.replaces.id})" if crash.replaces else ""
+    return f"Asterisk crashed: {crash.what}; backtrace {crash.diagnosis.verdict}: {directory}{before}"
 
 
 def _crash_fields(crash: Crash, directory: str) -> dict[str, str]:
@@ -223,6 +224,7 @@ def _crash_fields(crash: Crash, directory: str) -> dict[str, str]:
         "ASTBTD_CRASH_FUNCTION": crash.diagnosis.crash_function or "",
         "ASTBTD_VERDICT": crash.diagnosis.verdict,
         "ASTBTD_OCCURRENCE": str(crash.signature.occurrence) if crash.signature else "",
+        "ASTBTD_REPLACES": crash.replaces.id if crash.replaces else "",
         "ASTBTD_WHAT": crash.what,
         "ASTBTD_SEEN": _describe_occurrence(crash),
         "ASTBTD_PATH": directory,

@@ -18,6 +18,7 @@ from astbtd.model.record_summary import (
     SCHEMA,
     CoreState,
     CrashSignature,
+    ReplacedRecord,
     Section,
     Verdict,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "MappedFile",
     "ObjectState",
     "ReplacedFile",
+    "ReplacedRecord",
     "Section",
     "Verdict",
 ]
@@ -229,6 +231,7 @@ class Crash:
     `texts_removed_at` is when the texts were removed, so that only the record is left. `aging_since` replaces
     `collected_at` as the start of its age if the clock was wrong when the crash was collected. `pbx` says whether
     Asterisk ran again when the report was written, `upgrade` which of its packages was upgraded last before the crash.
+    `replaces` is the record of the same death without its core, None if there was none.
     """
 
     id: str
@@ -256,6 +259,7 @@ class Crash:
     lacking_symbols: tuple[LackingSymbols, ...] | None = None
     pbx: PbxState | None = None
     upgrade: Upgrade | None = None
+    replaces: ReplacedRecord | None = None
     schema: int = SCHEMA
 
     @property

@@ -52,6 +52,17 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True)
+class ReplacedRecord:
+    """A record of the same death without its core, which was removed when the core was found: its id, and its site's.
+
+    `site` is None if the kernel logged no site.
+    """
+
+    id: str
+    site: str | None = None
+
+
+@dataclass(frozen=True)
 class CrashSignature:
     """The signature of a crash, and its number among the crashes with this signature, from 1 by crash time.
 

@@ -8,7 +8,7 @@ from astbtd.lib.quantities import format_utc, pluralize
 from astbtd.model.crash import Crash
 from astbtd.model.deadlock_capture import Deadlock, Finding
 from astbtd.model.diagnosis import Kind
-from astbtd.notify.events import Event, EventKind
+from astbtd.notify.events import Correction, Event, EventKind
 from astbtd.notify.loops import LoopChange
 from astbtd.pipeline.crash_site import site_key
 from astbtd.store.redaction.redactor import Redactor
@@ -30,11 +30,11 @@ WORTH_A_MESSAGE = frozenset(_ADVICE)
 """The findings of captures that people are told of."""
 
 
-def crash_event(crash: Crash, kind: EventKind, *, is_correction: bool = False) -> Event:
+def crash_event(crash: Crash, kind: EventKind, correction: Correction | None = None) -> Event:
     """Return the event of a crash, with the first screen of its report."""
     redactor = Redactor()
     title = _title(redactor.text(_describe_crash(crash)))
-    return Event(kind, crash_key(crash), crash.crashed_at, title, _first_screen(crash, redactor), is_correction)
+    return Event(kind, crash_key(crash), crash.crashed_at, title, _first_screen(crash, redactor), correction)
 
 
 def crash_key(crash: Crash) -> str:

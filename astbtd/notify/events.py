@@ -18,13 +18,20 @@ class EventKind(StrEnum):
     DEADLOCK = "deadlock"
 
 
+class Correction(StrEnum):
+    """Why a crash that was notified before is notified again. The value is the reason as people read it."""
+
+    EXTRACTION = "a signature that a repeated extraction has corrected"
+    LATE_CORE = "the core of a crash that was told of without one"
+
+
 @dataclass(frozen=True)
 class Event:
     """Something that happened at `at`.
 
     `key` is what it has in common with others of its kind: the signature of a crash, or its site if it is not grouped;
     the name of a check; the id of a capture. `title` is a line such as `Asterisk crashed: SIGSEGV in f`, `body` the
-    text below it. `is_correction`: the crash was notified before, under another signature.
+    text below it. `correction`: the crash was notified before, under another signature.
     """
 
     kind: EventKind
@@ -32,4 +39,4 @@ class Event:
     at: datetime
     title: str
     body: str
-    is_correction: bool = False
+    correction: Correction | None = None

@@ -41,12 +41,16 @@ class LoopSettings:
 
 @dataclass(frozen=True)
 class SiteCrash:
-    """A crash, as far as loops are concerned. `key` identifies program, user and site."""
+    """A crash, as far as loops are concerned. `key` identifies program, user and site.
+
+    `is_told`: trackers know of it already, because its death was notified before its core was found.
+    """
 
     id: str
     key: str
     at: datetime
     what: str
+    is_told: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,18 @@ class LoopTracker:
         loop = _extend(site.loop, crash) if site.loop else self._new_loop(times, crash)
         self.sites[crash.key] = RecentSite(times, loop)
         return LoopChange(loop, started=site.loop is None) if loop else None
+
+    def withdraw(self, key: str, at: datetime) -> None:
+        """Count one crash less at a site, the nearest to a time: it turned out to be one of another site."""
+        site = self.sites.get(key)
+        if site is None or not site.times:
+            return
+        nearest = min(site.times, key=lambda each: abs(each - at))
+        times = tuple(each for each in site.times if each != nearest)
+        if times or site.loop:
+            self.sites[key] = replace(site, times=times)
+        else:
+            del self.sites[key]
 
     def end(self, now: datetime) -> list[LoopChange]:
         """Remove and return the loops that have had no crash for one window, and forget other sites as old."""
@@ -106,6 +122,6 @@ def _extend(loop: LoopState, crash: SiteCrash) -> LoopState:
         loop,
         until=max(loop.until, crash.at),
         crashes=loop.crashes + 1,
-        uncounted=loop.uncounted + 1,
+        uncounted=loop.uncounted + (0 if crash.is_told else 1),
         newest=crash.id,
     )

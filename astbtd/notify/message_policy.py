@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from astbtd.lib.quantities import pluralize
-from astbtd.notify.events import Event, EventKind
+from astbtd.notify.events import Correction, Event, EventKind
 
 MOST_PER_HOUR = 6
 HOUR = timedelta(hours=1)
@@ -103,12 +103,13 @@ class Policy:
 
     def _take_crash(self, event: Event) -> None:
         if event.key in self.state.known:
-            if not event.is_correction:
+            if not event.correction:
                 self._add_to_digest(event)
             return
         self._learn(event.key)
-        why = "a signature that a repeated extraction has corrected" if event.is_correction else "a new signature"
-        self._urgent.append(Announcement(f"{event.title} (new)", event.body, why, event.key))
+        why = event.correction or "a new signature"
+        remark = "its core was found" if event.correction is Correction.LATE_CORE else "new"
+        self._urgent.append(Announcement(f"{event.title} ({remark})", event.body, why, event.key))
 
     def _take_failed_check(self, event: Event) -> None:
         if event.key not in self.state.failed_checks:

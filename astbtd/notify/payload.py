@@ -69,8 +69,9 @@ class SignatureFacts:
 class CrashFacts:
     """A crash. `frames` are those of the thread that crashed, innermost first; there are `frames_omitted` more.
 
-    `version` is Asterisk's. `corrects`: the signature that this crash had when it was notified before; it must not be
-    counted again. `texts` are redacted texts of the crash by file name, empty unless the settings ask for them.
+    `version` is Asterisk's. `corrects`: the signature that this crash had when it was notified before, empty if it had
+    none; it must not be counted again. `texts` are redacted texts of the crash by file name, empty unless the settings
+    ask for them.
     """
 
     id: str

@@ -4,9 +4,9 @@ The format, which Sentry, GlitchTip and Bugsink read: https://develop.sentry.dev
 An event has only what the fields of a notification have: no arguments, local variables, texts or command lines.
 
 A crash is counted once: its event has the id of the notification, and servers drop an event whose id they have. A crash
-whose signature was corrected has another id. The tag `report` tells such events apart: `first` for a crash that was not
-sent before, `corrected` for one that was sent under the signature in the tag `corrects`, and `loop` for the crashes of
-a crash loop, whose number is in the context `crash_loop`.
+whose signature was corrected, or whose core was found after it was sent, has another id. The tag `report` tells such
+events apart: `first` for a crash that was not sent before, `corrected` for one that was sent under the signature in the
+tag `corrects`, and `loop` for the crashes of a crash loop, whose number is in the context `crash_loop`.
 """
 
 import os

@@ -5,7 +5,7 @@ The store is the truth, not the journal, which has no entries for the crashes of
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -16,11 +16,11 @@ from astbtd.errors import AstbtdError
 from astbtd.model.crash import Crash, DiscoveredBy
 from astbtd.model.deadlock_capture import Deadlock
 from astbtd.notify.event_texts import WORTH_A_MESSAGE, capture_event, crash_event, loop_event
-from astbtd.notify.events import Event, EventKind
+from astbtd.notify.events import Correction, Event, EventKind
 from astbtd.notify.loops import LoopChange, LoopSettings, LoopTracker, SiteCrash
 from astbtd.notify.message_policy import DAY
 from astbtd.notify.spool_state import UNREAD, ReaderState, notified, parse_notified
-from astbtd.pipeline.crash_site import site_key
+from astbtd.pipeline.crash_site import logged_site_key, site_key
 from astbtd.store.captures import Captures
 from astbtd.store.removed_records import RemovedRecord, RemovedRecords
 from astbtd.store.store import DamagedRecord, Store
@@ -36,7 +36,7 @@ _HISTORY = timedelta(days=30)  # what trackers get of older crashes, they drop
 
 @dataclass(frozen=True)
 class TrackedCrash:
-    """A crash that trackers are to get. `corrects`: the signature that it had before."""
+    """A crash that trackers are to get. `corrects`: the signature that it had before, empty if it had none."""
 
     crash: Crash
     corrects: str | None = None
@@ -66,19 +66,33 @@ class StoreReader:
         found = NewInStore()
         tracker = LoopTracker(self.loop_settings, dict(self.state.sites))
         removed = RemovedRecords(self.store.root).after(self.state.removed)
-        ids = self.store.ids()  # only now: what is removed in between is in the list of the next pass
+        ids = self._list_ids()  # only now: what is removed in between is in the list of the next pass
         found.lost += self._count_removed(removed, frozenset(ids))
+        known = self.state.crashes
         crashes = list(self._changed(ids, found))
         found.lost += self._count_unseen(crash for crash, before in crashes if _has_new_signature(crash, before))
+        replaced = {crash.replaces.id for crash, _ in crashes if crash.replaces}
         for crash, before in sorted(crashes, key=lambda each: (each[0].crashed_at, each[0].id)):
-            if before is None:
-                self._take_new(crash, found, tracker)
-            else:
+            if before is not None:
                 self._take_again(crash, before, found)
+            elif crash.id not in replaced:
+                self._take_new(crash, _told_before(crash, known), found, tracker)
         self._finish_loops(found, tracker)
         self._take_captures(found)
         self.state = replace(self.state, sites=tracker.sites, read_at=self.now)
         return found
+
+    def _list_ids(self) -> list[str]:
+        """Return the ids of all crashes.
+
+        A record that another one replaces is removed when that is stored, perhaps during the listing: list again then.
+        """
+        missing: set[str] = set()
+        while True:
+            ids = self.store.ids()
+            missing_before, missing = missing, self.state.crashes.keys() - set(ids)
+            if missing == missing_before:
+                return ids
 
     def _changed(self, ids: Sequence[str], found: NewInStore) -> Iterator[tuple[Crash, str | None]]:
         """Yield the crashes that are new or were changed, with what is remembered of them."""
@@ -109,9 +123,9 @@ class StoreReader:
         return False
 
     def _count_removed(self, removed: Sequence[RemovedRecord], present: AbstractSet[str]) -> int:
-        """Return how many records retention has removed before they were seen.
+        """Return how many crashes retention has removed before they were seen, or their deaths.
 
-        They count as seen in the numbers of their signature, which would reveal them once more.
+        The records count as seen in the numbers of their signature, which would reveal them once more.
         """
         if not removed:
             return 0
@@ -121,7 +135,7 @@ class StoreReader:
         highest.update(each.signature for each in unseen.values() if each.signature)
         is_first = self.state.is_first
         self.state = replace(self.state, highest=dict(highest), removed=removed[-1].number)
-        return 0 if is_first else len(unseen)
+        return 0 if is_first else sum(each.replaces not in seen for each in unseen.values())
 
     def _count_unseen(self, crashes: Iterable[Crash]) -> int:
         """Return how many crashes the occurrence numbers reveal that were removed before they were seen.
@@ -139,16 +153,22 @@ class StoreReader:
         self.state = replace(self.state, highest={**before, **highest})
         return 0 if is_first else sum(highest[name] - expected[name] for name in numbers)
 
-    def _take_new(self, crash: Crash, found: NewInStore, tracker: LoopTracker) -> None:
+    def _take_new(self, crash: Crash, told: str | None, found: NewInStore, tracker: LoopTracker) -> None:
+        """Notify a crash that was not seen before. `told`: the signature under which its death was, None if it was not.
+
+        One that was told of, without its core, counts towards a loop, but in no number that is notified.
+        """
         if crash.foreign:
             found.events.append(crash_event(crash, EventKind.FOREIGN_CRASH))
             self._track_foreign(crash, found)
             return
-        change = self._follow_loop(crash, found, tracker)
+        change = self._follow_loop(crash, told is not None, found, tracker)
         if change is None or change.started:
-            self._track(crash, found)
+            self._track(crash, found, told)
         if change and change.started:
             found.events.append(loop_event(change))
+        elif change is None and told is not None:
+            found.events.append(crash_event(crash, EventKind.CRASH, Correction.LATE_CORE))
         elif change is None:
             kind = EventKind.OLD_CORE if self._is_old(crash) else EventKind.CRASH
             found.events.append(crash_event(crash, kind))
@@ -158,13 +178,18 @@ class StoreReader:
             return True
         return crash.core.found is DiscoveredBy.START and crash.collected_at - crash.crashed_at > OLD
 
-    def _follow_loop(self, crash: Crash, found: NewInStore, tracker: LoopTracker) -> LoopChange | None:
-        """Count a crash; return its loop if it is in one. End the loops that were over when it happened."""
+    def _follow_loop(self, crash: Crash, is_told: bool, found: NewInStore, tracker: LoopTracker) -> LoopChange | None:
+        """Count a crash; return its loop if it is in one. End the loops that were over when it happened.
+
+        If it was told of without its core, it was counted at the site that the kernel had logged.
+        """
         key = site_key(crash.process, crash.site)
         if key is None:
             return None
         self._take_ended(tracker.end(crash.crashed_at), found)
-        return tracker.add(SiteCrash(crash.id, key, crash.crashed_at, crash.what))
+        if is_told and crash.replaces and crash.replaces.site:
+            tracker.withdraw(logged_site_key(crash.replaces.site), crash.crashed_at)
+        return tracker.add(SiteCrash(crash.id, key, crash.crashed_at, crash.what, is_told))
 
     def _finish_loops(self, found: NewInStore, tracker: LoopTracker) -> None:
         self._take_ended(tracker.end(self.now), found)
@@ -174,9 +199,9 @@ class StoreReader:
         found.loops += [change for change in ended if change.loop.uncounted]
         found.events += map(loop_event, ended)
 
-    def _track(self, crash: Crash, found: NewInStore) -> None:
+    def _track(self, crash: Crash, found: NewInStore, corrects: str | None = None) -> None:
         if self.now - crash.crashed_at <= _HISTORY:
-            found.crashes.append(TrackedCrash(crash))
+            found.crashes.append(TrackedCrash(crash, corrects))
 
     def _track_foreign(self, crash: Crash, found: NewInStore) -> None:
         recent = tuple(at for at in self.state.foreign if self.now - at < DAY)
@@ -195,7 +220,7 @@ class StoreReader:
         if current == signature or len(crash.extraction_history) <= extractions or crash.foreign:
             return
         found.crashes.append(TrackedCrash(crash, corrects=signature or ""))
-        found.events.append(crash_event(crash, EventKind.CRASH, is_correction=True))
+        found.events.append(crash_event(crash, EventKind.CRASH, Correction.EXTRACTION))
 
     def _take_captures(self, found: NewInStore) -> None:
         captures = Captures(self.store.root)
@@ -205,6 +230,12 @@ class StoreReader:
             if capture.finding in WORTH_A_MESSAGE and not self.state.is_first:
                 found.events.append(capture_event(capture))
         self.state = replace(self.state, captures=tuple(ids))
+
+
+def _told_before(crash: Crash, known: Mapping[str, str]) -> str | None:
+    """Return the signature under which the death of a crash was notified without its core, None if it was not."""
+    told = known.get(crash.replaces.id, UNREAD) if crash.replaces else UNREAD
+    return None if told == UNREAD else parse_notified(told)[0] or ""
 
 
 def _has_new_signature(crash: Crash, before: str | None) -> bool:

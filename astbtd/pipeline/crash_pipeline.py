@@ -19,7 +19,7 @@ from astbtd.model.surroundings import UNKNOWN
 from astbtd.pipeline.analysis import CoreAnalyzer, UnexaminedAnalyzer
 from astbtd.pipeline.crash_record import first_of_signature, make_record, origin
 from astbtd.pipeline.crash_report import write_report
-from astbtd.pipeline.known_deaths import replace_death
+from astbtd.pipeline.known_deaths import remove_replaced, take_over
 from astbtd.pipeline.loop_detection import CrashLoops
 from astbtd.pipeline.pbx_state import Observe
 from astbtd.pipeline.postponed_extraction import PostponedExtractions, extract_postponed
@@ -29,6 +29,7 @@ from astbtd.pipeline.resigning import Resigning
 from astbtd.sources.collectors.collector import CollectorMetadata, InconsistentMetadata, merge_metadata
 from astbtd.store.core_archive import Progress, compress_core
 from astbtd.store.foreign_crashes import ForeignCrashes
+from astbtd.store.id_lookup import find_replacing
 from astbtd.store.occurrence import assign_occurrence, postpone_numbering
 from astbtd.store.retention.disk_reserve import DiskReserve
 from astbtd.store.store import DamagedRecord, Store
@@ -81,8 +82,9 @@ class CrashPipeline:
             return None
         with files.wrap_os_error(f"cannot record the crash of {claim.record.path}"):
             crash = self._commit(claim)
-            if crash.core.state is not CoreState.NONE and not crash.foreign:
-                replace_death(self.store, crash)
+            if crash.replaces:
+                remove_replaced(self.store, crash)
+                self.loops.withdraw(crash.replaces.id)
             self._mark_collected(claim)
             if not crash.foreign and crash.id != next(self.store.newest()):
                 postpone_numbering(self.store, crash)
@@ -131,11 +133,17 @@ class CrashPipeline:
             if isinstance(error, NotUnpacked):
                 raise
             return False
-        if self.store.collected.among({claim.record.facts.identity}) and not self._is_committed(claim):
+        if not self._is_committed(claim) and self._was_collected(claim):
             self._mark_collected(claim)
             self.claims.finish(claim, remove_original=False)
             return False
         return True
+
+    def _was_collected(self, claim: Claim) -> bool:
+        """Return whether the crash was recorded from another file; that without a core also once its core was found."""
+        if self.store.collected.among({claim.record.facts.identity}):
+            return True
+        return claim.record.loss is not None and find_replacing(self.store, claim.id) is not None
 
     def _mark_collected(self, claim: Claim) -> None:
         """Remember the identity of the core, and of the packed file, which is then recognized without unpacking it."""
@@ -190,7 +198,7 @@ class CrashPipeline:
         signature = first_of_signature(result.diagnosis.signature, facts.crashed_at)
         if signature is not None and not claim.record.foreign:
             signature = assign_occurrence(self.store, signature, claim.id, result.asterisk.version)
-        crash = make_record(facts, origin(claim.record), result, signature)
+        crash = take_over(self.store, make_record(facts, origin(claim.record), result, signature), self.claims)
         if not (crash.foreign or crash.extraction.brief):
             surroundings = self.observe(facts)
             crash = replace(crash, pbx=surroundings.pbx, upgrade=surroundings.upgrade)

@@ -86,6 +86,11 @@ def site_key(process: Process, site: Site | None) -> str | None:
     return f"{program_key(process)}|{site.id}" if site else None
 
 
+def logged_site_key(site_id: str) -> str:
+    """Return what `site_key` does for a crash without a core, whose site has this id: its program is not known."""
+    return f"{program_key(Process())}|{site_id}"
+
+
 def locate_recorded(frames: Sequence[Frame], site: Site) -> tuple[Frame, ...]:
     """Return frames of a recorded crash with the objects and offsets that its site has.
 

@@ -11,6 +11,7 @@ from astbtd.claims.core_filter import Candidate
 from astbtd.lib import files
 from astbtd.model.crash import REPORT_FILE, Crash, CrashSignature, Process
 from astbtd.pipeline.crash_report import render_report
+from astbtd.pipeline.known_deaths import remove_replaced, take_over
 from astbtd.settings import Settings
 from astbtd.sources import watched_directories
 from astbtd.store.occurrence import assign_occurrence, number_postponed, postpone_numbering
@@ -32,10 +33,16 @@ def foreign_reason_of_found(candidate: Candidate, settings: Settings) -> str | N
 def adopt(store: Store, crash: Crash) -> Crash:
     """Record that a crash is the PBX's: it gets a number, a report without the mark, and can be the latest.
 
-    The list of foreign crashes forgets it with its next change.
+    The list of foreign crashes forgets it with its next change. If the same death is recorded without its core, because
+    a foreign crash was not taken for it, that record is removed.
     """
     signature = crash.signature and _numbered(store, crash, crash.signature)
-    adopted = store.change(crash.id, lambda stored: replace(stored, foreign=False, signature=signature))
+
+    def become_the_pbxs(stored: Crash) -> Crash:
+        return take_over(store, replace(stored, foreign=False, signature=signature))
+
+    adopted = store.change(crash.id, become_the_pbxs)
+    remove_replaced(store, adopted)
     report = store.directory(crash.id) / REPORT_FILE
     if report.exists():
         files.replace(report, render_report(adopted, report.parent), group=store.group)

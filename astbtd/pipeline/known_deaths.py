@@ -1,23 +1,83 @@
-"""Keep one record for each death of the PBX: of a death without a core, and of its core if that turns up later."""
+"""Keep one record for each death of the PBX: of a death without a core, and of its core if that turns up later.
 
-from collections.abc import Iterator
+The record with the core says which one it replaces. So those who were told of the death before, without its core, do
+not take it for a second crash.
+"""
+
+import os
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import chain
 
-from astbtd.claims.claim import Claims
+from astbtd.claims.claim import ClaimRecord, Claims
 from astbtd.claims.deaths import Death
-from astbtd.model.crash import CoreState, Crash
-from astbtd.store.record import RecordSummary, crash_pid
+from astbtd.model.crash import CoreState, Crash, IdentityFrom, LostCore, ReplacedRecord
+from astbtd.pipeline.crash_site import logged_site
+from astbtd.store.record import ProcessSummary, SiteSummary, crash_pid, crash_time
 from astbtd.store.store import DamagedRecord, Store
 
 _WINDOW = timedelta(minutes=3)  # larger than any difference between the times of one death
+_SAME_PROCESS = timedelta(seconds=120)
+_SAME_MOMENT = timedelta(seconds=10)
+
+
+@dataclass(frozen=True)
+class _CoreFields:
+    """Part of `core`."""
+
+    identity_from: IdentityFrom
+    path: str
+    state: CoreState
+
+
+@dataclass(frozen=True)
+class _KnownCrash:
+    """The part of `crash.json` that tells of which death a crash is the record."""
+
+    id: str
+    crashed_at: datetime
+    core: _CoreFields
+    process: ProcessSummary
+    site: SiteSummary | None = None
+    pinned: bool = False
+    foreign: bool | None = None
+
+    @property
+    def missing(self) -> "_MissingCore | None":
+        """What is known of its core if that may turn up as another file; None if it has one, or its identity."""
+        core, pid = self.core, self.process.pid
+        if core.state is CoreState.NONE or core.identity_from is IdentityFrom.DEATH:
+            return _MissingCore(self.crashed_at, pid)
+        if core.state is CoreState.LOST and core.identity_from is IdentityFrom.FILE and pid is None:
+            return _MissingCore(self.crashed_at, None, os.path.dirname(core.path))
+        return None
+
+
+@dataclass(frozen=True)
+class _MissingCore:
+    """A core that was not found. `directory` is where it was seen before it vanished, at `at`; None for a death."""
+
+    at: datetime
+    pid: int | None
+    directory: str | None = None
+
+    def is_of(self, pid: int | None, crashed_at: datetime, path: str) -> bool:
+        """Return whether it is the core of a crash with this process, time and path."""
+        difference = crashed_at - self.at
+        if self.directory is not None:  # it was renamed, or another one was written afterwards
+            return os.path.dirname(path) == self.directory and -_SAME_MOMENT <= difference <= timedelta(0)
+        if self.pid is None or pid is None:
+            return abs(difference) <= _SAME_MOMENT
+        return pid == self.pid and abs(difference) <= _SAME_PROCESS
 
 
 def find_crash(store: Store, claims: Claims, death: Death, known: set[str]) -> str | None:
     """Return the id of the recorded or claimed crash that is this death, None if there is none; not one of `known`."""
-    for summary in _around(store, death.at, death.pid):
-        if summary.id not in known and not summary.foreign and death.is_crash(_pid(summary), summary.crashed_at):
-            return summary.id
+    for crash in _around(store, death.at, death.pid):
+        if crash.id not in known and not crash.foreign and death.is_crash(crash.process.pid, crash.crashed_at):
+            return crash.id
     for crash_id in claims.ids():
         record = None if crash_id in known else claims.read_record(crash_id)
         if record and not record.foreign and death.is_crash(record.facts.process.pid, record.facts.crashed_at):
@@ -25,32 +85,60 @@ def find_crash(store: Store, claims: Claims, death: Death, known: set[str]) -> s
     return None
 
 
-def replace_death(store: Store, crash: Crash) -> None:
-    """Remove the record of the same death without a core, now that the crash is recorded with its core."""
-    for summary in list(_around(store, crash.crashed_at, crash.process.pid)):
-        if summary.core.state is CoreState.NONE and _is_same(summary, crash):
-            store.remove(summary.id)
-            return
+def take_over(store: Store, crash: Crash, claims: Claims | None = None) -> Crash:
+    """Return a crash as one that replaces the record of the same death without its core, if there is one.
+
+    That record is removed by `remove_replaced`, once this one is stored. If it is only claimed yet, it is not made:
+    `id_lookup.find_replacing` then finds this one.
+    """
+    if crash.foreign or _from_record(crash).missing is not None:
+        return crash
+    pid = crash.process.pid
+    claimed = _claimed_around(claims, crash.crashed_at, pid) if claims else ()
+    for known in chain(_around(store, crash.crashed_at, pid), claimed):
+        missing = known.missing
+        if missing and not known.foreign and missing.is_of(pid, crash.crashed_at, crash.core.path):
+            replaced = ReplacedRecord(known.id, known.site.id if known.site else None)
+            return replace(crash, replaces=replaced, pinned=crash.pinned or known.pinned)
+    return crash
 
 
-def _is_same(death: RecordSummary, crash: Crash) -> bool:
-    pid, difference = _pid(death), crash.crashed_at - death.crashed_at
-    if pid is None or crash.process.pid is None:
-        return abs(difference) <= timedelta(seconds=10)
-    return pid == crash.process.pid and abs(difference) <= timedelta(seconds=120)
+def remove_replaced(store: Store, crash: Crash) -> None:
+    """Remove the record that a stored crash replaces."""
+    if crash.replaces:
+        store.remove(crash.replaces.id)
 
 
-def _pid(summary: RecordSummary) -> int | None:
-    return summary.process.pid
+def _from_record(crash: Crash) -> _KnownCrash:
+    core = _CoreFields(crash.core.identity_from, crash.core.path, crash.core.state)
+    return _KnownCrash(crash.id, crash.crashed_at, core, ProcessSummary(crash.process.pid))
 
 
-def _around(store: Store, moment: datetime, pid: int | None) -> Iterator[RecordSummary]:
-    """Yield the summaries of the crashes around a time that may be of a process.
+def _around(store: Store, moment: datetime, pid: int | None) -> Iterator[_KnownCrash]:
+    """Yield the crashes around a time that may be of a process.
 
     In a burst of crashes very many are around: only those that may be meant are read.
     """
-    first, last = (f"{moment + change:%Y%m%dT%H%M%SZ}" for change in (-_WINDOW, _WINDOW))
-    for crash_id in store.between(first, last):
-        if pid is None or crash_pid(crash_id) in (pid, None):
-            with suppress(DamagedRecord):
-                yield store.load_summary(crash_id)
+    for crash_id in filter(_may_be_of(pid), store.near(moment, _WINDOW)):
+        with suppress(DamagedRecord):
+            yield store.load_part(crash_id, _KnownCrash)
+
+
+def _claimed_around(claims: Claims, moment: datetime, pid: int | None) -> Iterator[_KnownCrash]:
+    """Yield the crashes without a core that are claimed, but not recorded yet."""
+    for crash_id in filter(_may_be_of(pid), claims.ids()):
+        record = claims.read_record(crash_id) if abs(crash_time(crash_id) - moment) <= _WINDOW else None
+        if record and record.loss:
+            yield _from_claim(crash_id, record, record.loss)
+
+
+def _from_claim(crash_id: str, record: ClaimRecord, loss: LostCore) -> _KnownCrash:
+    facts, site = record.facts, logged_site(loss.frame)
+    core = _CoreFields(facts.identity_from, record.path, CoreState.NONE if loss.is_none else CoreState.LOST)
+    known_site = SiteSummary(site.id) if site else None
+    return _KnownCrash(crash_id, facts.crashed_at, core, ProcessSummary(facts.process.pid), known_site)
+
+
+def _may_be_of(pid: int | None) -> Callable[[str], bool]:
+    """Return the test whether the crash with an id may be of a process."""
+    return lambda crash_id: pid is None or crash_pid(crash_id) in (pid, None)

@@ -100,6 +100,11 @@ class CrashLoops:
         recent = _RecentCrash.from_crash(crash)
         return self._count(recent) if recent else None
 
+    def withdraw(self, crash_id: str) -> None:
+        """Count a crash towards no loop that begins later: its record was replaced by another one of the same death."""
+        with self._lock:
+            self._recent = {key: [each for each in some if each.id != crash_id] for key, some in self._recent.items()}
+
     def skip_next_count(self, crash: Crash) -> None:
         """Do not count this crash the next time: announcing it failed after it was counted, and will be repeated."""
         with self._lock:

@@ -1,13 +1,19 @@
 """Finds the crash or capture that the user names: a full id, a unique prefix, `latest`, or `-N`."""
 
 import re
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
 from itertools import islice
 
 from astbtd.errors import NothingMatched
+from astbtd.model.record_summary import CRASH_ID, ReplacedRecord
 from astbtd.store.captures import Captures
-from astbtd.store.store import Store
+from astbtd.store.record import crash_time
+from astbtd.store.store import DamagedRecord, Store
 
 _SHORTEST_PREFIX = 4
+_SAME_DEATH = timedelta(minutes=3)  # larger than any difference between the times of two records of one death
 _LIST_HINT = "`astbtd list` shows all crashes"
 
 
@@ -19,7 +25,7 @@ def resolve(store: Store, selector: str) -> str:
     ids = store.ids()
     if not ids:
         raise empty_store_error(store)
-    return selector if selector in ids else _by_prefix(ids, selector)
+    return selector if selector in ids else find_replacing(store, selector) or _by_prefix(ids, selector)
 
 
 def find_capture(store: Store, captures: Captures, selector: str) -> str | None:
@@ -52,6 +58,26 @@ def _by_position(store: Store, position: int) -> str:
         raise empty_store_error(store)
     count = len(list(store.newest_of_pbx()))
     raise NothingMatched(f"there is no crash -{position}: the store {store.root} has {count}", _LIST_HINT)
+
+
+@dataclass(frozen=True)
+class _Replaces:
+    """The part of a record that names the one that it has replaced."""
+
+    replaces: ReplacedRecord | None = None
+
+
+def find_replacing(store: Store, crash_id: str) -> str | None:
+    """Return the crash that has replaced `crash_id`, the same without its core; None if there is none."""
+    if not CRASH_ID.fullmatch(crash_id):
+        return None
+    with suppress(ValueError, OverflowError):  # digits that are no time
+        for each in store.near(crash_time(crash_id), _SAME_DEATH):
+            with suppress(DamagedRecord):
+                replaced = store.load_part(each, _Replaces).replaces
+                if replaced and replaced.id == crash_id:
+                    return each
+    return None
 
 
 def _by_prefix(ids: list[str], prefix: str) -> str:

@@ -19,7 +19,7 @@ class DamagedRecord(AstbtdError):
 
     def __init__(self, crash_id: str, reason: str) -> None:
         super().__init__(f"the record of {crash_id} is damaged: {reason}")
-        self.crashed_at = datetime.strptime(crash_second(crash_id), "%Y%m%dT%H%M%S%z")
+        self.crashed_at = crash_time(crash_id)
 
 
 class RemovedCrash(DamagedRecord):
@@ -33,6 +33,11 @@ class RemovedCrash(DamagedRecord):
 def crash_second(crash_id: str) -> str:
     """Return the crash time at the start of an id, as text: `20261122T205000Z`."""
     return crash_id.partition("-")[0]
+
+
+def crash_time(crash_id: str) -> datetime:
+    """Return the crash time in an id. Raise ValueError if it is none."""
+    return datetime.strptime(crash_second(crash_id), "%Y%m%dT%H%M%S%z")
 
 
 def crash_pid(crash_id: str) -> int | None:

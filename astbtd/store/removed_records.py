@@ -1,7 +1,8 @@
 """The records that retention has removed, for readers that must know of every crash, such as the notifications.
 
 A crash with a signature leaves a gap in the numbers of its signature. A crash without one would leave no trace.
-The file has a line `NUMBER ID SIGNATURE` for each, in the order of removal; `-` stands for no signature.
+The file has a line `NUMBER ID SIGNATURE` for each, in the order of removal; `-` stands for no signature. A
+fourth word is the id of the record without a core, of the same death, that this one had replaced.
 """
 
 import os
@@ -19,11 +20,12 @@ _NO_SIGNATURE = "-"
 
 @dataclass(frozen=True)
 class RemovedRecord:
-    """A removed record: its number in the list, the id of the crash, and its signature if it had one."""
+    """A removed record: its number in the list, the id of the crash, its signature and what it had replaced, if any."""
 
     number: int
     id: str
     signature: str | None
+    replaces: str | None = None
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,10 @@ class RemovedRecords:
     root: Path
     group: int = -1
 
-    def add(self, crash_id: str, signature: str | None) -> None:
+    def add(self, crash_id: str, signature: str | None, replaces: str | None = None) -> None:
         """Add a record, durably. The caller must hold the lock for changes of the store. Raise OSError."""
         number = self._last_number() + 1
-        line = f"{number} {crash_id} {signature or _NO_SIGNATURE}"
+        line = f"{number} {crash_id} {signature or _NO_SIGNATURE} {replaces or ''}".rstrip()
         files.append_line(self.path, line, files.FILE_MODE, self.group)
         if number % _MOST == 0:
             self._shorten()
@@ -58,9 +60,11 @@ class RemovedRecords:
         with suppress(FileNotFoundError), self.path.open(errors="replace") as lines:
             for line in lines:
                 number, _, rest = line.partition(" ")
-                crash_id, _, signature = rest.rstrip("\n").partition(" ")
-                if line.endswith("\n") and number.isdigit() and signature:
-                    yield RemovedRecord(int(number), crash_id, None if signature == _NO_SIGNATURE else signature)
+                words = rest.split()
+                if line.endswith("\n") and number.isdigit() and 2 <= len(words) <= 3:
+                    crash_id, signature, *replaced = words
+                    known = None if signature == _NO_SIGNATURE else signature
+                    yield RemovedRecord(int(number), crash_id, known, *replaced)
 
     def _last_number(self) -> int:
         """Return the number of the last complete line, 0 if there is none."""

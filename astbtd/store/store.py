@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
@@ -156,8 +156,9 @@ class Store:
             if until is None or moment <= crash_second(until):
                 yield from self._newest_first(list(same_second))
 
-    def between(self, first: str, last: str) -> list[str]:
-        """Return the ids with a `crash_second` from `first` to `last`, in no particular order: no record is read."""
+    def near(self, moment: datetime, distance: timedelta) -> list[str]:
+        """Return the ids with times around `moment`, in no particular order: no record is read."""
+        first, last = (f"{moment + change:%Y%m%dT%H%M%SZ}" for change in (-distance, distance))
         return [name for name in filter(CRASH_ID.fullmatch, self._names()) if first <= crash_second(name) <= last]
 
     def newest_of_pbx(self) -> Iterator[str]:

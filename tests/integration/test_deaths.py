@@ -11,7 +11,10 @@ import pytest
 
 from astbtd.elf.core_notes import read_facts
 from astbtd.model.crash import CoreState, IdentityFrom
+from tests.support.commands import extract, run_astbtd
 from tests.support.harness import RunningDaemon, crash
+from tests.support.notifying import TrackerNotifications
+from tests.support.tracker_stub import tracker_stub
 
 KERNEL = {"_TRANSPORT": "kernel", "_BOOT_ID": "0f" * 16}
 SYSTEMD = {
@@ -22,6 +25,7 @@ SYSTEMD = {
     "UNIT": "asterisk.service",
     "INVOCATION_ID": "ab" * 16,
 }
+SEGFAULT_OF_UNIT = {**SYSTEMD, "EXIT_CODE": "dumped", "EXIT_STATUS": "11"}
 SEGFAULT = (
     "asterisk[4242]: segfault at 10 ip 00007f1200001234 sp 00007ffd00000000 error 4 in app_dial.so[7f1200000000+9000]"
 )
@@ -172,8 +176,7 @@ def test_a_core_that_another_program_of_the_unit_has_replaced_is_recorded_as_los
 def test_a_core_that_turns_up_later_replaces_the_record_without_a_core(
     running: RunningDaemon, programs: Path, spool: Path, journal: Path
 ) -> None:
-    exited = {**SYSTEMD, "EXIT_CODE": "dumped", "EXIT_STATUS": "11"}
-    log(journal, exited, seconds_ago=60)
+    log(journal, SEGFAULT_OF_UNIT, seconds_ago=60)
     start(running)
     (without_core,) = running.wait_for_crashes(1)
     core = crash(programs, spool.parent, "segv")
@@ -186,3 +189,38 @@ def test_a_core_that_turns_up_later_replaces_the_record_without_a_core(
 
     assert recorded.core.state is CoreState.KEPT
     assert recorded.id != without_core.id
+
+
+@pytest.mark.parametrize("how", ["running daemon", "daemon restarted", "extract"])
+def test_a_core_that_turns_up_later_is_no_second_crash_for_an_error_tracker(
+    running: RunningDaemon, programs: Path, spool: Path, scratch: Path, journal: Path, how: str
+) -> None:
+    notifications = TrackerNotifications(running, scratch / "astbtd-notify")
+    log(journal, SEGFAULT_OF_UNIT, seconds_ago=60)
+    start(running)
+    (without_core,) = running.wait_for_crashes(1)
+    with tracker_stub() as stub:
+        notifications.configure(stub.dsn)
+        notifications.send()
+        core = crash(programs, spool.parent, "segv")
+        written = without_core.crashed_at.timestamp() - 1
+        os.utime(core, (written, written))
+
+        if how == "daemon restarted":
+            running.stop()
+        if how == "extract":
+            extract(running, core)
+        else:
+            core.rename(spool / "core")
+        if how == "daemon restarted":
+            running.start()
+        running.wait_until(lambda: running.store.ids() != [without_core.id], "the core")
+        (recorded,) = running.wait_for_crashes(1)
+        notifications.send()
+        notifications.send()
+
+        reports = [received.event["tags"]["report"] for received in stub.received]
+    shown = run_astbtd(running, "show", without_core.id, "--json")
+    assert json.loads(shown.stdout)["id"] == recorded.id
+    assert recorded.core.state is (CoreState.LEFT if how == "extract" else CoreState.KEPT)
+    assert reports == ["first", "corrected"]

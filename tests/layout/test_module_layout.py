@@ -22,7 +22,6 @@ SHORT_MODULES = {
     "diagnosis/frame_folding.py": "one rule of the report, of use to any list of frames",
     "model/crash_loop.py": "no part of a record; announce and pipeline share it",
     "sources/collectors/registry.py": "imports the collectors, which import collector.py",
-    "notify/events.py": "what the reader, the texts and the policy agree on",
     "cli/commands/pin.py": "each verb has its module; this one has two",
     "lib/exchange.py": "one system call that Python does not have; the only user of ctypes in this package",
     "elf/getters.py": "chooses among the modules for each machine, and is packed for gdb with them",

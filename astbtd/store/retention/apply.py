@@ -78,13 +78,14 @@ def _remove_record(store: Store, crash_id: str, crash: Crash | None) -> bool:
     if crash is not None and crash.foreign:
         return store.remove(crash_id)
     signature = crash.signature.id if crash and crash.signature else None
+    replaced = crash.replaces.id if crash and crash.replaces else None
     removed = RemovedRecords(store.root, store.group)
     try:
-        removed.add(crash_id, signature)
+        removed.add(crash_id, signature, replaced)
     except OSError:  # the disk may be full: the removal makes room for the note
         was_removed = store.remove(crash_id)
         with suppress(OSError):
-            removed.add(crash_id, signature)
+            removed.add(crash_id, signature, replaced)
         return was_removed
     return store.remove(crash_id)
 

@@ -12,7 +12,7 @@ from astbtd.announce import journal, systemd
 from astbtd.announce.journal import Event, Priority
 from astbtd.errors import AstbtdError, BadConfiguration
 from astbtd.lib.serialization import to_plain
-from astbtd.model.crash import CoreState, ExtractionOutcome
+from astbtd.model.crash import CoreState, ExtractionOutcome, ReplacedRecord
 from astbtd.model.deadlock_capture import Finding
 from tests.support.builders import ABORT, crash
 from tests.support.deadlocks import capture
@@ -68,10 +68,19 @@ def test_a_crash_has_the_documented_fields(sent: list[JournalEntry]) -> None:
         "ASTBTD_CRASH_FUNCTION": "ast_bridge_join",
         "ASTBTD_VERDICT": "usable",
         "ASTBTD_OCCURRENCE": "1",
+        "ASTBTD_REPLACES": "",
         "ASTBTD_WHAT": "SIGSEGV in ast_bridge_join",
         "ASTBTD_SEEN": "for the first time (signature 0123456789ab)",
         "ASTBTD_PATH": "/srv/crashes/x",
     }
+
+
+def test_a_crash_that_was_announced_without_its_core_names_that_entry(sent: list[JournalEntry]) -> None:
+    journal.announce_crash(replace(crash(), replaces=ReplacedRecord("the-death")), "/srv/crashes/x")
+
+    message, _, fields = sent[0]
+    assert message.endswith(" (announced before without its core, as the-death)")
+    assert fields["ASTBTD_REPLACES"] == "the-death"
 
 
 def test_an_unknown_signal_and_function_are_named_as_such(sent: list[JournalEntry]) -> None:

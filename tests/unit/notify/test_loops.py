@@ -1,5 +1,6 @@
 """Crash loops, found in the records."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from astbtd.notify.loops import LoopSettings, LoopTracker, SiteCrash
@@ -56,6 +57,42 @@ def test_crashes_of_a_long_loop_are_counted_daily_and_each_once() -> None:
     counted += sum(each.loop.uncounted for each in tracker.end(NOON + timedelta(days=4)))
 
     assert counted == 3 * 1440 // 4 - 3, "all but those that were notified one by one"
+
+
+def test_a_crash_that_trackers_know_of_is_in_a_loop_but_not_in_their_count() -> None:
+    tracker = LoopTracker(SETTINGS)
+    for minute in (0, 1, 2, 3):
+        tracker.add(at(minute))
+
+    change = tracker.add(replace(at(4), is_told=True))
+
+    assert change
+    assert (change.loop.crashes, change.loop.uncounted) == (5, 1)
+
+
+def test_a_crash_that_is_withdrawn_begins_no_loop() -> None:
+    tracker = LoopTracker(SETTINGS)
+    for minute in (0, 1):
+        tracker.add(at(minute))
+
+    tracker.withdraw("site", NOON + 1.1 * MINUTE)
+    tracker.withdraw("unknown", NOON)
+
+    assert tracker.add(at(2)) is None
+    assert tracker.sites["site"].times == (NOON, NOON + 2 * MINUTE)
+
+
+def test_a_site_without_crashes_is_forgotten_unless_it_is_in_a_loop() -> None:
+    tracker = LoopTracker(SETTINGS)
+    for each in (at(0, "other"), at(0), at(1), at(2)):
+        tracker.add(each)
+
+    tracker.withdraw("other", NOON)
+    for _ in range(4):
+        tracker.withdraw("site", NOON)
+
+    assert list(tracker.sites) == ["site"]
+    assert len(tracker.end(NOON + 20 * MINUTE)) == 1
 
 
 def test_crashes_out_of_order_count_by_their_times() -> None:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from astbtd.notify.events import Event, EventKind
+from astbtd.notify.events import Correction, Event, EventKind
 from astbtd.notify.message_policy import Announcement, Policy, PolicyState
 from tests.support.builders import NOON
 
@@ -51,8 +51,18 @@ def test_a_corrected_signature_is_announced_if_it_is_new_and_never_counted_twice
     told = Told()
     told.at(NOON, event())
 
-    assert told.at(NOON, replace(event(key="b"), is_correction=True)) == ["Asterisk crashed: fault in b (new)"]
-    assert told.at(NOON, replace(event(key="b"), is_correction=True)) == []
+    corrected = replace(event(key="b"), correction=Correction.EXTRACTION)
+    assert told.at(NOON, corrected) == ["Asterisk crashed: fault in b (new)"]
+    assert told.at(NOON, corrected) == []
+    assert told.state.digest == {}
+
+
+def test_a_core_that_was_found_after_its_crash_was_told_of_is_told_as_that_and_counts_nowhere() -> None:
+    told = Told()
+    late = replace(event(key="b"), correction=Correction.LATE_CORE)
+
+    assert told.at(NOON, late) == ["Asterisk crashed: fault in b (its core was found)"]
+    assert told.at(NOON, late) == []
     assert told.state.digest == {}
 
 

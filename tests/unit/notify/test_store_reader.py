@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from astbtd.model.crash import Crash, DiscoveredBy, ExtractionRun
+from astbtd.model.crash import CoreState, Crash, DiscoveredBy, ExtractionRun, Process, ReplacedRecord, Site
 from astbtd.model.deadlock_capture import Finding
-from astbtd.notify.events import EventKind
+from astbtd.notify.events import Correction, EventKind
 from astbtd.notify.loops import LoopSettings
 from astbtd.notify.spool_state import ReaderState
 from astbtd.notify.store_reader import MOST_FOREIGN, NewInStore, StoreReader
@@ -159,8 +159,108 @@ def test_a_signature_that_a_repeated_extraction_corrected_is_notified_again(read
     found = reading.read(datetime.now(LATER.tzinfo))
 
     assert [each.corrects for each in found.crashes] == ["0123456789ab"]
-    assert [event.is_correction for event in found.events] == [True]
+    assert [event.correction for event in found.events] == [Correction.EXTRACTION]
     assert found.lost == 0
+
+
+def without_core(minutes: float, site: str | None = "logged") -> Crash:
+    """Return a death of which no core was found."""
+    made = crash(minutes, identity=f"d{int(minutes * 10):031x}", state=CoreState.NONE)
+    return replace(made, signature=None, process=Process(4242), site=Site(site) if site else None)
+
+
+def record_core(store: Store, death: Crash, minutes: float, pid: int = 4242) -> Crash:
+    """Record the core of a death that is recorded without it, as the daemon does."""
+    replaced = ReplacedRecord(death.id, death.site.id if death.site else None)
+    with_core = replace(crash(minutes, pid=pid), replaces=replaced)
+    process(store, with_core)
+    store.remove(death.id)
+    return with_core
+
+
+def test_a_core_that_is_found_after_its_death_was_notified_is_no_second_crash(reading: Reading) -> None:
+    death = without_core(0)
+    commit(reading.store, death)
+    reading.read()
+    with_core = record_core(reading.store, death, 0.1)
+
+    found = reading.read()
+
+    assert [(each.crash.id, each.corrects) for each in found.crashes] == [(with_core.id, "")]
+    assert [event.correction for event in found.events] == [Correction.LATE_CORE]
+    assert [found.lost, reading.read().crashes] == [0, []]
+
+
+def test_a_core_that_is_found_before_its_death_was_notified_is_a_first_crash(reading: Reading) -> None:
+    death = without_core(0)
+    commit(reading.store, death)
+    record_core(reading.store, death, 0.1)
+
+    found = reading.read()
+
+    assert [each.corrects for each in found.crashes] == [None]
+    assert [event.correction for event in found.events] == [None]
+    assert found.lost == 0
+
+
+def test_a_death_and_its_core_that_are_found_together_are_one_crash(reading: Reading) -> None:
+    """The record without the core is removed a moment after the other one is there."""
+    death = without_core(0)
+    with_core = record_core(reading.store, death, 0.1)
+    commit(reading.store, death)
+
+    found = reading.read()
+    reading.store.remove(death.id)
+
+    assert [(each.crash.id, each.corrects) for each in found.crashes] == [(with_core.id, None)]
+    assert reading.read().crashes == []
+
+
+def test_a_record_that_is_replaced_while_the_store_is_listed_is_no_second_crash(
+    reading: Reading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    death = without_core(0)
+    commit(reading.store, death)
+    reading.read()
+    listing = reading.store.ids
+
+    def list_while_replaced(store: Store) -> list[str]:
+        monkeypatch.undo()
+        record_core(store, death, 0.1)
+        return [crash_id for crash_id in listing() if crash_id == death.id]
+
+    monkeypatch.setattr(Store, "ids", list_while_replaced)
+
+    assert [each.corrects for each in reading.read().crashes] == [""]
+
+
+def test_a_replacing_record_that_retention_removed_unseen_is_no_gap_if_its_death_was_notified(reading: Reading) -> None:
+    told, untold = without_core(0), without_core(20)
+    commit(reading.store, told)
+    reading.read()
+    commit(reading.store, untold)
+    retain(reading.store, record_core(reading.store, told, 0.1), record_core(reading.store, untold, 20.1))
+
+    assert reading.read().lost == 1
+
+
+@pytest.mark.parametrize("site", ["logged", None])
+def test_deaths_whose_cores_are_found_later_are_one_loop_in_which_nothing_counts_twice(
+    reading: Reading, site: str | None
+) -> None:
+    deaths = [without_core(minute, site) for minute in range(5)]
+    counts = []
+    for minute, death in enumerate(deaths):
+        commit(reading.store, death)
+        counts.append(reading.read(NOON + minute * MINUTE))
+        record_core(reading.store, death, minute + 0.1)
+        counts.append(reading.read(NOON + (minute + 0.5) * MINUTE))
+    counts.append(reading.read())
+
+    events = [event.kind for found in counts for event in found.events]
+    assert [events.count(kind) for kind in (EventKind.LOOP_STARTED, EventKind.LOOP_ENDED)] == [1, 1]
+    first = [each for found in counts for each in found.crashes if each.corrects is None]
+    assert [len(first), [found.loops for found in counts if found.loops]] == [len(deaths), []]
 
 
 def test_a_signature_that_changed_with_the_rules_is_not_notified_again(reading: Reading) -> None:

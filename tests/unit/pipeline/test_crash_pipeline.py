@@ -27,7 +27,9 @@ from astbtd.model.crash import (
     Crash,
     DiscoveredBy,
     ExtractionOutcome,
+    IdentityFrom,
     LostCore,
+    ReplacedRecord,
     Section,
     Verdict,
 )
@@ -233,7 +235,7 @@ def test_the_record_of_the_death_is_replaced_although_the_daemon_ended_before(
     death = replace(death, id=f"{facts.crashed_at:%Y%m%dT%H%M%SZ}-{facts.process.pid}-0a1b2c")
     bench.store.commit(bench.store.stage(death.id), death)
     with monkeypatch.context() as patched:
-        patched.setattr("astbtd.pipeline.crash_pipeline.replace_death", end)
+        patched.setattr("astbtd.pipeline.crash_pipeline.remove_replaced", end)
         with pytest.raises(EndOfTheDaemon):
             bench.process(claim)
     assert death.id in bench.store.ids()
@@ -241,6 +243,21 @@ def test_the_record_of_the_death_is_replaced_although_the_daemon_ended_before(
     recorded = bench.process(claim)
 
     assert bench.store.ids() == [recorded.id]
+    assert recorded.replaces == ReplacedRecord(death.id, death.site.id if death.site else None)
+
+
+def test_a_death_whose_core_comes_while_it_waits_is_no_crash_of_its_own(bench: Bench) -> None:
+    core = bench.claim()
+    facts = core.record.facts
+    loss = LostCore("no core appeared", "run check", is_none=True)
+    lost = replace(facts, identity="d" * 32, identity_from=IdentityFrom.DEATH)
+    death = bench.claims.claim_lost_core(replace(core.record, facts=lost, copied=True, loss=loss))
+    recorded = bench.process(core)
+
+    assert bench.pipeline.process(death) is None
+
+    assert bench.store.ids() == [recorded.id]
+    assert list(bench.claims.ids()) == []
 
 
 def test_metadata_of_a_collector_completes_the_facts(bench: Bench) -> None:

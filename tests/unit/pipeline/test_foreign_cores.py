@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from astbtd.asterisk import asterisk_processes, pbx_users
-from astbtd.model.crash import REPORT_FILE, Crash, Process
+from astbtd.model.crash import REPORT_FILE, CoreState, Crash, Process
 from astbtd.pipeline import foreign_cores
 from astbtd.settings import AsteriskSettings, Settings
 from astbtd.store.foreign_crashes import ForeignCrashes
@@ -49,6 +49,18 @@ def test_it_can_be_the_latest_and_is_not_removed_by_the_quota_of_foreign_crashes
     assert store.ids() == [foreign.id]
     assert ForeignCrashes(store).ids() == []
     assert os.readlink(store.root / "latest") == f"crashes/{foreign.id}"
+
+
+def test_it_replaces_the_record_of_its_death_without_a_core(store: Store) -> None:
+    """While it was foreign, it did not count as the core of that death."""
+    death = commit(store, crash(1, identity="d" * 32, state=CoreState.NONE))
+    foreign = commit(store, replace(crash(1.1), foreign=True))
+
+    adopted = foreign_cores.adopt(store, foreign)
+
+    assert store.ids() == [foreign.id]
+    assert adopted.replaces
+    assert adopted.replaces.id == death.id
 
 
 def test_a_named_core_is_foreign_until_its_user_is_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -110,6 +110,16 @@ def test_a_crash_that_is_processed_twice_counts_once(loops: CrashLoops) -> None:
     assert not any(loops.count(nth(1, 1)) for _ in range(5))
 
 
+def test_a_crash_that_another_record_has_replaced_begins_no_loop(loops: CrashLoops) -> None:
+    first, second, third = (nth(number, number) for number in (1, 2, 3))
+    loops.count(first)
+    loops.count(second)
+
+    loops.withdraw(second.id)
+
+    assert loops.count(third) is None
+
+
 def test_a_loop_ends_after_one_window_without_a_crash(loops: CrashLoops, clock: Clock) -> None:
     for number in range(1, 6):
         loops.count(nth(number, number))

@@ -1,8 +1,11 @@
 """Which crash a selector names."""
 
+from dataclasses import replace
+
 import pytest
 
 from astbtd.errors import NothingMatched
+from astbtd.model.crash import ReplacedRecord
 from astbtd.store.id_lookup import resolve
 from astbtd.store.store import Store
 from tests.support.builders import crash
@@ -24,6 +27,16 @@ def test_selectors_that_match(store: Store, selector: str, minutes: int) -> None
     commit(store, crash(1), crash(2), crash(3))
 
     assert resolve(store, selector) == crash(minutes).id
+
+
+def test_the_id_of_a_death_names_the_crash_that_has_replaced_it_with_its_core(store: Store) -> None:
+    death = crash(1, identity="d" * 32).id
+    commit(store, crash(1), replace(crash(2), replaces=ReplacedRecord(death)), crash(3))
+
+    assert resolve(store, death) == crash(2).id
+    for unknown in (crash(2, identity="e" * 32).id, "99999999T999999Z-1-dddddd", "00010101T000000Z-1-dddddd"):
+        with pytest.raises(NothingMatched):
+            resolve(store, unknown)
 
 
 @pytest.mark.parametrize(

@@ -22,10 +22,15 @@ def test_what_was_added_is_read_from_any_number_on(removed: RemovedRecords) -> N
 
     removed.add("one", None)
     removed.add("two", "0123456789ab")
+    removed.add("three", None, "before")
 
-    assert removed.after(0) == [RemovedRecord(1, "one", None), RemovedRecord(2, "two", "0123456789ab")]
-    assert numbers(removed.after(1)) == [2]
-    assert removed.after(2) == []
+    assert removed.after(0) == [
+        RemovedRecord(1, "one", None),
+        RemovedRecord(2, "two", "0123456789ab"),
+        RemovedRecord(3, "three", None, "before"),
+    ]
+    assert numbers(removed.after(1)) == [2, 3]
+    assert removed.after(3) == []
     assert removed.path.stat().st_mode & 0o777 == 0o640
 
 
