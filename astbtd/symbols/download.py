@@ -34,7 +34,7 @@ class Download:
         answers = {build_id: known[build_id] for build_id in wanted if build_id in known}
         for build_id in wanted:
             if not self._is_answered(build_id, answers.get(build_id)):
-                answers[build_id] = self._ask(build_id)
+                answers[build_id] = self._ask(build_id, answers.get(build_id))
                 with files.wrap_os_error(f"cannot write {self.directories.answers}"):
                     write_answers(self.directories, answers)
         return answers
@@ -51,11 +51,13 @@ class Download:
             return True
         return answer is not None and answer.is_valid(datetime.now(UTC))
 
-    def _ask(self, build_id: str) -> Answer:
+    def _ask(self, build_id: str, before: Answer | None) -> Answer:
+        """Ask for a build id. Log why that was in vain, unless the last answer, `before`, was the same."""
         with files.wrap_os_error("cannot download debug files"):
             self._check_space()
             result, reason = self.client.fetch(build_id, self._target(build_id))
-        if result in (Result.REFUSED, Result.FAILED):
+        is_known = before is not None and (before.result, before.reason) == (result, reason)
+        if result in (Result.REFUSED, Result.FAILED) and not is_known:
             what = "refused the debug file" if result is Result.REFUSED else "could not obtain the debug file"
             self.log(f"{what} of build {build_id}: {reason}")
         return Answer(result, datetime.now(UTC), reason)

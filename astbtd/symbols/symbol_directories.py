@@ -16,6 +16,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+STEP = "symbols"
+"""The name of the networked unit's work in the notes about what it fails at."""
+
 SYSTEM_DEBUG_DIRECTORIES = ("/usr/lib/debug", "/usr/local/lib/debug")
 """Where packages install debug files. gdb's own default is one of them."""
 

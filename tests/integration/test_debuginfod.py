@@ -11,8 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from astbtd import settings
 from astbtd.elf.headers import build_id, file_reader
+from astbtd.lib.failure_notes import FailureNotes
 from astbtd.model.crash import Section
+from astbtd.readiness.gather.debug_files import read_debuginfod
+from astbtd.settings import SymbolSettings
 from astbtd.symbols.symbol_directories import SymbolDirectories
 from astbtd.symbols.symbol_requests import Result, read_answers, write_wanted
 from tests.support.commands import build, command_line, section_text
@@ -45,21 +49,39 @@ class Unit:
         spool = str(self.running.configuration.parent / "spool")
         self.running.configure({"watch": {"directories": [spool]}, "symbols": symbols})
 
+    @property
+    def settings(self) -> SymbolSettings:
+        """The configured settings."""
+        return settings.load(self.running.configuration).symbols
+
+    @property
+    def notes(self) -> FailureNotes:
+        """The notes about what it fails at."""
+        return FailureNotes(self._runtime_directory / "symbols.json")
+
     def prepare(self) -> None:
         """Create the directories, as systemd does."""
         self.directories.root.mkdir(exist_ok=True)
-        self.directories.downloads.mkdir(mode=0o700, exist_ok=True)
-        shutil.chown(self.directories.downloads, "nobody")
+        for directory in (self.directories.downloads, self._runtime_directory):
+            directory.mkdir(mode=0o700, exist_ok=True)
+            shutil.chown(directory, "nobody")
 
     def start(self, *wrapper: str) -> "subprocess.Popen[str]":
         """Start it."""
         command = [*wrapper, *command_line(self.running, "symbols")]
-        return subprocess.Popen(command, user="nobody", group="nogroup", stderr=subprocess.PIPE, text=True)
+        environment = {**os.environ, "RUNTIME_DIRECTORY": str(self._runtime_directory)}
+        return subprocess.Popen(
+            command, user="nobody", group="nogroup", env=environment, stderr=subprocess.PIPE, text=True
+        )
 
     def run(self, *wrapper: str) -> str:
         """Run it, and return its messages."""
         with self.start(*wrapper) as process:
             return process.communicate()[1]
+
+    @property
+    def _runtime_directory(self) -> Path:
+        return self.directories.root.with_name("run-symbols")
 
 
 @pytest.fixture
@@ -149,7 +171,64 @@ def test_a_server_that_cannot_be_reached_is_reported_and_asked_again(unit: Unit)
     first, second = unit.run(), unit.run()
 
     assert "Connection refused" in first
-    assert "Connection refused" in second
+    assert "Connection refused" not in second, "it was logged before"
+    assert "Connection refused" in read_answers(unit.directories)[WANTED].reason
+
+
+def test_a_server_that_could_not_be_reached_is_asked_again(unit: Unit, server: MisbehavingServer) -> None:
+    unit.configure(["http://127.0.0.1:1"])
+    write_wanted(unit.directories, [WANTED])
+    unit.run()
+    unit.configure([server.address])
+
+    unit.run()
+
+    assert read_answers(unit.directories)[WANTED].result is Result.MISSING
+
+
+def test_a_full_disk_is_logged_once_shown_by_check_and_asks_for_nothing_until_it_is_over(
+    unit: Unit, server: MisbehavingServer
+) -> None:
+    write_wanted(unit.directories, [WANTED])
+    unit.configure([server.address], size=1 << 60)
+    full = [unit.run() for _ in range(2)]
+    noted = read_debuginfod(unit.settings, unit.notes)
+    asked_for = list(server.paths)
+
+    unit.configure([server.address])
+    after = [unit.run() for _ in range(2)]
+
+    assert "would leave less than" in full[0]
+    assert "hint: free some disk space" in full[0]
+    assert full[1] == ""
+    assert asked_for == []
+    assert noted
+    assert noted.unit_failure
+    assert "would leave less than" in noted.unit_failure
+    assert "downloading debug files works again, after " in after[0]
+    assert after[1] == ""
+    assert read_answers(unit.directories)[WANTED].result is Result.MISSING
+
+
+@pytest.mark.parametrize("obstacle", ["unreadable directory", "invalid configuration"])
+def test_what_keeps_the_unit_from_working_is_logged_once(unit: Unit, server: MisbehavingServer, obstacle: str) -> None:
+    write_wanted(unit.directories, [WANTED])
+    unit.configure([server.address])
+    configuration = unit.running.configuration
+    valid = configuration.read_text()
+    if obstacle == "unreadable directory":
+        unit.directories.downloads.rename(unit.directories.downloads.with_name("away"))
+    else:
+        configuration.write_text("no_such_setting: 1\n")
+
+    failed = [unit.run() for _ in range(2)]
+
+    assert failed[0].count("astbtd: ") == 1
+    assert failed[1] == ""
+    configuration.write_text(valid)
+    unit.prepare()
+    assert "downloading debug files works again, after " in unit.run()
+    assert read_answers(unit.directories)[WANTED].result is Result.MISSING
 
 
 def test_a_miss_is_remembered(unit: Unit, server: MisbehavingServer) -> None:

@@ -13,6 +13,7 @@ from tests.support.containers.service import HIGHEST_EXPOSURES, STORE, Service
 
 ADDRESS = "http://127.0.0.1:8002"
 SYMBOLS = f"symbols: {{debuginfod: ['{ADDRESS}']}}\n"
+TOO_LARGE = f"symbols: {{debuginfod: ['{ADDRESS}'], size: 1000000 GB}}\n"
 CACHE = "/var/cache/astbtd"
 DEBUG_FILES = "/srv/debug"
 UNITS = ("astbtd-symbols.service", "astbtd-symbols.path", "astbtd-symbols.timer")
@@ -112,3 +113,28 @@ def test_the_units_sandbox_is_tight(machine: Machine) -> None:
     for unit in UNITS:
         verified = machine.container.run("systemd-analyze", "verify", "--man=no", unit)
         assert verified.stdout + verified.stderr == ""
+
+
+@pytest.mark.usefixtures("build_id")
+def test_too_little_disk_space_is_logged_once_and_shown_until_it_is_over(machine: Machine) -> None:
+    container = machine.container
+    container.run("systemctl", "stop", "astbtd-symbols.timer", "astbtd-symbols.path")
+    wanted = container.run("cat", f"{CACHE}/wanted").stdout
+    container.write(f"{CACHE}/wanted", f"{'ab' * 20}\n")
+
+    machine.service.configure(TOO_LARGE)
+    for _ in range(3):
+        container.run("systemctl", "start", UNITS[0])
+    shown = container.run("astbtd", "check", check=False).stdout
+    machine.service.configure(SYMBOLS)
+    for _ in range(2):
+        container.run("systemctl", "start", UNITS[0])
+
+    container.write(f"{CACHE}/wanted", wanted)
+    container.run("systemctl", "start", "astbtd-symbols.timer", "astbtd-symbols.path")
+    container.run("journalctl", "--sync")
+    logged = container.run("journalctl", f"--unit={UNITS[0]}", "--output=cat").stdout
+    assert "astbtd-symbols.service cannot work: a debug file of" in shown
+    assert logged.count("hint: free some disk space") == 1
+    assert logged.count("downloading debug files works again") == 1
+    assert "Failed to start" not in logged

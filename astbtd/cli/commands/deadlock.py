@@ -39,8 +39,8 @@ def run(options: argparse.Namespace) -> ExitCode:
     """Capture the process, store the capture, print the result."""
     if os.geteuid() != 0:
         raise AstbtdError("cannot capture a running Asterisk: only root may do so", "sudo astbtd deadlock")
+    requested_pid = _take_request(options.wanted)  # first: the path unit starts us as long as the request exists
     settings = load_settings(options)
-    requested_pid = _take_request(options.wanted)
     asked_by = AskedBy.WATCH if requested_pid else AskedBy.COMMAND
     pid = options.pid or _find_pid(settings, requested_pid)
     _refuse_foreign(pid, find_remembered_identity(settings))

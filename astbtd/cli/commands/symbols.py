@@ -6,12 +6,13 @@ import shutil
 from pathlib import Path
 
 from astbtd.cli.common import load_settings, warn, write_text
+from astbtd.cli.repeated_step import run_repeated
 from astbtd.errors import AstbtdError, ExitCode
 from astbtd.lib import files, subprocesses
 from astbtd.settings import Settings
 from astbtd.symbols.debuginfod_client import INSTALL, PROGRAM, DebuginfodClient
 from astbtd.symbols.download import Download, summarize
-from astbtd.symbols.symbol_directories import SymbolDirectories
+from astbtd.symbols.symbol_directories import STEP, SymbolDirectories
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,16 +20,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> ExitCode:
-    """Download, and print how many files were found."""
-    settings = load_settings(options)
+    """Download, and print how many files were found. A unit logs a failure once, not at each start."""
+    return run_repeated(STEP, "downloading debug files", lambda: _run(load_settings(options)))
+
+
+def _run(settings: Settings) -> None:
     if not settings.symbols.debuginfod:
         write_text("symbols.debuginfod lists no server: nothing is downloaded\n")
-        return ExitCode.DONE
+        return
     if shutil.which(PROGRAM, path=subprocesses.ENVIRONMENT["PATH"]) is None:
         raise AstbtdError(f"{PROGRAM} is not installed", INSTALL)
     answers = _download(settings).run()
     write_text(f"{summarize(answers)}\n")
-    return ExitCode.DONE
 
 
 def _download(settings: Settings) -> Download:

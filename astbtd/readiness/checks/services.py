@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from astbtd.lib.escaping import printable_line
 from astbtd.lib.quantities import format_size, pluralize
 from astbtd.readiness.facts import Coredump, Family, Gdb, Process, Unit, is_below
 from astbtd.readiness.gather.debug_files import Debuginfod
@@ -53,6 +54,9 @@ def check_debuginfod(debuginfod: Debuginfod | Unknown) -> Check:
         return unknown(Name.DEBUGINFOD, debuginfod)
     if debuginfod.problem:
         return warning(Name.DEBUGINFOD, debuginfod.problem, _INSTALL_DEBUGINFOD)
+    if debuginfod.unit_failure:
+        found = f"astbtd-symbols.service cannot work: {printable_line(debuginfod.unit_failure)}"
+        return warning(Name.DEBUGINFOD, found, "journalctl -u astbtd-symbols; systemctl start astbtd-symbols")
     if debuginfod.failure:
         found = f"a server of symbols.debuginfod could not be asked: {debuginfod.failure}"
         return warning(Name.DEBUGINFOD, found, "journalctl -u astbtd-symbols; systemctl start astbtd-symbols")

@@ -159,3 +159,16 @@ def test_a_request_captures_no_other_process(
 
     assert answer.code == (3 if content == "99\n" else 2)
     assert not request.exists()
+
+
+def test_a_request_is_served_once_although_the_configuration_is_invalid(
+    astbtd: Run, configuration: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The path unit starts the service as long as the file exists, until systemd gives up both."""
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    configuration.write_text("no_such_setting: 1\n")
+    request = tmp_path / "wanted"
+    request.write_text("99\n")
+
+    assert astbtd("deadlock", "--wanted", request).code == 78
+    assert not request.exists()

@@ -180,6 +180,16 @@ def test_a_server_of_debug_files_cannot_be_asked() -> None:
     assert "journalctl -u astbtd-symbols" in remedy(check)
 
 
+def test_the_unit_that_downloads_debug_files_cannot_work() -> None:
+    check = check_debuginfod(Debuginfod(unit_failure="the disk is full\nsecond line", failure="Connection refused"))
+
+    state, found = result(check)
+    assert state is State.WARNING
+    assert found.startswith("astbtd-symbols.service cannot work: the disk is full")
+    assert "\n" not in found
+    assert "journalctl -u astbtd-symbols" in remedy(check)
+
+
 def test_the_client_of_debuginfod_is_not_installed() -> None:
     check = check_debuginfod(Debuginfod(problem="debuginfod-find is not installed: no debug file can be obtained"))
 
