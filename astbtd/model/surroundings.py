@@ -75,6 +75,14 @@ class Upgrade:
 
 
 @dataclass(frozen=True)
+class BeforeCrash:
+    """What does not change any more after a crash: as in Surroundings, `log` without the journal of a unit."""
+
+    upgrade: Upgrade | None = None
+    log: str = ""
+
+
+@dataclass(frozen=True)
 class Surroundings:
     """The surroundings of a crash. `upgrade` is the last one of Asterisk's packages before the crash, `log` log.txt."""
 
@@ -83,4 +91,5 @@ class Surroundings:
     log: str = ""
 
 
+NOTHING_BEFORE = BeforeCrash()
 UNKNOWN = Surroundings()

@@ -1,5 +1,6 @@
 """Analyze one core as far as necessary: in a crash loop, or if gdb cannot run, less is done."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,6 +35,9 @@ _POSTPONED = (
     f"only the crashed thread was extracted so far: more than {MOST_NEW_SITES} new sites of this program within ten "
     "minutes; the core is extracted in full when no core is queued"
 )
+Meanwhile = Callable[[], object]
+"""Does other work while gdb runs; may be called repeatedly."""
+
 _WITHOUT_GDB = Extraction(None, 0.0, ExtractionOutcome.OK, {}, Symbols.LAZY, brief=True)
 
 
@@ -49,16 +53,19 @@ class CoreAnalyzer:
     loops: CrashLoops
     may_postpone: bool
 
-    def analyze(self, core: int, facts: CoreFacts, staged: Path, loss: LostCore | None) -> AnalysisResult:
+    def analyze(
+        self, core: int, facts: CoreFacts, staged: Path, loss: LostCore | None, meanwhile: Meanwhile
+    ) -> AnalysisResult:
         """Analyze the core open at `core`; write the sections to the empty directory `staged`.
 
-        If there is no core, `loss` is the reason. Raises what Extractor.extract raises.
+        If there is no core, `loss` is the reason. `meanwhile` is called while gdb extracts all threads. Raises what
+        Extractor.extract raises.
         """
         if loss:
             nothing = NO_EXTRACTION
             diagnosis = diagnose("", Evidence(loss=loss))
             return AnalysisResult(nothing.extraction, nothing.asterisk, diagnosis, site=logged_site(loss.frame))
-        return self._reuse_result(facts) or self._run_gdb(core, facts, staged)
+        return self._reuse_result(facts) or self._run_gdb(core, facts, staged, meanwhile)
 
     def _reuse_result(self, facts: CoreFacts) -> AnalysisResult | None:
         """In a crash loop, return the result of a crash with exactly the same stack: gdb would find nothing new."""
@@ -74,7 +81,7 @@ class CoreAnalyzer:
         result = AnalysisResult(_WITHOUT_GDB, before.asterisk, before.diagnosis, before.site)
         return result.with_note(note).without_core()
 
-    def _run_gdb(self, core: int, facts: CoreFacts, staged: Path) -> AnalysisResult:
+    def _run_gdb(self, core: int, facts: CoreFacts, staged: Path, meanwhile: Meanwhile) -> AnalysisResult:
         """Analyze the core with gdb. Extract the crashed thread first if that may be enough for now.
 
         It is enough for one more crash of a loop, and for a new site if there are many of them: that one is extracted
@@ -91,7 +98,7 @@ class CoreAnalyzer:
                 postponed = result.with_note(_POSTPONED)
                 return replace(postponed, extraction=replace(postponed.extraction, brief=False, postponed=True))
             self.store.stage(facts.crash_id)
-        return analyze_core(core, facts, staged, self.extractor)
+        return analyze_core(core, facts, staged, self.extractor, meanwhile=meanwhile)
 
 
 @dataclass(frozen=True)
@@ -116,7 +123,14 @@ class UnexaminedAnalyzer:
         remedy = f"Make gdb work: {error.remedy}. `astbtd check` says whether it does."
         return cls(error.message, (remedy, _EXTRACTED_LATER), awaits_gdb=True)
 
-    def analyze(self, core: int, facts: CoreFacts, staged: Path, loss: LostCore | None) -> AnalysisResult:  # noqa: ARG002
+    def analyze(
+        self,
+        core: int,  # noqa: ARG002 - the interface of CoreAnalyzer
+        facts: CoreFacts,
+        staged: Path,  # noqa: ARG002
+        loss: LostCore | None,  # noqa: ARG002
+        meanwhile: Meanwhile,  # noqa: ARG002
+    ) -> AnalysisResult:
         """Return what the core's notes contain, and the reason why there is no more."""
         extraction = replace(
             NO_EXTRACTION.extraction,

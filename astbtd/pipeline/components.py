@@ -10,7 +10,6 @@ from astbtd.claims.claim import Claims
 from astbtd.claims.private_copy import Unpacker
 from astbtd.extraction.gdb_runner import Extractor
 from astbtd.extraction.sandbox_command import find_sandbox_user
-from astbtd.pipeline.gdb_analysis import load_diagnosis
 from astbtd.settings import Settings
 from astbtd.store.kept_objects import KeptObjects
 from astbtd.store.retention.disk_reserve import DiskReserve
@@ -53,7 +52,6 @@ def assemble(
         check_interrupt,
         KeptObjects(store.root, store.group),
         SymbolDirectories(Path(settings.symbols.directory)).search_path,
-        meanwhile=load_diagnosis,
     )
     return Components(store, reserve, claims, extractor)
 

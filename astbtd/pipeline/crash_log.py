@@ -139,19 +139,27 @@ def _shorten(line: str) -> str:
     return line if len(line) <= _MAX_LINE else f"{line[:_MAX_LINE]} ... ({len(line) - _MAX_LINE} more characters)"
 
 
-def collect_log(settings: Settings, facts: CoreFacts, unit: str | None, sandbox: SandboxUser) -> str:
-    """Return the content of log.txt; an empty text if there are no logs, or the settings do not want them.
+def read_asterisk_log(settings: Settings, facts: CoreFacts, sandbox: SandboxUser) -> str:
+    """Return the end of Asterisk's own log for log.txt; an empty text if there is none, or none is wanted.
 
-    Asterisk's logs are read as the user that it ran as. If that was root, or if we are not, they are read as `sandbox`.
+    It is read as the user that Asterisk ran as. If that was root, or if we are not, it is read as `sandbox`.
     """
-    lines = settings.extract.log
-    if lines == 0 or facts.process.container:
+    lines = _wanted_lines(settings, facts)
+    if lines == 0:
         return ""
     configuration = Path(settings.asterisk.configuration)
-    parts = [LogReader(_log_user(facts, sandbox), configuration, lines).asterisk_log(facts.crashed_at)]
-    if unit:
-        parts.append(unit_journal(unit, facts.crashed_at, lines))
-    return "\n".join(filter(None, parts))
+    return LogReader(_log_user(facts, sandbox), configuration, lines).asterisk_log(facts.crashed_at)
+
+
+def read_unit_journal(settings: Settings, facts: CoreFacts, unit: str | None) -> str:
+    """Return the end of the journal of Asterisk's unit for log.txt; an empty text as above."""
+    lines = _wanted_lines(settings, facts)
+    return unit_journal(unit, facts.crashed_at, lines) if unit and lines else ""
+
+
+def _wanted_lines(settings: Settings, facts: CoreFacts) -> int:
+    """Return how many lines of each log are wanted: none of a container, whose logs are not on this machine."""
+    return 0 if facts.process.container else settings.extract.log
 
 
 def _log_user(facts: CoreFacts, sandbox: SandboxUser) -> SandboxUser:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache, partial
 from pathlib import Path
 
 from astbtd.claims.claim import AlreadyClaimed, Claim, ClaimRecord, Claims
@@ -15,13 +16,13 @@ from astbtd.extraction.gdb_probe import GdbCannotStart
 from astbtd.extraction.gdb_runner import Extractor
 from astbtd.lib import files, sparse
 from astbtd.model.crash import LOG_FILE, RECORD_FILE, CoreAction, CoreFacts, CoreState, Crash, DiscoveredBy
-from astbtd.model.surroundings import UNKNOWN
+from astbtd.model.surroundings import NOTHING_BEFORE, UNKNOWN
 from astbtd.pipeline.analysis import CoreAnalyzer, UnexaminedAnalyzer
 from astbtd.pipeline.crash_record import first_of_signature, make_record, origin
 from astbtd.pipeline.crash_report import write_report
 from astbtd.pipeline.known_deaths import remove_replaced, take_over
 from astbtd.pipeline.loop_detection import CrashLoops
-from astbtd.pipeline.pbx_state import Observe
+from astbtd.pipeline.pbx_state import Observe, ReadBefore
 from astbtd.pipeline.postponed_extraction import PostponedExtractions, extract_postponed
 from astbtd.pipeline.reextraction import Reextraction
 from astbtd.pipeline.removed_core import record_core_state
@@ -63,7 +64,8 @@ class CrashPipeline:
     announce: AnnounceCrash
     progress: Progress
     collect_metadata: CollectMetadata = lambda _: None
-    observe: Observe = lambda _: UNKNOWN
+    read_before: ReadBefore = lambda _: NOTHING_BEFORE
+    observe: Observe = lambda *_: UNKNOWN
     keep_objects: KeepObjects = lambda *_: None
 
     def process(self, claim: Claim) -> Crash | None:
@@ -194,13 +196,14 @@ class CrashPipeline:
 
     def _analyze(self, claim: Claim, staged: Path, analyzer: CoreAnalyzer | UnexaminedAnalyzer) -> Crash:
         facts = self._facts(claim)
-        result = analyzer.analyze(claim.descriptor, facts, staged, claim.record.loss)
+        read_before = cache(partial(self.read_before, facts))
+        result = analyzer.analyze(claim.descriptor, facts, staged, claim.record.loss, read_before)
         signature = first_of_signature(result.diagnosis.signature, facts.crashed_at)
         if signature is not None and not claim.record.foreign:
             signature = assign_occurrence(self.store, signature, claim.id, result.asterisk.version)
         crash = take_over(self.store, make_record(facts, origin(claim.record), result, signature), self.claims)
         if not (crash.foreign or crash.extraction.brief):
-            surroundings = self.observe(facts)
+            surroundings = self.observe(facts, read_before())
             crash = replace(crash, pbx=surroundings.pbx, upgrade=surroundings.upgrade)
             if surroundings.log:
                 files.write_new(staged / LOG_FILE, surroundings.log.encode(), group=self.store.group)

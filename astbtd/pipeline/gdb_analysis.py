@@ -6,6 +6,8 @@ runs; the daemon has loaded it before.
 
 import importlib
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,14 +21,26 @@ _USED_AFTERWARDS = ("core_diagnosis", "crash_record", "crash_report")
 
 
 def analyze_core(
-    core: int, facts: CoreFacts, directory: Path, extractor: Extractor, *, crash_thread_only: bool = False
+    core: int,
+    facts: CoreFacts,
+    directory: Path,
+    extractor: Extractor,
+    *,
+    crash_thread_only: bool = False,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> "AnalysisResult":
     """Extract the core open at `core` into the empty `directory` and diagnose the backtrace.
 
-    With `crash_thread_only`, only as much is extracted as is needed to recognize a crash of a loop. Raises what
-    Extractor.extract raises.
+    With `crash_thread_only`, only as much is extracted as is needed to recognize a crash of a loop. `meanwhile` is
+    called while gdb runs. Raises what Extractor.extract raises.
     """
+
+    def work_meanwhile() -> None:
+        _load_diagnosis()
+        meanwhile()
+
     began = time.time()
+    extractor = replace(extractor, meanwhile=work_meanwhile)
     extracted = extractor.extract(core, facts, directory, crash_thread_only=crash_thread_only)
 
     from astbtd.pipeline.core_diagnosis import diagnose_core  # loaded while gdb ran
@@ -34,7 +48,7 @@ def analyze_core(
     return diagnose_core(core, facts, directory, extractor, extracted, began)
 
 
-def load_diagnosis() -> None:
+def _load_diagnosis() -> None:
     """Load what is used after gdb has ended."""
     for module in _USED_AFTERWARDS:
         importlib.import_module(f"astbtd.pipeline.{module}")

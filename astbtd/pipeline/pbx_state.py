@@ -17,8 +17,8 @@ from astbtd.extraction.package_history import last_upgrade
 from astbtd.extraction.package_owner import find_package
 from astbtd.extraction.sandbox_command import SandboxUser
 from astbtd.model.crash import CoreFacts
-from astbtd.model.surroundings import PbxState, Surroundings
-from astbtd.pipeline.crash_log import collect_log
+from astbtd.model.surroundings import NOTHING_BEFORE, BeforeCrash, PbxState, Surroundings
+from astbtd.pipeline.crash_log import read_asterisk_log, read_unit_journal
 from astbtd.readiness.facts import Unit
 from astbtd.readiness.gather import process_facts, systemd_config
 from astbtd.settings import Settings
@@ -33,22 +33,32 @@ _MAX_RESTARTS = 10_000
 Entries = Callable[[Sequence[Mapping[str, str]], float], Iterable[Mapping[str, object]]]
 """Returns the journal entries that match one of the queries, since a time in seconds since 1970."""
 
-Observe = Callable[[CoreFacts], Surroundings]
+ReadBefore = Callable[[CoreFacts], BeforeCrash]
+"""Returns what the machine tells about the time before a crash; may be called while gdb runs."""
+
+Observe = Callable[[CoreFacts, BeforeCrash], Surroundings]
 """Returns what the machine tells about a crash that is being recorded."""
 
 
-def observe_surroundings(settings: Settings, store: Store, sandbox: SandboxUser, facts: CoreFacts) -> Surroundings:
-    """Return what the machine tells about a crash that is being recorded.
+def read_before(settings: Settings, sandbox: SandboxUser, facts: CoreFacts) -> BeforeCrash:
+    """Return what the machine tells about the time before a crash.
 
     `sandbox` is the user without privileges who reads the logs of an Asterisk that runs as root.
     """
+    if facts.process.container:
+        return NOTHING_BEFORE
     program = facts.process.executable
-    package = find_package(program) if program and not facts.process.container else None
-    upgrade = None if facts.process.container else last_upgrade(package, facts.crashed_at)
+    package = find_package(program) if program else None
+    return BeforeCrash(last_upgrade(package, facts.crashed_at), read_asterisk_log(settings, facts, sandbox))
+
+
+def observe_surroundings(settings: Settings, store: Store, facts: CoreFacts, before: BeforeCrash) -> Surroundings:
+    """Return what the machine tells about a crash that is being recorded: the PBX is observed now."""
     identity = find_remembered_identity(settings)
     pbx = observe_pbx(settings.asterisk.executables, identity, store)
     pbx = replace(pbx, crashes=(pbx.crashes or 0) + _is_recent(facts.crashed_at, pbx.at))
-    return Surroundings(pbx, upgrade, collect_log(settings, facts, pbx.unit, sandbox))
+    journal = read_unit_journal(settings, facts, pbx.unit)
+    return Surroundings(pbx, before.upgrade, "\n".join(filter(None, (before.log, journal))))
 
 
 def observe_pbx(

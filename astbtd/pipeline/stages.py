@@ -17,7 +17,7 @@ from astbtd.pipeline.components import Components
 from astbtd.pipeline.crash_pipeline import AnnounceCrash, CollectMetadata, CrashPipeline, KeepObjects
 from astbtd.pipeline.loop_detection import CrashLoops
 from astbtd.pipeline.object_keeper import ObjectKeeper
-from astbtd.pipeline.pbx_state import observe_surroundings
+from astbtd.pipeline.pbx_state import observe_surroundings, read_before
 from astbtd.pipeline.reextraction import Reextraction
 from astbtd.settings import Settings
 from astbtd.sources import known_directories
@@ -49,7 +49,8 @@ def crash_pipeline(
         announce,
         progress,
         collect_metadata,
-        partial(observe_surroundings, settings, parts.store, parts.extractor.user),
+        partial(read_before, settings, parts.extractor.user),
+        partial(observe_surroundings, settings, parts.store),
         keep_objects,
     )
 

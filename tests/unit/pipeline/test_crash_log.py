@@ -12,7 +12,7 @@ import pytest
 
 from astbtd.announce.journald_socket import JournalUnavailable
 from astbtd.extraction.sandbox_command import SandboxUser
-from astbtd.pipeline.crash_log import LogReader, collect_log, last_lines, unit_journal
+from astbtd.pipeline.crash_log import LogReader, last_lines, read_asterisk_log, read_unit_journal, unit_journal
 from astbtd.settings import AsteriskSettings, ExtractSettings, Settings
 from tests.support.builders import facts
 from tests.support.cli_types import NOBODY
@@ -210,8 +210,9 @@ def test_the_setting_turns_it_off(directory: Path) -> None:
     settings = Settings(asterisk=AsteriskSettings(configuration=str(directory / "asterisk.conf")))
     off = replace(settings, extract=ExtractSettings(log=0))
 
-    assert "a line" in collect_log(settings, of_crash, None, ATTACKER)
-    assert collect_log(off, of_crash, None, ATTACKER) == ""
+    assert "a line" in read_asterisk_log(settings, of_crash, ATTACKER)
+    assert read_asterisk_log(off, of_crash, ATTACKER) == ""
+    assert read_unit_journal(off, of_crash, "asterisk.service") == ""
 
 
 def test_a_log_that_begins_after_the_crash_does_not_count(directory: Path) -> None:

@@ -20,6 +20,7 @@ from astbtd.errors import AstbtdError, NoRoom
 from astbtd.extraction.gdb_probe import GdbCannotStart
 from astbtd.extraction.gdb_runner import NO_EXTRACTION, ExtractionResult, Extractor
 from astbtd.model.crash import (
+    LOG_FILE,
     REPORT_FILE,
     CoreAction,
     CoreFacts,
@@ -34,7 +35,7 @@ from astbtd.model.crash import (
     Verdict,
 )
 from astbtd.model.diagnosis import Diagnosis
-from astbtd.model.surroundings import PbxState, Surroundings, Upgrade
+from astbtd.model.surroundings import BeforeCrash, PbxState, Surroundings, Upgrade
 from astbtd.pipeline.crash_pipeline import CrashPipeline
 from astbtd.pipeline.loop_detection import CrashLoops
 from astbtd.settings import CrashLoopSettings, GdbSettings, UnpackingSettings
@@ -66,9 +67,14 @@ class FakeExtractor:
     crash_thread_only: list[bool] = field(default_factory=list)
     ended: ExtractionOutcome = ExtractionOutcome.OK
     backtrace: str = BACKTRACE
+    meanwhile: Callable[[], None] = lambda: None
+    events: list[str] = field(default_factory=list)
 
     def extract(self, *arguments: object, crash_thread_only: bool = False) -> ExtractionResult:
         self.crash_thread_only.append(crash_thread_only)
+        self.events.append("gdb was started")
+        self.meanwhile()
+        self.events.append("gdb has ended")
         if self.error:
             raise self.error
         directory = cast(Path, arguments[2])
@@ -78,10 +84,8 @@ class FakeExtractor:
         return replace(NO_EXTRACTION, extraction=extraction)
 
 
-SURROUNDINGS = Surroundings(
-    PbxState(datetime(2026, 11, 29, 12, tzinfo=UTC), running=True),
-    Upgrade("asterisk", "22.9.0", "22.10.0", datetime(2026, 11, 28, tzinfo=UTC)),
-)
+PBX = PbxState(datetime(2026, 11, 29, 12, tzinfo=UTC), running=True)
+BEFORE = BeforeCrash(Upgrade("asterisk", "22.9.0", "22.10.0", datetime(2026, 11, 28, tzinfo=UTC)), "the last line\n")
 
 
 @dataclass
@@ -110,6 +114,7 @@ class Bench:
             announce=self._announce,
             progress=lambda _: None,
             collect_metadata=lambda _: self.metadata,
+            read_before=self._read_before,
             observe=self._observe,
         )
 
@@ -125,9 +130,14 @@ class Bench:
         assert crash is not None
         return crash
 
-    def _observe(self, facts: CoreFacts) -> Surroundings:
+    def _read_before(self, _: CoreFacts) -> BeforeCrash:
+        self.extractor.events.append("the log was read")
+        return BEFORE
+
+    def _observe(self, facts: CoreFacts, before: BeforeCrash) -> Surroundings:
+        self.extractor.events.append("the PBX was observed")
         self.observed.append(facts)
-        return SURROUNDINGS
+        return Surroundings(PBX, before.upgrade, before.log)
 
     def _announce(self, _: Claim, crash: Crash, directory: Path) -> None:
         assert directory.is_dir()
@@ -627,8 +637,16 @@ def test_other_failures_are_retried_without_limit(bench: Bench, fail: Fail, erro
 def test_the_record_and_the_report_say_what_has_become_of_asterisk(bench: Bench) -> None:
     crash = bench.process(bench.claim())
 
-    assert (crash.pbx, crash.upgrade) == (SURROUNDINGS.pbx, SURROUNDINGS.upgrade)
+    assert (crash.pbx, crash.upgrade) == (PBX, BEFORE.upgrade)
     assert "\nRunning:   yes" in (bench.store.directory(crash.id) / REPORT_FILE).read_text()
+    assert (bench.store.directory(crash.id) / LOG_FILE).read_text() == BEFORE.log
+
+
+def test_what_happened_before_the_crash_is_read_once_while_gdb_runs(bench: Bench) -> None:
+    bench.process(bench.claim())
+
+    expected = ["gdb was started", "the log was read", "gdb has ended", "the PBX was observed"]
+    assert bench.extractor.events == expected
 
 
 def test_a_crash_that_is_only_counted_is_not_observed(bench: Bench) -> None:

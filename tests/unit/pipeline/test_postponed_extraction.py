@@ -39,6 +39,7 @@ class FakeExtractor:
     settings: GdbSettings = field(default_factory=GdbSettings)
     user: SandboxUser = OURSELVES
     debug_directories: str = ""
+    meanwhile: Callable[[], None] = lambda: None
     facts: list[CoreFacts] = field(default_factory=list)
 
     def extract(

@@ -1,7 +1,7 @@
 """Repeating an extraction: the better result is kept, and crashes are numbered by the new signatures."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
@@ -34,6 +34,7 @@ class FakeExtractor:
     settings: GdbSettings = field(default_factory=GdbSettings)
     user: SandboxUser = OURSELVES
     debug_directories: str = ""
+    meanwhile: Callable[[], None] = lambda: None
 
     def extract(
         self, core: int, facts: CoreFacts, directory: Path, *, crash_thread_only: bool = False
