@@ -5,11 +5,12 @@ import pwd
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from astbtd.model.crash import Crash, Section
+from astbtd.model.crash import Crash, ExtractionOutcome, Section
 from tests.support.commands import build, command_line, run_astbtd, section_text
 from tests.support.documented import crashed_frames
 from tests.support.fake_gdb import paused_gdb, use_gdb
@@ -35,10 +36,18 @@ def left_in(running: RunningDaemon) -> list[str]:
     return [name for name in os.listdir(running.store.incoming) if name.startswith("astbtd-")]
 
 
-def processes_of_gdb() -> list[int]:
-    """Return the ids of all processes of gdb's user in our pid namespace."""
+def processes_of_gdb(program: str) -> list[int]:
+    """Return the ids of the processes of gdb's user in our pid namespace that run this program.
+
+    That user also runs the gdb by which the daemon checks, after its start, that gdb works.
+    """
     uid = pwd.getpwnam("astbtd-gdb").pw_uid
-    return sorted(int(each.name) for each in Path("/proc").glob("[0-9]*") if each.stat().st_uid == uid)
+    found = []
+    for each in Path("/proc").glob("[0-9]*"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            if each.stat().st_uid == uid and (each / "comm").read_text() == f"{program}\n":
+                found.append(int(each.name))
+    return sorted(found)
 
 
 @pytest.fixture
@@ -180,7 +189,7 @@ def test_an_extraction_whose_gdb_leaves_a_process_does_not_end_a_session(
     output, _ = waiting.communicate("echo alive\\n\nquit\n", timeout=60)
 
     assert "alive" in output
-    assert processes_of_gdb() == []
+    assert processes_of_gdb("sleep") == []
 
 
 def test_a_session_that_leaves_a_process_does_not_end_an_extraction(
@@ -191,9 +200,8 @@ def test_a_session_that_leaves_a_process_does_not_end_an_extraction(
         running.start()
         crash(scratch / "programs", spool, "abort")
         wait_for_gdb()
-        paused = processes_of_gdb()
         running.configuration.write_text(program)
         debug(running, collected.id, "-ex", "shell setsid sleep 1000 &")
 
-        assert processes_of_gdb() == paused
-    running.wait_for_crashes(2)
+        assert processes_of_gdb("sleep") == []
+    assert [each.extraction.ended for each in running.wait_for_crashes(2)] == [ExtractionOutcome.OK] * 2
