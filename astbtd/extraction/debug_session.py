@@ -4,16 +4,15 @@ gdb sees only objects that were checked: a module of another build would give wr
 """
 
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from astbtd.extraction.build_ids import outdated_paths
-from astbtd.extraction.gdb_files import copies_directory, descriptor_path, program_path, settings_options
+from astbtd.extraction.core_objects import CoreObjects
+from astbtd.extraction.gdb_files import copies_directory, descriptor_path, settings_options, sysroot_option
 from astbtd.extraction.gdb_runner import Extractor
 from astbtd.extraction.sandbox_command import grant_read, kill_leftovers, sandboxed_command
 from astbtd.extraction.sandbox_kernel import run_sandboxed
-from astbtd.extraction.shared_objects import SharedObjects
 from astbtd.lib import subprocesses
 from astbtd.model.crash import CoreFacts
 
@@ -40,12 +39,9 @@ class DebugSession:
             grant_read(core, user) as readable,
             kill_leftovers(user),
         ):
-            _, objects, mapped = self.extractor.prepare_objects(core, facts, copies, always_tree=True)
-            outdated = outdated_paths(mapped)
-            self._warn_about(objects, outdated)
-            program = facts.process.executable
-            lacks_program = program in outdated or program in objects.missing
-            argv = self._argv(readable, None if lacks_program else program, objects, arguments)
+            objects = self.extractor.prepare_objects(core, facts, copies, always_tree=True)
+            self._warn_about(objects)
+            argv = self._argv(readable, objects, facts.process.executable, arguments)
             settings = replace(self.extractor.settings, time=_CPU_SECONDS)
             return subprocesses.run_on_terminal(
                 sandboxed_command(argv, user, settings),
@@ -55,16 +51,17 @@ class DebugSession:
                 starter=run_sandboxed,
             )
 
-    def _argv(self, core: int, program: str | None, objects: SharedObjects, arguments: Sequence[str]) -> list[str]:
-        options = settings_options(objects.tree or _NO_DIRECTORY, self.extractor.debug_directories)
-        opened = ["-se", program_path(program, objects.tree)] if objects.tree and program else []
+    def _argv(self, core: int, objects: CoreObjects, program: str | None, arguments: Sequence[str]) -> list[str]:
+        tree = objects.shared.tree
+        options = settings_options(self.extractor.debug_directories) + sysroot_option(tree or _NO_DIRECTORY)
+        opened = ["-se", path] if tree and (path := objects.executable_path(program)) else []
         return [
             *(self.extractor.settings.program, "-nx", "-nh", "-q"),
             *(*options, *opened, "-c", descriptor_path(core), *arguments),
         ]
 
-    def _warn_about(self, objects: SharedObjects, outdated: Collection[str]) -> None:
-        for path in objects.missing:
+    def _warn_about(self, objects: CoreObjects) -> None:
+        for path in objects.shared.missing:
             self.warn(f"gdb has no names in {path}: it cannot be read")
-        for path in sorted(outdated):
+        for path in sorted(objects.outdated):
             self.warn(f"gdb has no names in {path}: the file is another build now, and no copy was kept")

@@ -42,14 +42,18 @@ def with_option(option: str, commands: Sequence[str]) -> list[str]:
     return [word for command in commands for word in (option, command)]
 
 
-def settings_options(sysroot: str, debug_directories: str) -> list[str]:
+def settings_options(debug_directories: str) -> list[str]:
     """Return the arguments with the settings of every gdb that we run.
 
-    It looks for the process's files below `sysroot`, and for separate debug files in `debug_directories`, separated by
-    colons; empty for its own default.
+    It looks for separate debug files in `debug_directories`, separated by colons; empty for its own default.
     """
     found = [f"set debug-file-directory {debug_directories}"] if debug_directories else []
-    return with_option("-iex", (*_SETTINGS, *found, f"set sysroot {sysroot}"))
+    return with_option("-iex", (*_SETTINGS, *found))
+
+
+def sysroot_option(sysroot: str) -> list[str]:
+    """Return the arguments that make gdb look for the process's files below `sysroot`."""
+    return with_option("-iex", [f"set sysroot {sysroot}"])
 
 
 @contextmanager
@@ -66,11 +70,44 @@ def copies_directory(directory: Path, user: SandboxUser) -> Iterator[Path]:
 @contextmanager
 def sealed_file(content: bytes) -> Iterator[int]:
     """Yield a descriptor of an anonymous file with `content` that cannot be changed."""
-    descriptor = os.memfd_create("astbtd", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    descriptor = _anonymous_file()
     try:
-        files.write_all(descriptor, content)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
+        _fill(descriptor, content)
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+class LaterFile:
+    """An anonymous file for a child that is started before its content is known.
+
+    The child inherits the two descriptors in `for_child`: the file, and a pipe, which ends when the file is complete.
+    """
+
+    def __init__(self) -> None:
+        self._content = _anonymous_file()
+        self._ready, self._writer = os.pipe2(os.O_CLOEXEC)
+        self.for_child = self._content, self._ready
+
+    def write(self, content: bytes) -> None:
+        """Write the whole file; only once."""
+        _fill(self._content, content)
+        os.close(self._writer)
+        self._writer = -1
+
+    def close(self) -> None:
+        """Close all descriptors."""
+        for descriptor in (self._content, self._ready, self._writer):
+            if descriptor >= 0:
+                os.close(descriptor)
+
+
+def _anonymous_file() -> int:
+    return os.memfd_create("astbtd", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+
+
+def _fill(descriptor: int, content: bytes) -> None:
+    """Write all of an anonymous file, which cannot be changed then."""
+    files.write_all(descriptor, content)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)

@@ -1,5 +1,7 @@
 """Extract the backtraces of one core: one limited gdb run, whose output is kept however it ends.
 
+gdb is started first: while it starts, the objects that it needs are prepared.
+
 If a run ends before it has written even the crashed thread, it is repeated once with a limit on frames, since runaway
 recursion has hundreds of thousands. A gdb without Python runs the commands of the Asterisk documentation instead.
 """
@@ -7,19 +9,22 @@ recursion has hundreds of thousands. A gdb without Python runs the commands of t
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
 
 from astbtd.extraction import build_ids, gdb_probe, object_paths, script_archive
 from astbtd.extraction.build_ids import MappedObject, mark_kept, not_on_disk, outdated_paths
+from astbtd.extraction.core_objects import NO_ROOT, CoreObjects, process_root
 from astbtd.extraction.gdb_files import (
+    LaterFile,
     copies_directory,
     descriptor_path,
-    program_path,
     sealed_file,
     settings_options,
+    sysroot_option,
     with_option,
 )
 from astbtd.extraction.macro_free_copy import MacroFreeCopy
@@ -34,7 +39,6 @@ from astbtd.model.crash import Asterisk, CoreFacts, Extraction, ExtractionOutcom
 from astbtd.model.deadlock_capture import ThreadStates
 from astbtd.settings import GdbSettings
 
-_NO_ROOT = "/nonexistent"
 _TABLE_SECONDS = 20  # of CPU time, for one table of info.txt or locks.txt; 20,000 channels took two
 _DOCUMENTED_COMMANDS = ("bt", "bt full", "thread apply all bt")
 _DISK_FULL_STATUS = 28  # as in script/job.py, which only gdb can import
@@ -101,22 +105,18 @@ class Extractor:
             create_output_files(directory, self.group) as output,
             grant_read(core, self.user) as readable_core,
         ):
-            root, objects, mapped = self.prepare_objects(core, facts, copies)
-            run = _CoreExtraction(self, readable_core, facts, objects, mapped, copies, output, root, crash_thread_only)
-            return run.extract()
+            return _CoreExtraction(self, readable_core, facts, copies, output, crash_thread_only).extract()
 
-    def prepare_objects(
-        self, core: int, facts: CoreFacts, copies: Path, *, always_tree: bool = False
-    ) -> tuple[str, SharedObjects, tuple[MappedObject, ...]]:
-        """Return the root directory that gdb uses, the objects that it needs, and all that the process had mapped.
+    def prepare_objects(self, core: int, facts: CoreFacts, copies: Path, *, always_tree: bool = False) -> CoreObjects:
+        """Prepare the objects that gdb needs: what it cannot read is copied to the directory `copies`.
 
-        What gdb cannot read is copied to the directory `copies`. With `always_tree`, gdb sees nothing else.
+        With `always_tree`, gdb sees nothing else. Raise NoRoom, and whatever `check_interrupt` raises.
         """
-        root, process = self._root(facts), facts.process
+        root, process = process_root(facts, self.settings.container_root), facts.process
         mapped = build_ids.list_mapped_objects(core, root or "")
         fifos = () if self.user.switched else tuple(filter(object_paths.is_fifo, facts.objects))
         if root is None or fifos:
-            return _NO_ROOT, SharedObjects(missing=fifos), mapped
+            return CoreObjects(NO_ROOT, SharedObjects(missing=fifos), mapped)
         copier = ObjectCopier(
             self.user, copies, self.check_reserve, root, self.check_interrupt, self.objects, always_tree
         )
@@ -125,19 +125,7 @@ class Extractor:
         objects = copier.prepare(process.executable, process.build_id, needed, not_on_disk(mapped))
         if not always_tree and process.executable not in outdated:
             objects = MacroFreeCopy(self.user, copies, root, self.check_reserve).add(objects, process.executable)
-        return root, objects, mark_kept(mapped, objects.kept)
-
-    def _root(self, facts: CoreFacts) -> str | None:
-        """Return the root directory of the process, empty for that of the host; None if it is not configured.
-
-        Not every core says that it comes from a container. It does if its program exists only there.
-        """
-        root, process = self.settings.container_root, facts.process
-        if process.container:
-            return root
-        if root and object_paths.exists_only_in_root(root, process.executable, process.build_id):
-            return root
-        return ""
+        return CoreObjects(root, objects, mark_kept(mapped, objects.kept))
 
 
 @dataclass(frozen=True)
@@ -151,19 +139,22 @@ class _CoreExtraction:
     extractor: Extractor
     core: int
     facts: CoreFacts
-    objects: SharedObjects
-    mapped: tuple[MappedObject, ...]
     copies: Path
     output: OutputFiles
-    root: str
     crash_thread_only: bool
+
+    @cached_property
+    def objects(self) -> CoreObjects:
+        """The objects that gdb needs, which are prepared at the first use."""
+        return self.extractor.prepare_objects(self.core, self.facts, self.copies)
 
     def extract(self) -> ExtractionResult:
         finished, notes = self._run_best()
         self.output.remove_lines((Section.LOG, Section.BACKTRACE), _NOISE)
-        self.output.append(Section.INFO, f"\n{build_ids.format_objects(self.mapped)}")
+        shared, mapped = self.objects.shared, self.objects.mapped
+        self.output.append(Section.INFO, f"\n{build_ids.format_objects(mapped)}")
         facts = GdbFacts.from_json(self.output.read_facts())
-        unreadable = object_paths.describe_unread(self.objects.missing, self.facts.omitted)
+        unreadable = object_paths.describe_unread(shared.missing, self.facts.omitted)
         extraction = Extraction(
             gdb_version=facts.gdb_version,
             seconds=round(finished.seconds, 3),
@@ -175,7 +166,7 @@ class _CoreExtraction:
         )
         states = parse_thread_states(self.output.read_states())
         asterisk, message, frames = facts.asterisk, facts.abort_message, facts.crashed_frames
-        return ExtractionResult(extraction, asterisk, message, states, self.objects, self.mapped, frames)
+        return ExtractionResult(extraction, asterisk, message, states, shared, mapped, frames)
 
     def _run_best(self) -> tuple[subprocesses.Finished, tuple[str, ...]]:
         """Run gdb until there is a backtrace; return how it ended, and notes for the record. Raise GdbCannotStart."""
@@ -199,26 +190,45 @@ class _CoreExtraction:
 
     def _run_script(self, frame_limit: int) -> subprocesses.Finished:
         """Run gdb with our script; a limit of 0 is none."""
-        with sealed_file(script_archive.build_archive()) as archive, self._object_server() as server:
-            job = self._job(frame_limit, server)
+        with (
+            sealed_file(script_archive.build_archive()) as archive,
+            serve_objects(self.copies, self.extractor.user.gid) as server,
+            closing(LaterFile()) as rest,
+        ):
+            request_fd = server.client_socket.fileno()
+            job = {**self._job(frame_limit), "request_fd": request_fd, "rest_fds": rest.for_child}
             return self._run(
                 ["-ex", script_archive.start_command(descriptor_path(archive))],
                 Section.LOG,
-                pass_fds=(archive, server.client_socket.fileno()) if server else (archive,),
+                pass_fds=(archive, request_fd, *rest.for_child),
                 environment={"ASTBTD_JOB": json.dumps(job)},
-                serve={server.server_socket.fileno(): server.handle_request} if server else {},
+                serve={server.server_socket.fileno(): server.handle_request},
+                meanwhile=partial(self._prepare, server, rest),
             )
 
-    def _job(self, frame_limit: int, server: ObjectServer | None) -> dict[str, object]:
-        """Return the parameters of the script, see script/job.py."""
+    def _prepare(self, server: ObjectServer, rest: LaterFile) -> None:
+        """Prepare the objects, and tell the script, which waits for that."""
+        is_lazy = self._needs_server()
+        if is_lazy:
+            served = (path for path in self.facts.objects if path not in self.objects.outdated)
+            server.offer(served, self.objects.shared.tree)
+        rest.write(json.dumps(self._rest_of_job(server.name if is_lazy else None)).encode())
+        self.extractor.meanwhile()
+
+    def _rest_of_job(self, object_directory: str | None) -> dict[str, object]:
+        """Return the parameters of the script that depend on the objects, see script/job.py."""
+        return {
+            "executable": self.objects.executable_path(self.facts.process.executable),
+            "outdated": sorted(self.objects.outdated),
+            "sysroot": self.objects.sysroot,
+            "object_directory": object_directory,
+        }
+
+    def _job(self, frame_limit: int) -> dict[str, object]:
+        """Return the parameters of the script that are known when gdb is started, see script/job.py."""
         settings = self.extractor.settings
         return {
             "core": descriptor_path(self.core),
-            "executable": self._executable(),
-            "outdated": sorted(outdated_paths(self.mapped)),
-            "sysroot": self.objects.tree or self.root or "/",
-            "object_directory": server and server.name,
-            "request_fd": server and server.client_socket.fileno(),
             "frame_limit": frame_limit,
             "crash_thread_only": self.crash_thread_only,
             "deep_frames": settings.deep,
@@ -230,9 +240,11 @@ class _CoreExtraction:
         }
 
     def _run_documented_commands(self) -> subprocesses.Finished:
-        program = ["-se", executable] if (executable := self._executable()) else []
+        executable = self.objects.executable_path(self.facts.process.executable)
+        program = ["-se", executable] if executable else []
         commands = with_option("-ex", _DOCUMENTED_COMMANDS)
-        return self._run([*program, "-c", descriptor_path(self.core), *commands], Section.BACKTRACE)
+        options = sysroot_option(self.objects.sysroot)
+        return self._run([*options, *program, "-c", descriptor_path(self.core), *commands], Section.BACKTRACE)
 
     def _run(
         self,
@@ -241,11 +253,12 @@ class _CoreExtraction:
         pass_fds: Sequence[int] = (),
         environment: Mapping[str, str] = MappingProxyType({}),
         serve: Mapping[int, Callable[[], bool]] = MappingProxyType({}),
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> subprocesses.Finished:
         """Run gdb in the sandbox; its standard output goes to `section`."""
         self.output.clear()
         settings, user = self.extractor.settings, self.extractor.user
-        gdb_settings = settings_options(self.objects.tree or self.root or "/", self.extractor.debug_directories)
+        gdb_settings = settings_options(self.extractor.debug_directories)
         argv = [settings.program, "-nx", "-nh", "--batch", *gdb_settings, *arguments]
         with kill_leftovers(user):
             finished = subprocesses.run(
@@ -257,7 +270,7 @@ class _CoreExtraction:
                 environment=environment,
                 watch=self._check_limits,
                 serve=serve,
-                meanwhile=self.extractor.meanwhile,
+                meanwhile=meanwhile,
                 starter=run_sandboxed,
                 kill_first=True,
             )
@@ -267,31 +280,13 @@ class _CoreExtraction:
         self.output.truncate(settings.output)
         return finished
 
-    def _executable(self) -> str | None:
-        """Return the path that gdb opens the executable by; None if it cannot be opened.
-
-        The path becomes part of a gdb command, so it must be printable: a newline would end the command.
-        """
-        executable = self.facts.process.executable
-        if executable is None or not executable.isprintable() or executable in outdated_paths(self.mapped):
-            return None
-        if executable in self.objects.missing or self.root == _NO_ROOT:
-            return None
-        if self.objects.tree or executable in self.objects.copied:
-            return program_path(executable, self.objects.tree)
-        return f"{self.root}{executable}"
-
-    def _object_server(self) -> AbstractContextManager[ObjectServer | None]:
-        """Return the server for the objects that gdb requests; None if gdb reads all of them.
+    def _needs_server(self) -> bool:
+        """Return whether gdb requests objects; otherwise it reads all of them.
 
         The objects of a container are read below its root: symbolic links to them would lead out of it. If files were
         replaced, gdb must not read all.
         """
-        outdated = outdated_paths(self.mapped)
-        if self.root or (self.extractor.symbols is Symbols.ALL and not outdated):
-            return nullcontext()
-        served = (path for path in self.facts.objects if path not in outdated)
-        return serve_objects(self.copies, served, self.extractor.user.gid, self.objects.tree)
+        return not self.objects.root and (self.extractor.symbols is not Symbols.ALL or bool(self.objects.outdated))
 
     def _check_limits(self) -> ExtractionOutcome | None:
         self.extractor.check_interrupt()

@@ -28,15 +28,23 @@ class ObjectServer:
     `client_socket`, we receive them from `server_socket`.
     """
 
-    def __init__(self, directory: Path, mapped: Iterable[str], group: int, tree: Path | None = None) -> None:
+    def __init__(self, directory: Path, group: int) -> None:
         self._directory = directory
-        self._tree = tree
-        self._mapped = frozenset(mapped)
+        self._tree: Path | None = None
+        self._mapped: frozenset[str] = frozenset()
         self._group = group
         self._requests_left = _MAX_REQUESTS
         self._created: set[Path] = set()
         self.name = directory.name
         self.server_socket, self.client_socket = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+    def offer(self, mapped: Iterable[str], tree: str | None = None) -> None:
+        """Let gdb request these files that the process had mapped.
+
+        `tree` is the name of the directory beside ours that holds them, None if gdb may open them by their paths.
+        """
+        self._mapped = frozenset(mapped)
+        self._tree = self._directory.with_name(tree) if tree else None
 
     def close(self) -> None:
         """Close both sockets."""
@@ -81,16 +89,14 @@ def _is_valid_name(name: str) -> bool:
 
 
 @contextmanager
-def serve_objects(copies: Path, mapped: Iterable[str], group: int, tree: str | None = None) -> Iterator[ObjectServer]:
-    """Yield a server with a new empty directory in `copies` that `group` can read.
-
-    `tree` is the name of the directory in `copies` that holds the objects, None if gdb may open them by their paths.
+def serve_objects(copies: Path, group: int) -> Iterator[ObjectServer]:
+    """Yield a server with a new empty directory in `copies` that `group` can read; it offers nothing yet.
 
     The directory has a random name, which therefore does not occur in the core's memory.
     """
     directory = copies / secrets.token_hex(8)
     files.make_directory(directory, group=group)
-    server = ObjectServer(directory, mapped, group, copies / tree if tree else None)
+    server = ObjectServer(directory, group)
     try:
         yield server
     finally:

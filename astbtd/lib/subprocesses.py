@@ -70,11 +70,11 @@ def run(
 ) -> Finished:
     """Run `argv` in `directory`; standard output and error go to the descriptor `output`.
 
-    The child and its session are killed after `timeout` seconds, or as soon as `watch`, which is called several times
-    a second, returns a reason or raises. Whenever a descriptor in `serve` is readable, its function is called, until
-    that returns False. `meanwhile` is called once, when the child has started. `starter` runs the function that starts
-    the child, in a thread that outlives the child. With `kill_first`, the child is the first process that the kernel
-    kills when memory is short. Raises AstbtdError if the program cannot be started.
+    `meanwhile` is called once, when the child has started. The child and its session are killed `timeout` seconds after
+    that has returned, or as soon as `watch`, which is called several times a second, returns a reason or raises.
+    Whenever a descriptor in `serve` is readable, its function is called, until that returns False. `starter` runs the
+    function that starts the child, in a thread that outlives the child. With `kill_first`, the child is the first
+    process that the kernel kills when memory is short. Raises AstbtdError if the program cannot be started.
     """
     started = time.monotonic()
     start = partial(_start, argv, output, pass_fds, directory, {**ENVIRONMENT, **(environment or {})})
@@ -83,7 +83,7 @@ def run(
             if kill_first:
                 _set_oom_score(child.pid)
             meanwhile()
-            reason = _wait(child.pid, started + timeout, watch, serve)
+            reason = _wait(child.pid, time.monotonic() + timeout, watch, serve)
         finally:
             _kill_session(child)
     status = child.returncode

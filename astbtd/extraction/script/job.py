@@ -11,11 +11,9 @@ import gdb
 JOB = json.loads(os.environ["ASTBTD_JOB"])
 """Parameters by name:
 
-core, executable: paths to open them by; executable may be None
-outdated: paths of mapped files that are another build now, whose names would be wrong
-sysroot: the directory below which gdb looks for the files that the process had mapped
-object_directory: the directory in which requested objects are linked, None if gdb reads all objects
+core: the path to open it by
 request_fd: the socket for requests of objects
+rest_fds: the file with the other parameters, and a pipe, which ends when that file is complete
 frame_limit: the maximum number of frames per thread, 0 for no limit
 crash_thread_only: whether only the crashed thread is wanted
 deep_frames: a thread with more frames than this is a runaway recursion
@@ -24,11 +22,25 @@ output_bytes: the maximum size of all output files together
 sections: descriptors of the output files by name
 crashed_at: seconds since 1970
 table_seconds: the maximum CPU time for one table of info.txt or locks.txt
+
+After `read_rest`, also:
+
+executable: the path to open it by, may be None
+outdated: paths of mapped files that are another build now, whose names would be wrong
+sysroot: the directory below which gdb looks for the files that the process had mapped
+object_directory: the directory in which requested objects are linked, None if gdb reads all objects
 """
 
 
 DISK_FULL_STATUS = 28
 """The exit status of gdb if the disk is full: ENOSPC. Numbers below 64 have no other meaning for gdb than failure."""
+
+
+def read_rest() -> None:
+    """Wait for the other parameters, which are determined while gdb starts."""
+    file, ready = JOB["rest_fds"]
+    os.read(ready, 1)
+    JOB.update(json.loads(os.pread(file, os.fstat(file).st_size, 0)))
 
 
 def run(command: str) -> str:

@@ -6,17 +6,20 @@ import shutil
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from astbtd.elf.core_notes import read_facts
 from astbtd.errors import Interrupted
+from astbtd.extraction.core_objects import CoreObjects
 from astbtd.extraction.gdb_probe import GdbCannotStart
 from astbtd.extraction.gdb_runner import ExtractionResult, Extractor
 from astbtd.extraction.sandbox_command import SandboxUser
 from astbtd.model.crash import ExtractionOutcome, Section, Symbols
 from astbtd.settings import GdbSettings
 from tests.support.builders import DeadProcess
+from tests.support.containers.container import wait_until
 
 pytestmark = pytest.mark.skipif(shutil.which("setpriv") is None, reason="util-linux is missing")
 
@@ -27,6 +30,11 @@ JOB = json.loads(os.environ.get("ASTBTD_JOB", "{}"))
 
 def write(section, text):
     os.write(JOB["sections"][section], text.encode())
+
+def rest_of_job():
+    file, ready = JOB["rest_fds"]
+    os.read(ready, 1)
+    return json.loads(os.pread(file, 1 << 20, 0))
 """
 WORKS = """
 if "show version" in sys.argv:
@@ -195,7 +203,20 @@ def test_no_objects_are_opened_if_the_container_root_is_unknown(fake: FakeGdb) -
     os.mkfifo(fifo)
     fake.process = DeadProcess(mapped=("/usr/sbin/asterisk", str(fifo)))
 
-    result = fake.extract("write('facts', '{}'); print(sys.argv)")
+    result = fake.extract("write('facts', '{}'); print(rest_of_job()['sysroot'])")
 
-    assert "set sysroot /nonexistent" in (fake.sections / Section.LOG).read_text()
+    assert (fake.sections / Section.LOG).read_text() == "/nonexistent\n"
     assert result.objects.missing == (str(fifo),)
+
+
+def test_gdb_starts_while_the_objects_are_prepared(fake: FakeGdb, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare, log = Extractor.prepare_objects, fake.sections / Section.LOG
+
+    def prepare_after_start(*arguments: Any) -> CoreObjects:
+        wait_until(lambda: "started" in log.read_text(), "gdb has started", seconds=30)
+        return prepare(*arguments)
+
+    monkeypatch.setattr(Extractor, "prepare_objects", prepare_after_start)
+    fake.extract("print('started', flush=True); write('facts', '{}'); print(rest_of_job()['sysroot'])")
+
+    assert log.read_text() == "started\n/\n"

@@ -14,7 +14,8 @@ LIBRARY = "/usr/lib/libasteriskssl.so.1"
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ObjectServer]:
     """A server for a process that had one library mapped."""
-    with serve_objects(tmp_path, [LIBRARY], os.getegid()) as server:
+    with serve_objects(tmp_path, os.getegid()) as server:
+        server.offer([LIBRARY])
         yield server
 
 
@@ -80,7 +81,8 @@ def test_no_link_is_created_through_a_link(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (tmp_path / "copies").mkdir()
-    with serve_objects(tmp_path / "copies", [str(outside)], os.getegid()) as server:
+    with serve_objects(tmp_path / "copies", os.getegid()) as server:
+        server.offer([str(outside)])
         server.link(str(outside), "/usr/lib")
         server.link(str(outside), "/usr/lib/inside")
 
