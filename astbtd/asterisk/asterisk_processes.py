@@ -7,6 +7,7 @@ import getopt
 import os
 import re
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,6 +125,18 @@ def _read_limited(path: Path) -> str:
 def all_pids() -> Iterator[int]:
     """Yield the ids of all processes."""
     return (int(entry.name) for entry in os.scandir(_PROC) if entry.name.isdigit())
+
+
+def innermost_pid(pid: int) -> int:
+    """Return the id that a process has in its own PID namespace, which is what its core has; `pid` if unknown.
+
+    Source: proc_pid_status(5), NSpid.
+    """
+    with suppress(OSError, ValueError, IndexError):
+        for line in (_PROC / str(pid) / "status").read_text(errors="replace").splitlines():
+            if line.startswith("NSpid:"):
+                return int(line.split()[-1])
+    return pid
 
 
 def _is_asterisk(pid: int, executables: Collection[str]) -> bool:

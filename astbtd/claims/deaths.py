@@ -31,11 +31,20 @@ _REMEDY = (
 
 @dataclass(frozen=True)
 class EndedProcess:
-    """A process of the PBX that has ended: it was running at `seen_at`, and was missed at `missed_at`."""
+    """A process of the PBX that has ended: it was running at `seen_at`, and was missed at `missed_at`.
+
+    `pid` is its id on this machine, `inner_pid` that in its own PID namespace, if it has one.
+    """
 
     pid: int
     seen_at: datetime
     missed_at: datetime
+    inner_pid: int | None = None
+
+    @property
+    def core_pid(self) -> int:
+        """The process id that its core has."""
+        return self.inner_pid or self.pid
 
     def may_have_died(self, at: datetime) -> bool:
         """Return whether the kernel's message from this time may be about it. While it is dumped, it seems to run."""
@@ -44,7 +53,10 @@ class EndedProcess:
 
 @dataclass(frozen=True)
 class Death:
-    """A death of the PBX: what the service manager said, what the kernel said, or both. `pid` is None if unknown."""
+    """A death of the PBX: what the service manager said, what the kernel said, or both.
+
+    `pid` is that of the core (EndedProcess.core_pid), None if unknown.
+    """
 
     unit: UnitExit | None
     message: KernelMessage | None
@@ -103,10 +115,10 @@ def _pid(message: KernelMessage | None, ended: Collection[EndedProcess]) -> int 
     """Return the process of a message, which names a thread: the last process that was started before it."""
     if message is None:
         return None
-    pids = [process.pid for process in ended if process.may_have_died(message.at)]
-    if message.is_oom:
-        return message.task if message.task in pids else None
-    return max((pid for pid in pids if pid <= message.task), default=None)
+    possible = {process.pid: process for process in ended if process.may_have_died(message.at)}
+    last_started = max((pid for pid in possible if pid <= message.task), default=0)
+    found = message.task if message.is_oom else last_started
+    return possible[found].core_pid if found in possible else None
 
 
 def find_replacement(death: Death, cores: Iterable[OtherCore]) -> OtherCore | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from astbtd.announce import journal, systemd
 from astbtd.asterisk import pbx_users
+from astbtd.asterisk.asterisk_processes import innermost_pid
 from astbtd.claims.claim import AlreadyClaimed, Claim, ClaimRecord, Claims
 from astbtd.claims.core_filter import OtherCore
 from astbtd.claims.deaths import EndedProcess, death_record, find_deaths, find_replacement
@@ -39,6 +40,7 @@ class DeathMonitor:
         self._scans = -1
         self._seen_at: dict[int, datetime] = {}
         self._ended: dict[int, EndedProcess] = {}
+        self._inner_pids: dict[int, int] = {}
         self._other_cores: tuple[OtherCore, ...] = ()
         self.is_due = True
         self._checked_until: float | None = None
@@ -52,7 +54,9 @@ class DeathMonitor:
         """
         now = datetime.now(UTC)
         started, ended = pids - self._running, self._running - pids
-        self._ended.update({pid: EndedProcess(pid, self._seen_at[pid], now) for pid in ended})
+        self._inner_pids.update({pid: innermost_pid(pid) for pid in started})
+        for pid in ended:
+            self._ended[pid] = EndedProcess(pid, self._seen_at[pid], now, self._inner_pids.pop(pid))
         if started or ended or scans != self._scans:
             self._seen_at = dict.fromkeys(pids, now)
         self._running, self._scans = pids, scans

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Mapping
@@ -10,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from astbtd.elf.core_notes import read_facts
-from astbtd.model.crash import CoreState, IdentityFrom
+from astbtd.model.crash import CoreState, IdentityFrom, ReplacedRecord
+from tests.support.bugsink import BUGSINK_IS_MISSING, bugsink, issue_key
 from tests.support.commands import extract, run_astbtd
+from tests.support.contained import contained_asterisk, crash_in_container
 from tests.support.harness import RunningDaemon, crash
 from tests.support.notifying import TrackerNotifications
 from tests.support.tracker_stub import tracker_stub
@@ -59,6 +62,10 @@ def log(journal: Path, *entries: Mapping[str, object], seconds_ago: float = 60.0
     temporary = journal.with_name("entries.new")
     temporary.write_text("\n".join(lines))
     temporary.rename(journal)
+
+
+def child_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
 
 
 def pid_of(core: Path) -> int | None:
@@ -153,6 +160,28 @@ def test_a_death_whose_core_was_collected_is_not_recorded(
     assert without_core.signal.name == "SIGABRT"
 
 
+def test_a_death_in_a_container_whose_core_was_collected_is_not_recorded(
+    running: RunningDaemon, programs: Path, spool: Path, scratch: Path, journal: Path
+) -> None:
+    """The kernel names the process by its id on this machine, the core by that in the container."""
+    root = scratch / "root"
+    root.mkdir()
+    with contained_asterisk(programs, root, spool) as container:
+        outer = child_of(child_of(container.pid))
+        start(running)
+        running.wait_until(lambda: "it runs in a container" in running.manager.status, "the process to be seen")
+        crash_in_container(container)
+        (contained,) = running.wait_for_crashes(1)
+
+    death = {**KERNEL, "MESSAGE": SEGFAULT.replace("4242", str(outer))}
+    marker = {**SYSTEMD, "EXIT_CODE": "killed", "EXIT_STATUS": "4"}
+    log(journal, death, marker, seconds_ago=15)
+    recorded = running.wait_for_crashes(2)
+
+    assert contained.process.pid != outer
+    assert [each.signal.name for each in recorded if each.signal and each.core.state is CoreState.NONE] == ["SIGILL"]
+
+
 @pytest.mark.parametrize(("left_as", "is_lost"), [("core", True), ("core.{pid}", False)])
 def test_a_core_that_another_program_of_the_unit_has_replaced_is_recorded_as_lost(
     running: RunningDaemon, programs: Path, spool: Path, journal: Path, left_as: str, is_lost: bool
@@ -191,6 +220,31 @@ def test_a_core_that_turns_up_later_replaces_the_record_without_a_core(
     assert recorded.id != without_core.id
 
 
+@pytest.mark.skipif(BUGSINK_IS_MISSING, reason="Bugsink is not installed: make trackers")
+def test_a_core_that_turns_up_later_counts_once_in_a_real_tracker_and_its_issue_has_the_signature(
+    running: RunningDaemon, programs: Path, spool: Path, scratch: Path, journal: Path
+) -> None:
+    notifications = TrackerNotifications(running, scratch / "astbtd-notify")
+    log(journal, {**KERNEL, "MESSAGE": SEGFAULT}, SEGFAULT_OF_UNIT, seconds_ago=60)
+    start(running)
+    (without_core,) = running.wait_for_crashes(1)
+    with bugsink(scratch / "bugsink") as tracker:
+        notifications.configure(tracker.dsn)
+        notifications.send()
+        core = crash(programs, spool.parent, "segv")
+        written = without_core.crashed_at.timestamp() - 1
+        os.utime(core, (written, written))
+        recorded = extract(running, core)
+        for _ in range(2):
+            notifications.send()
+
+        assert recorded.signature is not None
+        assert without_core.site is not None
+        assert recorded.replaces == ReplacedRecord(without_core.id, without_core.site.id)
+        assert tracker.counts()[issue_key(("astbtd", "signature", recorded.signature.id))] == 1
+        assert tracker.tag_values("report") == {"first": 1, "corrected": 1}
+
+
 @pytest.mark.parametrize("how", ["running daemon", "daemon restarted", "extract"])
 def test_a_core_that_turns_up_later_is_no_second_crash_for_an_error_tracker(
     running: RunningDaemon, programs: Path, spool: Path, scratch: Path, journal: Path, how: str
@@ -220,6 +274,8 @@ def test_a_core_that_turns_up_later_is_no_second_crash_for_an_error_tracker(
         notifications.send()
 
         reports = [received.event["tags"]["report"] for received in stub.received]
+    counted = re.findall(r"^astbtd_crashes\{.*\} (.*)$", run_astbtd(running, "metrics", "--print").stdout, re.MULTILINE)
+    assert counted == ["1.0"]
     shown = run_astbtd(running, "show", without_core.id, "--json")
     assert json.loads(shown.stdout)["id"] == recorded.id
     assert recorded.core.state is (CoreState.LEFT if how == "extract" else CoreState.KEPT)

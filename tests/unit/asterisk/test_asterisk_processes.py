@@ -1,6 +1,7 @@
 """Asterisk's processes, their directories, and asterisk.conf, which may contain anything: the asterisk user owns it."""
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -218,3 +219,28 @@ def test_the_glob_of_a_private_directory_matches_after_a_restart() -> None:
 )
 def test_directories_in_a_private_tmp_are_recognized(directory: str, private: bool) -> None:
     assert asterisk_processes.is_private_tmp(directory) == private
+
+
+def test_a_process_outside_a_container_has_one_id() -> None:
+    assert asterisk_processes.innermost_pid(os.getpid()) == os.getpid()
+
+
+def test_a_process_that_has_ended_has_the_id_that_is_known() -> None:
+    with subprocess.Popen(["true"]) as process:
+        process.wait()
+
+    assert asterisk_processes.innermost_pid(process.pid) == process.pid
+
+
+@pytest.mark.root
+def test_a_process_in_a_container_has_the_id_that_its_core_has() -> None:
+    command = ("unshare", "--pid", "--fork", "--kill-child", "sh", "-c", "echo $$; read -r _")
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        inner = int(process.stdout.readline())
+        (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+
+        assert asterisk_processes.innermost_pid(int(child)) == inner == 1
+        assert int(child) != inner
+
+        process.kill()

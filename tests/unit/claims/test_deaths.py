@@ -54,6 +54,15 @@ def test_a_line_of_the_kernel_alone_counts_for_a_process_that_was_the_pbx() -> N
     assert deaths(fault(name="perl"), ended=(4242,)) == []
 
 
+def test_a_death_in_a_container_has_the_process_id_that_the_core_has() -> None:
+    ended = [EndedProcess(4242, later(-600), later(600), inner_pid=7)]
+
+    found = list(find_deaths([fault(), out_of_memory()], UNITS, ended, EXECUTABLES))
+
+    assert [death.pid for death in found] == [7, 7]
+    assert found[0].is_crash(7, NOON)
+
+
 @pytest.mark.parametrize(("seconds", "counts"), [(-121, False), (-100, True), (600, True), (611, False)])
 def test_a_line_of_the_kernel_counts_only_from_when_a_process_of_the_pbx_ended(seconds: float, counts: bool) -> None:
     ended = [EndedProcess(4242, seen_at=NOON, missed_at=later(600))]

@@ -180,6 +180,27 @@ def test_a_program_of_another_user_that_crashes_after_the_pbx_was_stopped_is_no_
 
 
 @pytest.mark.usefixtures("journal")
+def test_the_process_id_of_a_death_in_a_container_is_that_of_its_core(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(death_monitor, "innermost_pid", lambda pid: pid - 4235)
+    times = iter([NOW, NOW + 600])
+    monkeypatch.setattr(death_monitor, "datetime", Clock(lambda: next(times)))
+    bench.check()
+    monitor = bench.monitor()
+    monitor.note_running(frozenset((4242,)), 0)
+    monitor.note_running(frozenset(), 1)
+    monkeypatch.setattr(systemd, "entries_since", lambda *_: iter([line_of_kernel(NOW + 300)]))
+    monkeypatch.setattr("time.time", lambda: NOW + 7200)
+
+    monitor.check(bench.claims, ("asterisk",))
+
+    (claim,) = bench.claimed
+    claim.close()
+    assert claim.record.facts.process.pid == 7
+
+
+@pytest.mark.usefixtures("journal")
 def test_the_journal_is_read_only_when_requested(bench: Bench, journal: Journal) -> None:
     monitor = bench.monitor()
     for _ in range(2):
