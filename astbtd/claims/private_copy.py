@@ -73,28 +73,32 @@ class Unpacker:
 
 @dataclass(frozen=True)
 class PrivateCopies:
-    """The copies in the directory `incoming`, which the group `reader` can read."""
+    """The copies in the directory `incoming`, which the group `reader` can read.
+
+    `durable`: a copy that was made survives a power failure.
+    """
 
     incoming: Path
     reader: int
     unpacker: Unpacker
+    durable: bool = True
 
     def path(self, crash_id: str) -> Path:
         """Return the path of the copy for a crash."""
         return self.incoming / f"{crash_id}.core"
 
     def make(self, source: int, crash_id: str, *, packed: bool, heartbeat: Callable[[], None] = lambda: None) -> int:
-        """Copy or unpack the open file `source`, durably, and return the descriptor of the copy.
+        """Copy or unpack the open file `source`, and return the descriptor of the copy.
 
         Call `heartbeat` now and then. Raises NoRoom, NotUnpacked, OSError; an incomplete copy is removed.
         """
         self.remove(crash_id)
         try:
             copy = self._unpack(source, crash_id) if packed else self._copy(source, crash_id, heartbeat)
+            return _sync(copy) if self.durable else copy
         except BaseException:
             self.remove(crash_id)
             raise
-        return copy
 
     def reassign(self, crash_id: str, new_id: str) -> None:
         """Make the copy of a crash that of another one."""
@@ -106,7 +110,7 @@ class PrivateCopies:
 
     def _copy(self, source: int, crash_id: str, heartbeat: Callable[[], None]) -> int:
         path, reserve = self.path(crash_id), self.unpacker.reserve
-        return _sync(sparse.make_readable_copy(source, path, self.reader, reserve, heartbeat))
+        return sparse.make_readable_copy(source, path, self.reader, reserve, heartbeat)
 
     def _unpack(self, source: int, crash_id: str) -> int:
         copy = files.create(self.path(crash_id), files.GROUP_READS, self.reader)
@@ -115,7 +119,7 @@ class PrivateCopies:
         except BaseException:
             os.close(copy)
             raise
-        return _sync(copy)
+        return copy
 
 
 def unpacked_facts(core: int, known: CoreFacts) -> CoreFacts:

@@ -62,7 +62,7 @@ def _extract_privately(candidate: Candidate, parts: Components, private: Path) -
     sections.mkdir()
     reserve = DiskReserve(private, parts.reserve.share)
     unpacker = replace(parts.claims.unpacker, reserve=reserve.check)
-    copies = PrivateCopies(private, parts.extractor.user.gid, unpacker)
+    copies = PrivateCopies(private, parts.extractor.user.gid, unpacker, durable=False)
     with open_for_gdb(candidate, parts.extractor.user, copies) as core:
         facts = unpacked_facts(core, candidate.facts) if candidate.packed else candidate.facts
         extractor = replace(parts.extractor, group=-1, check_reserve=reserve.check)

@@ -114,6 +114,21 @@ def test_an_incomplete_copy_is_removed(tmp_path: Path, memory_file: OpenFile) ->
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("durable", [True, False])
+@pytest.mark.parametrize("packed", [True, False])
+def test_only_a_copy_that_must_survive_a_power_failure_waits_for_the_disk(
+    tmp_path: Path, memory_file: OpenFile, monkeypatch: pytest.MonkeyPatch, *, packed: bool, durable: bool
+) -> None:
+    flushed: list[int] = []
+    monkeypatch.setattr(os, "fsync", flushed.append)
+    copies = PrivateCopies(tmp_path, -1, UNLIMITED, durable=durable)
+
+    copy = copies.make(memory_file(COMPRESS["zst"](CORE) if packed else CORE), "crash", packed=packed)
+
+    assert flushed == ([copy] if durable else [])
+    os.close(copy)
+
+
 def test_a_packed_file_without_a_core_is_refused(memory_file: OpenFile) -> None:
     facts = read_facts(memory_file(CORE))
 
