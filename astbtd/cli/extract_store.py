@@ -12,9 +12,10 @@ from astbtd.cli.common import warn
 from astbtd.cli.extract_output import open_for_gdb
 from astbtd.cli.reextract import BY_COMMAND
 from astbtd.errors import AstbtdError
-from astbtd.model.crash import Crash, DiscoveredBy
+from astbtd.model.crash import CoreFacts, Crash, DiscoveredBy
 from astbtd.pipeline import foreign_cores
 from astbtd.pipeline.components import Components
+from astbtd.pipeline.known_deaths import find_copy
 from astbtd.pipeline.reextraction import ExtractedAgain
 from astbtd.pipeline.stages import crash_loops, crash_pipeline, reextraction
 from astbtd.settings import Settings
@@ -38,7 +39,7 @@ def store_crash(
         _explain_foreign(candidate.path, foreign)
     resumed = _resume_claim(candidate, parts.claims)
     if resumed is None and parts.store.collected.among({identity}):
-        recorded = _find_by_identity(identity, candidate.path, parts)
+        recorded = _find_recorded(candidate.facts, candidate.path, parts)
         if recorded.foreign and not foreign:
             recorded = foreign_cores.adopt(parts.store, recorded)
         return _extract_again(candidate, recorded, parts, executable)
@@ -47,7 +48,7 @@ def store_crash(
     crash = pipeline.process(claim)
     number_postponed(parts.store)
     if crash is None:  # collected meanwhile from elsewhere
-        return _find_by_identity(claim.record.facts.identity, candidate.path, parts)
+        return _find_recorded(claim.record.facts, candidate.path, parts)
     return parts.store.load(crash.id)
 
 
@@ -91,10 +92,13 @@ def _resume_claim(candidate: Candidate, claims: Claims) -> Claim | None:
     return resumed
 
 
-def _find_by_identity(identity: str, path: str, parts: Components) -> Crash:
+def _find_recorded(facts: CoreFacts, path: str, parts: Components) -> Crash:
     for crash in parts.store.crashes():
-        if crash.core.identity == identity:
+        if crash.core.identity == facts.identity:
             return crash
+    copy = find_copy(parts.store, facts, foreign=False) or find_copy(parts.store, facts, foreign=True)
+    if copy:
+        return parts.store.load(copy)
     raise AstbtdError(
         f"{path}: this core was collected before, and retention has removed its record", "use --output DIR"
     )

@@ -20,7 +20,7 @@ from astbtd.model.surroundings import NOTHING_BEFORE, UNKNOWN
 from astbtd.pipeline.analysis import CoreAnalyzer, UnexaminedAnalyzer
 from astbtd.pipeline.crash_record import first_of_signature, make_record, origin
 from astbtd.pipeline.crash_report import write_report
-from astbtd.pipeline.known_deaths import remove_replaced, take_over
+from astbtd.pipeline.known_deaths import find_copy, remove_replaced, take_over
 from astbtd.pipeline.loop_detection import CrashLoops
 from astbtd.pipeline.pbx_state import Observe, ReadBefore
 from astbtd.pipeline.postponed_extraction import PostponedExtractions, extract_postponed
@@ -143,7 +143,8 @@ class CrashPipeline:
 
     def _was_collected(self, claim: Claim) -> bool:
         """Return whether the crash was recorded from another file; that without a core also once its core was found."""
-        if self.store.collected.among({claim.record.facts.identity}):
+        facts = claim.record.facts
+        if self.store.collected.among({facts.identity}) or find_copy(self.store, facts, foreign=claim.record.foreign):
             return True
         return claim.record.loss is not None and find_replacing(self.store, claim.id) is not None
 

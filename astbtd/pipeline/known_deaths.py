@@ -13,7 +13,7 @@ from itertools import chain
 
 from astbtd.claims.claim import ClaimRecord, Claims
 from astbtd.claims.deaths import Death
-from astbtd.model.crash import CoreState, Crash, IdentityFrom, LostCore, ReplacedRecord
+from astbtd.model.crash import CoreFacts, CoreState, Crash, IdentityFrom, LostCore, ReplacedRecord
 from astbtd.pipeline.crash_site import logged_site
 from astbtd.store.record import ProcessSummary, SiteSummary, crash_pid, crash_time
 from astbtd.store.store import DamagedRecord, Store
@@ -30,6 +30,7 @@ class _CoreFields:
     identity_from: IdentityFrom
     path: str
     state: CoreState
+    size: int = 0
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,23 @@ def find_crash(store: Store, claims: Claims, death: Death, known: set[str]) -> s
         record = None if crash_id in known else claims.read_record(crash_id)
         if record and not record.foreign and death.is_crash(record.facts.process.pid, record.facts.crashed_at):
             return crash_id
+    return None
+
+
+def find_copy(store: Store, facts: CoreFacts, *, foreign: bool) -> str | None:
+    """Return the crash that was recorded from another copy of a core without an identity, such as a truncated one.
+
+    Of a core that was moved to another file system, or copied with its times, process, size and time are the same. Only
+    foreign crashes are compared if it is `foreign`, and otherwise none of them.
+    """
+    pid = facts.process.pid
+    if facts.identity_from is not IdentityFrom.FILE or pid is None:
+        return None
+    core = (IdentityFrom.FILE, facts.size, facts.crashed_at)
+    for crash in _around(store, facts.crashed_at, pid):
+        is_same = (crash.core.identity_from, crash.core.size, crash.crashed_at) == core
+        if is_same and crash.process.pid == pid and bool(crash.foreign) == foreign:
+            return crash.id
     return None
 
 

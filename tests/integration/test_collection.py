@@ -1,14 +1,17 @@
 """The daemon collects the cores of Asterisk, and reports but does not touch all others."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from astbtd.elf.core_notes import file_identity
 from astbtd.model.crash import CoreAction, CoreState, DiscoveredBy
 from tests.support.builders import DeadProcess, signature_of
+from tests.support.commands import extract
 from tests.support.fake_gdb import NOT_ALONE, closed_gate, gated_gdb
 from tests.support.harness import RunningDaemon, crash
 
@@ -192,6 +195,27 @@ def test_a_truncated_core_is_recorded_as_truncated(
     (recorded,) = running.wait_for_crashes(1)
     assert recorded.core.truncated
     assert any("truncated" in reason for reason in recorded.diagnosis.reasons)
+
+
+def test_a_truncated_core_that_is_moved_from_another_file_system_is_recorded_once(
+    running: RunningDaemon, programs: Path, scratch: Path, spool: Path
+) -> None:
+    content = crash(programs, scratch, "segv").read_bytes()
+    cut = scratch / "cut"
+    cut.write_bytes(content[: len(content) * 3 // 4])
+    written = time.time() - 100  # by then it counts as complete
+    os.utime(cut, (written, written))
+    copy = Path(shutil.copy2(cut, scratch / "copy"))
+    running.start()
+    cut.rename(spool / "first")
+    (recorded,) = running.wait_for_crashes(1)
+
+    moved = copy.rename(spool / "again")
+    identity = file_identity(moved.stat())
+    running.wait_until(lambda: identity in running.store.collected.all(), "the second file")
+
+    assert [each.id for each in running.wait_for_crashes(1)] == [recorded.id]
+    assert extract(running, moved).id == recorded.id
 
 
 def test_links_and_fifos_are_left_alone(running: RunningDaemon, programs: Path, scratch: Path, spool: Path) -> None:

@@ -1,6 +1,7 @@
 """One record for each death: a known crash is found, and what is recorded with its core replaces the record without."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,10 +9,10 @@ import pytest
 from astbtd.claims.claim import Claims
 from astbtd.claims.deaths import Death, death_record
 from astbtd.model.crash import CoreState, Crash, IdentityFrom, ReplacedRecord
-from astbtd.pipeline.known_deaths import find_crash, remove_replaced, take_over
+from astbtd.pipeline.known_deaths import find_copy, find_crash, remove_replaced, take_over
 from astbtd.sources.death_messages import UnitExit
 from astbtd.store.store import Store
-from tests.support.builders import NOON, crash
+from tests.support.builders import NOON, crash, facts
 from tests.support.finding import make_claims
 
 DEATH = Death(UnitExit(NOON, "boot", "asterisk.service", "first", "SIGSEGV", dumped=False), None, None)
@@ -120,6 +121,21 @@ def test_a_core_replaces_a_death_that_is_claimed_and_not_recorded_yet(store: Sto
     assert take_over(store, crash(1), claims).replaces is None
 
     claim.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "is_copy"),
+    [({}, True), ({"size": 7}, False), ({"crashed_at": NOON + timedelta(milliseconds=1)}, False), ({"pid": 7}, False)],
+)
+def test_a_truncated_core_that_was_moved_is_recognized(store: Store, change: dict[str, Any], is_copy: bool) -> None:
+    made = crash()
+    first = record(store, replace(made, core=replace(made.core, identity_from=IdentityFrom.FILE)))
+    pid = change.pop("pid", made.process.pid)
+    moved = replace(facts(pid=pid), identity="f" * 32, identity_from=IdentityFrom.FILE, **change)
+
+    assert find_copy(store, moved, foreign=False) == (first.id if is_copy else None)
+    assert find_copy(store, moved, foreign=True) is None
+    assert find_copy(store, replace(moved, identity_from=IdentityFrom.AT_RANDOM), foreign=False) is None
 
 
 def test_of_the_crashes_around_a_core_only_those_of_its_process_are_read(
