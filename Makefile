@@ -12,7 +12,7 @@ CORPUS ?= ../shared/corpus
 RUN_PACKAGES := gdb python3 python3-venv python3-lz4 python3-pyinotify python3-seccomp python3-systemd python3-watchdog python3-yaml python3-zstandard
 DEV_PACKAGES := g++ gdb gcc libc6-dev make pkg-config libsystemd-dev python3-dev python3-venv systemd
 # What only tests need: servers, shells, a browser, promtool, and a compiler, a gdb and an emulator for arm64.
-TEST_PACKAGES := age bindfs chromium debuginfod gcc-aarch64-linux-gnu gdb-multiarch libc6-dev-arm64-cross openssl postfix prometheus qemu-user zsh
+TEST_PACKAGES := age bindfs chromium debuginfod gcc-aarch64-linux-gnu gdb-multiarch jq libc6-dev-arm64-cross openssl postfix prometheus qemu-user zsh
 BENCH_PACKAGES := time
 # To build and check the Debian package. debian/control lists what the build needs.
 DEB_PACKAGES := debhelper dh-python fakeroot iproute2 lintian pybuild-plugin-pyproject python3-all python3-hypothesis python3-jinja2 python3-prometheus-client python3-pytest \

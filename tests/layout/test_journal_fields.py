@@ -1,8 +1,11 @@
 """docs/log-shippers.md lists the fields of each event as the program sends them."""
 
+import json
 import re
+import shutil
+import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +13,8 @@ import pytest
 from astbtd.announce import journal, systemd
 from astbtd.announce.journal import Event
 from astbtd.errors import AstbtdError
-from astbtd.model.crash import ExtractionOutcome
+from astbtd.lib.serialization import to_plain
+from astbtd.model.crash import ExtractionOutcome, ReplacedRecord
 from astbtd.model.crash_loop import CrashLoop
 from astbtd.model.deadlock_capture import Finding
 from tests.support.builders import NOON, crash
@@ -101,3 +105,23 @@ def test_each_field_is_explained_once() -> None:
     sent = {name for _, text in documented().values() for name in field_names(text)}
 
     assert sorted(explained) == sorted(sent)
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
+def test_the_example_shows_each_crash_once() -> None:
+    """The entry of the first may come twice, and the second is announced without its core before."""
+    twice, death, other_host = crash(1), crash(2, identity="d" * 32), replace(crash(1), host="pbx2")
+    with_core = replace(crash(2), replaces=ReplacedRecord(death.id), signature=None)
+    records = [twice, twice, death, with_core, other_host]
+    entries = "".join(json.dumps({"ASTBTD_RECORD": json.dumps(to_plain(each))}) + "\n" for each in records)
+    example = re.search(r"^    journalctl [^|]*\|\n((?:        .*\n)+)", PAGE, re.MULTILINE)
+    assert example
+
+    shown = subprocess.run(["sh", "-c", example[1]], input=entries, capture_output=True, text=True, check=True).stdout
+
+    assert [line.split("\t")[0] for line in shown.splitlines()] == ["pbx1", "pbx1", "pbx2"]
+    assert [line.split("\t")[2] for line in shown.splitlines()] == [
+        "SIGSEGV ast_bridge_join",
+        "",
+        "SIGSEGV ast_bridge_join",
+    ]
