@@ -204,7 +204,7 @@ class CrashPipeline:
             signature = assign_occurrence(self.store, signature, claim.id, result.asterisk.version)
         crash = take_over(self.store, make_record(facts, origin(claim.record), result, signature), self.claims)
         if not (crash.foreign or crash.extraction.brief):
-            surroundings = self.observe(facts, read_before())
+            surroundings = self.observe(facts, read_before(), crash.replaces.id if crash.replaces else None)
             crash = replace(crash, pbx=surroundings.pbx, upgrade=surroundings.upgrade)
             if surroundings.log:
                 files.write_new(staged / LOG_FILE, surroundings.log.encode(), group=self.store.group)

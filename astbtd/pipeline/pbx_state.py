@@ -36,8 +36,8 @@ Entries = Callable[[Sequence[Mapping[str, str]], float], Iterable[Mapping[str, o
 ReadBefore = Callable[[CoreFacts], BeforeCrash]
 """Returns what the machine tells about the time before a crash; may be called while gdb runs."""
 
-Observe = Callable[[CoreFacts, BeforeCrash], Surroundings]
-"""Returns what the machine tells about a crash that is being recorded."""
+Observe = Callable[[CoreFacts, BeforeCrash, str | None], Surroundings]
+"""Returns what the machine tells about a crash that is being recorded; the last is the id of what it replaces."""
 
 
 def read_before(settings: Settings, sandbox: SandboxUser, facts: CoreFacts) -> BeforeCrash:
@@ -52,19 +52,31 @@ def read_before(settings: Settings, sandbox: SandboxUser, facts: CoreFacts) -> B
     return BeforeCrash(last_upgrade(package, facts.crashed_at), read_asterisk_log(settings, facts, sandbox))
 
 
-def observe_surroundings(settings: Settings, store: Store, facts: CoreFacts, before: BeforeCrash) -> Surroundings:
-    """Return what the machine tells about a crash that is being recorded: the PBX is observed now."""
+def observe_surroundings(
+    settings: Settings, store: Store, facts: CoreFacts, before: BeforeCrash, replaced: str | None
+) -> Surroundings:
+    """Return what the machine tells about a crash that is being recorded: the PBX is observed now.
+
+    `replaced` is the id of the record of the same crash that this one will replace.
+    """
     identity = find_remembered_identity(settings)
-    pbx = observe_pbx(settings.asterisk.executables, identity, store)
+    pbx = observe_pbx(settings.asterisk.executables, identity, store, replaced=replaced)
     pbx = replace(pbx, crashes=(pbx.crashes or 0) + _is_recent(facts.crashed_at, pbx.at))
     journal = read_unit_journal(settings, facts, pbx.unit)
     return Surroundings(pbx, before.upgrade, "\n".join(filter(None, (before.log, journal))))
 
 
 def observe_pbx(
-    executables: Collection[str], identity: PbxIdentity, store: Store, entries: Entries | None = None
+    executables: Collection[str],
+    identity: PbxIdentity,
+    store: Store,
+    entries: Entries | None = None,
+    replaced: str | None = None,
 ) -> PbxState:
-    """Return whether the PBX runs now. Without `entries`, the journal of this machine is read if that is possible."""
+    """Return whether the PBX runs now. Without `entries`, the journal of this machine is read if that is possible.
+
+    The record with the id `replaced` is not counted.
+    """
     at = datetime.now(UTC)
     started = [time for pid in _pids(executables, identity) if (time := _start_time(pid))]
     unit = find_unit(executables)
@@ -75,7 +87,7 @@ def observe_pbx(
         unit=unit.name if unit else None,
         unit_state=f"{unit['ActiveState']} ({unit['SubState']})" if unit else None,
         restarts=_count_restarts(unit.name, at, entries or _journal_entries) if unit else None,
-        crashes=_count_crashes(store, at),
+        crashes=_count_crashes(store, at, replaced),
     )
 
 
@@ -97,10 +109,11 @@ def _start_time(pid: int) -> datetime | None:
     return None
 
 
-def _count_crashes(store: Store, until: datetime) -> int:
-    """Return how many crashes of the PBX are recorded in the hour before `until`."""
+def _count_crashes(store: Store, until: datetime, replaced: str | None) -> int:
+    """Return how many crashes of the PBX are recorded in the hour before `until`, without `replaced`."""
     recent = takewhile(lambda crash: crash.crashed_at >= until - _PERIOD, store.summaries())
-    return sum(1 for crash in recent if not crash.foreign and _is_recent(crash.crashed_at, until))
+    counted = (crash for crash in recent if not crash.foreign and crash.id != replaced)
+    return sum(_is_recent(crash.crashed_at, until) for crash in counted)
 
 
 def _is_recent(moment: datetime, until: datetime) -> bool:

@@ -276,6 +276,8 @@ def test_a_core_that_turns_up_later_is_no_second_crash_for_an_error_tracker(
         reports = [received.event["tags"]["report"] for received in stub.received]
     counted = re.findall(r"^astbtd_crashes\{.*\} (.*)$", run_astbtd(running, "metrics", "--print").stdout, re.MULTILINE)
     assert counted == ["1.0"]
+    assert recorded.pbx
+    assert recorded.pbx.crashes == 1, "in the hour before"
     shown = run_astbtd(running, "show", without_core.id, "--json")
     assert json.loads(shown.stdout)["id"] == recorded.id
     assert recorded.core.state is (CoreState.LEFT if how == "extract" else CoreState.KEPT)

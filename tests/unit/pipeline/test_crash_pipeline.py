@@ -101,6 +101,7 @@ class Bench:
     action: CoreAction = CoreAction.MOVE
     metadata: CollectorMetadata | None = None
     observed: list[CoreFacts] = field(default_factory=list)
+    replaced: str | None = None
 
     @property
     def pipeline(self) -> CrashPipeline:
@@ -134,7 +135,8 @@ class Bench:
         self.extractor.events.append("the log was read")
         return BEFORE
 
-    def _observe(self, facts: CoreFacts, before: BeforeCrash) -> Surroundings:
+    def _observe(self, facts: CoreFacts, before: BeforeCrash, replaced: str | None) -> Surroundings:
+        self.replaced = replaced
         self.extractor.events.append("the PBX was observed")
         self.observed.append(facts)
         return Surroundings(PBX, before.upgrade, before.log)
@@ -253,6 +255,7 @@ def test_the_record_of_the_death_is_replaced_although_the_daemon_ended_before(
     recorded = bench.process(claim)
 
     assert bench.store.ids() == [recorded.id]
+    assert bench.replaced == death.id
     assert recorded.replaces == ReplacedRecord(death.id, death.site.id if death.site else None)
 
 

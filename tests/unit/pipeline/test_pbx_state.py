@@ -128,6 +128,7 @@ def test_crashes_of_the_pbx_in_the_last_hour_are_counted(store: Store) -> None:
         store.commit(store.stage(one.id), one)
 
     assert observe_pbx(["asterisk"], ANYBODY, store, no_entries).crashes == 2
+    assert observe_pbx(["asterisk"], ANYBODY, store, no_entries, replaced=next(store.newest())).crashes == 1
 
 
 def test_without_the_right_to_read_the_journal_nothing_is_counted(
