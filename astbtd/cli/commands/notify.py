@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from astbtd.announce.journal import Priority
 from astbtd.cli.common import format_local_time, load_settings, write_text
+from astbtd.cli.main import print_error
 from astbtd.cli.repeated_step import run_repeated
 from astbtd.cli.stderr_log import log_lines
 from astbtd.errors import AstbtdError, ExitCode, NothingMatched
@@ -109,17 +110,24 @@ def _log(line: str, priority: Priority) -> None:
 
 
 def _test(steps: UnitSteps, sinks: Sequence[Sink]) -> ExitCode:
-    """Send a marked message to each sink, and print what its server answers."""
-    failed = False
-    for sink in sinks:
+    """Send a marked message to each sink, and print what its server answers; a failure stops no other one."""
+    works = [_test_sink(steps, sink) for sink in sinks]
+    return ExitCode.DONE if all(works) else ExitCode.FAILED
+
+
+def _test_sink(steps: UnitSteps, sink: Sink) -> bool:
+    """Test one sink; return whether it works."""
+    try:
         outcome = _call(sink, _test_notification())
-        failed = failed or outcome.problem is not None
-        if outcome.problem:
-            write_text(f"{sink.name}: failed: {outcome.problem.reason}\n")
-        else:
-            write_text(f"{sink.name}: accepted: {outcome.answer}{f' ({outcome.remark})' if outcome.remark else ''}\n")
-            _resume(steps, sink)
-    return ExitCode.FAILED if failed else ExitCode.DONE
+    except AstbtdError as error:
+        print_error(error.message, error.remedy)
+        return False
+    if outcome.problem:
+        write_text(f"{sink.name}: failed: {outcome.problem.reason}\n")
+        return False
+    write_text(f"{sink.name}: accepted: {outcome.answer}{f' ({outcome.remark})' if outcome.remark else ''}\n")
+    _resume(steps, sink)
+    return True
 
 
 def _call(sink: Sink, notification: Notification) -> Outcome:

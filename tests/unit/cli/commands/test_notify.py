@@ -113,6 +113,21 @@ def test_a_test_of_one_sink_leaves_the_others_alone(
     assert mail_server.mails == []
 
 
+def test_a_sink_without_its_secret_does_not_keep_the_others_from_being_tested(
+    astbtd: Run, configuration: Path, mail_server: SmtpServer, tracker: TrackerStub
+) -> None:
+    mail = {**mail_to(mail_server.port), "user": "pbx7"}
+    configure(configuration, mail=mail, sentry={"enabled": True})
+    write_secrets(configuration, yaml.safe_dump({"sentry": {"dsn": tracker.dsn}}))
+
+    code, out, error = astbtd("notify", "--test")
+
+    assert code == 1
+    assert error.startswith("astbtd: mail: ")
+    assert "hint: " in error
+    assert out.startswith("sentry: accepted: localhost: 200, id ")
+
+
 @pytest.mark.usefixtures("mailing")
 def test_a_refused_test_fails_and_prints_the_answer(astbtd: Run, mail_server: SmtpServer) -> None:
     mail_server.answers = {"MAIL": "550 not from here"}
