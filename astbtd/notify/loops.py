@@ -80,15 +80,11 @@ class LoopTracker:
 
     def withdraw(self, key: str, at: datetime) -> None:
         """Count one crash less at a site, the nearest to a time: it turned out to be one of another site."""
-        site = self.sites.get(key)
-        if site is None or not site.times:
-            return
-        nearest = min(site.times, key=lambda each: abs(each - at))
+        site = self.sites.pop(key, RecentSite())
+        nearest = min(site.times, key=lambda each: abs(each - at), default=None)
         times = tuple(each for each in site.times if each != nearest)
         if times or site.loop:
             self.sites[key] = replace(site, times=times)
-        else:
-            del self.sites[key]
 
     def end(self, now: datetime) -> list[LoopChange]:
         """Remove and return the loops that have had no crash for one window, and forget other sites as old."""

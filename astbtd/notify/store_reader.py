@@ -163,15 +163,15 @@ class StoreReader:
             self._track_foreign(crash, found)
             return
         change = self._follow_loop(crash, told is not None, found, tracker)
-        if change is None or change.started:
-            self._track(crash, found, told)
-        if change and change.started:
-            found.events.append(loop_event(change))
-        elif change is None and told is not None:
-            found.events.append(crash_event(crash, EventKind.CRASH, Correction.LATE_CORE))
-        elif change is None:
-            kind = EventKind.OLD_CORE if self._is_old(crash) else EventKind.CRASH
-            found.events.append(crash_event(crash, kind))
+        if change and not change.started:
+            return
+        self._track(crash, found, told)
+        found.events.append(loop_event(change) if change else self._new_event(crash, told))
+
+    def _new_event(self, crash: Crash, told: str | None) -> Event:
+        if told is not None:
+            return crash_event(crash, EventKind.CRASH, Correction.LATE_CORE)
+        return crash_event(crash, EventKind.OLD_CORE if self._is_old(crash) else EventKind.CRASH)
 
     def _is_old(self, crash: Crash) -> bool:
         if self.state.is_first:

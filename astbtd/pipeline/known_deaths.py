@@ -55,6 +55,16 @@ class _KnownCrash:
             return _MissingCore(self.crashed_at, None, os.path.dirname(core.path))
         return None
 
+    def is_without_core(self, crash: "_KnownCrash") -> bool:
+        """Return whether this is a record of another crash, without its core."""
+        missing = self.missing
+        return missing is not None and not self.foreign and missing.is_of(crash)
+
+    def is_of_file(self, facts: CoreFacts) -> bool:
+        """Return whether the core was a file of this process, size and time, and had no other identity."""
+        ours = self.core.identity_from, self.process.pid, self.core.size, self.crashed_at
+        return ours == (IdentityFrom.FILE, facts.process.pid, facts.size, facts.crashed_at)
+
 
 @dataclass(frozen=True)
 class _MissingCore:
@@ -64,11 +74,12 @@ class _MissingCore:
     pid: int | None
     directory: str | None = None
 
-    def is_of(self, pid: int | None, crashed_at: datetime, path: str) -> bool:
-        """Return whether it is the core of a crash with this process, time and path."""
-        difference = crashed_at - self.at
+    def is_of(self, crash: _KnownCrash) -> bool:
+        """Return whether it is the core of a crash, by process, time and directory."""
+        difference, pid = crash.crashed_at - self.at, crash.process.pid
         if self.directory is not None:  # it was renamed, or another one was written afterwards
-            return os.path.dirname(path) == self.directory and -_SAME_MOMENT <= difference <= timedelta(0)
+            is_there = os.path.dirname(crash.core.path) == self.directory
+            return is_there and -_SAME_MOMENT <= difference <= timedelta(0)
         if self.pid is None or pid is None:
             return abs(difference) <= _SAME_MOMENT
         return pid == self.pid and abs(difference) <= _SAME_PROCESS
@@ -95,12 +106,9 @@ def find_copy(store: Store, facts: CoreFacts, *, foreign: bool) -> str | None:
     pid = facts.process.pid
     if facts.identity_from is not IdentityFrom.FILE or pid is None:
         return None
-    core = (IdentityFrom.FILE, facts.size, facts.crashed_at)
-    for crash in _around(store, facts.crashed_at, pid):
-        is_same = (crash.core.identity_from, crash.core.size, crash.crashed_at) == core
-        if is_same and crash.process.pid == pid and bool(crash.foreign) == foreign:
-            return crash.id
-    return None
+    around = _around(store, facts.crashed_at, pid)
+    copies = (crash.id for crash in around if crash.is_of_file(facts) and bool(crash.foreign) == foreign)
+    return next(copies, None)
 
 
 def take_over(store: Store, crash: Crash, claims: Claims | None = None) -> Crash:
@@ -109,16 +117,16 @@ def take_over(store: Store, crash: Crash, claims: Claims | None = None) -> Crash
     That record is removed by `remove_replaced`, once this one is stored. If it is only claimed yet, it is not made:
     `id_lookup.find_replacing` then finds this one.
     """
-    if crash.foreign or _from_record(crash).missing is not None:
+    ours, pid = _from_record(crash), crash.process.pid
+    if crash.foreign or ours.missing is not None:
         return crash
-    pid = crash.process.pid
     claimed = _claimed_around(claims, crash.crashed_at, pid) if claims else ()
-    for known in chain(_around(store, crash.crashed_at, pid), claimed):
-        missing = known.missing
-        if missing and not known.foreign and missing.is_of(pid, crash.crashed_at, crash.core.path):
-            replaced = ReplacedRecord(known.id, known.site.id if known.site else None)
-            return replace(crash, replaces=replaced, pinned=crash.pinned or known.pinned)
-    return crash
+    known = chain(_around(store, crash.crashed_at, pid), claimed)
+    replaced = next((each for each in known if each.is_without_core(ours)), None)
+    if replaced is None:
+        return crash
+    site = replaced.site.id if replaced.site else None
+    return replace(crash, replaces=ReplacedRecord(replaced.id, site), pinned=crash.pinned or replaced.pinned)
 
 
 def remove_replaced(store: Store, crash: Crash) -> None:
