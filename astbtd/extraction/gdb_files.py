@@ -68,45 +68,16 @@ def copies_directory(directory: Path, user: SandboxUser) -> Iterator[Path]:
 
 
 @contextmanager
-def sealed_file(content: bytes) -> Iterator[int]:
-    """Yield a descriptor of an anonymous file with `content` that cannot be changed."""
-    descriptor = _anonymous_file()
+def anonymous_file() -> Iterator[int]:
+    """Yield a descriptor of an empty file without a name, for `fill_file`."""
+    descriptor = os.memfd_create("astbtd", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
-        _fill(descriptor, content)
         yield descriptor
     finally:
         os.close(descriptor)
 
 
-class LaterFile:
-    """An anonymous file for a child that is started before its content is known.
-
-    The child inherits the two descriptors in `for_child`: the file, and a pipe, which ends when the file is complete.
-    """
-
-    def __init__(self) -> None:
-        self._content = _anonymous_file()
-        self._ready, self._writer = os.pipe2(os.O_CLOEXEC)
-        self.for_child = self._content, self._ready
-
-    def write(self, content: bytes) -> None:
-        """Write the whole file; only once."""
-        _fill(self._content, content)
-        os.close(self._writer)
-        self._writer = -1
-
-    def close(self) -> None:
-        """Close all descriptors."""
-        for descriptor in (self._content, self._ready, self._writer):
-            if descriptor >= 0:
-                os.close(descriptor)
-
-
-def _anonymous_file() -> int:
-    return os.memfd_create("astbtd", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-
-
-def _fill(descriptor: int, content: bytes) -> None:
+def fill_file(descriptor: int, content: bytes) -> None:
     """Write all of an anonymous file, which cannot be changed then."""
     files.write_all(descriptor, content)
     os.lseek(descriptor, 0, os.SEEK_SET)

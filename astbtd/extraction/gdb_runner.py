@@ -9,7 +9,6 @@ recursion has hundreds of thousands. A gdb without Python runs the commands of t
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -19,10 +18,10 @@ from astbtd.extraction import build_ids, gdb_probe, object_paths, script_archive
 from astbtd.extraction.build_ids import MappedObject, mark_kept, not_on_disk, outdated_paths
 from astbtd.extraction.core_objects import NO_ROOT, CoreObjects, process_root
 from astbtd.extraction.gdb_files import (
-    LaterFile,
+    anonymous_file,
     copies_directory,
     descriptor_path,
-    sealed_file,
+    fill_file,
     settings_options,
     sysroot_option,
     with_option,
@@ -191,28 +190,30 @@ class _CoreExtraction:
     def _run_script(self, frame_limit: int) -> subprocesses.Finished:
         """Run gdb with our script; a limit of 0 is none."""
         with (
-            sealed_file(script_archive.build_archive()) as archive,
+            anonymous_file() as archive,
+            anonymous_file() as rest,
             serve_objects(self.copies, self.extractor.user.gid) as server,
-            closing(LaterFile()) as rest,
         ):
+            fill_file(archive, script_archive.build_archive())
             request_fd = server.client_socket.fileno()
-            job = {**self._job(frame_limit), "request_fd": request_fd, "rest_fds": rest.for_child}
+            job = {**self._job(frame_limit), "request_fd": request_fd, "rest_fd": rest}
             return self._run(
                 ["-ex", script_archive.start_command(descriptor_path(archive))],
                 Section.LOG,
-                pass_fds=(archive, request_fd, *rest.for_child),
+                pass_fds=(archive, request_fd, rest),
                 environment={"ASTBTD_JOB": json.dumps(job)},
                 serve={server.server_socket.fileno(): server.handle_request},
                 meanwhile=partial(self._prepare, server, rest),
             )
 
-    def _prepare(self, server: ObjectServer, rest: LaterFile) -> None:
-        """Prepare the objects, and tell the script, which waits for that."""
+    def _prepare(self, server: ObjectServer, rest: int) -> None:
+        """Prepare the objects, and tell the script, which waits for that. The file `rest` has its other parameters."""
         is_lazy = self._needs_server()
         if is_lazy:
             served = (path for path in self.facts.objects if path not in self.objects.outdated)
             server.offer(served, self.objects.shared.tree)
-        rest.write(json.dumps(self._rest_of_job(server.name if is_lazy else None)).encode())
+        fill_file(rest, json.dumps(self._rest_of_job(server.name if is_lazy else None)).encode())
+        server.tell_ready()
         self.extractor.meanwhile()
 
     def _rest_of_job(self, object_directory: str | None) -> dict[str, object]:

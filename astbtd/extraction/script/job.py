@@ -13,7 +13,7 @@ JOB = json.loads(os.environ["ASTBTD_JOB"])
 
 core: the path to open it by
 request_fd: the socket for requests of objects
-rest_fds: the file with the other parameters, and a pipe, which ends when that file is complete
+rest_fd: the file with the other parameters, which is complete when a byte comes from that socket
 frame_limit: the maximum number of frames per thread, 0 for no limit
 crash_thread_only: whether only the crashed thread is wanted
 deep_frames: a thread with more frames than this is a runaway recursion
@@ -38,9 +38,8 @@ DISK_FULL_STATUS = 28
 
 def read_rest() -> None:
     """Wait for the other parameters, which are determined while gdb starts."""
-    file, ready = JOB["rest_fds"]
-    os.read(ready, 1)
-    JOB.update(json.loads(os.pread(file, os.fstat(file).st_size, 0)))
+    os.read(JOB["request_fd"], 1)
+    JOB.update(json.loads(os.pread(JOB["rest_fd"], os.fstat(JOB["rest_fd"]).st_size, 0)))
 
 
 def run(command: str) -> str:

@@ -32,9 +32,8 @@ def write(section, text):
     os.write(JOB["sections"][section], text.encode())
 
 def rest_of_job():
-    file, ready = JOB["rest_fds"]
-    os.read(ready, 1)
-    return json.loads(os.pread(file, 1 << 20, 0))
+    os.read(JOB["request_fd"], 1)
+    return json.loads(os.pread(JOB["rest_fd"], 1 << 20, 0))
 """
 WORKS = """
 if "show version" in sys.argv:
