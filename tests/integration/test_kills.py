@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.builders import signature_of
-from tests.support.commands import extract
+from tests.support.commands import extract, run_astbtd
 from tests.support.harness import RunningDaemon, crash
 from tests.support.kernel import core_pattern
 from tests.support.store_checks import PERMANENT_FILES
@@ -42,6 +42,8 @@ def test_fifty_kills_during_fifty_crashes_leave_fifty_records_and_no_staging_fil
     running.stop()
     for core in skipped:
         extract(running, core)
+    for crash_id in unexamined_crashes(running):
+        assert run_astbtd(running, "extract", crash_id).returncode == 0
     recorded = running.crashes()
 
     assert Counter(crash.core.identity for crash in recorded).most_common(1)[0][1] == 1
@@ -61,6 +63,12 @@ def test_fifty_kills_during_fifty_crashes_leave_fifty_records_and_no_staging_fil
 def skipped_cores(running: RunningDaemon) -> list[Path]:
     """Return the cores that the daemon skips because it was killed twice while it examined them."""
     return [Path(path) for path in sorted(set(re.findall(r"(/\S+) is skipped: ", running.output())))]
+
+
+def unexamined_crashes(running: RunningDaemon) -> list[str]:
+    """Return the crashes that were recorded without an analysis because the daemon was killed too often meanwhile."""
+    reason = "times while it worked on this core"
+    return [each.id for each in running.crashes() if any(reason in note for note in each.extraction.notes)]
 
 
 def crash_often(programs: Path, spool: Path) -> None:

@@ -286,5 +286,5 @@ def signature_of(signed: Crash) -> CrashSignature: ...
 def signature_of(signed: Diagnosis) -> DecidedSignature: ...
 def signature_of(signed: Crash | Diagnosis) -> CrashSignature | DecidedSignature:
     """Return the signature of a crash or diagnosis that must have one."""
-    assert signed.signature is not None
+    assert signed.signature is not None, signed
     return signed.signature
