@@ -34,7 +34,7 @@ from astbtd.extraction.sandbox_kernel import missing_restrictions, run_sandboxed
 from astbtd.extraction.script_report import GdbFacts, parse_thread_states
 from astbtd.extraction.shared_objects import NO_OBJECTS, ObjectCopier, ObjectSource, SharedObjects
 from astbtd.lib import files, subprocesses
-from astbtd.model.crash import Asterisk, CoreFacts, Extraction, ExtractionOutcome, Section, Symbols
+from astbtd.model.crash import OBJECTS_SUFFIX, Asterisk, CoreFacts, Extraction, ExtractionOutcome, Section, Symbols
 from astbtd.model.deadlock_capture import ThreadStates
 from astbtd.settings import GdbSettings
 
@@ -100,7 +100,7 @@ class Extractor:
         """
         gdb_probe.require_installed(self.settings.program)
         with (
-            copies_directory(directory.with_name(f"{directory.name}.objects"), self.user) as copies,
+            copies_directory(directory.with_name(f"{directory.name}{OBJECTS_SUFFIX}"), self.user) as copies,
             create_output_files(directory, self.group) as output,
             grant_read(core, self.user) as readable_core,
         ):

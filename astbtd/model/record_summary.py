@@ -41,6 +41,8 @@ REPORT_FILE = "report.txt"
 LOG_FILE = "log.txt"
 RECORD_FILE = "crash.json"
 KEPT_CORE_FILE = "core.zst"
+OBJECTS_SUFFIX = ".objects"
+"""The suffix of the directory with copies of objects, beside that in which a crash is made; its id precedes it."""
 
 
 class Verdict(StrEnum):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 from astbtd.errors import AstbtdError
 from astbtd.lib import files, json_file
 from astbtd.lib.path_walk import refuse_exchangeable
-from astbtd.model.record_summary import CRASH_ID, KEPT_CORE_FILE, RECORD_FILE
+from astbtd.model.record_summary import CRASH_ID, KEPT_CORE_FILE, OBJECTS_SUFFIX, RECORD_FILE
 from astbtd.store import record, store_schema
 from astbtd.store.collected_identities import CollectedIdentities
 from astbtd.store.record import DamagedRecord, RecordSummary, RemovedCrash, RetentionFields, crash_second
@@ -85,9 +85,10 @@ class Store:
         return self._crashes / crash_id
 
     def stage(self, crash_id: str) -> Path:
-        """Create an empty directory to make a crash in. Remove what an earlier attempt left there."""
+        """Create an empty directory to make a crash in. Remove what an earlier attempt left there, and its objects."""
         staged = self.incoming / crash_id
         files.remove_tree(staged)
+        files.remove_tree(staged.with_name(f"{crash_id}{OBJECTS_SUFFIX}"))
         files.make_directory(staged, group=self.group)
         return staged
 

@@ -13,7 +13,7 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 
 from astbtd.errors import AstbtdError
-from astbtd.model.crash import RECORD_FILE
+from astbtd.model.crash import OBJECTS_SUFFIX, RECORD_FILE
 from astbtd.store.store import DamagedRecord, Store
 from tests.support.builders import crash
 from tests.support.stores import commit, process
@@ -46,9 +46,12 @@ def test_a_crash_is_invisible_until_it_is_committed(store: Store) -> None:
 
 
 def test_staging_removes_what_an_earlier_attempt_left(store: Store) -> None:
-    (store.stage(crash().id) / "backtrace.txt").write_text("half")
+    staged = store.stage(crash().id)
+    (staged / "backtrace.txt").write_text("half")
+    (staged.with_name(f"{staged.name}{OBJECTS_SUFFIX}") / "usr").mkdir(parents=True)
 
     assert os.listdir(store.stage(crash().id)) == []
+    assert list(store.incoming.glob(f"{staged.name}*")) == [staged]
 
 
 def test_only_owner_and_group_can_read(store: Store) -> None:
