@@ -133,10 +133,18 @@ def innermost_pid(pid: int) -> int:
     Source: proc_pid_status(5), NSpid.
     """
     with suppress(OSError, ValueError, IndexError):
-        for line in (_PROC / str(pid) / "status").read_text(errors="replace").splitlines():
-            if line.startswith("NSpid:"):
-                return int(line.split()[-1])
+        return int(status_words(pid, "NSpid")[-1])
     return pid
+
+
+def status_words(pid: int, field: str) -> list[str]:
+    """Return the words of a field in the status of a process, none if it has no such field. Raise OSError."""
+    text = (_PROC / str(pid) / "status").read_text(errors="replace")
+    for line in text.splitlines():
+        name, _, value = line.partition(":")
+        if name == field:
+            return value.split()
+    return []
 
 
 def _is_asterisk(pid: int, executables: Collection[str]) -> bool:

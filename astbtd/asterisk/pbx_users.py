@@ -64,12 +64,8 @@ def user_id(name: str) -> int | None:
 
 def process_ids(pid: int, kind: str) -> list[int]:
     """Return the different real, effective and saved ids of a process; `kind` is Uid or Gid. Raise OSError."""
-    text = (_PROC / str(pid) / "status").read_text(errors="replace")
-    for line in text.splitlines():
-        name, _, value = line.partition(":")
-        if name == kind:
-            return list(dict.fromkeys(int(word) for word in value.split()[:3]))
-    return []
+    words = asterisk_processes.status_words(pid, kind)
+    return list(dict.fromkeys(int(word) for word in words[:3]))
 
 
 def find_units(executables: Collection[str], directories: Sequence[str] = UNIT_DIRECTORIES) -> dict[str, Unit]:

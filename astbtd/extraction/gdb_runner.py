@@ -208,7 +208,7 @@ class _CoreExtraction:
 
     def _prepare(self, server: ObjectServer, rest: int) -> None:
         """Prepare the objects, and tell the script, which waits for that. The file `rest` has its other parameters."""
-        is_lazy = self._needs_server()
+        is_lazy = self._requests_objects()
         if is_lazy:
             served = (path for path in self.facts.objects if path not in self.objects.outdated)
             server.offer(served, self.objects.shared.tree)
@@ -281,7 +281,7 @@ class _CoreExtraction:
         self.output.truncate(settings.output)
         return finished
 
-    def _needs_server(self) -> bool:
+    def _requests_objects(self) -> bool:
         """Return whether gdb requests objects; otherwise it reads all of them.
 
         The objects of a container are read below its root: symbolic links to them would lead out of it. If files were

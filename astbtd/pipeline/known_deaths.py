@@ -15,10 +15,10 @@ from astbtd.claims.claim import ClaimRecord, Claims
 from astbtd.claims.deaths import Death
 from astbtd.model.crash import CoreFacts, CoreState, Crash, IdentityFrom, LostCore, ReplacedRecord
 from astbtd.pipeline.crash_site import logged_site
+from astbtd.store.id_lookup import SAME_DEATH
 from astbtd.store.record import ProcessSummary, SiteSummary, crash_pid, crash_time
 from astbtd.store.store import DamagedRecord, Store
 
-_WINDOW = timedelta(minutes=3)  # larger than any difference between the times of one death
 _SAME_PROCESS = timedelta(seconds=120)
 _SAME_MOMENT = timedelta(seconds=10)
 
@@ -145,7 +145,7 @@ def _around(store: Store, moment: datetime, pid: int | None) -> Iterator[_KnownC
 
     In a burst of crashes very many are around: only those that may be meant are read.
     """
-    for crash_id in filter(_may_be_of(pid), store.near(moment, _WINDOW)):
+    for crash_id in filter(_may_be_of(pid), store.near(moment, SAME_DEATH)):
         with suppress(DamagedRecord):
             yield store.load_part(crash_id, _KnownCrash)
 
@@ -153,7 +153,7 @@ def _around(store: Store, moment: datetime, pid: int | None) -> Iterator[_KnownC
 def _claimed_around(claims: Claims, moment: datetime, pid: int | None) -> Iterator[_KnownCrash]:
     """Yield the crashes without a core that are claimed, but not recorded yet."""
     for crash_id in filter(_may_be_of(pid), claims.ids()):
-        record = claims.read_record(crash_id) if abs(crash_time(crash_id) - moment) <= _WINDOW else None
+        record = claims.read_record(crash_id) if abs(crash_time(crash_id) - moment) <= SAME_DEATH else None
         if record and record.loss:
             yield _from_claim(crash_id, record, record.loss)
 

@@ -13,7 +13,9 @@ from astbtd.store.record import crash_time
 from astbtd.store.store import DamagedRecord, Store
 
 _SHORTEST_PREFIX = 4
-_SAME_DEATH = timedelta(minutes=3)  # larger than any difference between the times of two records of one death
+SAME_DEATH = timedelta(minutes=3)
+"""Larger than any difference between the times of two records of one death."""
+
 _LIST_HINT = "`astbtd list` shows all crashes"
 
 
@@ -72,7 +74,7 @@ def find_replacing(store: Store, crash_id: str) -> str | None:
     if not CRASH_ID.fullmatch(crash_id):
         return None
     with suppress(ValueError, OverflowError):  # digits that are no time
-        for each in store.near(crash_time(crash_id), _SAME_DEATH):
+        for each in store.near(crash_time(crash_id), SAME_DEATH):
             with suppress(DamagedRecord):
                 replaced = store.load_part(each, _Replaces).replaces
                 if replaced and replaced.id == crash_id:

@@ -15,6 +15,7 @@ _ENABLE_LANDLOCK = (
     "run a kernel with CONFIG_SECURITY_LANDLOCK and CONFIG_SECCOMP_FILTER; if /sys/kernel/security/lsm lacks landlock,"
     " add it to lsm= of the kernel command line"
 )
+_RETRY_DEBUGINFOD = "journalctl -u astbtd-symbols; systemctl start astbtd-symbols"
 _INSTALL_DEBUGINFOD = "apt install debuginfod (Fedora and RHEL: dnf install elfutils-debuginfod-client)"
 _HOMES = ("/home", "/root", "/run/user")
 _MAKE_JOURNAL_PERSISTENT = (
@@ -56,10 +57,10 @@ def check_debuginfod(debuginfod: Debuginfod | Unknown) -> Check:
         return warning(Name.DEBUGINFOD, debuginfod.problem, _INSTALL_DEBUGINFOD)
     if debuginfod.unit_failure:
         found = f"astbtd-symbols.service cannot work: {printable_line(debuginfod.unit_failure)}"
-        return warning(Name.DEBUGINFOD, found, "journalctl -u astbtd-symbols; systemctl start astbtd-symbols")
+        return warning(Name.DEBUGINFOD, found, _RETRY_DEBUGINFOD)
     if debuginfod.failure:
         found = f"a server of symbols.debuginfod could not be asked: {debuginfod.failure}"
-        return warning(Name.DEBUGINFOD, found, "journalctl -u astbtd-symbols; systemctl start astbtd-symbols")
+        return warning(Name.DEBUGINFOD, found, _RETRY_DEBUGINFOD)
     refused = f", {debuginfod.refused} refused" if debuginfod.refused else ""
     found = f"debug files of {pluralize(debuginfod.obtained, 'build', 'builds')} obtained"
     return ok(Name.DEBUGINFOD, f"{found}; of those wanted, {debuginfod.missing} on no server{refused}")
