@@ -117,12 +117,13 @@ def test_objects_that_gdb_cannot_read_are_found_by_their_names(
     assert "in do_forward (" in lazy[Section.THREAD1]
 
 
+@pytest.mark.parametrize(("how", "module"), [("segv", "app_dial.so"), ("double-free", "res_musiconhold.so")])
 def test_all_symbols_are_read_if_an_object_with_frames_is_missing(
-    extracting: RunningDaemon, programs: Path, scratch: Path
+    extracting: RunningDaemon, programs: Path, scratch: Path, how: str, module: str
 ) -> None:
     subprocess.run(["cp", "-r", f"{programs}/.", scratch / "upgraded"], check=True)
-    core = crash(scratch / "upgraded", scratch, "segv")
-    (scratch / "upgraded" / "modules" / "app_dial.so").unlink()
+    core = core_of(how, scratch / "upgraded", scratch)
+    (scratch / "upgraded" / "modules" / module).unlink()
     recorded, lazy = extract_with(extracting, core, Symbols.LAZY)
     _, everything = extract_with(extracting, core, Symbols.ALL)
     assert recorded.extraction.symbols is Symbols.ALL

@@ -21,8 +21,8 @@ from astbtd.extraction.script.job import JOB, run
 MIN_GDB_VERSION = 11  # older versions cannot read the memory of objects that are not loaded
 MAX_OUTERMOST = 12  # functions
 MAX_NAMES = 2  # of one object
+C_LIBRARY = re.compile(r"/libc(?:-[\d.]+)?\.so[\d.]*$")
 VERSION = re.compile(r"(\d+)\.")
-MAPPING = re.compile(r"^\s*0x([0-9a-f]+)\s+0x([0-9a-f]+)\s+0x[0-9a-f]+\s+0x[0-9a-f]+\s+(/.*?) ?$", re.MULTILINE)
 ENTRY = re.compile(r" AT_ENTRY .* 0x([0-9a-f]+)$", re.MULTILINE)
 NOT_LOADED = re.compile(r"^\s+No\s+(/.*)$", re.MULTILINE)
 NOT_LOADED_WARNING = re.compile(
@@ -95,8 +95,13 @@ class SharedObjects:
                 self._lazy = False
                 return messages + self._load_all()
             pending = [thread for thread in pending if missing[thread.num]]
-            messages += self._load(set(filter(None, missing.values())))
+            if pending:
+                messages += self._load({*filter(None, missing.values()), *self._c_library()})
         return messages
+
+    def _c_library(self) -> set[str]:
+        """Return the path of the C library if it is to be loaded: it holds the outermost frames of every thread."""
+        return set(filter(C_LIBRARY.search, self._names)).difference(JOB["outdated"])
 
     def _first_missing(self, thread: gdb.InferiorThread) -> str | None:
         """Return the path of the first object that a thread's frames lack. Raise NeedsAllObjects."""
@@ -119,15 +124,17 @@ class SharedObjects:
         return None
 
     def _load_all(self) -> str:
-        """Load all objects; return gdb's messages. Files of another build are not loaded."""
+        """Load all objects; return gdb's messages. Files of another build are not loaded.
+
+        First, all are removed: gdb does not load an object again whose new path equals the name in the process.
+        """
         if not JOB["outdated"]:
+            run(f"set sysroot {JOB['object_directory']}/none")
             return run(f"set sysroot {JOB['sysroot']}")
         return self._load(set(self._names).difference(JOB["outdated"]))
 
     def _load(self, paths: set[str]) -> str:
         """Request links to these objects and load them; return gdb's messages."""
-        if not paths:
-            return ""
         for path in paths:
             for name in self._names.pop(path):
                 request_link(path, name)
@@ -155,10 +162,15 @@ def merge_messages(messages: str, object_messages: str) -> str:
 
 
 class MappedFiles:
-    """The files that the process had mapped, by address, from the output of `info proc mappings`."""
+    """The files that the process had mapped, by address, from the output of `info proc mappings`.
+
+    Each line has the start, the end, the size, the offset and the path. Splitting takes a fifth of the time of a match.
+    """
 
     def __init__(self, listing: str) -> None:
-        self._rows = sorted((int(start, 16), int(end, 16), path) for start, end, path in MAPPING.findall(listing))
+        lines = (line.split(maxsplit=4) for line in listing.split("\n"))
+        files = (fields for fields in lines if len(fields) == 5 and fields[4].startswith("/"))
+        self._rows = sorted((int(start, 16), int(end, 16), path.removesuffix(" ")) for start, end, _, _, path in files)
         self._starts = [start for start, _, _ in self._rows]
         self._paths = {path for _, _, path in self._rows}
         self._real_directories: dict[str, str] = {}
