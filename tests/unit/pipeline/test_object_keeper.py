@@ -15,6 +15,7 @@ from astbtd.store.kept_objects import KeptObjects, read_build_id
 from astbtd.store.retention.disk_reserve import DiskReserve
 from astbtd.store.store import Store
 from tests.support.builders import DeadProcess, program
+from tests.support.containers.container import wait_until
 
 BUILD = "ab" * 20
 
@@ -31,11 +32,12 @@ def keep_core(keeping: ObjectKeeper, process: DeadProcess, directory: Path) -> K
 
 @pytest.fixture
 def sleeping(tmp_path: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """A process with a program of its own."""
+    """A process with a program of its own, which has loaded its library."""
     program_file = tmp_path / "sleep"
     program_file.write_bytes(Path("/bin/sleep").read_bytes())
     program_file.chmod(0o755)
     with subprocess.Popen([program_file, "inf"]) as process:
+        wait_until(lambda: "/libc." in Path(f"/proc/{process.pid}/maps").read_text(), "libc is mapped")
         yield process
         process.kill()
 
