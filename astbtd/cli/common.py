@@ -91,7 +91,7 @@ def open_store_for_writing(options: argparse.Namespace) -> Store:
 
     Raise AstbtdError if a newer version of astbtd has used the store.
     """
-    from astbtd.pipeline.components import reader_group  # imports all that processes a core
+    from astbtd.pipeline.configured_extractor import reader_group  # imports all that extracts a core
 
     store = Store(_open_configured_store(options).root, reader_group())
     path_walk.refuse_exchangeable(store.root)

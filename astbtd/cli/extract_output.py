@@ -1,80 +1,138 @@
 """`astbtd extract --output DIR`: write the sections of a core to a directory of the user, and store nothing."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import cache, cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from astbtd.claims.core_filter import Candidate
-from astbtd.claims.private_copy import PrivateCopies, unpacked_facts
 from astbtd.errors import AstbtdError
+from astbtd.extraction.extracted_core import ReadableCore
+from astbtd.extraction.gdb_runner import Extractor
 from astbtd.extraction.sandbox_command import SandboxUser
 from astbtd.lib import files
 from astbtd.lib.path_walk import create_file, opened_directory, refuse_exchangeable
 from astbtd.model.crash import REPORT_FILE, CoreState, Crash, DiscoveredBy, Section
-from astbtd.pipeline.components import Components
+from astbtd.pipeline.configured_extractor import configured_store, make_extractor
 from astbtd.pipeline.gdb_analysis import analyze_core
+from astbtd.settings import Settings
 from astbtd.store.retention.disk_reserve import DiskReserve
+from astbtd.store.store import Store
+
+if TYPE_CHECKING:  # loaded while gdb starts
+    from astbtd.claims.core_filter import Candidate
+    from astbtd.claims.private_copy import PrivateCopies
 
 _SECTIONS = "sections"
 _BLOCK = 1 << 20  # bytes
 _SHARED_DIRECTORY = "/var/tmp"  # noqa: S108 - root's, with the sticky bit; what we create there has a random name
 """Where the work is done if there is no store, or a user cannot write to it."""
 
+OpenCandidate = Callable[[], "Candidate"]
 
-def write_sections(candidate: Candidate, parts: Components, output: Path) -> Crash:
+
+def write_sections(
+    open_candidate: OpenCandidate, settings: Settings, output: Path, check_interrupt: Callable[[], None]
+) -> Crash:
     """Write the sections and the report to a directory of the user, which must not contain any of these files.
 
-    Another user may own that directory or one above it. All work is done in a private directory; then new files are
-    created in the output directory, which is open all the time.
+    Another user may own that directory or one above it. It is created, and opened, if there is a core. All work is done
+    in a private directory; then new files are created in the output directory.
     """
     with (
         files.wrap_os_error(f"cannot write to {output}"),
-        opened_directory(output, create=True) as opened,
-        files.private_directory(_private_parent(parts)) as private,
+        ExitStack() as until_end,
+        files.private_directory(_private_parent(configured_store(settings))) as private,
     ):
-        _refuse_to_overwrite(opened, output)
-        crash = _extract_privately(candidate, parts, private)
+        open_output = cache(lambda: until_end.enter_context(_opened_output(output)))
+
+        def open_both() -> "Candidate":
+            candidate = open_candidate()
+            until_end.callback(os.close, candidate.descriptor)
+            open_output()
+            return candidate
+
+        crash = _extract_privately(open_both, settings, private, check_interrupt)
         for name in sorted(os.listdir(private / _SECTIONS)):
-            _copy_file(private / _SECTIONS / name, opened, name)
+            _copy_file(private / _SECTIONS / name, open_output(), name)
         return crash
 
 
-def _private_parent(parts: Components) -> Path:
+def _private_parent(store: Store) -> Path:
     """Return a directory in which no other user can exchange what we create."""
-    if os.geteuid() == 0 and parts.store.incoming.is_dir():
-        refuse_exchangeable(parts.store.root)
-        return parts.store.incoming
+    if os.geteuid() == 0 and store.incoming.is_dir():
+        refuse_exchangeable(store.root)
+        return store.incoming
     return Path(_SHARED_DIRECTORY)
 
 
-def _refuse_to_overwrite(directory: int, path: Path) -> None:
-    """Raise AstbtdError if a file exists already, before the time that gdb takes is spent."""
-    existing = sorted({*map(str, Section), REPORT_FILE} & set(os.listdir(directory)))
-    if existing:
-        raise AstbtdError(f"{path} already contains {existing[0]}", "give a new or empty directory with --output")
+@contextmanager
+def _opened_output(path: Path) -> Iterator[int]:
+    """Yield a descriptor of the output directory. Raise AstbtdError if one of the files exists already."""
+    with opened_directory(path, create=True) as directory:
+        existing = sorted({*map(str, Section), REPORT_FILE} & set(os.listdir(directory)))
+        if existing:
+            raise AstbtdError(f"{path} already contains {existing[0]}", "give a new or empty directory with --output")
+        yield directory
 
 
-def _extract_privately(candidate: Candidate, parts: Components, private: Path) -> Crash:
+def _extract_privately(
+    open_candidate: OpenCandidate, settings: Settings, private: Path, check_interrupt: Callable[[], None]
+) -> Crash:
     """Write the sections and the report to a subdirectory of a private directory."""
     sections = private / _SECTIONS
     sections.mkdir()
-    reserve = DiskReserve(private, parts.reserve.share)
-    unpacker = replace(parts.claims.unpacker, reserve=reserve.check)
-    copies = PrivateCopies(private, parts.extractor.user.gid, unpacker, durable=False)
-    with open_for_gdb(candidate, parts.extractor.user, copies) as core:
-        facts = unpacked_facts(core, candidate.facts) if candidate.packed else candidate.facts
-        extractor = replace(parts.extractor, group=-1, check_reserve=reserve.check)
-        result = analyze_core(core, facts, sections, extractor)
+    reserve = DiskReserve(private, settings.retention.minimum_free)
+    extractor = make_extractor(settings, configured_store(settings), reserve.check, check_interrupt)
+    with _LateCore(open_candidate, settings, private, extractor) as core:
+        result = analyze_core(lambda: core.readable, sections, replace(extractor, group=-1))
 
     from astbtd.pipeline import crash_record, crash_report  # loaded while gdb ran, see gdb_analysis
 
+    candidate, facts = core.candidate, core.readable.facts
     signature = crash_record.first_of_signature(result.diagnosis.signature, facts.crashed_at)
     origin = crash_record.CoreOrigin(candidate.path, candidate.source, DiscoveredBy.COMMAND, CoreState.LEFT)
     crash = crash_record.make_record(facts, origin, result, signature)
     crash_report.write_report(crash, sections)
     return crash
+
+
+class _LateCore:
+    """A core that is opened, and copied into `private` if gdb's user cannot read it, while gdb starts.
+
+    A copy is closed when the block ends.
+    """
+
+    def __init__(self, open_candidate: OpenCandidate, settings: Settings, private: Path, extractor: Extractor) -> None:
+        self._open_candidate = open_candidate
+        self._unpacking = settings.unpacking
+        self._private = private
+        self._extractor = extractor
+        self._until_end = ExitStack()
+
+    def __enter__(self) -> "_LateCore":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._until_end.close()
+
+    @cached_property
+    def candidate(self) -> "Candidate":
+        """The core file."""
+        return self._open_candidate()
+
+    @cached_property
+    def readable(self) -> ReadableCore:
+        """The core itself, or its copy."""
+        from astbtd.claims.private_copy import PrivateCopies, Unpacker, unpacked_facts
+
+        candidate, extractor = self.candidate, self._extractor
+        unpacker = Unpacker(self._unpacking, extractor.check_reserve, extractor.check_interrupt)
+        copies = PrivateCopies(self._private, extractor.user.gid, unpacker, durable=False)
+        core = self._until_end.enter_context(open_for_gdb(candidate, extractor.user, copies))
+        return ReadableCore(core, unpacked_facts(core, candidate.facts) if candidate.packed else candidate.facts)
 
 
 def _copy_file(source: Path, directory: int, name: str) -> None:
@@ -89,7 +147,7 @@ def _copy_file(source: Path, directory: int, name: str) -> None:
 
 
 @contextmanager
-def open_for_gdb(candidate: Candidate, user: SandboxUser, copies: PrivateCopies) -> Iterator[int]:
+def open_for_gdb(candidate: "Candidate", user: SandboxUser, copies: "PrivateCopies") -> Iterator[int]:
     """Yield a descriptor of the core that gdb's user can read: the core itself, or a temporary unpacked copy."""
     if not candidate.packed and user.may_read(os.fstat(candidate.descriptor)):
         yield candidate.descriptor

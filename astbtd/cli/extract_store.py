@@ -1,28 +1,81 @@
 """`astbtd extract CORE`: take a core through the pipeline, as the daemon does; one that was collected before, again."""
 
+import argparse
 import os
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from astbtd.claims.claim import Claim, Claims
 from astbtd.claims.core_filter import Candidate
 from astbtd.claims.private_copy import PrivateCopies
-from astbtd.cli.common import warn
+from astbtd.cli import named_core, reextract
+from astbtd.cli.common import Progress, warn
 from astbtd.cli.extract_output import open_for_gdb
 from astbtd.cli.reextract import BY_COMMAND
 from astbtd.errors import AstbtdError
 from astbtd.model.crash import CoreFacts, Crash, DiscoveredBy
 from astbtd.pipeline import foreign_cores
-from astbtd.pipeline.components import Components
+from astbtd.pipeline.components import Components, assemble
 from astbtd.pipeline.known_deaths import find_copy
 from astbtd.pipeline.reextraction import ExtractedAgain
 from astbtd.pipeline.stages import crash_loops, crash_pipeline, reextraction
 from astbtd.settings import Settings
+from astbtd.store.id_lookup import resolve
 from astbtd.store.occurrence import number_postponed
 
+Extracted = tuple[Crash | ExtractedAgain, Path]
+"""What was extracted, and the directory with the sections."""
 
-def store_crash(
+
+def choose(
+    settings: Settings, options: argparse.Namespace, progress: Progress
+) -> Iterator[tuple[str, Callable[[], Extracted]]]:
+    """Yield what to extract, in the order given: its name, and the function that extracts it."""
+    parts = assemble(settings, progress.tick)
+    if options.newest:
+        name = named_core.find_newest(options.cores, settings, options.executable, parts.store.collected)
+        yield name, partial(_extract_core, name, settings, parts, options)
+        return
+    if options.signature or options.unusable:
+        for crash_id in reextract.select(parts.store, options.cores, options):
+            yield crash_id, partial(_extract_kept, crash_id, parts, progress)
+        return
+    for name in options.cores:
+        if reextract.names_crash(name):
+            crash_id = resolve(parts.store, name)
+            yield crash_id, partial(_extract_kept, crash_id, parts, progress)
+        else:
+            yield name, partial(_extract_core, name, settings, parts, options)
+
+
+def _extract_kept(crash_id: str, parts: Components, progress: Progress) -> Extracted:
+    """Extract a recorded crash again."""
+    return _announced(reextraction(parts, progress).extract_kept(crash_id, BY_COMMAND), parts)
+
+
+def _extract_core(name: str, settings: Settings, parts: Components, options: argparse.Namespace) -> Extracted:
+    """Extract a core file and store the result."""
+    candidate = named_core.open_core(name, settings, options.executable)
+    result = _store_crash(candidate, settings, parts, options.executable, was_found=options.newest)
+    if isinstance(result, ExtractedAgain):
+        return _announced(result, parts)
+    return result, parts.store.directory(result.id)
+
+
+def _announced(result: ExtractedAgain, parts: Components) -> Extracted:
+    """Announce a crash that became usable."""
+    directory = parts.store.directory(result.after.id)
+    if result.became_usable:
+        from astbtd.announce import journal  # imports systemd, which --output does not need
+
+        journal.announce_usable_crash(result.after, str(directory))
+    return result, directory
+
+
+def _store_crash(
     candidate: Candidate, settings: Settings, parts: Components, executable: Path | None, *, was_found: bool
 ) -> Crash | ExtractedAgain:
     """Take the core through the pipeline; if it was collected before, extract it again.

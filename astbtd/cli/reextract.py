@@ -14,7 +14,6 @@ from astbtd.store.id_lookup import resolve
 from astbtd.store.store import Store
 
 if TYPE_CHECKING:
-    from astbtd.pipeline.components import Components
     from astbtd.pipeline.reextraction import ExtractedAgain
 
 BY_COMMAND = "astbtd extract"
@@ -62,14 +61,6 @@ def print_result(result: "ExtractedAgain", directory: Path, options: argparse.Na
     else:
         outcome = f"backtrace {after}" if before == after else f"backtrace {after}, was {before}"
     write_text(f"{directory}: {what}, {outcome}\n")
-
-
-def announce(result: "ExtractedAgain", parts: "Components") -> None:
-    """Announce a crash that became usable."""
-    if result.became_usable:
-        from astbtd.announce import journal  # imports systemd, which --output does not need
-
-        journal.announce_usable_crash(result.after, str(parts.store.directory(result.after.id)))
 
 
 def _matching(store: Store, options: argparse.Namespace) -> Iterator[str]:

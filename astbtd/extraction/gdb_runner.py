@@ -1,6 +1,6 @@
 """Extract the backtraces of one core: one limited gdb run, whose output is kept however it ends.
 
-gdb is started first: while it starts, the objects that it needs are prepared.
+gdb is started first: while it starts, the core is opened, and the objects that gdb needs are prepared.
 
 If a run ends before it has written even the crashed thread, it is repeated once with a limit on frames, since runaway
 recursion has hundreds of thousands. A gdb without Python runs the commands of the Asterisk documentation instead.
@@ -9,14 +9,16 @@ recursion has hundreds of thousands. A gdb without Python runs the commands of t
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
 
 from astbtd.extraction import build_ids, gdb_probe, object_paths, script_archive
-from astbtd.extraction.build_ids import MappedObject, mark_kept, not_on_disk, outdated_paths
+from astbtd.extraction.build_ids import mark_kept, not_on_disk, outdated_paths
 from astbtd.extraction.core_objects import NO_ROOT, CoreObjects, process_root
+from astbtd.extraction.extracted_core import ExtractionResult, OpenForGdb, ReadableCore
 from astbtd.extraction.gdb_files import (
     anonymous_file,
     copies_directory,
@@ -34,8 +36,7 @@ from astbtd.extraction.sandbox_kernel import missing_restrictions, run_sandboxed
 from astbtd.extraction.script_report import GdbFacts, parse_thread_states
 from astbtd.extraction.shared_objects import NO_OBJECTS, ObjectCopier, ObjectSource, SharedObjects
 from astbtd.lib import files, subprocesses
-from astbtd.model.crash import OBJECTS_SUFFIX, Asterisk, CoreFacts, Extraction, ExtractionOutcome, Section, Symbols
-from astbtd.model.deadlock_capture import ThreadStates
+from astbtd.model.crash import OBJECTS_SUFFIX, CoreFacts, Extraction, ExtractionOutcome, Section, Symbols
 from astbtd.settings import GdbSettings
 
 _TABLE_SECONDS = 20  # of CPU time, for one table of info.txt or locks.txt; 20,000 channels took two
@@ -44,29 +45,6 @@ _DISK_FULL_STATUS = 28  # as in script/job.py, which only gdb can import
 _NOISE = re.compile(rb"^warning: Unexpected size of section `\.reg-xstate(?:/\d+)?' in core file\.\n", re.MULTILINE)
 _NO_PYTHON = b"Python scripting is not supported"
 _NO_PYTHON_NOTE = "this gdb has no Python, so only backtrace.txt was written; install gdb instead of gdb-minimal"
-
-
-@dataclass(frozen=True)
-class ExtractionResult:
-    """What gdb reported besides the sections' texts. `crashed_frames` is the number of frames of the crashed thread."""
-
-    extraction: Extraction
-    asterisk: Asterisk
-    abort_message: str | None
-    thread_states: ThreadStates
-    objects: SharedObjects
-    mapped: tuple[MappedObject, ...] = ()
-    crashed_frames: int | None = None
-
-
-NO_EXTRACTION = ExtractionResult(
-    Extraction(gdb_version=None, seconds=0.0, ended=ExtractionOutcome.OK, sections={}, symbols=Symbols.ALL),
-    Asterisk(),
-    None,
-    ThreadStates(),
-    SharedObjects(),
-)
-"""The result for a crash without a core."""
 
 
 @dataclass(frozen=True)
@@ -89,22 +67,25 @@ class Extractor:
     debug_directories: str = ""
     meanwhile: Callable[[], None] = lambda: None
 
-    def extract(
-        self, core: int, facts: CoreFacts, directory: Path, *, crash_thread_only: bool = False
-    ) -> ExtractionResult:
-        """Write the sections of the core open at `core` into `directory`, which must be empty and private.
+    def extract(self, open_core: OpenForGdb, directory: Path, *, crash_thread_only: bool = False) -> ExtractionResult:
+        """Write the sections of a core into `directory`, which must be empty and private.
 
-        While gdb runs, there is a second directory beside it.
+        The core is opened when gdb has been started. While gdb runs, there is a second directory beside `directory`.
 
-        Raise GdbCannotStart, NoRoom if the disk was full, and whatever `check_interrupt` raises.
+        Raise GdbCannotStart, NoRoom if the disk was full, and whatever `open_core` and `check_interrupt` raise.
         """
         gdb_probe.require_installed(self.settings.program)
         with (
             copies_directory(directory.with_name(f"{directory.name}{OBJECTS_SUFFIX}"), self.user) as copies,
             create_output_files(directory, self.group) as output,
-            grant_read(core, self.user) as readable_core,
+            ExitStack() as until_end,
         ):
-            return _CoreExtraction(self, readable_core, facts, copies, output, crash_thread_only).extract()
+
+            def open_for_gdb() -> ReadableCore:
+                core = open_core()
+                return replace(core, descriptor=until_end.enter_context(grant_read(core.descriptor, self.user)))
+
+            return _CoreExtraction(self, open_for_gdb, copies, output, crash_thread_only).extract()
 
     def prepare_objects(self, core: int, facts: CoreFacts, copies: Path, *, always_tree: bool = False) -> CoreObjects:
         """Prepare the objects that gdb needs: what it cannot read is copied to the directory `copies`.
@@ -136,16 +117,20 @@ class _CoreExtraction:
     """
 
     extractor: Extractor
-    core: int
-    facts: CoreFacts
+    open_core: OpenForGdb
     copies: Path
     output: OutputFiles
     crash_thread_only: bool
 
     @cached_property
+    def core(self) -> ReadableCore:
+        """The core, which is opened at the first use."""
+        return self.open_core()
+
+    @cached_property
     def objects(self) -> CoreObjects:
         """The objects that gdb needs, which are prepared at the first use."""
-        return self.extractor.prepare_objects(self.core, self.facts, self.copies)
+        return self.extractor.prepare_objects(self.core.descriptor, self.core.facts, self.copies)
 
     def extract(self) -> ExtractionResult:
         finished, notes = self._run_best()
@@ -153,7 +138,7 @@ class _CoreExtraction:
         shared, mapped = self.objects.shared, self.objects.mapped
         self.output.append(Section.INFO, f"\n{build_ids.format_objects(mapped)}")
         facts = GdbFacts.from_json(self.output.read_facts())
-        unreadable = object_paths.describe_unread(shared.missing, self.facts.omitted)
+        unreadable = object_paths.describe_unread(shared.missing, self.core.facts.omitted)
         extraction = Extraction(
             gdb_version=facts.gdb_version,
             seconds=round(finished.seconds, 3),
@@ -207,19 +192,24 @@ class _CoreExtraction:
             )
 
     def _prepare(self, server: ObjectServer, rest: int) -> None:
-        """Prepare the objects, and tell the script, which waits for that. The file `rest` has its other parameters."""
+        """Open the core and prepare the objects; then give the core to the script, which waits for it.
+
+        The file `rest` has the other parameters of the script.
+        """
         is_lazy = self._requests_objects()
         if is_lazy:
-            served = (path for path in self.facts.objects if path not in self.objects.outdated)
+            served = (path for path in self.core.facts.objects if path not in self.objects.outdated)
             server.offer(served, self.objects.shared.tree)
         fill_file(rest, json.dumps(self._rest_of_job(server.name if is_lazy else None)).encode())
-        server.tell_ready()
+        server.send_core(self.core.descriptor)
         self.extractor.meanwhile()
 
     def _rest_of_job(self, object_directory: str | None) -> dict[str, object]:
-        """Return the parameters of the script that depend on the objects, see script/job.py."""
+        """Return the parameters of the script that depend on the core, see script/job.py."""
+        facts = self.core.facts
         return {
-            "executable": self.objects.executable_path(self.facts.process.executable),
+            "crashed_at": facts.crashed_at.timestamp(),
+            "executable": self.objects.executable_path(facts.process.executable),
             "outdated": sorted(self.objects.outdated),
             "sysroot": self.objects.sysroot,
             "object_directory": object_directory,
@@ -229,23 +219,22 @@ class _CoreExtraction:
         """Return the parameters of the script that are known when gdb is started, see script/job.py."""
         settings = self.extractor.settings
         return {
-            "core": descriptor_path(self.core),
             "frame_limit": frame_limit,
             "crash_thread_only": self.crash_thread_only,
             "deep_frames": settings.deep,
             "innermost_frames": settings.backtrace_limit,
             "output_bytes": settings.output,
             "sections": self.output.descriptors,
-            "crashed_at": self.facts.crashed_at.timestamp(),
             "table_seconds": _TABLE_SECONDS,
         }
 
     def _run_documented_commands(self) -> subprocesses.Finished:
-        executable = self.objects.executable_path(self.facts.process.executable)
+        core = self.core.descriptor
+        executable = self.objects.executable_path(self.core.facts.process.executable)
         program = ["-se", executable] if executable else []
         commands = with_option("-ex", _DOCUMENTED_COMMANDS)
         options = sysroot_option(self.objects.sysroot)
-        return self._run([*options, *program, "-c", descriptor_path(self.core), *commands], Section.BACKTRACE)
+        return self._run([*options, *program, "-c", descriptor_path(core), *commands], Section.BACKTRACE, (core,))
 
     def _run(
         self,
@@ -266,7 +255,7 @@ class _CoreExtraction:
                 sandboxed_command(argv, user, settings),
                 timeout=settings.time,
                 output=self.output.descriptors[section],
-                pass_fds=(self.core, *self.output.descriptors.values(), *pass_fds),
+                pass_fds=(*self.output.descriptors.values(), *pass_fds),
                 directory=self.copies,
                 environment=environment,
                 watch=self._check_limits,

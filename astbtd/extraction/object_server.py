@@ -3,7 +3,7 @@
 gdb may be compromised. A request can only create a link below that directory, and only to a file that the crashed
 process had mapped. If others could exchange such files, the links are to what `shared_objects` has put into `tree`.
 A request is one packet, `PATH NUL NAME`; the answer is one byte, whether or not a link was created. Before the first
-request, one byte says that the objects are ready.
+request, a packet with one byte and the descriptor of the core says that the objects are ready.
 """
 
 import os
@@ -47,10 +47,10 @@ class ObjectServer:
         self._mapped = frozenset(mapped)
         self._tree = self._directory.with_name(tree) if tree else None
 
-    def tell_ready(self) -> None:
-        """Send one byte, for which gdb waits before its first request."""
+    def send_core(self, core: int) -> None:
+        """Send the descriptor of the core, for which gdb waits before its first request."""
         with suppress(OSError):  # it has ended
-            self.server_socket.send(b"\0", socket.MSG_DONTWAIT)
+            socket.send_fds(self.server_socket, [b"\0"], [core])  # never waits: it is the first packet
 
     def close(self) -> None:
         """Close both sockets."""

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from astbtd.diagnosis.verdict import Evidence, diagnose
+from astbtd.extraction.extracted_core import NO_EXTRACTION, opened_before
 from astbtd.extraction.gdb_probe import GdbCannotStart
-from astbtd.extraction.gdb_runner import NO_EXTRACTION, Extractor
+from astbtd.extraction.gdb_runner import Extractor
 from astbtd.model.crash import (
     Asterisk,
     CoreFacts,
@@ -87,10 +88,10 @@ class CoreAnalyzer:
         It is enough for one more crash of a loop, and for a new site if there are many of them: that one is extracted
         in full later.
         """
-        program = program_key(facts.process)
+        program, open_core = program_key(facts.process), opened_before(core, facts)
         many_new = self.may_postpone and self.loops.new_sites.are_many(program, facts.crashed_at)
         if many_new or self.loops.has_loop_of(program):
-            result = analyze_core(core, facts, staged, self.extractor, crash_thread_only=True)
+            result = analyze_core(open_core, staged, self.extractor, crash_thread_only=True)
             key = site_key(facts.process, result.site)
             if self.loops.contains_key(key):
                 return result.with_note(_IN_LOOP).without_core()
@@ -98,7 +99,7 @@ class CoreAnalyzer:
                 postponed = result.with_note(_POSTPONED)
                 return replace(postponed, extraction=replace(postponed.extraction, brief=False, postponed=True))
             self.store.stage(facts.crash_id)
-        return analyze_core(core, facts, staged, self.extractor, meanwhile=meanwhile)
+        return analyze_core(open_core, staged, self.extractor, meanwhile=meanwhile)
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ from astbtd.capture.snapshot import Snapshot
 from astbtd.diagnosis.deadlock import deadlock_report
 from astbtd.diagnosis.deadlock.wait_graph import WaitSample, analyze_samples, build_sample
 from astbtd.elf.core_notes import read_facts
+from astbtd.extraction.extracted_core import NO_EXTRACTION, ExtractionResult, opened_before
 from astbtd.extraction.gdb_probe import GdbCannotStart
-from astbtd.extraction.gdb_runner import NO_EXTRACTION, ExtractionResult, Extractor
+from astbtd.extraction.gdb_runner import Extractor
 from astbtd.lib import files
 from astbtd.model.crash import REPORT_FILE, CoreFacts, Section
 from astbtd.model.deadlock_capture import (
@@ -179,7 +180,7 @@ class CapturePipeline:
     def _run_gdb(self, core: int, facts: CoreFacts, work: Path) -> ExtractionResult:
         """Run gdb. If it cannot start, what Asterisk's console has answered is kept nevertheless; a note says why."""
         try:
-            return self.extractor.extract(core, facts, work)
+            return self.extractor.extract(opened_before(core, facts), work)
         except GdbCannotStart as error:
             nothing = replace(NO_EXTRACTION.extraction, notes=(error.message,), awaits_gdb=True)
             return replace(NO_EXTRACTION, extraction=nothing)

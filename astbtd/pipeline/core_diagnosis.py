@@ -11,13 +11,13 @@ from astbtd.diagnosis.advice import without_core
 from astbtd.diagnosis.crash_context import CrashContext
 from astbtd.diagnosis.verdict import Evidence, diagnose_context
 from astbtd.extraction.build_ids import MappedObject, to_record
-from astbtd.extraction.gdb_runner import ExtractionResult, Extractor
+from astbtd.extraction.extracted_core import ExtractionResult, ReadableCore
+from astbtd.extraction.gdb_runner import Extractor
 from astbtd.extraction.package_owner import find_package
 from astbtd.extraction.symbol_packages import advise_symbols
 from astbtd.lib import files
 from astbtd.model.crash import (
     Asterisk,
-    CoreFacts,
     Extraction,
     LackingSymbols,
     MappedFile,
@@ -57,13 +57,14 @@ class AnalysisResult:
 
 
 def diagnose_core(
-    core: int, facts: CoreFacts, directory: Path, extractor: Extractor, extracted: ExtractionResult, began: float
+    core: ReadableCore, directory: Path, extractor: Extractor, extracted: ExtractionResult, began: float
 ) -> AnalysisResult:
-    """Diagnose the core open at `core`, whose sections are in `directory`.
+    """Diagnose a core whose sections are in `directory`.
 
     `extracted` is what `extractor` returned; `began` is when it was started, in seconds since 1970.
     """
-    locator = FrameLocator.from_core(core)
+    facts = core.facts
+    locator = FrameLocator.from_core(core.descriptor)
     evidence = Evidence(
         signal=facts.signal,
         lwp=facts.process.tid,

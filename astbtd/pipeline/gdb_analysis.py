@@ -8,11 +8,12 @@ import importlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from astbtd.extraction.extracted_core import OpenForGdb
 from astbtd.extraction.gdb_runner import Extractor
-from astbtd.model.crash import CoreFacts
 
 if TYPE_CHECKING:
     from astbtd.pipeline.core_diagnosis import AnalysisResult
@@ -21,15 +22,14 @@ _USED_AFTERWARDS = ("core_diagnosis", "crash_record", "crash_report")
 
 
 def analyze_core(
-    core: int,
-    facts: CoreFacts,
+    open_core: OpenForGdb,
     directory: Path,
     extractor: Extractor,
     *,
     crash_thread_only: bool = False,
     meanwhile: Callable[[], object] = lambda: None,
 ) -> "AnalysisResult":
-    """Extract the core open at `core` into the empty `directory` and diagnose the backtrace.
+    """Extract a core into the empty `directory` and diagnose the backtrace; it is opened when gdb has been started.
 
     With `crash_thread_only`, only as much is extracted as is needed to recognize a crash of a loop. `meanwhile` is
     called while gdb runs. Raises what Extractor.extract raises.
@@ -41,11 +41,12 @@ def analyze_core(
 
     began = time.time()
     extractor = replace(extractor, meanwhile=work_meanwhile)
-    extracted = extractor.extract(core, facts, directory, crash_thread_only=crash_thread_only)
+    open_once = cache(open_core)
+    extracted = extractor.extract(open_once, directory, crash_thread_only=crash_thread_only)
 
     from astbtd.pipeline.core_diagnosis import diagnose_core  # loaded while gdb ran
 
-    return diagnose_core(core, facts, directory, extractor, extracted, began)
+    return diagnose_core(open_once(), directory, extractor, extracted, began)
 
 
 def _load_diagnosis() -> None:

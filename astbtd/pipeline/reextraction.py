@@ -12,6 +12,7 @@ from pathlib import Path
 
 from astbtd.diagnosis.signature import versioned_rule
 from astbtd.errors import AstbtdError
+from astbtd.extraction.extracted_core import opened_before
 from astbtd.extraction.gdb_runner import Extractor
 from astbtd.lib import files
 from astbtd.model.crash import CoreState, Crash, CrashSignature, ExtractionRun, Verdict
@@ -89,7 +90,7 @@ class Reextraction:
                 facts = recorded_facts(core, crash)
                 if executable:
                     facts = replace(facts, process=replace(facts.process, executable=executable))
-                result = analyze_core(core, facts, staged, self.extractor)
+                result = analyze_core(opened_before(core, facts), staged, self.extractor)
             before = self.store.load(crash.id)
             if _is_worse(result.diagnosis, before):
                 run = _run(f"{why}; the result was not kept", result.diagnosis)

@@ -12,6 +12,7 @@ import pytest
 from astbtd.backtrace.parser import parse
 from astbtd.diagnosis.deadlock.wait_graph import WaitAnalysis, analyze_samples, build_sample
 from astbtd.elf.core_notes import read_facts
+from astbtd.extraction.extracted_core import opened_before
 from astbtd.extraction.gdb_runner import Extractor
 from astbtd.extraction.sandbox_command import find_sandbox_user
 from astbtd.model.crash import Crash, Section, Symbols
@@ -86,7 +87,7 @@ def waits_in(core: Path, directory: Path) -> WaitAnalysis:
     extractor = Extractor(settings, find_sandbox_user(settings.user), -1, Symbols.LAZY, lambda _: None, lambda: None)
     descriptor = os.open(core, os.O_RDONLY)
     try:
-        result = extractor.extract(descriptor, read_facts(descriptor), sections)
+        result = extractor.extract(opened_before(descriptor, read_facts(descriptor)), sections)
     finally:
         os.close(descriptor)
     assert result.thread_states.machine == "aarch64"

@@ -11,6 +11,7 @@ import pytest
 
 from astbtd.elf.core_notes import read_facts
 from astbtd.extraction import gdb_runner, script_archive
+from astbtd.extraction.extracted_core import opened_before
 from astbtd.extraction.sandbox_command import find_sandbox_user
 from astbtd.model.crash import Crash, Extraction, ExtractionOutcome, Section, Symbols
 from astbtd.settings import GdbSettings
@@ -334,7 +335,7 @@ def extract_here(core: Path, directory: Path) -> Extraction:
     )
     descriptor = os.open(core, os.O_RDONLY)
     try:
-        return extractor.extract(descriptor, read_facts(descriptor), directory).extraction
+        return extractor.extract(opened_before(descriptor, read_facts(descriptor)), directory).extraction
     finally:
         os.close(descriptor)
 

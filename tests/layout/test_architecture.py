@@ -82,8 +82,8 @@ def test_the_daemon_does_not_load_watchdog_until_a_directory_is_polled() -> None
     assert "astbtd.watch.polling" not in loaded_with("astbtd.daemon.main_loop")
 
 
-def test_extraction_to_a_directory_loads_the_diagnosis_while_gdb_runs() -> None:
+def test_extraction_to_a_directory_loads_the_examination_and_the_diagnosis_while_gdb_runs() -> None:
     loaded = {package_of(module) for module in loaded_with("astbtd.cli.commands.extract")}
 
-    assert {"extraction", "claims"} <= loaded
-    assert not {"diagnosis", "backtrace", "readiness", "announce"} & loaded
+    assert "extraction" in loaded
+    assert not {"claims", "sources", "diagnosis", "backtrace", "readiness", "announce"} & loaded

@@ -18,6 +18,13 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 IPC_CREATE, KEEP_SIZE, ATTACH, NEW_USER_AND_MOUNTS = 0o1600, 1, 16, 0x10020000
 
 
+def peek_core() -> str:
+    """Wait for the core, and return a path to open it by; the real gdb will receive it as well."""
+    with socket.socket(fileno=os.dup(JOB["request_fd"])) as requests:
+        _, ((_, _, content),), _, _ = requests.recvmsg(1, socket.CMSG_LEN(4), socket.MSG_PEEK)
+    return f"/proc/self/fd/{int.from_bytes(content, sys.byteorder)}"
+
+
 def succeeded(attempt: Callable[[], object]) -> bool:
     """Return whether an attempt succeeded. Functions of the C library return -1 on failure."""
     try:
@@ -26,7 +33,7 @@ def succeeded(attempt: Callable[[], object]) -> bool:
         return False
 
 
-def writing(given: dict[str, list[str]]) -> Iterator[tuple[str, Callable[[], object]]]:
+def writing(given: dict[str, list[str]], core: str) -> Iterator[tuple[str, Callable[[], object]]]:
     """Yield ways to create a file in a directory, or to change a file."""
     here = [directory for directory, _, _ in os.walk(".")]
     for directory in (*PUBLIC, *here, *given["directories"]):
@@ -37,8 +44,8 @@ def writing(given: dict[str, list[str]]) -> Iterator[tuple[str, Callable[[], obj
         yield f"a hard link in {directory}", partial(os.link, "/proc/self/exe", f"{name}.hard")
         yield f"a fifo in {directory}", partial(os.mkfifo, f"{name}.fifo")
         yield f"a socket in {directory}", partial(bind, f"{name}.socket")
-    yield "the core", partial(os.open, JOB["core"], os.O_RDWR)
-    yield "the core's mode", partial(os.chmod, JOB["core"], 0o660)
+    yield "the core", partial(os.open, core, os.O_RDWR)
+    yield "the core's mode", partial(os.chmod, core, 0o660)
     for file in given["writable"]:
         yield f"what is in {file}", partial(os.open, file, os.O_WRONLY)
     for number, target in descriptors().items():
@@ -116,7 +123,8 @@ def walked(top: str) -> Iterator[str]:
 def main() -> None:
     """Print a report and execute gdb."""
     given = json.loads(Path(__file__).with_name("given.json").read_text())
-    attempts = [*writing(given), *reaching(), *filling()]
+    core = peek_core()
+    attempts = [*writing(given, core), *reaching(), *filling()]
     report: dict[str, object] = {
         "open": descriptors(),
         "readable": readable(given["trees"]),
@@ -124,7 +132,7 @@ def main() -> None:
         "could": [what for what, attempt in attempts if succeeded(attempt)],
     }
     LIBC.unshare(NEW_USER_AND_MOUNTS)
-    report["could in a name space"] = [what for what, attempt in writing(given) if succeeded(attempt)]
+    report["could in a name space"] = [what for what, attempt in writing(given, core) if succeeded(attempt)]
     sys.stdout.write(f"{json.dumps(report)}\n")
     sys.stdout.flush()
     os.execv(shutil.which("gdb") or "gdb", ["gdb", *sys.argv[1:]])  # noqa: S606 - what it is for

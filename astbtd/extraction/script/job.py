@@ -5,26 +5,27 @@ from __future__ import annotations
 import errno
 import json
 import os
+import socket
 
 import gdb
 
 JOB = json.loads(os.environ["ASTBTD_JOB"])
 """Parameters by name:
 
-core: the path to open it by
-request_fd: the socket for requests of objects
-rest_fd: the file with the other parameters, which is complete when a byte comes from that socket
+request_fd: the socket for requests of objects, from which the core comes first
+rest_fd: the file with the other parameters, which is complete when the core comes
 frame_limit: the maximum number of frames per thread, 0 for no limit
 crash_thread_only: whether only the crashed thread is wanted
 deep_frames: a thread with more frames than this is a runaway recursion
 innermost_frames: the number of frames shown of such a thread
 output_bytes: the maximum size of all output files together
 sections: descriptors of the output files by name
-crashed_at: seconds since 1970
 table_seconds: the maximum CPU time for one table of info.txt or locks.txt
 
-After `read_rest`, also:
+After `receive_core`, also:
 
+core: the path to open it by
+crashed_at: seconds since 1970
 executable: the path to open it by, may be None
 outdated: paths of mapped files that are another build now, whose names would be wrong
 sysroot: the directory below which gdb looks for the files that the process had mapped
@@ -36,9 +37,11 @@ DISK_FULL_STATUS = 28
 """The exit status of gdb if the disk is full: ENOSPC. Numbers below 64 have no other meaning for gdb than failure."""
 
 
-def read_rest() -> None:
-    """Wait for the other parameters, which are determined while gdb starts."""
-    os.read(JOB["request_fd"], 1)
+def receive_core() -> None:
+    """Wait for the core and the other parameters, which are determined while gdb starts."""
+    with socket.socket(fileno=os.dup(JOB["request_fd"])) as requests:
+        _, (core,), _, _ = socket.recv_fds(requests, 1, 1)
+    JOB["core"] = f"/proc/self/fd/{core}"  # no permissions of directories are needed
     JOB.update(json.loads(os.pread(JOB["rest_fd"], os.fstat(JOB["rest_fd"]).st_size, 0)))
 
 

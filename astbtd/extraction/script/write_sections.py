@@ -11,7 +11,7 @@ from astbtd.extraction.script import lock_table, pbx_tables
 from astbtd.extraction.script.backtraces import Backtraces
 from astbtd.extraction.script.build_info import BuildInfo
 from astbtd.extraction.script.core_values import Missing, NoDebugInformation
-from astbtd.extraction.script.job import JOB, read_rest, rewrite, run, write
+from astbtd.extraction.script.job import JOB, receive_core, rewrite, run, write
 from astbtd.extraction.script.object_loading import SharedObjects
 from astbtd.extraction.script.thread_states import thread_states
 
@@ -26,7 +26,7 @@ that was kept can be extracted again: astbtd core ID --output FILE, then astbtd 
 
 def main() -> None:
     """Write all sections; tables come last, so that an error in them cannot cost a backtrace."""
-    read_rest()
+    receive_core()
     objects = SharedObjects()
     write("backtrace.txt", open_program_and_core(objects))
     prologue = "".join(run(command) for command in PROLOGUE)

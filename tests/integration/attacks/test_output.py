@@ -3,13 +3,14 @@
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from tests.support.attackers import run_as_asterisk
 from tests.support.commands import command_line, run_astbtd
+from tests.support.containers.container import wait_until
 from tests.support.fake_gdb import write_program
 from tests.support.harness import RunningDaemon, crash
 
@@ -42,9 +43,21 @@ def tree(directory: Path) -> list[str]:
     )
 
 
+def has_copied_core(pid: int) -> bool:
+    """Return whether a process has a private copy of a core open, which has no name any more."""
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            if str(descriptor.readlink()).endswith(".core (deleted)"):
+                return True
+    return False
+
+
 @contextmanager
 def paused_extraction(running: RunningDaemon, core: Path, output: Path) -> Iterator[None]:
-    """Run `extract --output`, and run the block while gdb waits. The command must succeed."""
+    """Run `extract --output`, and run the block while gdb waits and `output` is open. The command must succeed.
+
+    The core is copied after `output` was opened and checked.
+    """
     gate = running.configuration.with_name("gate")
     os.mkfifo(gate)
     gate.chmod(0o644)
@@ -54,6 +67,7 @@ def paused_extraction(running: RunningDaemon, core: Path, output: Path) -> Itera
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as extraction:
         opened = os.open(gate, os.O_WRONLY)  # waits until gdb reads
         try:
+            wait_until(lambda: has_copied_core(extraction.pid), "the core is copied")
             yield
         finally:
             os.write(opened, b"\n")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from astbtd.pipeline.components import reader_group
+from astbtd.pipeline.configured_extractor import reader_group
 from tests.support.cli_types import Run
 
 DATA = Path(__file__).parents[2] / "data/store-schema-1"

@@ -20,7 +20,8 @@ from astbtd.daemon import main_loop, watch_thread, worker, worker_assembly
 from astbtd.daemon.main_loop import Daemon
 from astbtd.daemon.readiness_monitor import ReadinessMonitor
 from astbtd.errors import AstbtdError, BadConfiguration
-from astbtd.extraction.gdb_runner import NO_EXTRACTION, ExtractionResult, Extractor
+from astbtd.extraction.extracted_core import NO_EXTRACTION, ExtractionResult
+from astbtd.extraction.gdb_runner import Extractor
 from astbtd.model.crash import CoreState, Crash, DiscoveredBy
 from astbtd.settings import (
     AsteriskSettings,

@@ -5,16 +5,16 @@ import re
 import shutil
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from astbtd.elf.core_notes import read_facts
-from astbtd.errors import Interrupted
-from astbtd.extraction.core_objects import CoreObjects
+from astbtd.errors import AstbtdError, Interrupted
+from astbtd.extraction.extracted_core import ExtractionResult, ReadableCore, opened_before
 from astbtd.extraction.gdb_probe import GdbCannotStart
-from astbtd.extraction.gdb_runner import ExtractionResult, Extractor
+from astbtd.extraction.gdb_runner import Extractor
 from astbtd.extraction.sandbox_command import SandboxUser
 from astbtd.model.crash import ExtractionOutcome, Section, Symbols
 from astbtd.settings import GdbSettings
@@ -52,7 +52,15 @@ class FakeGdb:
         self.sections = directory / "sections"
         self.process = DeadProcess(mapped=("/usr/sbin/asterisk", "/m/app_gone.so"))
 
-    def extract(self, script: str, *, interrupted: bool = False, **limits: object) -> ExtractionResult:
+    def extract(
+        self,
+        script: str,
+        *,
+        interrupted: bool = False,
+        opened: Callable[[ReadableCore], ReadableCore] = lambda core: core,
+        **limits: object,
+    ) -> ExtractionResult:
+        """Extract the core. `opened` is called with the core when it is opened, and returns it."""
         self.program.write_text(f"#!{os.path.realpath(sys.executable)} -IS\n{PREAMBLE}\n{textwrap.dedent(script)}\n")
         self.program.chmod(0o755)
         self.sections.mkdir()
@@ -67,7 +75,8 @@ class FakeGdb:
         core.write_bytes(self.process.core())
         descriptor = os.open(core, os.O_RDONLY)
         try:
-            return extractor.extract(descriptor, read_facts(descriptor), self.sections)
+            readable = ReadableCore(descriptor, read_facts(descriptor))
+            return extractor.extract(lambda: opened(readable), self.sections)
         finally:
             os.close(descriptor)
 
@@ -192,7 +201,7 @@ def test_a_missing_gdb_is_an_error_with_a_hint(tmp_path: Path) -> None:
     os.write(descriptor, DeadProcess().core())
 
     with pytest.raises(GdbCannotStart, match="is not installed") as raised:
-        extractor.extract(descriptor, read_facts(descriptor), tmp_path)
+        extractor.extract(opened_before(descriptor, read_facts(descriptor)), tmp_path)
     os.close(descriptor)
     assert raised.value.remedy.startswith("apt install gdb")
 
@@ -208,14 +217,23 @@ def test_no_objects_are_opened_if_the_container_root_is_unknown(fake: FakeGdb) -
     assert result.objects.missing == (str(fifo),)
 
 
-def test_gdb_starts_while_the_objects_are_prepared(fake: FakeGdb, monkeypatch: pytest.MonkeyPatch) -> None:
-    prepare, log = Extractor.prepare_objects, fake.sections / Section.LOG
+def test_gdb_starts_before_the_core_is_opened(fake: FakeGdb) -> None:
+    log = fake.sections / Section.LOG
 
-    def prepare_after_start(*arguments: Any) -> CoreObjects:
+    def open_after_start(core: ReadableCore) -> ReadableCore:
         wait_until(lambda: "started" in log.read_text(), "gdb has started", seconds=30)
-        return prepare(*arguments)
+        return core
 
-    monkeypatch.setattr(Extractor, "prepare_objects", prepare_after_start)
-    fake.extract("print('started', flush=True); write('facts', '{}'); print(rest_of_job()['sysroot'])")
+    fake.extract(
+        "print('started', flush=True); write('facts', '{}'); print(rest_of_job()['sysroot'])", opened=open_after_start
+    )
 
     assert log.read_text() == "started\n/\n"
+
+
+def test_gdb_is_ended_if_there_is_no_core(fake: FakeGdb) -> None:
+    def fail(_: ReadableCore) -> ReadableCore:
+        raise AstbtdError("core: not a core file")
+
+    with pytest.raises(AstbtdError, match="not a core file"):
+        fake.extract("time.sleep(1000)", opened=fail)

@@ -1,6 +1,7 @@
 """Links for gdb: only to files that the process had mapped, whatever it requests."""
 
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +42,16 @@ def test_an_object_is_linked_under_the_names_that_the_process_used(server: Objec
 
     assert links(tmp_path / server.name) == {name.decode().lstrip("/"): LIBRARY for name in names}
     assert server.client_socket.recv(8) == b"\0"
+
+
+def test_gdb_gets_the_core_before_its_first_request(server: ObjectServer, tmp_path: Path) -> None:
+    (tmp_path / "core").write_bytes(b"a core")
+    with (tmp_path / "core").open("rb") as core:
+        server.send_core(core.fileno())
+
+    _, (received,), _, _ = socket.recv_fds(server.client_socket, 1, 1)
+    assert os.pread(received, 10, 0) == b"a core"
+    os.close(received)
 
 
 def test_directories_for_links_are_not_writable_for_gdbs_group(server: ObjectServer, tmp_path: Path) -> None:

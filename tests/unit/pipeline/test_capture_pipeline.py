@@ -16,9 +16,10 @@ from astbtd.asterisk import console
 from astbtd.capture import snapshot
 from astbtd.capture.snapshot import Snapshot
 from astbtd.errors import AstbtdError
+from astbtd.extraction.extracted_core import NO_EXTRACTION, ExtractionResult, OpenForGdb
 from astbtd.extraction.gdb_probe import GdbCannotStart
-from astbtd.extraction.gdb_runner import NO_EXTRACTION, ExtractionResult, Extractor
-from astbtd.model.crash import REPORT_FILE, CoreFacts, Section
+from astbtd.extraction.gdb_runner import Extractor
+from astbtd.model.crash import REPORT_FILE, Section
 from astbtd.model.deadlock_capture import AskedBy, Deadlock, LocksCli, sample_file
 from astbtd.pipeline.capture_pipeline import CapturePipeline, Sampling
 from astbtd.store.captures import Captures
@@ -35,7 +36,7 @@ class FakeExtractor:
     user: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(gid=-1, switched=False))
     error: Exception | None = None
 
-    def extract(self, _core: int, _facts: CoreFacts, directory: Path) -> ExtractionResult:
+    def extract(self, _: OpenForGdb, directory: Path) -> ExtractionResult:
         if self.error:
             raise self.error
         (directory / Section.BRIEF).write_text(SECTION)

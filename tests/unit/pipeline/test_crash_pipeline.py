@@ -17,8 +17,9 @@ from astbtd.claims.private_copy import NotUnpacked, Unpacker
 from astbtd.diagnosis.verdict import Evidence, diagnose
 from astbtd.elf.core_notes import file_identity
 from astbtd.errors import AstbtdError, NoRoom
+from astbtd.extraction.extracted_core import NO_EXTRACTION, ExtractionResult
 from astbtd.extraction.gdb_probe import GdbCannotStart
-from astbtd.extraction.gdb_runner import NO_EXTRACTION, ExtractionResult, Extractor
+from astbtd.extraction.gdb_runner import Extractor
 from astbtd.model.crash import (
     LOG_FILE,
     REPORT_FILE,
@@ -77,7 +78,7 @@ class FakeExtractor:
         self.events.append("gdb has ended")
         if self.error:
             raise self.error
-        directory = cast(Path, arguments[2])
+        directory = cast(Path, arguments[1])
         (directory / Section.BACKTRACE).write_text(self.backtrace)
         (directory / Section.THREAD1).write_text(self.backtrace)
         extraction = replace(NO_EXTRACTION.extraction, brief=crash_thread_only, ended=self.ended)

@@ -12,8 +12,9 @@ import pytest
 from astbtd.diagnosis.advice import EXTRACT_AGAIN
 from astbtd.elf.core_notes import read_facts
 from astbtd.errors import AstbtdError, Interrupted, NoRoom
+from astbtd.extraction.extracted_core import NO_EXTRACTION, ExtractionResult, OpenForGdb
 from astbtd.extraction.gdb_probe import GdbCannotStart
-from astbtd.extraction.gdb_runner import NO_EXTRACTION, ExtractionResult, Extractor
+from astbtd.extraction.gdb_runner import Extractor
 from astbtd.extraction.sandbox_command import SandboxUser
 from astbtd.model.crash import CoreFacts, Crash, Section
 from astbtd.pipeline.postponed_extraction import PostponedExtractions, extract_postponed
@@ -42,9 +43,8 @@ class FakeExtractor:
     meanwhile: Callable[[], None] = lambda: None
     facts: list[CoreFacts] = field(default_factory=list)
 
-    def extract(
-        self, core: int, facts: CoreFacts, directory: Path, *, crash_thread_only: bool = False
-    ) -> ExtractionResult:
+    def extract(self, open_core: OpenForGdb, directory: Path, *, crash_thread_only: bool = False) -> ExtractionResult:
+        core, facts = open_core().descriptor, open_core().facts
         assert not crash_thread_only
         assert read_facts(core).process.pid == facts.process.pid
         self.facts.append(facts)

@@ -9,9 +9,10 @@ from typing import cast
 import pytest
 
 from astbtd.errors import AstbtdError
-from astbtd.extraction.gdb_runner import NO_EXTRACTION, ExtractionResult, Extractor
+from astbtd.extraction.extracted_core import NO_EXTRACTION, ExtractionResult, OpenForGdb
+from astbtd.extraction.gdb_runner import Extractor
 from astbtd.extraction.sandbox_command import SandboxUser
-from astbtd.model.crash import CoreFacts, CoreState, Crash, Section, Verdict
+from astbtd.model.crash import CoreState, Crash, Section, Verdict
 from astbtd.pipeline.reextraction import Reextraction
 from astbtd.settings import GdbSettings
 from astbtd.store.core_archive import compress_core
@@ -36,11 +37,9 @@ class FakeExtractor:
     debug_directories: str = ""
     meanwhile: Callable[[], None] = lambda: None
 
-    def extract(
-        self, core: int, facts: CoreFacts, directory: Path, *, crash_thread_only: bool = False
-    ) -> ExtractionResult:
-        assert core > 0
-        assert facts.process.pid
+    def extract(self, open_core: OpenForGdb, directory: Path, *, crash_thread_only: bool = False) -> ExtractionResult:
+        assert open_core().descriptor > 0
+        assert open_core().facts.process.pid
         assert not crash_thread_only
         if self.error:
             raise self.error

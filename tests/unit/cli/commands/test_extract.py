@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.cli_types import Run
 
 
@@ -25,3 +27,32 @@ def test_without_any_core_there_is_no_newest(run: Run, configuration: Path, tmp_
 
     assert answer.code == 3
     assert f"no core of Asterisk in {tmp_path}" in answer.err
+
+
+def test_no_directory_is_created_for_a_file_that_is_not_a_core(run: Run, configuration: Path, tmp_path: Path) -> None:
+    configuration.write_text("gdb: {user: nobody}\n")
+    (tmp_path / "text").write_text("no core")
+
+    answer = run("extract", "--config", configuration, "--output", tmp_path / "new", tmp_path / "text")
+
+    assert answer.code == 1
+    assert f"{tmp_path / 'text'}: not a core file\n  hint: " in answer.err
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("chosen", [["latest"], ["--signature", "12ab"], ["--unusable"]])
+def test_a_recorded_crash_is_not_extracted_to_a_directory(
+    run: Run, configuration: Path, tmp_path: Path, chosen: list[str]
+) -> None:
+    answer = run("extract", "--config", configuration, "--output", tmp_path / "new", *chosen)
+
+    assert answer.code == 2
+    assert "--output and --executable need a core file" in answer.err
+
+
+@pytest.mark.parametrize("options", [[], ["--newest"], ["--output", "new"]])
+def test_something_to_extract_must_be_named(run: Run, configuration: Path, options: list[str]) -> None:
+    answer = run("extract", "--config", configuration, *options)
+
+    assert answer.code == 2
+    assert "give a core file or the id of a crash" in answer.err

@@ -13,7 +13,7 @@ from astbtd.claims.claim_file import ClaimFiles, ClaimRecord
 from astbtd.diagnosis.advice import EXTRACT_AGAIN
 from astbtd.lib import files
 from astbtd.model.crash import REPORT_FILE, CoreState, Crash, DiscoveredBy
-from astbtd.pipeline.components import reader_group
+from astbtd.pipeline.configured_extractor import reader_group
 from astbtd.pipeline.crash_report import write_report
 from astbtd.store.captures import Captures
 from astbtd.store.core_archive import compress_core
