@@ -1,15 +1,19 @@
 """Collects what Asterisk and its unit logged before a crash: the content of log.txt.
 
-Asterisk's logs belong to its user, and are read by `asterisk/log_tail.py` with that user's rights.
+Asterisk's logs belong to its user, and are read by `asterisk/log_tail.py` with that user's rights. Which logs there are
+is asked again if their configuration has changed.
 """
 
+import errno
 import inspect
 import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
 from astbtd.asterisk import asterisk_processes, log_tail
@@ -25,6 +29,7 @@ from astbtd.settings import Settings
 _SECONDS = 10.0
 _LIMITS = ("prlimit", f"--as={256 << 20}", "--cpu=5", f"--fsize={1 << 20}", "--core=0", "--nofile=16")
 _MAX_LINE = 2000  # characters
+_MAX_KNOWN_FILES = 16
 _STAMPS = (
     ("%Y %b %d %H:%M:%S", re.compile(r"\[([A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d)")),
     ("%Y-%m-%d %H:%M:%S", re.compile(r"\[?(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)")),
@@ -47,7 +52,7 @@ class LogReader:
         """Return the end of Asterisk's own log before `until`, below a title; an empty text if there is none."""
         paths = [path for path in self._paths() if not self._is_remote(path)]
         while paths:
-            path, _, text = (self._ask("tail", *paths) or "").partition("\n")
+            path, _, text = (_ask(self.user, "tail", *paths) or "").partition("\n")
             if path not in paths:
                 break
             lines = last_lines(text, until, self.lines)
@@ -56,11 +61,13 @@ class LogReader:
             paths = paths[paths.index(path) + 1 :]  # that log begins later
         return ""
 
-    def _paths(self) -> list[str]:
+    def _paths(self) -> Sequence[str]:
         if self._is_remote(str(self.configuration)):
-            return []
+            return ()
         logger = self.configuration.with_name("logger.conf")
-        return (self._ask("paths", str(logger), self._log_directory()) or "").splitlines()
+        with suppress(OSError):
+            return _list_logs(self.user, str(logger), self._log_directory(), *_version(logger))
+        return ()
 
     def _log_directory(self) -> str:
         try:
@@ -74,14 +81,37 @@ class LogReader:
         mounts = Mounts.current()
         return bool(mounts.remote_mount(mounts.resolve_links(path)))
 
-    def _ask(self, *arguments: str) -> str | None:
-        python = [os.path.realpath(sys.executable), "-I", "-S", "-c", inspect.getsource(log_tail)]
-        command = [*IDLE_PRIORITY, *setpriv_command(self.user), *_LIMITS, *python, *arguments]
-        try:
-            finished, text = subprocesses.output(command, timeout=_SECONDS)
-        except AstbtdError:
-            return None
-        return text if finished.ended is ExtractionOutcome.OK else None
+
+@lru_cache(_MAX_KNOWN_FILES)
+def _list_logs(user: SandboxUser, configuration: str, directory: str, *_: int) -> tuple[str, ...]:
+    """Return the paths of the logs, the most detailed first. The other arguments differ if the file was changed.
+
+    Raise OSError: a file that cannot be read now is read again by the next call.
+    """
+    listed = _ask(user, "paths", configuration, directory)
+    if listed is None:
+        raise OSError(errno.EIO, "cannot be read", configuration)
+    return tuple(listed.splitlines())
+
+
+def _version(path: Path) -> tuple[int, ...]:
+    """Return numbers that are different when a file was changed; none if there is no file."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return ()
+    return status.st_dev, status.st_ino, status.st_ctime_ns
+
+
+def _ask(user: SandboxUser, *arguments: str) -> str | None:
+    """Return what `asterisk/log_tail.py` prints, None if it fails."""
+    python = [os.path.realpath(sys.executable), "-I", "-S", "-c", inspect.getsource(log_tail)]
+    command = [*IDLE_PRIORITY, *setpriv_command(user), *_LIMITS, *python, *arguments]
+    try:
+        finished, text = subprocesses.output(command, timeout=_SECONDS)
+    except AstbtdError:
+        return None
+    return text if finished.ended is ExtractionOutcome.OK else None
 
 
 def unit_journal(unit: str, until: datetime, lines: int, entries: Entries | None = None) -> str:

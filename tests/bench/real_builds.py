@@ -22,7 +22,7 @@ from tests.support.containers.container import Container, wait_until
 from tests.support.containers.service import STORE, UNIT, Service
 from tests.support.kernel import cores_in_working_directory
 
-_ROUNDS, _STARTS = 7, 3
+_ROUNDS, _STARTS = 15, 3
 _PROGRAM, _OUTPUT, _SPOOL, _STAGING = "/usr/sbin/asterisk", "/var/tmp/output", "/tmp", "/tmp/staging"
 _BOOK = ("bt full", "thread apply all bt")
 _SAME_SECTIONS = ("bt", "bt full", "thread apply all bt", "thread apply all bt full")

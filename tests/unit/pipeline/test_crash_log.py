@@ -1,17 +1,20 @@
 """log.txt: what Asterisk and its unit logged before a crash, read with the rights of Asterisk's user."""
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from astbtd.announce.journald_socket import JournalUnavailable
 from astbtd.extraction.sandbox_command import SandboxUser
+from astbtd.lib import subprocesses
 from astbtd.pipeline.crash_log import LogReader, last_lines, read_asterisk_log, read_unit_journal, unit_journal
 from astbtd.settings import AsteriskSettings, ExtractSettings, Settings
 from tests.support.builders import facts
@@ -45,6 +48,20 @@ def directory() -> Iterator[Path]:
         yield directory
 
 
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the program that reads logs is asked for."""
+    requests: list[str] = []
+    output = subprocesses.output
+
+    def record(argv: Sequence[str], **given: Any) -> tuple[subprocesses.Finished, str]:
+        requests.append(next(word for word in argv if word in ("paths", "tail")))
+        return output(argv, **given)
+
+    monkeypatch.setattr(subprocesses, "output", record)
+    return requests
+
+
 def write_log(directory: Path, text: str) -> Path:
     log = directory / "full"
     log.write_text(text)
@@ -64,6 +81,35 @@ def test_the_log_of_asterisks_user_is_read_with_that_users_rights(directory: Pat
         f"Asterisk's log {log}, the last lines before 2026-11-29 03:12:05 UTC:\n"
         "[Nov 29 03:12:04] NOTICE[7] a.c: first\n[Nov 29 03:12:05] ERROR[7] a.c: last\n"
     )
+
+
+def set_logs(directory: Path, names: str) -> None:
+    """Let Asterisk log to these files."""
+    (directory / "logger.conf").write_text("[logfiles]\n" + "".join(f"{name} => notice\n" for name in names.split()))
+
+
+def test_the_list_of_logs_is_read_again_when_it_was_changed(directory: Path, asked: list[str]) -> None:
+    write_log(directory, "[Nov 29 03:12:04] NOTICE[7] a.c: in full\n").rename(directory / "other")
+    set_logs(directory, "other")
+    assert "in full" in read(directory)
+    assert "in full" in read(directory)
+    assert asked == ["paths", "tail", "tail"]
+
+    set_logs(directory, "nothing")
+    assert read(directory) == ""
+    assert asked[3:] == ["paths", "tail"]
+
+
+def test_a_list_of_logs_that_cannot_be_read_is_read_by_the_next_call(
+    directory: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_log(directory, "[Nov 29 03:12:04] NOTICE[7] a.c: in full\n")
+    with monkeypatch.context() as broken:
+        broken.setattr(sys, "executable", "/nonexistent/python")
+        assert read(directory) == ""
+
+    assert "in full" in read(directory)
+    assert asked == ["paths", "paths", "tail"]
 
 
 def plant_link_to_shadow(log: Path, _: Path) -> None:
