@@ -164,7 +164,7 @@ def merge_messages(messages: str, object_messages: str) -> str:
 class MappedFiles:
     """The files that the process had mapped, by address, from the output of `info proc mappings`.
 
-    Each line has the start, the end, the size, the offset and the path. Splitting takes a fifth of the time of a match.
+    Each line has the start, the end, the size, the offset and the path. To match them takes up to four times as long.
     """
 
     def __init__(self, listing: str) -> None:
