@@ -133,8 +133,11 @@ class BuiltAsterisk:
     def wait_for_core(self) -> str:
         """Wait for a complete core of Asterisk; stop Asterisk, and return the path of the core."""
         find = f"find {CORE_DIRECTORY} -maxdepth 1 -name 'core*' -size +1M"
-        wait_until(lambda: bool(self.container.run("sh", "-c", find).stdout), "a core is written", _SECONDS)
         size = ""
+
+        def exists() -> bool:
+            # find fails if safe_asterisk renames the core meanwhile.
+            return bool(self.container.run("sh", "-c", find, check=False).stdout)
 
         def is_complete() -> bool:
             nonlocal size
@@ -144,6 +147,7 @@ class BuiltAsterisk:
             )
             return bool(size) and size == before
 
+        wait_until(exists, "a core is written", _SECONDS)
         wait_until(is_complete, "the core is complete", _SECONDS)
         self.container.run("systemctl", "kill", "--signal=KILL", _UNIT, check=False)
         kept = "/var/tmp/scene-core"
