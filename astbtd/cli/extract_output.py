@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from astbtd.lib.path_walk import create_file, opened_directory, refuse_exchangea
 from astbtd.model.crash import REPORT_FILE, CoreState, Crash, DiscoveredBy, Section
 from astbtd.pipeline.configured_extractor import configured_store, make_extractor
 from astbtd.pipeline.gdb_analysis import analyze_core
-from astbtd.settings import Settings
+from astbtd.settings import Settings, UnpackingSettings
 from astbtd.store.retention.disk_reserve import DiskReserve
 from astbtd.store.store import Store
 
@@ -41,22 +41,17 @@ def write_sections(
     Another user may own that directory or one above it. It is created, and opened, if there is a core. All work is done
     in a private directory; then new files are created in the output directory.
     """
+    store = configured_store(settings)
     with (
         files.wrap_os_error(f"cannot write to {output}"),
-        ExitStack() as until_end,
-        files.private_directory(_private_parent(configured_store(settings))) as private,
+        files.private_directory(_private_parent(store)) as private,
     ):
-        open_output = cache(lambda: until_end.enter_context(_opened_output(output)))
-
-        def open_both() -> "Candidate":
-            candidate = open_candidate()
-            until_end.callback(os.close, candidate.descriptor)
-            open_output()
-            return candidate
-
-        crash = _extract_privately(open_both, settings, private, check_interrupt)
-        for name in sorted(os.listdir(private / _SECTIONS)):
-            _copy_file(private / _SECTIONS / name, open_output(), name)
+        reserve = DiskReserve(private, settings.retention.minimum_free)
+        extractor = replace(make_extractor(settings, store, reserve.check, check_interrupt), group=-1)
+        with _OpenedLater(open_candidate, output, private, extractor, settings.unpacking) as opened:
+            crash = _extract_privately(opened, private / _SECTIONS, extractor)
+            for name in sorted(os.listdir(private / _SECTIONS)):
+                _copy_file(private / _SECTIONS / name, opened.output, name)
         return crash
 
 
@@ -78,20 +73,14 @@ def _opened_output(path: Path) -> Iterator[int]:
         yield directory
 
 
-def _extract_privately(
-    open_candidate: OpenCandidate, settings: Settings, private: Path, check_interrupt: Callable[[], None]
-) -> Crash:
-    """Write the sections and the report to a subdirectory of a private directory."""
-    sections = private / _SECTIONS
+def _extract_privately(opened: "_OpenedLater", sections: Path, extractor: Extractor) -> Crash:
+    """Write the sections and the report to a new directory that is private."""
     sections.mkdir()
-    reserve = DiskReserve(private, settings.retention.minimum_free)
-    extractor = make_extractor(settings, configured_store(settings), reserve.check, check_interrupt)
-    with _LateCore(open_candidate, settings, private, extractor) as core:
-        result = analyze_core(lambda: core.readable, sections, replace(extractor, group=-1))
+    result = analyze_core(lambda: opened.core, sections, extractor)
 
     from astbtd.pipeline import crash_record, crash_report  # loaded while gdb ran, see gdb_analysis
 
-    candidate, facts = core.candidate, core.readable.facts
+    candidate, facts = opened.candidate, opened.core.facts
     signature = crash_record.first_of_signature(result.diagnosis.signature, facts.crashed_at)
     origin = crash_record.CoreOrigin(candidate.path, candidate.source, DiscoveredBy.COMMAND, CoreState.LEFT)
     crash = crash_record.make_record(facts, origin, result, signature)
@@ -99,20 +88,25 @@ def _extract_privately(
     return crash
 
 
-class _LateCore:
-    """A core that is opened, and copied into `private` if gdb's user cannot read it, while gdb starts.
+class _OpenedLater:
+    """What is opened while gdb starts, and closed when the block ends: the core, then the output directory."""
 
-    A copy is closed when the block ends.
-    """
-
-    def __init__(self, open_candidate: OpenCandidate, settings: Settings, private: Path, extractor: Extractor) -> None:
+    def __init__(
+        self,
+        open_candidate: OpenCandidate,
+        directory: Path,
+        private: Path,
+        extractor: Extractor,
+        unpacking: UnpackingSettings,
+    ) -> None:
         self._open_candidate = open_candidate
-        self._unpacking = settings.unpacking
+        self._directory = directory
         self._private = private
         self._extractor = extractor
+        self._unpacking = unpacking
         self._until_end = ExitStack()
 
-    def __enter__(self) -> "_LateCore":
+    def __enter__(self) -> "_OpenedLater":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -121,14 +115,22 @@ class _LateCore:
     @cached_property
     def candidate(self) -> "Candidate":
         """The core file."""
-        return self._open_candidate()
+        candidate = self._open_candidate()
+        self._until_end.callback(os.close, candidate.descriptor)
+        return candidate
 
     @cached_property
-    def readable(self) -> ReadableCore:
-        """The core itself, or its copy."""
+    def output(self) -> int:
+        """The descriptor of the output directory."""
+        return self._until_end.enter_context(_opened_output(self._directory))
+
+    @cached_property
+    def core(self) -> ReadableCore:
+        """The core file itself, or its copy in the private directory if gdb's user cannot read it."""
         from astbtd.claims.private_copy import PrivateCopies, Unpacker, unpacked_facts
 
         candidate, extractor = self.candidate, self._extractor
+        _ = self.output  # if it cannot be opened, that is known before the core is copied, and before gdb works
         unpacker = Unpacker(self._unpacking, extractor.check_reserve, extractor.check_interrupt)
         copies = PrivateCopies(self._private, extractor.user.gid, unpacker, durable=False)
         core = self._until_end.enter_context(open_for_gdb(candidate, extractor.user, copies))

@@ -69,7 +69,7 @@ def _announced(result: ExtractedAgain, parts: Components) -> Extracted:
     """Announce a crash that became usable."""
     directory = parts.store.directory(result.after.id)
     if result.became_usable:
-        from astbtd.announce import journal  # imports systemd, which --output does not need
+        from astbtd.announce import journal  # imports systemd, which nothing else here needs
 
         journal.announce_usable_crash(result.after, str(directory))
     return result, directory
@@ -158,7 +158,7 @@ def _find_recorded(facts: CoreFacts, path: str, parts: Components) -> Crash:
 
 
 def _announce(_: Claim, crash: Crash, directory: Path) -> None:
-    from astbtd.announce import journal  # imports systemd, which --output does not need
+    from astbtd.announce import journal  # imports systemd, which nothing else here needs
 
     announce = journal.announce_foreign_crash if crash.foreign else journal.announce_crash
     announce(crash, str(directory))

@@ -18,7 +18,7 @@ class ReadableCore:
 
 
 OpenForGdb = Callable[[], ReadableCore]
-"""Opens a core, which stays open until the extraction has ended."""
+"""Opens a core at the first call, and returns the same at each further one. It stays open until all work is done."""
 
 
 def opened_before(core: int, facts: CoreFacts) -> OpenForGdb:

@@ -8,7 +8,6 @@ import importlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,12 +40,11 @@ def analyze_core(
 
     began = time.time()
     extractor = replace(extractor, meanwhile=work_meanwhile)
-    open_once = cache(open_core)
-    extracted = extractor.extract(open_once, directory, crash_thread_only=crash_thread_only)
+    extracted = extractor.extract(open_core, directory, crash_thread_only=crash_thread_only)
 
     from astbtd.pipeline.core_diagnosis import diagnose_core  # loaded while gdb ran
 
-    return diagnose_core(open_once(), directory, extractor, extracted, began)
+    return diagnose_core(open_core(), directory, extractor, extracted, began)
 
 
 def _load_diagnosis() -> None:
