@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support import kernel
+# A failed assertion in a helper shows its values too. This must precede the first import of one.
+pytest.register_assert_rewrite("tests.support")
+
+from tests.support import kernel  # noqa: E402 - see above
 
 _TESTS = Path(__file__).parent
 _ROOT_DIRECTORIES = (_TESTS / "integration", _TESTS / "system")

@@ -18,6 +18,7 @@ from astbtd.settings import GdbSettings
 from tests.support.another_build import replace
 from tests.support.commands import build
 from tests.support.contained import contained_asterisk, crash_in_container
+from tests.support.fuse import needs_fuse, served
 from tests.support.harness import RunningDaemon, allow_cores, end_by_signal, running_asterisk
 from tests.support.kernel import core_pattern
 
@@ -310,25 +311,17 @@ def test_a_core_pattern_with_a_missing_program(check: Check) -> None:
         assert check()["core-pattern"]["state"] == "ok"
 
 
-@pytest.mark.skipif(not (shutil.which("bindfs") and os.path.exists("/dev/fuse")), reason="needs bindfs and /dev/fuse")
+@needs_fuse
 def test_a_stuck_file_system_does_not_block_the_check(
     check: Check, programs: Path, directory: Path, scratch: Path
 ) -> None:
     behind = scratch / "behind"
     behind.mkdir()
-    server = subprocess.Popen(["bindfs", "-f", behind, directory])
-    try:
-        while not os.path.ismount(directory):
-            time.sleep(0.01)
-        with running_asterisk(programs, directory):
-            server.send_signal(signal.SIGSTOP)
-            line = check()["core-directory"]
-            server.send_signal(signal.SIGCONT)
-        assert (line["state"], line["found"]) == ("unknown", "its working directory: no answer within 10 s")
-    finally:
-        subprocess.run(["umount", "--lazy", directory], check=True)
-        server.kill()
-        server.wait()
+    with served(behind, directory) as mount, running_asterisk(programs, directory):
+        mount.suspend()
+        line = check()["core-directory"]
+        mount.resume()
+    assert (line["state"], line["found"]) == ("unknown", "its working directory: no answer within 10 s")
 
 
 @pytest.mark.parametrize(

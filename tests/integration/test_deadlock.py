@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.support.documented import traced
-from tests.support.harness import TIMEOUT, RunningDaemon, allow_cores
+from tests.support.harness import TIMEOUT, RunningDaemon, allow_cores, suspend
 
 _KILLS = 60
 _SEED = 20261123
@@ -160,8 +160,7 @@ def test_the_process_continues_to_run(running: RunningDaemon, start: Start) -> N
 
 def test_a_process_that_was_stopped_before_stays_stopped(running: RunningDaemon, start: Start) -> None:
     process = start("wait")
-    process.send_signal(signal.SIGSTOP)
-    wait_for(lambda: states(process.pid) == {"T"})
+    suspend(process)
 
     capture_process(running, "--samples", "1")
 

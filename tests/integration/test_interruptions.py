@@ -76,11 +76,11 @@ def test_many_reloads_lose_no_crash(running: RunningDaemon, programs: Path, scra
 def test_crashes_during_a_suspend_are_collected_afterwards(running: RunningDaemon, programs: Path, spool: Path) -> None:
     running.environment["WATCHDOG_USEC"] = "400000"
     running.start()
-    running.signal(signal.SIGSTOP)
+    running.suspend()
     for count in (1, 2):
         crash(programs, spool, "segv").rename(spool / f"core.{count}")
 
-    running.signal(signal.SIGCONT)
+    running.resume()
 
     recorded = running.wait_for_crashes(2)
     assert {each.core.found for each in recorded} == {DiscoveredBy.EVENT}
@@ -92,9 +92,9 @@ def test_an_extraction_that_ends_during_a_suspend_is_used(running: RunningDaemon
     running.start()
     crash(programs, spool, "segv")
     running.wait_until(lambda: "processing" in running.manager.status, "the extraction to begin")
-    running.signal(signal.SIGSTOP)
+    running.suspend()
     crash(programs, spool, "abort").rename(spool / "core.abort")
-    running.signal(signal.SIGCONT)
+    running.resume()
 
     recorded = running.wait_for_crashes(2)
 

@@ -149,11 +149,11 @@ def test_a_core_whose_event_was_lost_in_a_queue_overflow_is_found_by_a_scan(
 ) -> None:
     with short_event_queue(16):
         running.start()
-    running.signal(signal.SIGSTOP)
+    running.suspend()
     for number in range(64):
         (spool / f"noise{number}").touch()
     crash(programs, spool, "segv")
-    running.signal(signal.SIGCONT)
+    running.resume()
     (recorded,) = running.wait_for_crashes(1)
     assert recorded.core.found is DiscoveredBy.SCAN
 

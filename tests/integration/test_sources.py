@@ -205,10 +205,10 @@ def test_a_core_that_vanished_with_its_private_tmp_is_recorded_as_lost(
     running.configure({})
     with running_asterisk(programs, private) as asterisk:
         running.start()
-        running.signal(signal.SIGSTOP)
+        running.suspend()
         end_by_signal(asterisk, signal.SIGSEGV)
         shutil.rmtree(private.parent)
-        running.signal(signal.SIGCONT)
+        running.resume()
         (recorded,) = running.wait_for_crashes(1)
     assert (recorded.core.state, recorded.core.path) == (CoreState.LOST, str(private / "core"))
     assert recorded.diagnosis.verdict is Verdict.UNUSABLE

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.harness import suspend
+
 _MOUNTS = Path("/proc/self/mountinfo")
 _NO_CACHE = "attr_timeout=0,entry_timeout=0,negative_timeout=0"
 
@@ -30,7 +32,7 @@ class Served:
 
     def suspend(self) -> None:
         """Suspend the server: all calls on `mount_point` block."""
-        self.server.send_signal(signal.SIGSTOP)
+        suspend(self.server)
 
     def resume(self) -> None:
         """Resume the server: blocked calls complete."""

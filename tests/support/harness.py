@@ -96,6 +96,14 @@ class RunningDaemon:
         """Send the daemon a signal."""
         self.process.send_signal(number)
 
+    def suspend(self) -> None:
+        """Stop the daemon as a debugger does, until `resume`."""
+        suspend(self.process)
+
+    def resume(self) -> None:
+        """Let a suspended daemon continue."""
+        self.signal(signal.SIGCONT)
+
     def reload(self) -> None:
         """Let the daemon read its configuration again, and wait until it has."""
         reloads = self.output().count("configuration reloaded")
@@ -145,11 +153,17 @@ class RunningDaemon:
         self.wait_until((self.store.incoming / "running-objects").exists, "the objects to be kept")
 
     def wait_until(self, condition: Callable[[], bool], what: str) -> None:
-        """Wait until `condition` holds. It is evaluated after each message of the daemon, and every second."""
+        """Wait until `condition` holds. It is evaluated after each message of the daemon, and every second.
+
+        After the daemon has ended, it is evaluated once more; it may start the daemon again.
+        """
         deadline = time.monotonic() + TIMEOUT
-        while not condition():
-            exit_code = self.process.poll()
-            if exit_code is not None or time.monotonic() > deadline:
+        while True:
+            process, exit_code = self.process, self.process.poll()
+            if condition():
+                return
+            has_ended = exit_code is not None and self.process is process
+            if has_ended or time.monotonic() > deadline:
                 raise AssertionError(
                     f"timeout waiting for {what} (exit {exit_code}, {self.manager.status!r}): {self.output()}"
                 )
@@ -234,6 +248,12 @@ def running_asterisk(
     finally:
         process.kill()
         process.wait()
+
+
+def suspend(process: "subprocess.Popen[bytes] | subprocess.Popen[str]") -> None:
+    """Send a child process SIGSTOP and wait until all its threads have stopped: they run on until one receives it."""
+    process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, process.pid, os.WSTOPPED)
 
 
 def end_by_signal(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:

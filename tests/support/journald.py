@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support.harness import TIMEOUT, ServiceManager
+from tests.support.harness import TIMEOUT, ServiceManager, suspend
 from tests.support.sockets import fill_queue
 
 _PROGRAM = "/lib/systemd/systemd-journald"
@@ -42,7 +42,7 @@ class Journald:
     def block(self) -> None:
         """Suspend journald and fill its queue."""
         assert self.process is not None
-        self.process.send_signal(signal.SIGSTOP)
+        suspend(self.process)
         fill_queue(f"/proc/{self.holder.pid}/root/run/systemd/journal/socket", b"MESSAGE=filler\n")
 
     def resume(self) -> None:

@@ -1,7 +1,6 @@
 """A running process, accessed through /proc."""
 
 import os
-import signal
 import subprocess
 from collections.abc import Iterator
 
@@ -9,6 +8,7 @@ import pytest
 
 from astbtd.capture import live_process
 from astbtd.errors import AstbtdError, NothingMatched
+from tests.support.harness import suspend
 
 
 @pytest.fixture
@@ -21,8 +21,7 @@ def sleeper() -> Iterator["subprocess.Popen[bytes]"]:
 
 
 def test_a_stopped_process_is_resumed(sleeper: "subprocess.Popen[bytes]") -> None:
-    sleeper.send_signal(signal.SIGSTOP)
-    os.waitid(os.P_PID, sleeper.pid, os.WSTOPPED)
+    suspend(sleeper)
 
     with live_process.open_process(sleeper.pid) as process:
         assert process.is_stopped()
@@ -32,8 +31,7 @@ def test_a_stopped_process_is_resumed(sleeper: "subprocess.Popen[bytes]") -> Non
 
 
 def test_a_thread_that_does_not_run_has_no_context_switches(sleeper: "subprocess.Popen[bytes]") -> None:
-    sleeper.send_signal(signal.SIGSTOP)
-    os.waitid(os.P_PID, sleeper.pid, os.WSTOPPED)
+    suspend(sleeper)
 
     with live_process.open_process(sleeper.pid) as process:
         assert process.threads() == [sleeper.pid]

@@ -1,7 +1,6 @@
 """A snapshot of a running process is a core that describes it, and the process continues to run."""
 
 import os
-import signal
 import subprocess
 
 import pytest
@@ -14,6 +13,7 @@ from astbtd.elf import headers
 from astbtd.elf.core_notes import is_snapshot, read_facts
 from astbtd.elf.headers import PT_LOAD
 from astbtd.errors import NoRoom
+from tests.support.harness import suspend
 
 TEXT = b"a text " + b"in memory"
 FEW_BYTES = 16 * PAGE
@@ -47,8 +47,7 @@ def test_a_snapshot_contains_threads_and_memory(
 
 
 def test_a_process_that_was_stopped_stays_stopped(threaded: "subprocess.Popen[str]") -> None:
-    threaded.send_signal(signal.SIGSTOP)
-    os.waitid(os.P_PID, threaded.pid, os.WSTOPPED)
+    suspend(threaded)
     core = os.memfd_create("core")
 
     with open_process(threaded.pid) as process:
