@@ -15,7 +15,7 @@ from tests.support.builders import DeadProcess
 from tests.support.commands import run_astbtd
 from tests.support.faults import Fault, FaultInjector, at_every_change
 from tests.support.harness import RunningDaemon, crash, daemon, scratch_directory
-from tests.support.store_checks import PERMANENT_FILES, check_store_is_consistent, kept_content
+from tests.support.store_checks import PERMANENT_FILES, check_store_is_consistent, is_settled, kept_content
 
 
 @dataclass
@@ -34,13 +34,7 @@ class Scenario:
 
     def is_done(self) -> bool:
         """Return whether the core is collected and nothing is pending."""
-        store = self.running.store
-        recorded = len(store.ids()) == 1 and not store.is_new
-        return (
-            recorded
-            and set(os.listdir(store.incoming)) <= PERMANENT_FILES
-            and self.running.manager.status.endswith("idle")
-        )
+        return is_settled(self.running.store, 1) and self.running.manager.status.endswith("idle")
 
     def is_exiting(self) -> bool:
         """Return whether the daemon has ended or has written why it will."""

@@ -26,6 +26,7 @@ from tests.support.store_checks import (
     PERMANENT_FILES,
     check_records_are_complete,
     check_store_is_consistent,
+    is_settled,
     kept_content,
 )
 
@@ -46,8 +47,7 @@ class Scenario:
 
     def is_done(self) -> bool:
         """Return whether all cores are recorded and nothing is pending."""
-        recorded = len(self.store.ids()) == self.crashes and not self.store.is_new
-        return recorded and set(os.listdir(self.store.incoming)) <= PERMANENT_FILES
+        return is_settled(self.store, self.crashes)
 
     def run_until_killed(self, fault: Fault) -> bool:
         """Run the daemon with a fault. Return False if it finished its work instead of being killed."""

@@ -22,6 +22,14 @@ PERMANENT_FILES = {
 """What stays in the store's `incoming` while nothing is pending."""
 
 
+def is_settled(store: Store, crashes: int) -> bool:
+    """Return whether so many crashes are recorded and the daemon has nothing to write; `rules` is its last file."""
+    if len(store.ids()) != crashes or store.is_new:
+        return False
+    files = set(os.listdir(store.incoming))
+    return "rules" in files and files <= PERMANENT_FILES
+
+
 def check_records_are_complete(store: Store) -> None:
     """Check that each listed record has all files that it names, even before the next daemon has started."""
     for recorded in map(store.load, store.ids()):
