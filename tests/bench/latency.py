@@ -4,22 +4,26 @@ All of that runs on one CPU, as on a PBX whose other CPUs are busy; what only wa
 """
 
 import os
+import re
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.bench.cores import Subject, another
 from tests.bench.extraction import documented_command
 from tests.bench.figures import Theme
+from tests.support.cgroups import cpu_cgroup
 from tests.support.harness import daemon, scratch_directory
 
 _TICK = 1_000_000  # nanoseconds
 _CORES = 10
 _QUIET = 5  # seconds
-_AS_THE_UNIT = ("nice", "--adjustment=10")  # packaging/systemd/astbtd.service
+_UNIT_FILE = Path(__file__).parents[2] / "packaging/systemd/astbtd.service"
+_AS_THE_UNIT = ("nice", "--adjustment=10")
 
 
 @dataclass(frozen=True)
@@ -31,33 +35,52 @@ class _Lateness:
 
 
 def measure(subject: Subject) -> Theme:
-    """Run the benchmark and return its figures."""
+    """Run the benchmark and return its figures: without control groups, and in those of services."""
     theme = Theme(f"The PBX's view, {subject.name}", [])
     everywhere = os.sched_getaffinity(0)
     on_cpu = ("taskset", "--cpu-list", str(min(everywhere)))
     os.sched_setaffinity(0, everywhere - {min(everywhere)} or everywhere)
     try:
         quiet = _beside(on_cpu, lambda: time.sleep(_QUIET))
-        bare = _beside(on_cpu, lambda: _bare(on_cpu, subject))
-        ours = _ours(on_cpu, subject)
+        theme.add(f"beside nothing, {_QUIET} s: p99 of lateness", quiet.p99, "ms")
+        theme.add(f"beside nothing, {_QUIET} s: ticks late by more than 1 ms", quiet.late, "")
+        _compare(theme, "", [on_cpu] * 3, subject)
+        with cpu_cgroup() as pbx, cpu_cgroup() as person, cpu_cgroup(_weight_of_unit()) as unit:
+            if pbx and person and unit:
+                in_groups = [(*group.wrapper, *on_cpu) for group in (pbx, person, unit)]
+                _compare(theme, "each in its group, ", in_groups, subject)
     finally:
         os.sched_setaffinity(0, everywhere)
-    theme.add(f"beside nothing, {_QUIET} s: p99 of lateness", quiet.p99, "ms")
-    theme.add(f"beside nothing, {_QUIET} s: ticks late by more than 1 ms", quiet.late, "")
-    theme.add("beside bare gdb: p99 of lateness", bare.p99, "ms")
-    theme.add("beside bare gdb: ticks late by more than 1 ms, a core", bare.late / _CORES, "")
-    theme.compare("beside the daemon: p99 of lateness", [ours.p99], "ms", ("bare gdb", [bare.p99]))
-    late = ("bare gdb", [bare.late / _CORES])
-    theme.compare("beside the daemon: ticks late by more than 1 ms, a core", [ours.late / _CORES], "", late)
     return theme
 
 
-def _bare(on_cpu: Sequence[str], subject: Subject) -> None:
+def _compare(theme: Theme, where: str, wrappers: Sequence[Sequence[str]], subject: Subject) -> None:
+    """Measure beside bare gdb and beside the daemon, and add the figures.
+
+    `wrappers` are the beginnings of the command lines of the probe, of gdb, and of the daemon.
+    """
+    probe, by_hand, unit = wrappers
+    bare = _beside(probe, lambda: _bare(by_hand, subject))
+    ours = _ours(probe, unit, subject)
+    theme.add(f"{where}beside bare gdb: p99 of lateness", bare.p99, "ms")
+    theme.add(f"{where}beside bare gdb: ticks late by more than 1 ms, a core", bare.late / _CORES, "")
+    theme.compare(f"{where}beside the daemon: p99 of lateness", [ours.p99], "ms", ("bare gdb", [bare.p99]))
+    late = ("bare gdb", [bare.late / _CORES])
+    theme.compare(f"{where}beside the daemon: ticks late by more than 1 ms, a core", [ours.late / _CORES], "", late)
+
+
+def _weight_of_unit() -> int:
+    found = re.search(r"^CPUWeight=(\d+)$", _UNIT_FILE.read_text(), re.MULTILINE)
+    assert found is not None, f"{_UNIT_FILE} sets no weight"
+    return int(found[1])
+
+
+def _bare(wrapper: Sequence[str], subject: Subject) -> None:
     for _ in range(_CORES):
-        subprocess.run([*on_cpu, *documented_command(subject)], capture_output=True, check=True)
+        subprocess.run([*wrapper, *documented_command(subject)], capture_output=True, check=True)
 
 
-def _ours(on_cpu: Sequence[str], subject: Subject) -> _Lateness:
+def _ours(probe: Sequence[str], wrapper: Sequence[str], subject: Subject) -> _Lateness:
     with scratch_directory() as directory:
         spool = directory / "spool"
         spool.mkdir()
@@ -67,7 +90,7 @@ def _ours(on_cpu: Sequence[str], subject: Subject) -> _Lateness:
             "watch": {"directories": [str(spool)]},
         }
         with daemon(directory, settings) as running:
-            running.wrapper = (*on_cpu, *_AS_THE_UNIT)
+            running.wrapper = (*wrapper, *_AS_THE_UNIT)
             running.start()
             running.wait_until_quiet()
 
@@ -76,14 +99,13 @@ def _ours(on_cpu: Sequence[str], subject: Subject) -> _Lateness:
                     core.rename(spool / core.name)
                 running.wait_for_crashes(_CORES)
 
-            return _beside(on_cpu, collect)
+            return _beside(probe, collect)
 
 
-def _beside(on_cpu: Sequence[str], work: Callable[[], None]) -> _Lateness:
+def _beside(wrapper: Sequence[str], work: Callable[[], None]) -> _Lateness:
     """Measure the lateness in a separate process while `work` runs."""
-    with subprocess.Popen(
-        [*on_cpu, sys.executable, "-m", "tests.bench.latency"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as probe:
+    command = [*wrapper, sys.executable, "-m", "tests.bench.latency"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as probe:
         assert probe.stdout is not None
         probe.stdout.readline()  # wait until it runs
         work()
