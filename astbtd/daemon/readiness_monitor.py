@@ -10,7 +10,7 @@ from astbtd.announce import journal
 from astbtd.announce.journal import Priority
 from astbtd.errors import AstbtdError, Interrupted
 from astbtd.extraction.sandbox_command import IDLE_PRIORITY
-from astbtd.lib import json_file, subprocesses
+from astbtd.lib import json_file, scheduling, subprocesses
 from astbtd.model.crash import ExtractionOutcome
 from astbtd.model.daemon_state import FailedCheck
 from astbtd.readiness.result import Check, Name, Readiness, State
@@ -70,6 +70,7 @@ class ReadinessMonitor:
         return (f"the next crash will not give a usable backtrace ({', '.join(self._failed)}), see astbtd check",)
 
     def _run(self) -> None:
+        scheduling.let_others_preempt()
         while self._take_request():
             try:
                 self._report_changes(self._run_check())

@@ -12,6 +12,7 @@ from astbtd.claims.finder import CoreRenamed
 from astbtd.claims.finder_results import MAX_PENDING_FOREIGN
 from astbtd.daemon.jobs import ClaimProcessed, Job, JobHandler, ProcessClaim, RecordRename, RunMaintenance
 from astbtd.errors import Interrupted
+from astbtd.lib import scheduling
 from astbtd.model.crash import DiscoveredBy
 
 _MAX_PENDING_WRITTEN = 1000  # claims of new cores; each takes memory for the names in its core, and two descriptors
@@ -215,6 +216,7 @@ class Worker:
         return threading.Thread(target=self._run, name="worker", daemon=True)
 
     def _run(self) -> None:
+        scheduling.let_others_preempt()
         try:
             while job := self._wait_for_job():
                 self._on_change()

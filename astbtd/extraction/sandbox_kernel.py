@@ -18,6 +18,7 @@ from functools import cache
 from typing import TypeVar
 
 from astbtd.extraction.system_call_filter import Denied, load_filter
+from astbtd.lib.system_calls import system_call
 from astbtd.lib.threads import lasting_thread, run_in_thread
 
 Result = TypeVar("Result")
@@ -45,8 +46,6 @@ _RULESET_ATTRIBUTE_SIZES = {1: 8, 4: 16, 6: 24}
 """The size of struct landlock_ruleset_attr in bytes since a version of Landlock."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
-_libc.syscall.restype = ctypes.c_long
-
 
 NO_LANDLOCK = (
     "Landlock is not available, so gdb was kept from writing files by the system call filter only"
@@ -97,7 +96,10 @@ def set_child_subreaper(enabled: bool) -> None:
 
 def landlock_version() -> int:
     """Return the version of the kernel's Landlock; 0 if there is none or it is not permitted."""
-    return max(0, _syscall(_CREATE_RULESET, None, 0, _CREATE_RULESET_VERSION))
+    try:
+        return system_call(_CREATE_RULESET, None, 0, _CREATE_RULESET_VERSION)
+    except OSError:
+        return 0
 
 
 def _restrict_thread() -> tuple[bool, bool]:
@@ -124,10 +126,10 @@ def _restrict_files(version: int) -> None:
     available = [rights for since, rights in _RIGHTS_BY_VERSION.items() if since <= version]
     denied = [sum(column) for column in zip(*available, strict=True)]  # the rights are distinct bits
     size = max(size for since, size in _RULESET_ATTRIBUTE_SIZES.items() if since <= version)
-    ruleset = _check(_syscall(_CREATE_RULESET, struct.pack("QQQ", *denied), size, 0))
+    ruleset = system_call(_CREATE_RULESET, struct.pack("QQQ", *denied), size, 0)
     try:
         _allow(ruleset, os.devnull, _WRITE_FILE)
-        _check(_syscall(_RESTRICT_SELF, ruleset, 0))
+        system_call(_RESTRICT_SELF, ruleset, 0)
     finally:
         os.close(ruleset)
 
@@ -136,19 +138,6 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
     """Allow these rights below `path`."""
     descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
-        _check(_syscall(_ADD_RULE, ruleset, _RULE_PATH_BENEATH, struct.pack("=Qi", rights, descriptor), 0))
+        system_call(_ADD_RULE, ruleset, _RULE_PATH_BENEATH, struct.pack("=Qi", rights, descriptor), 0)
     finally:
         os.close(descriptor)
-
-
-def _syscall(number: int, *arguments: int | bytes | None) -> int:
-    converted = (ctypes.c_long(each) if isinstance(each, int) else each for each in arguments)
-    return int(_libc.syscall(ctypes.c_long(number), *converted))
-
-
-def _check(result: int) -> int:
-    """Return the result of a system call. Raise OSError if it failed."""
-    if result < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
-    return result

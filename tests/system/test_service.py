@@ -2,17 +2,20 @@
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from astbtd.announce.journal import Event
 from astbtd.extraction.sandbox_kernel import landlock_version
+from tests.support import time_slice
 from tests.support.containers.asterisk import CORE, WORKING_DIRECTORY, Crash
 from tests.support.containers.container import wait_until
 from tests.support.containers.image import FORKY
 from tests.support.containers.machine import Machine, booted
 from tests.support.containers.service import CONFIGURATION, HIGHEST_EXPOSURES, STORE, UNIT, WAITING_GDB, Record
 from tests.support.documented import COMMANDS, crashed_frames, frames
+from tests.support.time_slice import LONGEST, has_slices
 
 CRASH_COLLECTED = Event.CRASH_COLLECTED.value
 CONFIGURATION_REJECTED = Event.CONFIGURATION_REJECTED.value
@@ -205,6 +208,13 @@ def test_the_sandbox_is_tight(machine: Machine, record_property: Callable[[str, 
     exposure = machine.service.exposure(UNIT)
     record_property("exposure", exposure)
     assert exposure <= HIGHEST_EXPOSURES[UNIT]
+
+
+@pytest.mark.skipif(not has_slices(), reason="needs Linux 6.12")
+def test_the_sandbox_permits_that_others_preempt_the_worker(machine: Machine) -> None:
+    source = Path(time_slice.__file__).read_text()
+    slices = machine.container.run("python3", "-c", source, machine.service.property("MainPID")).stdout.split()
+    assert str(LONGEST) in slices
 
 
 def test_reload_applies_new_settings(own_machine: Machine) -> None:

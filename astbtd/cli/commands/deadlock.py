@@ -9,6 +9,7 @@ from pathlib import Path
 from astbtd.asterisk.identity import PbxIdentity
 from astbtd.cli.common import Progress, add_json, load_settings, write_json, write_text
 from astbtd.errors import AstbtdError, ExitCode, NothingMatched, UsageError
+from astbtd.lib import scheduling
 from astbtd.lib.escaping import printable_line
 from astbtd.lib.path_walk import opened_directory, remove_file
 from astbtd.lib.quantities import parse_duration
@@ -39,6 +40,7 @@ def run(options: argparse.Namespace) -> ExitCode:
     """Capture the process, store the capture, print the result."""
     if os.geteuid() != 0:
         raise AstbtdError("cannot capture a running Asterisk: only root may do so", "sudo astbtd deadlock")
+    scheduling.let_others_preempt()
     requested_pid = _take_request(options.wanted)  # first: the path unit starts us as long as the request exists
     settings = load_settings(options)
     asked_by = AskedBy.WATCH if requested_pid else AskedBy.COMMAND

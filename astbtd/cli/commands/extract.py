@@ -15,7 +15,7 @@ from astbtd.cli.common import Progress, add_json, load_settings, write_json_line
 from astbtd.cli.extract_output import write_sections
 from astbtd.cli.main import print_error
 from astbtd.errors import AstbtdError, ExitCode, UsageError
-from astbtd.lib import files
+from astbtd.lib import files, scheduling
 from astbtd.lib.escaping import printable_line
 from astbtd.model.crash import CoreAction, Crash
 from astbtd.settings import Settings
@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> ExitCode:
     """Process the cores in the order given. A failure does not stop the others, but sets the exit code."""
+    scheduling.let_others_preempt()
     settings = load_settings(options)
     settings = replace(settings, cores=replace(settings.cores, action=CoreAction.LEAVE))
     _check_usage(options)
