@@ -10,7 +10,6 @@ from astbtd.cli.common import write_json_line, write_text
 from astbtd.errors import NothingMatched, UsageError
 from astbtd.lib.escaping import printable_line
 from astbtd.model.record_summary import Verdict
-from astbtd.store.id_lookup import resolve
 from astbtd.store.store import Store
 
 if TYPE_CHECKING:
@@ -38,6 +37,8 @@ def select(store: Store, names: Sequence[str], options: argparse.Namespace) -> l
 
     Raise NothingMatched, UsageError.
     """
+    from astbtd.store.id_lookup import resolve  # `extract --output` does not need it
+
     named = [resolve(store, name) for name in names]
     if not (options.signature or options.unusable):
         return list(dict.fromkeys(named))

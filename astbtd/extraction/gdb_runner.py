@@ -54,7 +54,7 @@ class Extractor:
     `group` may read the output, -1 for our own. `symbols` says whose symbols gdb reads. `check_reserve(bytes)` raises
     NoRoom if the disk has no such space; `check_interrupt` raises to end a run early. `objects` are kept ones.
     `debug_directories` are those in which gdb looks for separate debug files, separated by colons; empty for its own
-    default. `meanwhile` is called while gdb runs.
+    default. `meanwhile` is called while gdb runs, and `backtrace_written` when backtrace.txt is complete.
     """
 
     settings: GdbSettings
@@ -66,6 +66,7 @@ class Extractor:
     objects: ObjectSource = NO_OBJECTS
     debug_directories: str = ""
     meanwhile: Callable[[], None] = lambda: None
+    backtrace_written: Callable[[], object] = lambda: None
 
     def extract(self, open_core: OpenForGdb, directory: Path, *, crash_thread_only: bool = False) -> ExtractionResult:
         """Write the sections of a core into `directory`, which must be empty and private.
@@ -177,7 +178,7 @@ class _CoreExtraction:
         with (
             anonymous_file() as archive,
             anonymous_file() as rest,
-            serve_objects(self.copies, self.extractor.user.gid) as server,
+            serve_objects(self.copies, self.extractor.user.gid, self._handle_backtrace) as server,
         ):
             fill_file(archive, script_archive.build_archive())
             request_fd = server.client_socket.fileno()
@@ -203,6 +204,10 @@ class _CoreExtraction:
         fill_file(rest, json.dumps(self._rest_of_job(server.name if is_lazy else None)).encode())
         server.send_core(self.core.descriptor)
         self.extractor.meanwhile()
+
+    def _handle_backtrace(self) -> None:
+        self.output.remove_lines((Section.BACKTRACE,), _NOISE)
+        self.extractor.backtrace_written()
 
     def _rest_of_job(self, object_directory: str | None) -> dict[str, object]:
         """Return the parameters of the script that depend on the core, see script/job.py."""

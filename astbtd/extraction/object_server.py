@@ -3,13 +3,13 @@
 gdb may be compromised. A request can only create a link below that directory, and only to a file that the crashed
 process had mapped. If others could exchange such files, the links are to what `shared_objects` has put into `tree`.
 A request is one packet, `PATH NUL NAME`; the answer is one byte, whether or not a link was created. Before the first
-request, a packet with one byte and the descriptor of the core says that the objects are ready.
+request, a packet with one byte and the descriptor of the core says that the objects are ready. The packet `written`,
+which has no answer, says that backtrace.txt is complete.
 """
 
 import os
-import secrets
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -20,20 +20,23 @@ _MAX_NAME_LENGTH = 1024
 _MAX_DEPTH = 32  # directories
 _MAX_REQUEST_BYTES = 8192
 _MAX_REQUESTS = 2000
+_BACKTRACE_WRITTEN = b"written"  # as in script/job.py, which only gdb can import
 
 
 class ObjectServer:
     """Creates links to shared objects on request.
 
     `name` is the name of the directory with the links, below gdb's working directory. gdb sends requests to
-    `client_socket`, we receive them from `server_socket`.
+    `client_socket`, we receive them from `server_socket`. `backtrace_written` is called once, when backtrace.txt is
+    complete.
     """
 
-    def __init__(self, directory: Path, group: int) -> None:
+    def __init__(self, directory: Path, group: int, backtrace_written: Callable[[], None]) -> None:
         self._directory = directory
         self._tree: Path | None = None
         self._mapped: frozenset[str] = frozenset()
         self._group = group
+        self._backtrace_written: Callable[[], None] | None = backtrace_written
         self._requests_left = _MAX_REQUESTS
         self._created: set[Path] = set()
         self.name = directory.name
@@ -65,11 +68,15 @@ class ObjectServer:
                 self.server_socket.shutdown(socket.SHUT_RDWR)
                 return False
             self._requests_left -= 1
-            path, _, name = os.fsdecode(request).partition("\0")
-            self.link(path, name)
-            self.server_socket.send(b"\0", socket.MSG_DONTWAIT)
+            if request != _BACKTRACE_WRITTEN:
+                path, _, name = os.fsdecode(request).partition("\0")
+                self.link(path, name)
+                self.server_socket.send(b"\0", socket.MSG_DONTWAIT)
         except OSError:
             return False
+        if request == _BACKTRACE_WRITTEN and self._backtrace_written:
+            written, self._backtrace_written = self._backtrace_written, None
+            written()
         return True
 
     def link(self, path: str, name: str) -> None:
@@ -95,14 +102,16 @@ def _is_valid_name(name: str) -> bool:
 
 
 @contextmanager
-def serve_objects(copies: Path, group: int) -> Iterator[ObjectServer]:
+def serve_objects(
+    copies: Path, group: int, backtrace_written: Callable[[], None] = lambda: None
+) -> Iterator[ObjectServer]:
     """Yield a server with a new empty directory in `copies` that `group` can read; it offers nothing yet.
 
     The directory has a random name, which therefore does not occur in the core's memory.
     """
-    directory = copies / secrets.token_hex(8)
+    directory = copies / files.random_name()
     files.make_directory(directory, group=group)
-    server = ObjectServer(directory, group)
+    server = ObjectServer(directory, group, backtrace_written)
     try:
         yield server
     finally:

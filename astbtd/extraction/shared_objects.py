@@ -5,7 +5,6 @@ The paths in a core are untrusted, as the crashed process chose them: only ELF p
 
 import os
 import re
-import secrets
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -111,7 +110,7 @@ class ObjectCopier:
         paths = [path for path in dict.fromkeys((executable or "", *mapped)) if path.startswith("/")]
         lost = {path: wanted for path, wanted in lost.items() if path.startswith("/") and self.source.has(wanted)}
         safe, needs_tree = self._paths_that_nobody_exchanges(path for path in paths if path not in lost)
-        tree = secrets.token_hex(8) if needs_tree or lost or self.always_tree else None
+        tree = files.random_name() if needs_tree or lost or self.always_tree else None
         directory = self.copies / tree if tree else self.copies
         if tree:
             files.make_directory(directory, group=self.user.gid if self.user.switched else -1)

@@ -1,5 +1,6 @@
 """Diagnose one core from what gdb has written about it: text and values to the result of an analysis."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from astbtd.backtrace import lock_listing
 from astbtd.backtrace.lock_listing import LockListing
+from astbtd.backtrace.parser import Backtrace, parse
 from astbtd.diagnosis.advice import without_core
 from astbtd.diagnosis.crash_context import CrashContext
 from astbtd.diagnosis.verdict import Evidence, diagnose_context
@@ -33,6 +35,9 @@ from astbtd.pipeline.lacking_symbols import find_lacking, lacking_builds
 _CHUNK = 1 << 16  # characters of a backtrace that are read at a time
 _MAX_LOCKS = 1 << 24  # characters of locks.txt
 
+_Version = tuple[int, int]  # of a file: its size in bytes, and when it was written, in nanoseconds since 1970
+_MISSING = (0, 0)
+
 
 @dataclass(frozen=True)
 class AnalysisResult:
@@ -56,44 +61,66 @@ class AnalysisResult:
         return replace(self, diagnosis=replace(self.diagnosis, advice=without_core(self.diagnosis.advice)))
 
 
-def diagnose_core(
-    core: ReadableCore, directory: Path, extractor: Extractor, extracted: ExtractionResult, began: float
-) -> AnalysisResult:
-    """Diagnose a core whose sections are in `directory`.
+class CoreDiagnosis:
+    """The diagnosis of a core whose sections are written to `directory`. Parts of it can be done while gdb runs."""
 
-    `extracted` is what `extractor` returned; `began` is when it was started, in seconds since 1970.
-    """
-    facts = core.facts
-    locator = FrameLocator.from_core(core.descriptor)
-    evidence = Evidence(
-        signal=facts.signal,
-        lwp=facts.process.tid,
-        asterisk=extracted.asterisk,
-        extraction=extracted.extraction,
-        truncated=facts.truncated,
-        container=facts.process.container is True and extractor.settings.container_root is None,
-        changed_binary=extracted.objects.changed,
-        unreadable=extracted.objects.missing,
-        abort_message=extracted.abort_message,
-        states=extracted.thread_states,
-        locks=_read_locks(directory),
-        frame_count=extracted.crashed_frames,
-        executable=facts.process.executable,
-        package_of=find_package,
-        advise_symbols=advise_symbols,
-        sent_by=facts.sent_by,
-        replaced=_replaced_files(extracted.mapped),
-        locate=locator.locate,
-    )
-    with files.open_text(directory / Section.BACKTRACE) as text:
-        context = CrashContext.from_text(iter(partial(text.read, _CHUNK), ""), evidence)
-    site = locator.site(context.located_stack, facts.site)
-    diagnosis = diagnose_context(context)
-    objects = to_record(extracted.mapped)
-    threads = () if extracted.extraction.brief else context.backtrace.threads
-    builds = lacking_builds(facts.process.build_id, objects, threads)
-    lacking = find_lacking(builds, extractor.debug_directories.split(":"), began)
-    return AnalysisResult(extracted.extraction, extracted.asterisk, diagnosis, site, objects, lacking)
+    def __init__(self, core: ReadableCore, directory: Path) -> None:
+        self._core = core
+        self._directory = directory
+        self._locator = FrameLocator.from_core(core.descriptor)
+        self._read: tuple[_Version, Backtrace] | None = None
+
+    def read_backtrace(self) -> Backtrace:
+        """Parse backtrace.txt, unless it is the same as at the last call."""
+        path = self._directory / Section.BACKTRACE
+        version = _version(path)
+        if self._read is None or self._read[0] != version:
+            with files.open_text(path) as text:
+                self._read = version, parse(iter(partial(text.read, _CHUNK), ""))
+        return self._read[1]
+
+    def diagnose(self, extractor: Extractor, extracted: ExtractionResult, began: float) -> AnalysisResult:
+        """Diagnose what `extractor` returned. It was started at `began`, in seconds since 1970."""
+        facts = self._core.facts
+        context = CrashContext(self.read_backtrace(), self._evidence(extractor, extracted))
+        site = self._locator.site(context.located_stack, facts.site)
+        diagnosis = diagnose_context(context)
+        objects = to_record(extracted.mapped)
+        threads = () if extracted.extraction.brief else context.backtrace.threads
+        builds = lacking_builds(facts.process.build_id, objects, threads)
+        lacking = find_lacking(builds, extractor.debug_directories.split(":"), began)
+        return AnalysisResult(extracted.extraction, extracted.asterisk, diagnosis, site, objects, lacking)
+
+    def _evidence(self, extractor: Extractor, extracted: ExtractionResult) -> Evidence:
+        facts = self._core.facts
+        return Evidence(
+            signal=facts.signal,
+            lwp=facts.process.tid,
+            asterisk=extracted.asterisk,
+            extraction=extracted.extraction,
+            truncated=facts.truncated,
+            container=facts.process.container is True and extractor.settings.container_root is None,
+            changed_binary=extracted.objects.changed,
+            unreadable=extracted.objects.missing,
+            abort_message=extracted.abort_message,
+            states=extracted.thread_states,
+            locks=_read_locks(self._directory),
+            frame_count=extracted.crashed_frames,
+            executable=facts.process.executable,
+            package_of=find_package,
+            advise_symbols=advise_symbols,
+            sent_by=facts.sent_by,
+            replaced=_replaced_files(extracted.mapped),
+            locate=self._locator.locate,
+        )
+
+
+def _version(path: Path) -> _Version:
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return _MISSING
+    return status.st_size, status.st_mtime_ns
 
 
 def _replaced_files(mapped: Iterable[MappedObject]) -> tuple[ReplacedFile, ...]:

@@ -1,13 +1,14 @@
 """Analyze one core with gdb: extract it, and diagnose the result.
 
 Loading the diagnosis takes as long as a quarter of gdb's work. A command that processes one core loads it while gdb
-runs; the daemon has loaded it before.
+runs; the daemon has loaded it before. Both read the backtrace while gdb writes the tables, which come last.
 """
 
 import importlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from astbtd.extraction.extracted_core import OpenForGdb
 from astbtd.extraction.gdb_runner import Extractor
 
 if TYPE_CHECKING:
-    from astbtd.pipeline.core_diagnosis import AnalysisResult
+    from astbtd.pipeline.core_diagnosis import AnalysisResult, CoreDiagnosis
 
 _USED_AFTERWARDS = ("core_diagnosis", "crash_record", "crash_report")
 
@@ -34,20 +35,19 @@ def analyze_core(
     called while gdb runs. Raises what Extractor.extract raises.
     """
 
+    @cache
+    def diagnosis() -> "CoreDiagnosis":
+        for module in _USED_AFTERWARDS:
+            importlib.import_module(f"astbtd.pipeline.{module}")
+        from astbtd.pipeline.core_diagnosis import CoreDiagnosis
+
+        return CoreDiagnosis(open_core(), directory)
+
     def work_meanwhile() -> None:
-        _load_diagnosis()
+        diagnosis()
         meanwhile()
 
     began = time.time()
-    extractor = replace(extractor, meanwhile=work_meanwhile)
+    extractor = replace(extractor, meanwhile=work_meanwhile, backtrace_written=lambda: diagnosis().read_backtrace())
     extracted = extractor.extract(open_core, directory, crash_thread_only=crash_thread_only)
-
-    from astbtd.pipeline.core_diagnosis import diagnose_core  # loaded while gdb ran
-
-    return diagnose_core(open_core(), directory, extractor, extracted, began)
-
-
-def _load_diagnosis() -> None:
-    """Load what is used after gdb has ended."""
-    for module in _USED_AFTERWARDS:
-        importlib.import_module(f"astbtd.pipeline.{module}")
+    return diagnosis().diagnose(extractor, extracted, began)

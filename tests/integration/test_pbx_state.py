@@ -3,7 +3,7 @@
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -320,7 +320,21 @@ def test_a_variable_of_the_crashed_function_is_not_mistaken_for_asterisks(
     assert state.part("Bridges")[0] == "Bridges (3):"
 
 
-def extract_here(core: Path, directory: Path) -> Extraction:
+def test_the_backtrace_is_complete_before_the_state_of_the_pbx_is_read(pbx: Path, scratch: Path) -> None:
+    written: list[dict[Section, str]] = []
+
+    def read() -> None:
+        written.append({section: (scratch / section).read_text() for section in (Section.BACKTRACE, Section.INFO)})
+
+    extract_here(crash(pbx / "pbx-22", scratch), scratch, read)
+
+    (texts,) = written
+    assert texts[Section.BACKTRACE] == (scratch / Section.BACKTRACE).read_text()
+    assert "Bridges (3):" not in texts[Section.INFO]
+    assert "Bridges (3):" in (scratch / Section.INFO).read_text()
+
+
+def extract_here(core: Path, directory: Path, backtrace_written: Callable[[], object] = lambda: None) -> Extraction:
     """Extract into `directory`, in the test process."""
     core.chmod(0o644)
     for section in Section:
@@ -332,6 +346,7 @@ def extract_here(core: Path, directory: Path) -> Extraction:
         Symbols.LAZY,
         check_reserve=lambda _: None,
         check_interrupt=lambda: None,
+        backtrace_written=backtrace_written,
     )
     descriptor = os.open(core, os.O_RDONLY)
     try:

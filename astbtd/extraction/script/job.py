@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import socket
+from contextlib import suppress
 
 import gdb
 
@@ -43,6 +44,12 @@ def receive_core() -> None:
         _, (core,), _, _ = socket.recv_fds(requests, 1, 1)
     JOB["core"] = f"/proc/self/fd/{core}"  # no permissions of directories are needed
     JOB.update(json.loads(os.pread(JOB["rest_fd"], os.fstat(JOB["rest_fd"]).st_size, 0)))
+
+
+def report_backtrace() -> None:
+    """Say that backtrace.txt is complete: it is read while the rest is written."""
+    with suppress(OSError), socket.socket(fileno=os.dup(JOB["request_fd"])) as requests:
+        requests.send(b"written", socket.MSG_NOSIGNAL)
 
 
 def run(command: str) -> str:

@@ -11,7 +11,7 @@ from astbtd.extraction.script import lock_table, pbx_tables
 from astbtd.extraction.script.backtraces import Backtraces
 from astbtd.extraction.script.build_info import BuildInfo
 from astbtd.extraction.script.core_values import Missing, NoDebugInformation
-from astbtd.extraction.script.job import JOB, receive_core, rewrite, run, write
+from astbtd.extraction.script.job import JOB, receive_core, report_backtrace, rewrite, run, write
 from astbtd.extraction.script.object_loading import SharedObjects
 from astbtd.extraction.script.thread_states import thread_states
 
@@ -44,6 +44,7 @@ def main() -> None:
     gdb.write(objects.load_for(threads))
     write("states", json.dumps(thread_states()))
     backtraces.write_all(threads)
+    report_backtrace()
     rewrite("facts", json.dumps(facts(build, objects, backtraces)))
     write_tables(build)
 

@@ -6,6 +6,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,7 @@ class FakeGdb:
         *,
         interrupted: bool = False,
         opened: Callable[[ReadableCore], ReadableCore] = lambda core: core,
+        backtrace_written: Callable[[], object] = lambda: None,
         **limits: object,
     ) -> ExtractionResult:
         """Extract the core. `opened` is called with the core when it is opened, and returns it."""
@@ -71,6 +73,7 @@ class FakeGdb:
                 raise Interrupted("shutting down")
 
         extractor = Extractor(settings, USER, -1, Symbols.LAZY, lambda _: None, check_interrupt)
+        extractor = replace(extractor, backtrace_written=backtrace_written)
         core = self._directory / "core"
         core.write_bytes(self.process.core())
         descriptor = os.open(core, os.O_RDONLY)
@@ -116,6 +119,28 @@ def test_warnings_about_the_size_of_register_sections_are_left_out(fake: FakeGdb
 
     assert (fake.sections / Section.LOG).read_text() == "a message\nwarning: another one\n"
     assert (fake.sections / Section.BACKTRACE).read_text() == "#0  0x1 in main ()\n"
+
+
+def test_the_backtrace_can_be_read_while_gdb_goes_on(fake: FakeGdb) -> None:
+    read: list[tuple[str, str]] = []
+
+    def read_backtrace() -> None:
+        texts = ((fake.sections / name).read_text() for name in (Section.BACKTRACE, "facts"))
+        read.append((next(texts), next(texts)))
+
+    fake.extract(
+        """
+        write("backtrace.txt", "warning: Unexpected size of section `.reg-xstate/42' in core file.\\n#0  main ()\\n")
+        rest_of_job()
+        os.write(JOB["request_fd"], b"written")
+        os.write(JOB["request_fd"], b"/not/mapped\\0/name")
+        os.read(JOB["request_fd"], 1)  # requests are answered in order
+        write("facts", "{}")
+        """,
+        backtrace_written=read_backtrace,
+    )
+
+    assert read == [("#0  main ()\n", "")]
 
 
 def test_objects_that_gdb_cannot_read_are_noted(fake: FakeGdb) -> None:

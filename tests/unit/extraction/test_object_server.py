@@ -54,6 +54,20 @@ def test_gdb_gets_the_core_before_its_first_request(server: ObjectServer, tmp_pa
     os.close(received)
 
 
+def test_the_end_of_the_backtrace_is_reported_once_and_requests_are_answered_afterwards(tmp_path: Path) -> None:
+    reports: list[str] = []
+    with serve_objects(tmp_path, os.getegid(), lambda: reports.append("written")) as server:
+        server.offer([LIBRARY])
+
+        assert send(server, b"written", b"written", f"{LIBRARY}\0{LIBRARY}".encode()) == [True, True, True]
+
+        assert reports == ["written"]
+        assert links(tmp_path / server.name) == {LIBRARY.lstrip("/"): LIBRARY}
+        assert server.client_socket.recv(8) == b"\0"  # the only answer
+        server.server_socket.close()
+        assert server.client_socket.recv(8) == b""
+
+
 def test_directories_for_links_are_not_writable_for_gdbs_group(server: ObjectServer, tmp_path: Path) -> None:
     server.link(LIBRARY, LIBRARY)
 

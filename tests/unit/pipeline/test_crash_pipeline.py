@@ -69,6 +69,7 @@ class FakeExtractor:
     ended: ExtractionOutcome = ExtractionOutcome.OK
     backtrace: str = BACKTRACE
     meanwhile: Callable[[], None] = lambda: None
+    backtrace_written: Callable[[], object] = lambda: None
     events: list[str] = field(default_factory=list)
 
     def extract(self, *arguments: object, crash_thread_only: bool = False) -> ExtractionResult:

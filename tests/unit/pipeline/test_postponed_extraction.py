@@ -41,6 +41,7 @@ class FakeExtractor:
     user: SandboxUser = OURSELVES
     debug_directories: str = ""
     meanwhile: Callable[[], None] = lambda: None
+    backtrace_written: Callable[[], object] = lambda: None
     facts: list[CoreFacts] = field(default_factory=list)
 
     def extract(self, open_core: OpenForGdb, directory: Path, *, crash_thread_only: bool = False) -> ExtractionResult:

@@ -36,6 +36,7 @@ class FakeExtractor:
     user: SandboxUser = OURSELVES
     debug_directories: str = ""
     meanwhile: Callable[[], None] = lambda: None
+    backtrace_written: Callable[[], object] = lambda: None
 
     def extract(self, open_core: OpenForGdb, directory: Path, *, crash_thread_only: bool = False) -> ExtractionResult:
         assert open_core().descriptor > 0
