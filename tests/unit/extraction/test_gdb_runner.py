@@ -35,6 +35,11 @@ def write(section, text):
 def rest_of_job():
     os.read(JOB["request_fd"], 1)
     return json.loads(os.pread(JOB["rest_fd"], 1 << 20, 0))
+
+def report_and_wait():
+    os.write(JOB["request_fd"], b"written")
+    os.write(JOB["request_fd"], b"/not/mapped\\0/name")
+    os.read(JOB["request_fd"], 1)  # requests are handled in order
 """
 WORKS = """
 if "show version" in sys.argv:
@@ -132,15 +137,30 @@ def test_the_backtrace_can_be_read_while_gdb_goes_on(fake: FakeGdb) -> None:
         """
         write("backtrace.txt", "warning: Unexpected size of section `.reg-xstate/42' in core file.\\n#0  main ()\\n")
         rest_of_job()
-        os.write(JOB["request_fd"], b"written")
-        os.write(JOB["request_fd"], b"/not/mapped\\0/name")
-        os.read(JOB["request_fd"], 1)  # requests are answered in order
+        report_and_wait()
         write("facts", "{}")
         """,
         backtrace_written=read_backtrace,
     )
 
     assert read == [("#0  main ()\n", "")]
+
+
+def test_a_huge_backtrace_is_read_only_when_gdb_has_ended(fake: FakeGdb) -> None:
+    read: list[str] = []
+
+    fake.extract(
+        """
+        rest_of_job()
+        write("backtrace.txt", "#0  main ()\\n" * 100_000)
+        report_and_wait()
+        write("facts", "{}")
+        """,
+        backtrace_written=lambda: read.append("early"),
+    )
+
+    assert read == []
+    assert (fake.sections / Section.BACKTRACE).stat().st_size == 1_200_000
 
 
 def test_objects_that_gdb_cannot_read_are_noted(fake: FakeGdb) -> None:
