@@ -24,6 +24,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "tests/unit/capture",
         "tests/unit/diagnosis/deadlock/test_lock_state.py",
         "tests/unit/lib/test_exchange.py",
+        "tests/unit/lib/test_scheduling.py",
     ),
     "sandbox": (
         "tests/unit/extraction/test_sandbox_kernel.py",
