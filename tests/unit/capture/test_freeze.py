@@ -10,6 +10,7 @@ import pytest
 from astbtd.capture.freeze import freeze
 from astbtd.capture.live_process import LiveProcess, open_process
 from astbtd.errors import AstbtdError
+from astbtd.lib import scheduling
 
 
 def thread_states(pid: int) -> set[str]:
@@ -32,6 +33,19 @@ def test_all_threads_are_stopped_and_resumed(threaded: "subprocess.Popen[str]") 
     assert len(stopped) == 4
     assert seconds > 0
     assert not thread_states(threaded.pid) & {"t", "T"}
+
+
+@pytest.mark.root
+def test_what_keeps_a_process_stopped_is_not_kept_waiting_although_others_may_preempt_it_otherwise(
+    threaded: "subprocess.Popen[str]",
+) -> None:
+    def observe(process: LiveProcess) -> tuple[int, int]:
+        scheduling.let_others_preempt()
+        with freeze(process):
+            return os.sched_getscheduler(0), os.sched_getparam(0).sched_priority
+
+    with open_process(threaded.pid) as process, ThreadPoolExecutor(1) as tracer:
+        assert tracer.submit(observe, process).result() == (os.SCHED_RR, 1)
 
 
 def test_threads_are_resumed_when_the_block_fails(threaded: "subprocess.Popen[str]") -> None:
