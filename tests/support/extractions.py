@@ -14,7 +14,7 @@ from tests.support.harness import TIMEOUT, RunningDaemon
 BUILD_OPTIONS = {"debug": (), "optimized": ("OPTIMIZE=1",), "stripped": ("OPTIMIZE=1", "STRIP=1")}
 """The make options of each variant of the test programs."""
 
-_NAME_NEXT_TO_POINTER = re.compile(r"(0x[0-9a-f]+) <\w+(?:\+\d+)?>")
+_NAME_NEXT_TO_POINTER = re.compile(r"(0x[0-9a-f]+) <[\w.@]+(?:\+\d+)?>")  # `name.6` is a static one
 
 
 def build_variant(directory: Path, name: str) -> Path:

@@ -104,8 +104,13 @@ class BuiltAsterisk:
 
     def stop(self) -> None:
         """Kill Asterisk and safe_asterisk, and remove the cores."""
-        self.container.run("systemctl", "kill", "--signal=KILL", _UNIT, check=False)
+        self._kill_unit()
         self.container.run("sh", "-c", f"pkill -KILL -x asterisk; rm -f {_SOCKET} {CORE_DIRECTORY}/core*", check=False)
+
+    def _kill_unit(self) -> None:
+        """Kill all processes of the unit, and wait until it has ended: otherwise the next start can be killed, too."""
+        self.container.run("systemctl", "kill", "--signal=KILL", _UNIT, check=False)
+        self.container.run("systemctl", "stop", _UNIT)
 
     def pid(self) -> int:
         """Return the process id of Asterisk."""
@@ -149,7 +154,7 @@ class BuiltAsterisk:
 
         wait_until(exists, "a core is written", _SECONDS)
         wait_until(is_complete, "the core is complete", _SECONDS)
-        self.container.run("systemctl", "kill", "--signal=KILL", _UNIT, check=False)
+        self._kill_unit()
         kept = "/var/tmp/scene-core"
         self.container.run("sh", "-c", f"mv {CORE_DIRECTORY}/core* {kept}")  # safe_asterisk may have renamed it
         return kept
