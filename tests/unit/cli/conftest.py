@@ -10,6 +10,7 @@ import pytest
 
 from astbtd.cli import common
 from astbtd.cli.main import main
+from astbtd.lib import scheduling
 from astbtd.model.crash import KEPT_CORE_FILE, REPORT_FILE, Crash
 from astbtd.store.store import Store
 from tests.support.builders import crash
@@ -41,7 +42,9 @@ def store(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setattr(scheduling, "let_others_preempt", lambda: None)  # it is for the whole life of the process
+
     def run(*arguments: str | Path) -> Answer:
         try:
             code = main([str(argument) for argument in arguments])
