@@ -36,7 +36,7 @@ class ObjectServer:
         self._tree: Path | None = None
         self._mapped: frozenset[str] = frozenset()
         self._group = group
-        self._backtrace_written: Callable[[], None] | None = backtrace_written
+        self._backtrace_written = backtrace_written
         self._requests_left = _MAX_REQUESTS
         self._created: set[Path] = set()
         self.name = directory.name
@@ -74,8 +74,8 @@ class ObjectServer:
                 self.server_socket.send(b"\0", socket.MSG_DONTWAIT)
         except OSError:
             return False
-        if request == _BACKTRACE_WRITTEN and self._backtrace_written:
-            written, self._backtrace_written = self._backtrace_written, None
+        if request == _BACKTRACE_WRITTEN:
+            written, self._backtrace_written = self._backtrace_written, lambda: None
             written()
         return True
 

@@ -31,6 +31,7 @@ TEMPORARY_PATTERN = ".*.new"
 """Glob pattern of the names that `temporary_path` returns."""
 
 _LONGEST_LINE = 4096  # bytes
+_PIECE_LENGTH = 1 << 16  # characters
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -255,6 +256,13 @@ def open_text(path: Path) -> TextIO:
         return path.open(encoding="utf-8", errors="replace", newline="\n")
     except FileNotFoundError:
         return StringIO()
+
+
+def text_pieces(path: Path) -> Iterator[str]:
+    """Yield a text in pieces of at most 64 Ki characters; nothing if the file is missing."""
+    with open_text(path) as text:
+        while piece := text.read(_PIECE_LENGTH):
+            yield piece
 
 
 def reopen(handle: int) -> int:

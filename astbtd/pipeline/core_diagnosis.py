@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from astbtd.backtrace import lock_listing
@@ -32,7 +31,6 @@ from astbtd.model.diagnosis import Diagnosis
 from astbtd.pipeline.crash_site import FrameLocator
 from astbtd.pipeline.lacking_symbols import find_lacking, lacking_builds
 
-_CHUNK = 1 << 16  # characters of a backtrace that are read at a time
 _MAX_LOCKS = 1 << 24  # characters of locks.txt
 
 _Version = tuple[int, int]  # of a file: its size in bytes, and when it was written, in nanoseconds since 1970
@@ -75,8 +73,7 @@ class CoreDiagnosis:
         path = self._directory / Section.BACKTRACE
         version = _version(path)
         if self._read is None or self._read[0] != version:
-            with files.open_text(path) as text:
-                self._read = version, parse(iter(partial(text.read, _CHUNK), ""))
+            self._read = version, parse(files.text_pieces(path))
         return self._read[1]
 
     def diagnose(self, extractor: Extractor, extracted: ExtractionResult, began: float) -> AnalysisResult:

@@ -18,7 +18,7 @@ from astbtd.extraction.gdb_runner import Extractor
 if TYPE_CHECKING:
     from astbtd.pipeline.core_diagnosis import AnalysisResult, CoreDiagnosis
 
-_USED_AFTERWARDS = ("core_diagnosis", "crash_record", "crash_report")
+_USED_AFTERWARDS = ("crash_record", "crash_report")
 
 
 def analyze_core(

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
 
 from astbtd.backtrace import parser
@@ -11,8 +10,6 @@ from astbtd.backtrace.parsed_backtrace import Thread
 from astbtd.lib import files
 from astbtd.model.crash import LackingSymbols, MappedFile, Section
 from astbtd.symbols.symbol_directories import debug_file_version
-
-_CHUNK = 1 << 16  # characters of a backtrace that are read at a time
 
 
 def find_lacking(builds: Iterable[str], debug_directories: Iterable[str], began: float) -> tuple[LackingSymbols, ...]:
@@ -40,8 +37,7 @@ def lacking_builds(program: str | None, objects: Iterable[MappedFile], threads: 
 def read_threads(directory: Path) -> tuple[Thread, ...]:
     """Return all threads in the texts of a crash. A gdb without Python has written backtrace.txt only."""
     brief = directory / Section.BRIEF
-    with files.open_text(brief if brief.exists() else directory / Section.BACKTRACE) as text:
-        return parser.parse(iter(partial(text.read, _CHUNK), "")).threads
+    return parser.parse(files.text_pieces(brief if brief.exists() else directory / Section.BACKTRACE)).threads
 
 
 def _lacks_source(frame: Frame) -> bool:

@@ -9,7 +9,7 @@ The work can be interrupted and repeated at any point. When it is complete, a fi
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -25,7 +25,6 @@ from astbtd.pipeline.crash_report import render_report
 from astbtd.pipeline.crash_site import locate_recorded
 from astbtd.store.store import DamagedRecord, Store
 
-_CHUNK = 1 << 16  # characters of a backtrace that are read at a time
 _VAGUE_RULES = ("generic", "object", "modules", "machinery")
 _WAITING = "wait in "  # decided by the registers of the threads, which are not stored
 _NO_NAME = "nothing"  # the rule of version 1 for a stack in which nothing has a name
@@ -148,17 +147,12 @@ def _parse(crash: Crash, directory: Path) -> CrashContext:
     )
     if crash.site is not None:
         evidence = replace(evidence, locate=partial(locate_recorded, site=crash.site))
-    return CrashContext.from_text(_chunks(directory / Section.BACKTRACE), evidence)
+    return CrashContext.from_text(files.text_pieces(directory / Section.BACKTRACE), evidence)
 
 
 def _is_whole(crash: Crash, context: CrashContext) -> bool:
     """Return True if the text has all frames that were diagnosed: it is neither removed nor shortened."""
     return context.thread is not None and context.thread.frame_count == crash.diagnosis.frames
-
-
-def _chunks(path: Path) -> Iterator[str]:
-    with files.open_text(path) as text:
-        yield from iter(partial(text.read, _CHUNK), "")
 
 
 def _is_vague(crash: Crash, signature: DecidedSignature) -> bool:

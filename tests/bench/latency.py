@@ -4,26 +4,22 @@ All of that runs on one CPU, as on a PBX whose other CPUs are busy; what only wa
 """
 
 import os
-import re
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from tests.bench.cores import Subject, another
 from tests.bench.extraction import documented_command
 from tests.bench.figures import Theme
 from tests.support.cgroups import cpu_cgroup
-from tests.support.harness import daemon, scratch_directory
+from tests.support.harness import daemon, scratch_directory, unit_settings
 
 _TICK = 1_000_000  # nanoseconds
 _CORES = 10
 _QUIET = 5  # seconds
-_UNIT_FILE = Path(__file__).parents[2] / "packaging/systemd/astbtd.service"
-_AS_THE_UNIT = ("nice", "--adjustment=10")
 
 
 @dataclass(frozen=True)
@@ -45,7 +41,8 @@ def measure(subject: Subject) -> Theme:
         theme.add(f"beside nothing, {_QUIET} s: p99 of lateness", quiet.p99, "ms")
         theme.add(f"beside nothing, {_QUIET} s: ticks late by more than 1 ms", quiet.late, "")
         _compare(theme, "", [on_cpu] * 3, subject)
-        with cpu_cgroup() as pbx, cpu_cgroup() as person, cpu_cgroup(_weight_of_unit()) as unit:
+        (weight,) = unit_settings("CPUWeight")
+        with cpu_cgroup() as pbx, cpu_cgroup() as person, cpu_cgroup(int(weight)) as unit:
             if pbx and person and unit:
                 in_groups = [(*group.wrapper, *on_cpu) for group in (pbx, person, unit)]
                 _compare(theme, "each in its group, ", in_groups, subject)
@@ -69,12 +66,6 @@ def _compare(theme: Theme, where: str, wrappers: Sequence[Sequence[str]], subjec
     theme.compare(f"{where}beside the daemon: ticks late by more than 1 ms, a core", [ours.late / _CORES], "", late)
 
 
-def _weight_of_unit() -> int:
-    found = re.search(r"^CPUWeight=(\d+)$", _UNIT_FILE.read_text(), re.MULTILINE)
-    assert found is not None, f"{_UNIT_FILE} sets no weight"
-    return int(found[1])
-
-
 def _bare(wrapper: Sequence[str], subject: Subject) -> None:
     for _ in range(_CORES):
         subprocess.run([*wrapper, *documented_command(subject)], capture_output=True, check=True)
@@ -90,7 +81,8 @@ def _ours(probe: Sequence[str], wrapper: Sequence[str], subject: Subject) -> _La
             "watch": {"directories": [str(spool)]},
         }
         with daemon(directory, settings) as running:
-            running.wrapper = (*wrapper, *_AS_THE_UNIT)
+            (nice,) = unit_settings("Nice")
+            running.wrapper = (*wrapper, "nice", f"--adjustment={nice}")
             running.start()
             running.wait_until_quiet()
 

@@ -181,8 +181,13 @@ class RunningDaemon:
 
 def _unit_environment() -> dict[str, str]:
     """Return the environment variables that the unit file sets."""
-    settings = re.findall(r"^Environment=(\w+)=(\S+)$", _UNIT_FILE.read_text(), re.MULTILINE)
-    return dict(settings)
+    pairs = (setting.partition("=") for setting in unit_settings("Environment"))
+    return {name: value for name, _, value in pairs}
+
+
+def unit_settings(name: str) -> list[str]:
+    """Return the value of each line in the daemon's unit file that sets `name`."""
+    return re.findall(rf"^{name}=(.+)$", _UNIT_FILE.read_text(), re.MULTILINE)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Changes kernel settings for a test and restores them.
+"""Changes kernel settings for a test and restores them, and knows what the kernel can do.
 
 All processes of the machine share these settings. A test that changes one is marked `serial`.
 """
@@ -9,10 +9,15 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import pytest
+
 _CORE_PATTERN = Path("/proc/sys/kernel/core_pattern")
 _CORE_USES_PID = Path("/proc/sys/kernel/core_uses_pid")
 _MAX_QUEUED_EVENTS = Path("/proc/sys/fs/inotify/max_queued_events")
+_RELEASE = tuple(map(int, re.findall(r"\d+", os.uname().release)[:2]))
 _FIRST_WITH_SOCKETS = (6, 17)
+
+needs_time_slices = pytest.mark.skipif(_RELEASE < (6, 12), reason="programs can set time slices since Linux 6.12")
 
 
 @contextmanager
@@ -78,8 +83,7 @@ def sends_cores_to_sockets() -> bool:
             _write(_CORE_PATTERN, "@@/run/nobody.socket")
         except OSError:
             return False
-    release = tuple(map(int, re.findall(r"\d+", os.uname().release)[:2]))
-    return release >= _FIRST_WITH_SOCKETS
+    return _RELEASE >= _FIRST_WITH_SOCKETS
 
 
 @contextmanager

@@ -5,22 +5,15 @@ Run as a program, it prints the slices of all threads of the process whose pid i
 
 import ctypes
 import os
-import re
 import struct
 import sys
 
 LONGEST = 100_000_000
 """The longest slice that the kernel accepts, in nanoseconds."""
 
-_FIRST_WITH_SLICES = (6, 12)
 _SCHED_GETATTR = {"x86_64": 315, "aarch64": 275}
 _ATTRIBUTES = struct.Struct("=IIQiIQQQ")  # struct sched_attr of sched_setattr(2); the sixth is the slice
 _libc = ctypes.CDLL(None, use_errno=True)
-
-
-def has_slices() -> bool:
-    """Return whether programs can set their slices on this kernel."""
-    return tuple(map(int, re.findall(r"\d+", os.uname().release)[:2])) >= _FIRST_WITH_SLICES
 
 
 def time_slice(thread: int) -> int:

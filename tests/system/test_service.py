@@ -15,7 +15,8 @@ from tests.support.containers.image import FORKY
 from tests.support.containers.machine import Machine, booted
 from tests.support.containers.service import CONFIGURATION, HIGHEST_EXPOSURES, STORE, UNIT, WAITING_GDB, Record
 from tests.support.documented import COMMANDS, crashed_frames, frames
-from tests.support.time_slice import LONGEST, has_slices
+from tests.support.kernel import needs_time_slices
+from tests.support.time_slice import LONGEST
 
 CRASH_COLLECTED = Event.CRASH_COLLECTED.value
 CONFIGURATION_REJECTED = Event.CONFIGURATION_REJECTED.value
@@ -210,7 +211,7 @@ def test_the_sandbox_is_tight(machine: Machine, record_property: Callable[[str, 
     assert exposure <= HIGHEST_EXPOSURES[UNIT]
 
 
-@pytest.mark.skipif(not has_slices(), reason="needs Linux 6.12")
+@needs_time_slices
 def test_the_sandbox_permits_that_others_preempt_the_worker(machine: Machine) -> None:
     source = Path(time_slice.__file__).read_text()
     slices = machine.container.run("python3", "-c", source, machine.service.property("MainPID")).stdout.split()

@@ -254,3 +254,14 @@ def test_opening_a_leased_file_fails_instead_of_blocking(tmp_path: Path) -> None
 def test_opening_a_missing_file_raises_file_not_found(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         files.open_regular(tmp_path / "absent")
+
+
+def test_a_text_is_read_in_pieces_and_a_missing_one_has_none(tmp_path: Path) -> None:
+    text = "an ä and a line\n" * 10_000
+    (tmp_path / "backtrace.txt").write_text(text)
+
+    pieces = list(files.text_pieces(tmp_path / "backtrace.txt"))
+
+    assert "".join(pieces) == text
+    assert len(pieces) > 1
+    assert list(files.text_pieces(tmp_path / "missing")) == []

@@ -8,9 +8,10 @@ import pytest
 
 from astbtd.lib import scheduling
 from astbtd.lib.threads import run_at_idle_priority, run_in_thread
-from tests.support.time_slice import LONGEST, has_slices, time_slice
+from tests.support.kernel import needs_time_slices
+from tests.support.time_slice import LONGEST, time_slice
 
-pytestmark = pytest.mark.skipif(not has_slices(), reason="needs Linux 6.12")
+pytestmark = needs_time_slices
 
 
 def test_the_thread_has_the_longest_slice_and_the_others_keep_theirs() -> None:
